@@ -1,0 +1,144 @@
+package daap
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Database is a PostgreSQL database that a team owns.
+type Database struct {
+	// ID is a UUIDv7, so that order by ID is order of creation.
+	ID          uuid.UUID
+	Name        string
+	OwnerTeam   string
+	Description string
+	Labels      map[string]string
+	Status      DatabaseStatus
+	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
+	Incarnation int
+	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
+	Cause *Cause
+	// OperationID is the operation that holds the database now; nil when none does.
+	OperationID *uuid.UUID
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	DeletedAt   *time.Time
+}
+
+// DatabaseStatus says where a database is in its life.
+type DatabaseStatus string
+
+// The statuses of a database. DatabaseError means that its operation needs attention.
+const (
+	DatabaseProvisioning DatabaseStatus = "provisioning"
+	DatabaseReady        DatabaseStatus = "ready"
+	DatabaseDeleting     DatabaseStatus = "deleting"
+	DatabaseDeleted      DatabaseStatus = "deleted"
+	DatabaseError        DatabaseStatus = "error"
+)
+
+// moves are the legal changes of a database's status, in the order of its life.
+var moves = []struct {
+	from DatabaseStatus
+	to   []DatabaseStatus
+}{
+	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
+	{DatabaseReady, []DatabaseStatus{DatabaseDeleting}},
+	{DatabaseDeleting, []DatabaseStatus{DatabaseDeleted, DatabaseError}},
+	{DatabaseDeleted, nil},
+	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseDeleting}},
+}
+
+// DatabaseStatuses returns every status, in the order of a database's life.
+func DatabaseStatuses() []DatabaseStatus {
+	all := make([]DatabaseStatus, 0, len(moves))
+	for _, m := range moves {
+		all = append(all, m.from)
+	}
+	return all
+}
+
+// StatusesBefore returns the statuses from which a database may move to the given one.
+func StatusesBefore(to DatabaseStatus) []DatabaseStatus {
+	var from []DatabaseStatus
+	for _, m := range moves {
+		if slices.Contains(m.to, to) {
+			from = append(from, m.from)
+		}
+	}
+	return from
+}
+
+// CanMoveTo says whether a database of status s may get status to.
+func (s DatabaseStatus) CanMoveTo(to DatabaseStatus) bool {
+	return slices.Contains(StatusesBefore(to), s)
+}
+
+// DatabaseSpec is what a team asks for.
+type DatabaseSpec struct {
+	Name        string
+	OwnerTeam   string
+	Description string
+	Labels      map[string]string
+}
+
+// Validate returns an Error of CodeValidationFailed that names every field at fault, or nil.
+func (s DatabaseSpec) Validate() error {
+	var c checks
+	c.name("name", s.Name, NameRule)
+	c.name("owner_team", s.OwnerTeam, TeamRule)
+	c.text("description", s.Description, maxDescription)
+	c.labels(s.Labels)
+	return c.err()
+}
+
+// DatabasePatch is a JSON merge patch of a database: what is absent stays.
+type DatabasePatch struct {
+	// Description replaces the description; nil leaves it.
+	Description *string
+	// ClearLabels removes all labels before Labels are applied.
+	ClearLabels bool
+	// Labels are set by key; a nil value removes the key.
+	Labels map[string]*string
+}
+
+// Apply returns db with the patch applied, or an Error of CodeValidationFailed and db unchanged.
+func (p DatabasePatch) Apply(db Database) (Database, error) {
+	patched := db
+	if p.Description != nil {
+		patched.Description = *p.Description
+	}
+	patched.Labels = make(map[string]string, len(db.Labels)+len(p.Labels))
+	if !p.ClearLabels {
+		for k, v := range db.Labels {
+			patched.Labels[k] = v
+		}
+	}
+	for k, v := range p.Labels {
+		if v == nil {
+			delete(patched.Labels, k)
+			continue
+		}
+		patched.Labels[k] = *v
+	}
+	var c checks
+	c.text("description", patched.Description, maxDescription)
+	c.labels(patched.Labels)
+	if err := c.err(); err != nil {
+		return db, err
+	}
+	return patched, nil
+}
+
+// DatabaseFilter chooses databases; the zero value chooses all that are not deleted.
+type DatabaseFilter struct {
+	// Team chooses those the team owns.
+	Team string
+	// Status chooses those of one status; empty chooses all but DatabaseDeleted.
+	Status DatabaseStatus
+	// Labels chooses those that have all of these labels.
+	Labels map[string]string
+	Page   Page
+}

@@ -1,0 +1,152 @@
+package daap
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Databases are the use cases of databases. Errors made for people are of type *Error; all others are
+// faults of the service.
+type Databases struct {
+	store   databaseStore
+	changes databaseChanges
+	starter operationStarter
+}
+
+// databaseStore reads databases; one that does not exist is NotFound.
+type databaseStore interface {
+	Database(ctx context.Context, id uuid.UUID) (Database, error)
+	Databases(ctx context.Context, filter DatabaseFilter) ([]Database, error)
+	CACertificate(ctx context.Context, id uuid.UUID) (string, error)
+}
+
+// databaseChanges writes databases, each call in one transaction.
+type databaseChanges interface {
+	// CreateDatabase records the database and its operation, or neither. NameTaken when the name is.
+	CreateDatabase(ctx context.Context, db Database, op Operation) (Database, error)
+	// PatchDatabase applies the patch to the database as it is under lock.
+	PatchDatabase(ctx context.Context, id uuid.UUID, patch DatabasePatch) (Database, error)
+	// AcceptOperation gives the database to op and records op, or neither. Busy when another operation
+	// holds the database and op may not take it over; WrongStatus when the status does not allow it.
+	AcceptOperation(ctx context.Context, op Operation) (Database, Operation, error)
+}
+
+// operationStarter starts the workflow of an operation; safe to repeat.
+type operationStarter interface {
+	Start(ctx context.Context, op Operation) error
+}
+
+// NewDatabases returns the use cases on the given store. starter must bound its own time: callers wait for it.
+func NewDatabases(store databaseStore, changes databaseChanges, starter operationStarter) *Databases {
+	return &Databases{store: store, changes: changes, starter: starter}
+}
+
+// Create records the database with the operation that provisions it, and starts that. A start that fails
+// is no failed request: the operation stays pending and the Dispatcher starts it. Errors: CodeValidationFailed,
+// CodeNameTaken.
+func (d *Databases) Create(ctx context.Context, spec DatabaseSpec) (Database, Operation, error) {
+	if err := spec.Validate(); err != nil {
+		return Database{}, Operation{}, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
+	}
+	op, err := newOperation(ProvisionDatabase, id)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	op.DatabaseName, op.OwnerTeam = spec.Name, spec.OwnerTeam
+	db, err := d.changes.CreateDatabase(ctx, Database{
+		ID:          id,
+		Name:        spec.Name,
+		OwnerTeam:   spec.OwnerTeam,
+		Description: spec.Description,
+		Labels:      spec.Labels,
+		Status:      op.Kind.During(),
+		Incarnation: 1,
+	}, op)
+	if err != nil {
+		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
+	}
+	_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+	return db, op, nil
+}
+
+// Get returns one database, deleted ones too. Errors: CodeNotFound.
+func (d *Databases) Get(ctx context.Context, id uuid.UUID) (Database, error) {
+	return d.store.Database(ctx, id)
+}
+
+// List returns one page of databases, newest first, and the cursor of the next page: empty on the last.
+// Errors: CodeValidationFailed.
+func (d *Databases) List(ctx context.Context, filter DatabaseFilter) ([]Database, string, error) {
+	limit := filter.Page.Limit
+	filter.Page.Limit++ // one more than asked tells whether there is a next page
+	dbs, err := d.store.Databases(ctx, filter)
+	if err != nil {
+		return nil, "", fmt.Errorf("list databases: %w", err)
+	}
+	dbs, next := cut(dbs, limit, func(db Database) uuid.UUID { return db.ID })
+	return dbs, next, nil
+}
+
+// Update applies a merge patch. Errors: CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted.
+func (d *Databases) Update(ctx context.Context, id uuid.UUID, patch DatabasePatch) (Database, error) {
+	return d.changes.PatchDatabase(ctx, id, patch)
+}
+
+// Delete records the operation that deletes the database and everything made for it, and starts that as
+// Create does. It takes over from a provision that is not over. Errors: CodeNotFound, CodeDatabaseBusy,
+// CodeWrongStatus when deleted already.
+func (d *Databases) Delete(ctx context.Context, id uuid.UUID) (Database, Operation, error) {
+	op, err := newOperation(DeleteDatabase, id)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	db, op, err := d.changes.AcceptOperation(ctx, op)
+	if err != nil {
+		return Database{}, Operation{}, fmt.Errorf("delete database %s: %w", id, err)
+	}
+	_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+	return db, op, nil
+}
+
+// Connection returns how to connect. Errors: CodeNotFound, CodeWrongStatus unless the database is ready.
+func (d *Databases) Connection(ctx context.Context, id uuid.UUID) (Connection, error) {
+	db, err := d.store.Database(ctx, id)
+	if err != nil {
+		return Connection{}, err
+	}
+	if db.Status != DatabaseReady {
+		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one when it is ready")
+	}
+	ca, err := d.store.CACertificate(ctx, id)
+	if err != nil {
+		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
+	}
+	return Connection{DatabaseID: id, CACertificate: ca}, nil
+}
+
+// newOperation returns a pending operation of the given kind with its steps.
+func newOperation(kind OperationKind, database uuid.UUID) (Operation, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return Operation{}, fmt.Errorf("make an operation id: %w", err)
+	}
+	op := Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database}
+	for _, plan := range kind.Steps() {
+		op.Steps = append(op.Steps, Step{Name: plan.Name, State: StepPending})
+	}
+	return op, nil
+}
+
+// cut returns at most limit items and the cursor of the page after them, empty when there is none.
+func cut[T any](items []T, limit int, id func(T) uuid.UUID) ([]T, string) {
+	if len(items) <= limit {
+		return items, ""
+	}
+	return items[:limit], Cursor(id(items[limit-1]))
+}

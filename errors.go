@@ -1,0 +1,99 @@
+package daap
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Code names a kind of failure; it is stable, and part of the API.
+type Code string
+
+// The codes of the domain. The HTTP edge gives each its status and adds those of HTTP's own.
+const (
+	CodeInternal         Code = "internal"
+	CodeNotFound         Code = "not_found"
+	CodeValidationFailed Code = "validation_failed"
+	CodeNameTaken        Code = "name_taken"
+	CodeDatabaseBusy     Code = "database_busy"
+	CodeWrongStatus      Code = "wrong_status"
+	CodeUnavailable      Code = "unavailable"
+)
+
+// Error is a failure made for people: Message says what happened, why, and what to do now.
+type Error struct {
+	Code    Code
+	Message string
+	// Details name the fields (or dependencies) at fault, one by one.
+	Details []Detail
+	// Operation is the operation that holds the database, with CodeDatabaseBusy.
+	Operation uuid.UUID
+}
+
+// Detail says what is wrong with one field.
+type Detail struct {
+	Field   string
+	Message string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
+
+// AsError returns the Error in err's chain, or nil where err was not made for people.
+func AsError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return nil
+}
+
+// NotFound is the error for a resource that does not exist, such as NotFound("database").
+func NotFound(noun string) *Error {
+	return &Error{Code: CodeNotFound, Message: "There is no such " + noun + "."}
+}
+
+// Invalid is the error for input that breaks rules; details name each field.
+func Invalid(details ...Detail) *Error {
+	message := "The request breaks the rules of its fields; see details."
+	if len(details) == 1 {
+		message = details[0].Field + " " + details[0].Message + "."
+	}
+	return &Error{Code: CodeValidationFailed, Message: message, Details: details}
+}
+
+// NameTaken is the error for a name that another live database of the team has.
+func NameTaken(team, name string) *Error {
+	return &Error{
+		Code:    CodeNameTaken,
+		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name or delete that one first.", team, name),
+		Details: []Detail{{Field: "name", Message: "is taken"}},
+	}
+}
+
+// Busy is the error for a database that the given operation holds.
+func Busy(op Operation) *Error {
+	return &Error{
+		Code: CodeDatabaseBusy,
+		Message: fmt.Sprintf("The database is held by operation %s (%s, %s); wait until it is over.",
+			op.ID, op.Kind, op.State),
+		Operation: op.ID,
+	}
+}
+
+// WrongStatus is the error for a request that the database's status does not allow.
+func WrongStatus(status DatabaseStatus, what string) *Error {
+	return &Error{
+		Code:    CodeWrongStatus,
+		Message: fmt.Sprintf("The database is %s and %s.", status, what),
+	}
+}
+
+// Unavailable is the error for a request that cannot be served while a dependency is down.
+func Unavailable(message string, details ...Detail) *Error {
+	return &Error{Code: CodeUnavailable, Message: message, Details: details}
+}
+
+// ErrSuperseded says that an operation no longer holds its database: it is over, or another one took the
+// database over. Whoever works for it must stop and change nothing more.
+var ErrSuperseded = errors.New("operation no longer holds its database")

@@ -1,0 +1,45 @@
+package daap
+
+import (
+	"encoding/base64"
+
+	"github.com/google/uuid"
+)
+
+// DefaultLimit and MaxLimit bound how many items a page holds.
+const (
+	DefaultLimit = 50
+	MaxLimit     = 100
+)
+
+// Page says which part of a list to return: newest first, at most Limit items, all older than After.
+type Page struct {
+	// Limit is from 1 to MaxLimit.
+	Limit int
+	// After is the ID of the last item of the page before; the zero UUID is the start of the list.
+	After uuid.UUID
+}
+
+// Cursor is After in the form given to clients; it means nothing to them.
+func Cursor(after uuid.UUID) string {
+	return base64.RawURLEncoding.EncodeToString(after[:])
+}
+
+// ParsePage returns the page that a client asks for, or an Error of CodeValidationFailed that names the
+// field. A limit of 0 is DefaultLimit; an empty cursor is the start of the list.
+func ParsePage(limit int, cursor string) (Page, error) {
+	if limit == 0 {
+		limit = DefaultLimit
+	}
+	if limit < 1 || limit > MaxLimit {
+		return Page{}, Invalid(Detail{Field: "limit", Message: "must be a whole number from 1 to 100"})
+	}
+	if cursor == "" {
+		return Page{Limit: limit}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) != len(uuid.UUID{}) {
+		return Page{}, Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
+	}
+	return Page{Limit: limit, After: uuid.UUID(raw)}, nil
+}
