@@ -1,0 +1,69 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/daap-dev/daap"
+)
+
+// superseded finds the operations that another one took a database over from.
+type superseded interface {
+	SupersededOperations(ctx context.Context, database uuid.UUID) ([]daap.Operation, error)
+}
+
+// Engine are the activities on other workflows.
+type Engine struct {
+	Client     client.Client
+	Operations superseded
+	Watch      *Watch
+	// Holds tells waits that their operation is over.
+	Holds holds
+}
+
+// StopSuperseded cancels the workflows of operations that lost the database and waits until none of them
+// runs, so that nothing is made anew while it is deleted. A workflow that never began is fine: its first
+// activity would find its operation over.
+func (e *Engine) StopSuperseded(ctx context.Context, in Input) error {
+	ops, err := e.Operations.SupersededOperations(ctx, in.Database)
+	if err != nil {
+		return fmt.Errorf("list superseded operations of database %s: %w", in.Database, err)
+	}
+	for _, op := range ops {
+		if err := e.Client.CancelWorkflow(ctx, op.WorkflowID(), ""); err != nil && !notFound(err) {
+			return fmt.Errorf("cancel workflow %s: %w", op.WorkflowID(), err)
+		}
+	}
+	return waiter{watch: e.Watch, operations: e.Holds}.until(ctx, in,
+		func(ctx context.Context) (bool, string, error) {
+			for _, op := range ops {
+				if running, err := e.running(ctx, op.WorkflowID()); err != nil || running {
+					return false, "Workflow " + op.WorkflowID() + " is still running", err
+				}
+			}
+			return true, "", nil
+		})
+}
+
+func (e *Engine) running(ctx context.Context, workflowID string) (bool, error) {
+	found, err := e.Client.DescribeWorkflowExecution(ctx, workflowID, "")
+	if notFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("describe workflow %s: %w", workflowID, err)
+	}
+	return found.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// notFound says whether Temporal has no such workflow, or none that is still open.
+func notFound(err error) bool {
+	var missing *serviceerror.NotFound
+	return errors.As(err, &missing)
+}

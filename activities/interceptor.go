@@ -1,0 +1,103 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
+
+	"github.com/daap-dev/daap"
+)
+
+// operations are the rows that activities work for.
+type operations interface {
+	// BeginOperation marks the operation as running; ErrSuperseded when it is over.
+	BeginOperation(ctx context.Context, id uuid.UUID) error
+	// RecordStep writes how far the step is; nothing happens to an operation that is over.
+	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
+}
+
+// Interceptor stands around every step's activity: it lets only the operation that holds the database act,
+// writes the step's attempts, errors and end to its row without an event in the workflow's history, and
+// classifies errors.
+type Interceptor struct {
+	interceptor.WorkerInterceptorBase
+	Operations operations
+}
+
+// InterceptActivity wraps one activity's run.
+func (i *Interceptor) InterceptActivity(
+	_ context.Context, next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
+	run := &stepRecorder{operations: i.Operations}
+	run.Next = next
+	return run
+}
+
+type stepRecorder struct {
+	interceptor.ActivityInboundInterceptorBase
+	operations operations
+}
+
+// ExecuteActivity runs one attempt of a step.
+func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	input, ok := stepInput(in.Args)
+	if !ok {
+		result, err := r.Next.ExecuteActivity(ctx, in)
+		return result, classify(err)
+	}
+	if err := r.operations.BeginOperation(ctx, input.Operation); err != nil {
+		return nil, classify(fmt.Errorf("begin operation %s: %w", input.Operation, err))
+	}
+	step := daap.Step{Name: input.Step, State: daap.StepRunning, Attempts: int(activity.GetInfo(ctx).Attempt)}
+	if err := r.operations.RecordStep(ctx, input.Operation, step); err != nil {
+		return nil, fmt.Errorf("record step %s: %w", step.Name, err)
+	}
+	result, err := r.Next.ExecuteActivity(ctx, in)
+	if err := r.end(ctx, input.Operation, step, err); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// end records how the attempt ended and returns its error as Temporal must see it. A success that cannot be
+// recorded is no success yet: the activity is tried again, which it may be.
+func (r *stepRecorder) end(ctx context.Context, operation uuid.UUID, step daap.Step, err error) error {
+	// A cancelled or timed-out attempt is recorded all the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err == nil {
+		step.State = daap.StepDone
+		if err := r.operations.RecordStep(ctx, operation, step); err != nil {
+			return fmt.Errorf("record step %s: %w", step.Name, err)
+		}
+		return nil
+	}
+	err = classify(err)
+	step.State, step.LastError = daap.StepFailed, clip(Reason(err))
+	if record := r.operations.RecordStep(ctx, operation, step); record != nil {
+		activity.GetLogger(ctx).Warn("The failed step is not recorded.", "step", step.Name, "error", record)
+	}
+	return err
+}
+
+func stepInput(args []any) (Input, bool) {
+	if len(args) != 1 {
+		return Input{}, false
+	}
+	input, ok := args[0].(Input)
+	return input, ok && input.Step != ""
+}
+
+// maxReason bounds what of an error is kept in a row; the whole of it is in the workflow's history.
+const maxReason = 500
+
+func clip(s string) string {
+	runes := []rune(s)
+	if len(runes) <= maxReason {
+		return s
+	}
+	return string(runes[:maxReason]) + "…"
+}

@@ -1,0 +1,111 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// Kubernetes are the activities that need the Kubernetes API. What they make is looked up in the record of
+// the database; what is there already is brought to what the record says.
+type Kubernetes struct {
+	Client    client.Client
+	Watch     *Watch
+	Databases databases
+	// Holds tells waits that their operation is over.
+	Holds    holds
+	Platform manifest.Platform
+}
+
+// ApplyNamespace makes the database's namespace be as it should.
+func (k *Kubernetes) ApplyNamespace(ctx context.Context, in Input) error {
+	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Namespace(db) })
+}
+
+// ApplyCluster makes the Cluster of the database's incarnation be as it should.
+func (k *Kubernetes) ApplyCluster(ctx context.Context, in Input) error {
+	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Cluster(db, k.Platform) })
+}
+
+// ApplyPooler makes the Pooler be as it should.
+func (k *Kubernetes) ApplyPooler(ctx context.Context, in Input) error {
+	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Pooler(db, k.Platform) })
+}
+
+// CreateCredentials makes the Secret with the owner's password, once: a password that is there stays.
+func (k *Kubernetes) CreateCredentials(ctx context.Context, in Input) error {
+	db, err := k.Databases.Database(ctx, in.Database)
+	if err != nil {
+		return fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	secret := manifest.Credentials(db, rand.Text())
+	if err := k.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)
+	}
+	return nil
+}
+
+// WaitReady waits until the Cluster and the Pooler run all of what was asked for.
+func (k *Kubernetes) WaitReady(ctx context.Context, in Input) error {
+	db, err := k.Databases.Database(ctx, in.Database)
+	if err != nil {
+		return fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return ready(ctx, k.Watch, db) })
+}
+
+func (k *Kubernetes) wait(ctx context.Context, in Input, look look) error {
+	return waiter{watch: k.Watch, operations: k.Holds}.until(ctx, in, look)
+}
+
+// apply makes the object of the database be as build says, by server-side apply.
+func (k *Kubernetes) apply(ctx context.Context, in Input, build func(daap.Database) client.Object) error {
+	db, err := k.Databases.Database(ctx, in.Database)
+	if err != nil {
+		return fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	object, err := applied(build(db))
+	if err != nil {
+		return err
+	}
+	err = k.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object),
+		client.FieldOwner(manifest.FieldOwner), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
+	}
+	return nil
+}
+
+// applied is the object as it is sent: without a status, which is not DAAP's to own.
+func applied(object client.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("convert %s: %w", object.GetName(), err)
+	}
+	u := &unstructured.Unstructured{Object: content}
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	return u, nil
+}
+
+// secretValue reads one key of a Secret of the database.
+func (k *Kubernetes) secretValue(ctx context.Context, namespace, name, key string) ([]byte, error) {
+	var secret corev1.Secret
+	if err := k.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret); err != nil {
+		return nil, fmt.Errorf("get secret %s/%s: %w", namespace, name, err)
+	}
+	value, ok := secret.Data[key]
+	if !ok {
+		return nil, fmt.Errorf("get secret %s/%s: it has no key %s", namespace, name, key)
+	}
+	return value, nil
+}

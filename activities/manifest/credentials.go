@@ -1,0 +1,24 @@
+package manifest
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+)
+
+// Credentials is the Secret with the user and password of the database's owner. It is made once and
+// outlives every Cluster; CNPG reloads it when the password changes.
+func Credentials(db daap.Database, password string) *corev1.Secret {
+	meta := objectMeta(db, daap.CredentialsSecret)
+	meta.Labels["cnpg.io/reload"] = "true"
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: meta,
+		Type:       corev1.SecretTypeBasicAuth,
+		Data: map[string][]byte{
+			corev1.BasicAuthUsernameKey: []byte(daap.PostgresUser),
+			corev1.BasicAuthPasswordKey: []byte(password),
+		},
+	}
+}

@@ -1,0 +1,67 @@
+// Package manifest builds the Kubernetes objects that a database is made of. Its functions are pure: from
+// the database and the platform's settings to the object, so that a golden file shows all there is to see.
+package manifest
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/google/uuid"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+)
+
+// FieldOwner is the field manager of every object that DAAP applies.
+const FieldOwner = "daap"
+
+// Labels on every object of a database.
+const (
+	LabelManagedBy  = "daap.io/managed-by"
+	LabelDatabaseID = "daap.io/database-id"
+	LabelTeam       = "daap.io/team"
+	// LabelCluster is CNPG's own label on what it makes for a Cluster or Pooler.
+	LabelCluster = "cnpg.io/cluster"
+)
+
+// Platform is what every database of an installation shares.
+type Platform struct {
+	// PostgresImage is the operand's image; its tag begins with the PostgreSQL version. Empty is the operator's default.
+	PostgresImage string
+	// PoolerImage is PgBouncer's image; empty is the operator's default.
+	PoolerImage string
+	// StorageClass of the volumes; empty is the cluster's default.
+	StorageClass string
+}
+
+// ClusterName names the CNPG Cluster of the database's incarnation; it is never used again for another one.
+func ClusterName(db daap.Database) string { return fmt.Sprintf("pg-%d", db.Incarnation) }
+
+// CASecret names the Secret in which CNPG keeps the CA that signs the servers' certificates, under CAKey.
+func CASecret(db daap.Database) string { return ClusterName(db) + "-ca" }
+
+// CAKey is the key of the CA certificate in CASecret.
+const CAKey = "ca.crt"
+
+func labels(db daap.Database) map[string]string {
+	return map[string]string{
+		LabelManagedBy:  FieldOwner,
+		LabelDatabaseID: db.ID.String(),
+		LabelTeam:       db.OwnerTeam,
+	}
+}
+
+func objectMeta(db daap.Database, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Name: name, Namespace: daap.Namespace(db.ID), Labels: maps.Clone(labels(db))}
+}
+
+// hosts are all names by which clients reach a Service, as its certificate must show them.
+func hosts(service string, database uuid.UUID) []string {
+	namespace := daap.Namespace(database)
+	return []string{
+		service,
+		service + "." + namespace,
+		daap.Host(service, database),
+		daap.Host(service, database) + ".cluster.local",
+	}
+}

@@ -1,0 +1,39 @@
+package manifest
+
+import (
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+)
+
+// Pooler is the PgBouncer in front of the database. Its Service has the Pooler's name, which stays when
+// the Cluster's changes.
+func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
+	return &cnpgv1.Pooler{
+		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Pooler"},
+		ObjectMeta: objectMeta(db, daap.PoolerService),
+		Spec: cnpgv1.PoolerSpec{
+			Cluster:   cnpgv1.LocalObjectReference{Name: ClusterName(db)},
+			Type:      cnpgv1.PoolerTypeRW,
+			Instances: ptr[int32](1),
+			Template:  poolerTemplate(db, platform),
+			PgBouncer: &cnpgv1.PgBouncerSpec{
+				PoolMode: cnpgv1.PgBouncerPoolModeTransaction,
+				// PgBouncer's default takes clients without TLS.
+				Parameters: map[string]string{"client_tls_sslmode": "require"},
+			},
+		},
+	}
+}
+
+func poolerTemplate(db daap.Database, platform Platform) *cnpgv1.PodTemplateSpec {
+	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{Labels: labels(db)}}
+	if platform.PoolerImage != "" {
+		template.Spec.Containers = []corev1.Container{{
+			Name: "pgbouncer", Image: platform.PoolerImage, ImagePullPolicy: corev1.PullIfNotPresent,
+		}}
+	}
+	return template
+}

@@ -1,0 +1,112 @@
+package activities
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// certificates keeps the CA certificate that clients of a database need.
+type certificates interface {
+	// SaveCACertificate records the PEM; ErrSuperseded when the operation no longer holds the database.
+	SaveCACertificate(ctx context.Context, operation, database uuid.UUID, pem string) error
+}
+
+// Postgres are the activities that connect to teams' databases.
+type Postgres struct {
+	Kubernetes   *Kubernetes
+	Certificates certificates
+}
+
+// Connect runs SELECT 1 as the database's owner, through the pool and directly, as a client would with
+// sslmode=verify-full, and then records the CA certificate that it was verified with.
+func (p *Postgres) Connect(ctx context.Context, in Input) error {
+	db, err := p.Kubernetes.Databases.Database(ctx, in.Database)
+	if err != nil {
+		return fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	namespace := daap.Namespace(db.ID)
+	ca, err := p.Kubernetes.secretValue(ctx, namespace, manifest.CASecret(db), manifest.CAKey)
+	if err != nil {
+		return err
+	}
+	password, err := p.Kubernetes.secretValue(ctx, namespace, daap.CredentialsSecret, corev1.BasicAuthPasswordKey)
+	if err != nil {
+		return err
+	}
+	for _, service := range []string{daap.PoolerService, daap.PrimaryService} {
+		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
+			return fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
+		}
+	}
+	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(ca)); err != nil {
+		return fmt.Errorf("save the CA certificate of database %s: %w", db.ID, err)
+	}
+	return nil
+}
+
+func (p *Postgres) selectOne(ctx context.Context, db daap.Database, service, password string, ca []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	config, err := p.config(db, service, password, ca)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var one int
+	if err := conn.QueryRow(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("select 1: %w", err)
+	}
+	return nil
+}
+
+// config is that of a client with sslmode=verify-full. The host's address is asked of Kubernetes, so that
+// it also works where the cluster's DNS is not at hand.
+func (p *Postgres) config(db daap.Database, service, password string, ca []byte) (*pgx.ConnConfig, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("read the CA certificate: it is not PEM")
+	}
+	config, err := pgx.ParseConfig("")
+	if err != nil {
+		return nil, fmt.Errorf("parse an empty configuration: %w", err)
+	}
+	host := daap.Host(service, db.ID)
+	config.Host, config.Port = host, daap.PostgresPort
+	config.User, config.Password, config.Database = daap.PostgresUser, password, daap.PostgresDatabase
+	config.TLSConfig = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
+	config.Fallbacks = nil
+	config.ConnectTimeout = connectTimeout
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // the pool is per transaction: no prepared statements
+	config.LookupFunc = func(ctx context.Context, _ string) ([]string, error) {
+		return p.addresses(ctx, db, service)
+	}
+	return config, nil
+}
+
+func (p *Postgres) addresses(ctx context.Context, db daap.Database, service string) ([]string, error) {
+	var found corev1.Service
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: service}
+	if err := p.Kubernetes.Client.Get(ctx, key, &found); err != nil {
+		return nil, fmt.Errorf("get service %s: %w", key, err)
+	}
+	if net.ParseIP(found.Spec.ClusterIP) == nil {
+		return nil, fmt.Errorf("get service %s: it has no address", key)
+	}
+	return []string{found.Spec.ClusterIP}, nil
+}

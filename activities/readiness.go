@@ -1,0 +1,119 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// clusterReady says whether CNPG runs all of the Cluster, and if not, what is missing. Its Ready condition
+// alone does not tell: a hibernated Cluster has it too.
+func clusterReady(cluster *cnpgv1.Cluster) (bool, string) {
+	status := cluster.Status
+	switch {
+	case status.Phase == "":
+		return false, "Cluster is not seen by the operator yet"
+	case status.Phase != cnpgv1.PhaseHealthy:
+		return false, withReason("Cluster: "+status.Phase, status.PhaseReason)
+	case !apimeta.IsStatusConditionTrue(status.Conditions, string(cnpgv1.ConditionClusterReady)):
+		return false, "Cluster is healthy, its Ready condition is not true yet"
+	case status.ReadyInstances != cluster.Spec.Instances:
+		return false, fmt.Sprintf("%d of %d instances are ready", status.ReadyInstances, cluster.Spec.Instances)
+	case status.CurrentPrimary == "" || status.CurrentPrimary != status.TargetPrimary:
+		return false, fmt.Sprintf("primary is %q, becomes %q", status.CurrentPrimary, status.TargetPrimary)
+	}
+	return true, ""
+}
+
+// poolerReady says whether all of the Pooler's pods run its present template. The Pooler's own status does
+// not tell: it counts pods that are not ready.
+func poolerReady(deployment *appsv1.Deployment) (bool, string) {
+	want := int32(1)
+	if deployment.Spec.Replicas != nil {
+		want = *deployment.Spec.Replicas
+	}
+	status := deployment.Status
+	if status.ObservedGeneration < deployment.Generation {
+		return false, "Pooler's Deployment is not seen by Kubernetes yet"
+	}
+	if status.UpdatedReplicas != want || status.ReadyReplicas != want {
+		return false, fmt.Sprintf("%d of %d poolers are ready", status.ReadyReplicas, want)
+	}
+	return true, ""
+}
+
+// podTrouble returns what the first pod in trouble waits for; empty when none is.
+func podTrouble(pods []corev1.Pod) string {
+	for _, pod := range pods {
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable {
+				return withReason("Pod "+pod.Name+" cannot be scheduled", condition.Message)
+			}
+		}
+		statuses := append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...),
+			pod.Status.ContainerStatuses...)
+		for _, status := range statuses {
+			if w := status.State.Waiting; w != nil && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+				return withReason(fmt.Sprintf("Pod %s, container %s: %s", pod.Name, status.Name, w.Reason), w.Message)
+			}
+		}
+	}
+	return ""
+}
+
+func withReason(what, reason string) string {
+	if reason == "" {
+		return what
+	}
+	return what + " (" + reason + ")"
+}
+
+// ready looks at all of the database in the shared watch.
+func ready(ctx context.Context, reader client.Reader, db daap.Database) (bool, string, error) {
+	var cluster cnpgv1.Cluster
+	namespace := daap.Namespace(db.ID)
+	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifest.ClusterName(db)}, &cluster)
+	if apierrors.IsNotFound(err) {
+		return false, "Cluster is not there yet", nil
+	}
+	if err != nil {
+		return false, "", fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	}
+	done, progress := clusterReady(&cluster)
+	if done {
+		done, progress, err = poolerDone(ctx, reader, namespace)
+		if done || err != nil {
+			return done, progress, err
+		}
+	}
+	var pods corev1.PodList
+	if err := reader.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		return false, "", fmt.Errorf("list pods of database %s: %w", db.ID, err)
+	}
+	if trouble := podTrouble(pods.Items); trouble != "" {
+		progress += "; " + trouble
+	}
+	return false, progress, nil
+}
+
+func poolerDone(ctx context.Context, reader client.Reader, namespace string) (bool, string, error) {
+	var deployment appsv1.Deployment
+	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}, &deployment)
+	if apierrors.IsNotFound(err) {
+		return false, "Pooler's Deployment is not there yet", nil
+	}
+	if err != nil {
+		return false, "", fmt.Errorf("get deployment of pooler in %s: %w", namespace, err)
+	}
+	done, progress := poolerReady(&deployment)
+	return done, progress, nil
+}

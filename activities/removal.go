@@ -1,0 +1,91 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+)
+
+// DeleteWorkloads deletes every Pooler and Cluster in the database's namespace and waits until their pods
+// and volume claims are gone. What is gone already is fine.
+func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
+	namespace := client.InNamespace(daap.Namespace(in.Database))
+	for _, kind := range []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}} {
+		if err := k.Client.DeleteAllOf(ctx, kind, namespace); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete every %T in %s: %w", kind, namespace, err)
+		}
+	}
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		for _, list := range []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}} {
+			if left, err := k.left(ctx, list, namespace); err != nil || left > 0 {
+				return false, fmt.Sprintf("%d left of %T", left, list), err
+			}
+		}
+		return true, "", nil
+	})
+}
+
+// left counts what Kubernetes itself still has: the shared watch may not have seen the newest objects.
+func (k *Kubernetes) left(ctx context.Context, list client.ObjectList, in client.InNamespace) (int, error) {
+	if err := k.Client.List(ctx, list, in); err != nil {
+		return 0, fmt.Errorf("list %T in %s: %w", list, in, err)
+	}
+	return apimeta.LenList(list), nil
+}
+
+// DeleteNamespace deletes the database's namespace with all in it and waits until it is gone.
+func (k *Kubernetes) DeleteNamespace(ctx context.Context, in Input) error {
+	var namespace corev1.Namespace
+	namespace.Name = daap.Namespace(in.Database)
+	if err := k.Client.Delete(ctx, &namespace); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete namespace %s: %w", namespace.Name, err)
+	}
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		err := k.Client.Get(ctx, client.ObjectKeyFromObject(&namespace), &namespace)
+		if apierrors.IsNotFound(err) {
+			return true, "", nil
+		}
+		if err != nil {
+			return false, "", fmt.Errorf("get namespace %s: %w", namespace.Name, err)
+		}
+		return false, terminating(&namespace), nil
+	})
+}
+
+// terminating says what holds a namespace's deletion up, as Kubernetes tells it in its conditions.
+func terminating(namespace *corev1.Namespace) string {
+	for _, condition := range namespace.Status.Conditions {
+		if condition.Status == corev1.ConditionTrue && condition.Message != "" {
+			return withReason("Namespace is being deleted", condition.Message)
+		}
+	}
+	return "Namespace is being deleted"
+}
+
+// WaitVolumesGone waits until no PersistentVolume is bound to a claim of the database.
+func (k *Kubernetes) WaitVolumesGone(ctx context.Context, in Input) error {
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		var volumes corev1.PersistentVolumeList
+		if err := k.Client.List(ctx, &volumes); err != nil {
+			return false, "", fmt.Errorf("list persistent volumes: %w", err)
+		}
+		for _, volume := range volumes.Items {
+			claim := volume.Spec.ClaimRef
+			if claim == nil || claim.Namespace != daap.Namespace(in.Database) {
+				continue
+			}
+			if volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
+				continue // the platform's storage class keeps volumes; there is nothing to wait for
+			}
+			return false, fmt.Sprintf("PersistentVolume %s is %s", volume.Name, volume.Status.Phase), nil
+		}
+		return true, "", nil
+	})
+}

@@ -1,0 +1,21 @@
+package activities
+
+import "time"
+
+// How long one call to the outside may take.
+const (
+	// recordTimeout bounds a write of progress to DAAP's own PostgreSQL.
+	recordTimeout = 5 * time.Second
+	// connectTimeout bounds a connection and one statement in a team's PostgreSQL.
+	connectTimeout = 5 * time.Second
+)
+
+// How a wait spends its time.
+const (
+	// recheckInterval is how often a wait looks without an event: watches can miss, and the fence must be seen.
+	recheckInterval = 5 * time.Second
+	// heartbeatInterval is well under the heartbeat timeout of waiting activities.
+	heartbeatInterval = 5 * time.Second
+	// waitAttempt is how long one attempt of a wait lasts; its step's deadline is longer and lies in the workflow.
+	waitAttempt = 5 * time.Minute
+)

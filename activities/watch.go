@@ -1,0 +1,143 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// Watch is the worker's one shared watch of all databases' objects: any number of waits read its copies,
+// and Kubernetes is asked no more for it. It needs Start before anything is read.
+type Watch struct {
+	client.Reader
+	cache cache.Cache
+
+	mu      sync.Mutex
+	waiters map[string]map[chan struct{}]struct{} // by namespace
+}
+
+// NewWatch returns a watch of the objects that DAAP and, for them, CNPG made.
+func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
+	managed := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.FieldOwner})}
+	exists, err := labels.NewRequirement(manifest.LabelCluster, selection.Exists, nil)
+	if err != nil {
+		return nil, fmt.Errorf("select by label %s: %w", manifest.LabelCluster, err)
+	}
+	ofCNPG := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
+	ofCNPGPods := ofCNPG
+	ofCNPGPods.Transform = forgetPodSpec
+	shared, err := cache.New(config, cache.Options{
+		Scheme:           scheme,
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Namespace{}:  managed,
+			&cnpgv1.Cluster{}:    managed,
+			&cnpgv1.Pooler{}:     managed,
+			&appsv1.Deployment{}: ofCNPG,
+			&corev1.Pod{}:        ofCNPGPods,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the shared watch: %w", err)
+	}
+	return &Watch{Reader: shared, cache: shared, waiters: map[string]map[chan struct{}]struct{}{}}, nil
+}
+
+// forgetPodSpec keeps of a Pod what tells its condition; its spec is by far the larger part.
+func forgetPodSpec(obj any) (any, error) {
+	if pod, ok := obj.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+		pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
+	}
+	return obj, nil
+}
+
+// Start watches until ctx is done. It returns once everything is read for the first time, or with an error.
+func (w *Watch) Start(ctx context.Context) error {
+	watched := []client.Object{
+		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Pod{},
+	}
+	handler := toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    w.wake,
+		UpdateFunc: func(_, obj any) { w.wake(obj) },
+		DeleteFunc: w.wake,
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.cache.Start(ctx) }()
+	for _, obj := range watched {
+		informer, err := w.cache.GetInformer(ctx, obj, cache.BlockUntilSynced(false))
+		if err != nil {
+			return fmt.Errorf("watch %T: %w", obj, err)
+		}
+		if _, err := informer.AddEventHandler(handler); err != nil {
+			return fmt.Errorf("watch %T: %w", obj, err)
+		}
+	}
+	synced := make(chan bool, 1)
+	go func() { synced <- w.cache.WaitForCacheSync(ctx) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("watch Kubernetes: %w", err)
+	case ok := <-synced:
+		if !ok {
+			return fmt.Errorf("read Kubernetes for the first time: %w", context.Cause(ctx))
+		}
+		return nil
+	}
+}
+
+// wake tells those who wait in the object's namespace to look again.
+func (w *Watch) wake(obj any) {
+	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
+		obj = tombstone.Obj
+	}
+	changed, ok := obj.(metav1.Object)
+	if !ok {
+		return
+	}
+	namespace := changed.GetNamespace()
+	if namespace == "" {
+		namespace = changed.GetName() // the object is the namespace itself
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for waiter := range w.waiters[namespace] {
+		select {
+		case waiter <- struct{}{}:
+		default: // a wake-up is due already
+		}
+	}
+}
+
+// subscribe returns a channel that gets a value after changes in the namespace, and its end.
+func (w *Watch) subscribe(namespace string) (<-chan struct{}, func()) {
+	waiter := make(chan struct{}, 1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiters[namespace] == nil {
+		w.waiters[namespace] = map[chan struct{}]struct{}{}
+	}
+	w.waiters[namespace][waiter] = struct{}{}
+	return waiter, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.waiters[namespace], waiter)
+		if len(w.waiters[namespace]) == 0 {
+			delete(w.waiters, namespace)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package workflows
+
+import (
+	"fmt"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/daap-dev/daap"
+)
+
+// Search attributes by which people find workflows. They carry IDs, names and short words only: they are
+// kept in plain text, and one that is too long would end the workflow.
+var (
+	attributeDatabaseID = temporal.NewSearchAttributeKeyKeyword("DaapDatabaseId")
+	attributeTeam       = temporal.NewSearchAttributeKeyKeyword("DaapTeam")
+	attributeState      = temporal.NewSearchAttributeKeyKeyword("DaapState")
+	attributeStep       = temporal.NewSearchAttributeKeyKeyword("DaapStep")
+	attributeErrorType  = temporal.NewSearchAttributeKeyKeyword("DaapErrorType")
+)
+
+// SearchAttributes returns every search attribute with its type; a namespace must have them before any
+// workflow starts in it.
+func SearchAttributes() map[string]enumspb.IndexedValueType {
+	all := map[string]enumspb.IndexedValueType{}
+	for _, key := range []temporal.SearchAttributeKeyKeyword{
+		attributeDatabaseID, attributeTeam, attributeState, attributeStep, attributeErrorType,
+	} {
+		all[key.GetName()] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	return all
+}
+
+// startAttributes are those of an operation that begins.
+func startAttributes(op daap.Operation) temporal.SearchAttributes {
+	return temporal.NewSearchAttributes(
+		attributeDatabaseID.ValueSet(op.DatabaseID.String()),
+		attributeTeam.ValueSet(op.OwnerTeam),
+		attributeState.ValueSet(string(daap.OperationRunning)),
+	)
+}
+
+func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error {
+	err := workflow.UpsertTypedSearchAttributes(ctx,
+		attributeState.ValueSet(string(daap.OperationNeedsAttention)),
+		attributeStep.ValueSet(string(at)),
+		attributeErrorType.ValueSet(string(cause.Code)),
+	)
+	if err != nil {
+		return fmt.Errorf("mark the workflow as parked: %w", err)
+	}
+	return nil
+}
+
+func markRunning(ctx workflow.Context) error {
+	err := workflow.UpsertTypedSearchAttributes(ctx,
+		attributeState.ValueSet(string(daap.OperationRunning)),
+		attributeStep.ValueUnset(),
+		attributeErrorType.ValueUnset(),
+	)
+	if err != nil {
+		return fmt.Errorf("mark the workflow as running: %w", err)
+	}
+	return nil
+}

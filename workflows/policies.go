@@ -1,0 +1,51 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// patience says how long a step may take: per try, between signs of life, and until a person should look.
+type patience struct {
+	try, heartbeat, deadline time.Duration
+}
+
+// The patience of steps, by intent. Deadlines are when the operation parks; nothing is undone then.
+var (
+	// quick is for one or two calls to Kubernetes.
+	quick = patience{try: 30 * time.Second, deadline: 10 * time.Minute}
+	// connecting is for a connection to a database that says it is ready.
+	connecting = patience{try: 30 * time.Second, deadline: 5 * time.Minute}
+	// waiting is for what Kubernetes and CNPG do in their own time.
+	waiting = patience{try: 6 * time.Minute, heartbeat: 30 * time.Second, deadline: 30 * time.Minute}
+)
+
+// records is for writes to DAAP's own rows: they are tried until they succeed, as the operation cannot end
+// without them.
+func records(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		RetryPolicy:         retry,
+	})
+}
+
+// retry is the same for all: bounded by the step's deadline, never by a count.
+var retry = &temporal.RetryPolicy{
+	InitialInterval:    500 * time.Millisecond,
+	BackoffCoefficient: 2,
+	MaximumInterval:    15 * time.Second,
+}
+
+func (p patience) options(summary string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		StartToCloseTimeout:    p.try,
+		HeartbeatTimeout:       p.heartbeat,
+		ScheduleToCloseTimeout: p.deadline,
+		RetryPolicy:            retry,
+		// What changes something ends before the workflow does; a wait changes nothing and need not.
+		WaitForCancellation: p.heartbeat == 0,
+		Summary:             summary,
+	}
+}
