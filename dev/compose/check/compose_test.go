@@ -142,9 +142,7 @@ func TestFixedAddressesAreOutsideTheDynamicRange(t *testing.T) {
 // worker that waits for nobody.
 func TestSettingsNameTheServicesAddresses(t *testing.T) {
 	services := load(t, nil).Services
-	for key, service := range map[string]string{
-		"DAAP_DATABASE_URL": "postgres", "TEMPORAL_ADDRESS": "temporal", "DAAP_S3_ENDPOINT": "minio",
-	} {
+	for key, service := range map[string]string{"DAAP_DATABASE_URL": "postgres", "TEMPORAL_ADDRESS": "temporal"} {
 		address := services[service].Networks["default"].Ipv4Address
 		for _, name := range []string{"migrate", "api", "worker"} {
 			if value := services[name].Environment[key]; value == nil || !strings.Contains(*value, address) {
