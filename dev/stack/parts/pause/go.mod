@@ -1,0 +1,3 @@
+module stack.daap.local/pause
+
+go 1.26.0
