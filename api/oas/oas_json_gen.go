@@ -142,11 +142,7 @@ func (s *AcceptedResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -182,12 +178,9 @@ func (s *AcceptedResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -614,11 +607,7 @@ func (s *ConnectionResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -654,12 +643,9 @@ func (s *ConnectionResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -1374,11 +1360,7 @@ func (s *DatabaseListResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -1422,12 +1404,9 @@ func (s *DatabaseListResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -1513,11 +1492,7 @@ func (s *DatabaseResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -1553,12 +1528,9 @@ func (s *DatabaseResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -2142,11 +2114,7 @@ func (s *ErrorResponse) Encode(e *jx.Encoder) {
 func (s *ErrorResponse) encodeFields(e *jx.Encoder) {
 	{
 		e.FieldStart("data")
-		if s.Data == nil {
-			e.Null()
-		} else {
-			s.Data.Encode(e)
-		}
+		s.Data.Encode(e)
 	}
 	{
 		e.FieldStart("error")
@@ -2176,12 +2144,9 @@ func (s *ErrorResponse) Decode(d *jx.Decoder) error {
 		case "data":
 			requiredBitSet[0] |= 1 << 0
 			if err := func() error {
-				s.Data = nil
-				var elem NoData
-				if err := elem.Decode(d); err != nil {
+				if err := s.Data.Decode(d); err != nil {
 					return err
 				}
-				s.Data = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"data\"")
@@ -2698,11 +2663,7 @@ func (s *HealthResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -2738,12 +2699,9 @@ func (s *HealthResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -3151,6 +3109,94 @@ func (s *NilDateTime) UnmarshalJSON(data []byte) error {
 	return s.Decode(d, json.DecodeDateTime)
 }
 
+// Encode encodes NoData as json.
+func (o NilNoData) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes NoData from json.
+func (o *NilNoData) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilNoData to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v NoData
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilNoData) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilNoData) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes NoError as json.
+func (o NilNoError) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes NoError from json.
+func (o *NilNoError) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilNoError to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v NoError
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilNoError) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilNoError) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes string as json.
 func (o NilString) Encode(e *jx.Encoder) {
 	if o.Null {
@@ -3243,39 +3289,35 @@ func (s *NilUUID) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
-// Encode implements json.Marshaler.
-func (s *NoData) Encode(e *jx.Encoder) {
-	e.ObjStart()
-	s.encodeFields(e)
-	e.ObjEnd()
-}
+// Encode encodes NoData as json.
+func (s NoData) Encode(e *jx.Encoder) {
+	unwrapped := string(s)
 
-// encodeFields encodes fields.
-func (s *NoData) encodeFields(e *jx.Encoder) {
+	e.Str(unwrapped)
 }
-
-var jsonFieldsNameOfNoData = [0]string{}
 
 // Decode decodes NoData from json.
 func (s *NoData) Decode(d *jx.Decoder) error {
 	if s == nil {
 		return errors.New("invalid: unable to decode NoData to nil")
 	}
-
-	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
-		switch string(k) {
-		default:
-			return errors.Errorf("unexpected field %q", k)
+	var unwrapped string
+	if err := func() error {
+		v, err := d.Str()
+		unwrapped = string(v)
+		if err != nil {
+			return err
 		}
-	}); err != nil {
-		return errors.Wrap(err, "decode NoData")
+		return nil
+	}(); err != nil {
+		return errors.Wrap(err, "alias")
 	}
-
+	*s = NoData(unwrapped)
 	return nil
 }
 
 // MarshalJSON implements stdjson.Marshaler.
-func (s *NoData) MarshalJSON() ([]byte, error) {
+func (s NoData) MarshalJSON() ([]byte, error) {
 	e := jx.Encoder{}
 	s.Encode(&e)
 	return e.Bytes(), nil
@@ -3287,39 +3329,35 @@ func (s *NoData) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
-// Encode implements json.Marshaler.
-func (s *NoError) Encode(e *jx.Encoder) {
-	e.ObjStart()
-	s.encodeFields(e)
-	e.ObjEnd()
-}
+// Encode encodes NoError as json.
+func (s NoError) Encode(e *jx.Encoder) {
+	unwrapped := string(s)
 
-// encodeFields encodes fields.
-func (s *NoError) encodeFields(e *jx.Encoder) {
+	e.Str(unwrapped)
 }
-
-var jsonFieldsNameOfNoError = [0]string{}
 
 // Decode decodes NoError from json.
 func (s *NoError) Decode(d *jx.Decoder) error {
 	if s == nil {
 		return errors.New("invalid: unable to decode NoError to nil")
 	}
-
-	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
-		switch string(k) {
-		default:
-			return errors.Errorf("unexpected field %q", k)
+	var unwrapped string
+	if err := func() error {
+		v, err := d.Str()
+		unwrapped = string(v)
+		if err != nil {
+			return err
 		}
-	}); err != nil {
-		return errors.Wrap(err, "decode NoError")
+		return nil
+	}(); err != nil {
+		return errors.Wrap(err, "alias")
 	}
-
+	*s = NoError(unwrapped)
 	return nil
 }
 
 // MarshalJSON implements stdjson.Marshaler.
-func (s *NoError) MarshalJSON() ([]byte, error) {
+func (s NoError) MarshalJSON() ([]byte, error) {
 	e := jx.Encoder{}
 	s.Encode(&e)
 	return e.Bytes(), nil
@@ -3674,11 +3712,7 @@ func (s *OperationListResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -3722,12 +3756,9 @@ func (s *OperationListResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
@@ -3813,11 +3844,7 @@ func (s *OperationResponse) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("error")
-		if s.Error == nil {
-			e.Null()
-		} else {
-			s.Error.Encode(e)
-		}
+		s.Error.Encode(e)
 	}
 	{
 		e.FieldStart("meta")
@@ -3853,12 +3880,9 @@ func (s *OperationResponse) Decode(d *jx.Decoder) error {
 		case "error":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				s.Error = nil
-				var elem NoError
-				if err := elem.Decode(d); err != nil {
+				if err := s.Error.Decode(d); err != nil {
 					return err
 				}
-				s.Error = &elem
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")

@@ -44,7 +44,7 @@ func (s *AcceptedMeta) SetOperationID(val uuid.UUID) {
 // Ref: #/components/schemas/AcceptedResponse
 type AcceptedResponse struct {
 	Data  Database     `json:"data"`
-	Error *NoError     `json:"error"`
+	Error NilNoError   `json:"error"`
 	Meta  AcceptedMeta `json:"meta"`
 }
 
@@ -54,7 +54,7 @@ func (s *AcceptedResponse) GetData() Database {
 }
 
 // GetError returns the value of Error.
-func (s *AcceptedResponse) GetError() *NoError {
+func (s *AcceptedResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -69,7 +69,7 @@ func (s *AcceptedResponse) SetData(val Database) {
 }
 
 // SetError sets the value of Error.
-func (s *AcceptedResponse) SetError(val *NoError) {
+func (s *AcceptedResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -237,7 +237,7 @@ func (s *Connection) SetSecret(val SecretReference) {
 // Ref: #/components/schemas/ConnectionResponse
 type ConnectionResponse struct {
 	Data  Connection `json:"data"`
-	Error *NoError   `json:"error"`
+	Error NilNoError `json:"error"`
 	Meta  Meta       `json:"meta"`
 }
 
@@ -247,7 +247,7 @@ func (s *ConnectionResponse) GetData() Connection {
 }
 
 // GetError returns the value of Error.
-func (s *ConnectionResponse) GetError() *NoError {
+func (s *ConnectionResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -262,7 +262,7 @@ func (s *ConnectionResponse) SetData(val Connection) {
 }
 
 // SetError sets the value of Error.
-func (s *ConnectionResponse) SetError(val *NoError) {
+func (s *ConnectionResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -568,7 +568,7 @@ func (s *DatabaseLabels) init() DatabaseLabels {
 // Ref: #/components/schemas/DatabaseListResponse
 type DatabaseListResponse struct {
 	Data  []Database `json:"data"`
-	Error *NoError   `json:"error"`
+	Error NilNoError `json:"error"`
 	Meta  PageMeta   `json:"meta"`
 }
 
@@ -578,7 +578,7 @@ func (s *DatabaseListResponse) GetData() []Database {
 }
 
 // GetError returns the value of Error.
-func (s *DatabaseListResponse) GetError() *NoError {
+func (s *DatabaseListResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -593,7 +593,7 @@ func (s *DatabaseListResponse) SetData(val []Database) {
 }
 
 // SetError sets the value of Error.
-func (s *DatabaseListResponse) SetError(val *NoError) {
+func (s *DatabaseListResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -604,9 +604,9 @@ func (s *DatabaseListResponse) SetMeta(val PageMeta) {
 
 // Ref: #/components/schemas/DatabaseResponse
 type DatabaseResponse struct {
-	Data  Database `json:"data"`
-	Error *NoError `json:"error"`
-	Meta  Meta     `json:"meta"`
+	Data  Database   `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
 }
 
 // GetData returns the value of Data.
@@ -615,7 +615,7 @@ func (s *DatabaseResponse) GetData() Database {
 }
 
 // GetError returns the value of Error.
-func (s *DatabaseResponse) GetError() *NoError {
+func (s *DatabaseResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -630,7 +630,7 @@ func (s *DatabaseResponse) SetData(val Database) {
 }
 
 // SetError sets the value of Error.
-func (s *DatabaseResponse) SetError(val *NoError) {
+func (s *DatabaseResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -941,13 +941,13 @@ func (s *ErrorDetail) SetMessage(val string) {
 
 // Ref: #/components/schemas/ErrorResponse
 type ErrorResponse struct {
-	Data  *NoData `json:"data"`
-	Error Error   `json:"error"`
-	Meta  Meta    `json:"meta"`
+	Data  NilNoData `json:"data"`
+	Error Error     `json:"error"`
+	Meta  Meta      `json:"meta"`
 }
 
 // GetData returns the value of Data.
-func (s *ErrorResponse) GetData() *NoData {
+func (s *ErrorResponse) GetData() NilNoData {
 	return s.Data
 }
 
@@ -962,7 +962,7 @@ func (s *ErrorResponse) GetMeta() Meta {
 }
 
 // SetData sets the value of Data.
-func (s *ErrorResponse) SetData(val *NoData) {
+func (s *ErrorResponse) SetData(val NilNoData) {
 	s.Data = val
 }
 
@@ -1190,9 +1190,9 @@ func (s *HealthCheckStatus) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/HealthResponse
 type HealthResponse struct {
-	Data  Health   `json:"data"`
-	Error *NoError `json:"error"`
-	Meta  Meta     `json:"meta"`
+	Data  Health     `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
 }
 
 // GetData returns the value of Data.
@@ -1201,7 +1201,7 @@ func (s *HealthResponse) GetData() Health {
 }
 
 // GetError returns the value of Error.
-func (s *HealthResponse) GetError() *NoError {
+func (s *HealthResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -1216,7 +1216,7 @@ func (s *HealthResponse) SetData(val Health) {
 }
 
 // SetError sets the value of Error.
-func (s *HealthResponse) SetError(val *NoError) {
+func (s *HealthResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -1430,6 +1430,96 @@ func (o NilDateTime) Or(d time.Time) time.Time {
 	return d
 }
 
+// NewNilNoData returns new NilNoData with value set to v.
+func NewNilNoData(v NoData) NilNoData {
+	return NilNoData{
+		Value: v,
+	}
+}
+
+// NilNoData is nullable NoData.
+type NilNoData struct {
+	Value NoData
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilNoData) SetTo(v NoData) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilNoData) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilNoData) SetToNull() {
+	o.Null = true
+	var v NoData
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilNoData) Get() (v NoData, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilNoData) Or(d NoData) NoData {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilNoError returns new NilNoError with value set to v.
+func NewNilNoError(v NoError) NilNoError {
+	return NilNoError{
+		Value: v,
+	}
+}
+
+// NilNoError is nullable NoError.
+type NilNoError struct {
+	Value NoError
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilNoError) SetTo(v NoError) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilNoError) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilNoError) SetToNull() {
+	o.Null = true
+	var v NoError
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilNoError) Get() (v NoError, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilNoError) Or(d NoError) NoError {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilString returns new NilString with value set to v.
 func NewNilString(v string) NilString {
 	return NilString{
@@ -1520,13 +1610,9 @@ func (o NilUUID) Or(d uuid.UUID) uuid.UUID {
 	return d
 }
 
-// Always null where there is an error.
-// Ref: #/components/schemas/NoData
-type NoData struct{}
+type NoData string
 
-// Always null where there is data.
-// Ref: #/components/schemas/NoError
-type NoError struct{}
+type NoError string
 
 // Ref: #/components/schemas/Operation
 type Operation struct {
@@ -1711,7 +1797,7 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 // Ref: #/components/schemas/OperationListResponse
 type OperationListResponse struct {
 	Data  []Operation `json:"data"`
-	Error *NoError    `json:"error"`
+	Error NilNoError  `json:"error"`
 	Meta  PageMeta    `json:"meta"`
 }
 
@@ -1721,7 +1807,7 @@ func (s *OperationListResponse) GetData() []Operation {
 }
 
 // GetError returns the value of Error.
-func (s *OperationListResponse) GetError() *NoError {
+func (s *OperationListResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -1736,7 +1822,7 @@ func (s *OperationListResponse) SetData(val []Operation) {
 }
 
 // SetError sets the value of Error.
-func (s *OperationListResponse) SetError(val *NoError) {
+func (s *OperationListResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
@@ -1747,9 +1833,9 @@ func (s *OperationListResponse) SetMeta(val PageMeta) {
 
 // Ref: #/components/schemas/OperationResponse
 type OperationResponse struct {
-	Data  Operation `json:"data"`
-	Error *NoError  `json:"error"`
-	Meta  Meta      `json:"meta"`
+	Data  Operation  `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
 }
 
 // GetData returns the value of Data.
@@ -1758,7 +1844,7 @@ func (s *OperationResponse) GetData() Operation {
 }
 
 // GetError returns the value of Error.
-func (s *OperationResponse) GetError() *NoError {
+func (s *OperationResponse) GetError() NilNoError {
 	return s.Error
 }
 
@@ -1773,7 +1859,7 @@ func (s *OperationResponse) SetData(val Operation) {
 }
 
 // SetError sets the value of Error.
-func (s *OperationResponse) SetError(val *NoError) {
+func (s *OperationResponse) SetError(val NilNoError) {
 	s.Error = val
 }
 
