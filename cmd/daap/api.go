@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api"
+	"github.com/daap-dev/daap/cmd/internal/config"
+	"github.com/daap-dev/daap/persistence"
+	"github.com/daap-dev/daap/workflows"
+)
+
+// Deadlines of a connection; the API moves them for requests that ask to wait.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+)
+
+// serveAPI answers requests and dispatches operations until ctx is done, then drains.
+func serveAPI(ctx context.Context, s service) error {
+	store, pool, err := s.store(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	temporal, _, err := s.temporal()
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	dependencies, err := dependencies(store, temporal)
+	if err != nil {
+		return err
+	}
+	dispatcher := daap.NewDispatcher(store, workflows.Starter{Client: temporal}, func(err error) {
+		s.log.Warn("An operation is not started; it is tried again.", zap.Error(err))
+	})
+	handler := api.New(api.Config{
+		Databases:    daap.NewDatabases(store, store, loggedStarter{dispatcher, s.log}),
+		Operations:   daap.NewOperations(store),
+		Dependencies: dependencies,
+		Version:      version,
+		Log:          s.log,
+	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { dispatcher.Run(ctx); return nil })
+	group.Go(func() error { return s.listen(ctx, handler) })
+	return group.Wait()
+}
+
+// listen serves until ctx is done and then lets requests end, within the shutdown timeout.
+func (s service) listen(ctx context.Context, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          zap.NewStdLog(s.log),
+	}
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", s.config.HTTPAddr)
+	if err != nil {
+		return &config.Error{Variable: "DAAP_HTTP_ADDR", Problem: fmt.Sprintf("cannot be listened on: %v", err)}
+	}
+	s.log.Info("The API listens.", zap.Stringer("address", listener.Addr()))
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("The API drains.", zap.Duration("timeout", s.config.ShutdownTimeout))
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		return errors.Join(fmt.Errorf("drain HTTP: %w", err), server.Close())
+	}
+	return nil
+}
+
+// loggedStarter makes a start that fails seen; the request it belongs to has succeeded all the same.
+type loggedStarter struct {
+	dispatcher *daap.Dispatcher
+	log        *zap.Logger
+}
+
+// Start starts the operation's workflow; safe to repeat.
+func (l loggedStarter) Start(ctx context.Context, op daap.Operation) error {
+	err := l.dispatcher.Start(ctx, op)
+	if err != nil {
+		l.log.Warn("An accepted operation is not started yet; the dispatcher tries again.",
+			zap.Stringer("operation_id", op.ID), zap.Stringer("database_id", op.DatabaseID), zap.Error(err))
+	}
+	return err
+}
+
+// dependencies are what GET /health looks at.
+func dependencies(store *persistence.Store, temporal client.Client) ([]daap.Dependency, error) {
+	access, err := config.Kubernetes()
+	if err != nil {
+		return nil, err
+	}
+	kube, err := kubernetes.NewForConfig(access)
+	if err != nil {
+		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+	}
+	return []daap.Dependency{
+		{Name: "postgresql", Required: true, Probe: store.Ping},
+		{Name: "temporal", Probe: func(ctx context.Context) error {
+			_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+			return err
+		}},
+		{Name: "kubernetes", Probe: func(ctx context.Context) error {
+			return kube.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+		}},
+	}, nil
+}

@@ -1,0 +1,123 @@
+// Command daap is the DAAP service: its API, its workers, and what an installation needs done once.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/daap-dev/daap/cmd/internal/config"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// Exit codes: 1 for what went wrong, 2 for what the person who started it can mend.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "daap:", err)
+	var setting *config.Error
+	var usage *usageError
+	if errors.As(err, &setting) || errors.As(err, &usage) {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailure)
+}
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "daap",
+		Short: "PostgreSQL databases for teams, as a service",
+		Long: `DAAP is a Database-as-a-Service control plane. Its API takes requests for PostgreSQL databases,
+its workers carry them out as Temporal workflows on Kubernetes with CloudNativePG.
+
+An installation runs "daap migrate" once per version, then any number of "daap api" and "daap worker"
+processes; "daap serve" is both in one process, for one machine.`,
+		Example: `  export DAAP_DATABASE_URL=postgres://daap:secret@127.0.0.1:5432/daap
+  daap migrate && daap serve`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	cmd.AddCommand(
+		command("api", "Answer the REST API", `Answers the REST API on DAAP_HTTP_ADDR and starts the workflows of accepted operations.
+Any number of these may run. Needs PostgreSQL; while Temporal is down, requests are accepted and
+carried out when it is back.`, serveAPI),
+		command("worker", "Carry out operations", `Carries out operations: Temporal workflows and their activities on Kubernetes.
+Any number of these may run, and any may die at any time: another goes on where it was.`, runWorker),
+		command("serve", "Be api and worker in one process", `Is api and worker in one process, for one machine.`, serveBoth),
+		command("migrate", "Bring PostgreSQL and Temporal up to date", `Brings DAAP's PostgreSQL schema to this version, and gives the Temporal namespace the search
+attributes that workflows need. Run it before the api and worker of a new version; safe to repeat.`, migrate),
+		versionCommand(),
+	)
+	return cmd
+}
+
+// command is a subcommand that takes its settings from the environment and no arguments.
+func command(use, short, long string, run func(context.Context, service) error) *cobra.Command {
+	return &cobra.Command{
+		Use:   use,
+		Short: short,
+		Long:  long + "\n\n" + variables,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("%s takes no arguments; see %s --help", use, cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := newService(use)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return run(cmd.Context(), s)
+		},
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			fmt.Fprintln(cmd.OutOrStdout(), version)
+		},
+	}
+}
+
+const variables = `Environment:
+  DAAP_DATABASE_URL       DAAP's own PostgreSQL, postgres://user:password@host:port/database (required)
+  DAAP_HTTP_ADDR          where the API listens (127.0.0.1:8080)
+  DAAP_POSTGRES_IMAGE     image of the databases (the CloudNativePG operator's default)
+  DAAP_POOLER_IMAGE       image of PgBouncer (the CloudNativePG operator's default)
+  DAAP_STORAGE_CLASS      storage class of the databases' volumes (the Kubernetes cluster's default)
+  DAAP_LOG_LEVEL          debug, info, warn or error (info)
+  DAAP_LOG_FORMAT         json or console (json)
+  DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
+  TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
+  TEMPORAL_NAMESPACE      Temporal namespace (daap)
+  KUBECONFIG              access to Kubernetes (that of the pod, within Kubernetes)`

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/go-logr/logr"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/daap-dev/daap/cmd/internal/config"
+	"github.com/daap-dev/daap/persistence"
+)
+
+// service is what every command has: its settings and a log. The rest is opened by those who need it.
+type service struct {
+	config config.Config
+	log    *zap.Logger
+}
+
+func newService(name string) (service, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return service{}, err
+	}
+	log, err := newLog(cfg)
+	if err != nil {
+		return service{}, fmt.Errorf("make a log: %w", err)
+	}
+	log = log.With(zap.String("process", name), zap.String("version", version))
+	ctrllog.SetLogger(logr.FromSlogHandler(zapslog.NewHandler(log.Core())))
+	return service{config: cfg, log: log}, nil
+}
+
+func (s service) close() { _ = s.log.Sync() } // a terminal cannot be synced, which is no loss
+
+func newLog(cfg config.Config) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(cfg.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	settings := zap.NewProductionConfig()
+	if cfg.LogFormat == "console" {
+		settings = zap.NewDevelopmentConfig()
+	}
+	settings.Level = zap.NewAtomicLevelAt(level)
+	settings.Sampling = nil // every line may be the one that is looked for
+	settings.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	settings.DisableStacktrace = true
+	return settings.Build()
+}
+
+// store opens DAAP's own PostgreSQL. The caller closes the pool.
+func (s service) store(ctx context.Context) (*persistence.Store, *pgxpool.Pool, error) {
+	pool, err := persistence.Open(ctx, s.config.DatabaseURL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open PostgreSQL: %w", err)
+	}
+	return persistence.New(pool), pool, nil
+}
+
+// temporal returns a client that connects when it is first used, and the namespace it works in.
+func (s service) temporal() (client.Client, string, error) {
+	options, err := config.Temporal()
+	if err != nil {
+		return nil, "", err
+	}
+	options.Logger = sdklog.NewStructuredLogger(slog.New(zapslog.NewHandler(s.log.Core())))
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, "", fmt.Errorf("make a Temporal client: %w", err)
+	}
+	return c, options.Namespace, nil
+}
+
+// newScheme knows the kinds of objects that DAAP reads and writes.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("make a scheme: %w", err)
+	}
+	return scheme, nil
+}

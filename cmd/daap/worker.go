@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/cmd/internal/config"
+	"github.com/daap-dev/daap/persistence"
+	"github.com/daap-dev/daap/workflows"
+)
+
+// runWorker carries out operations until ctx is done; what it waits for then goes on in another worker.
+func runWorker(ctx context.Context, s service) error {
+	store, pool, err := s.store(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	temporal, _, err := s.temporal()
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	kube, err := s.kubernetes(store)
+	if err != nil {
+		return err
+	}
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWatching() // after the Worker has stopped: its activities read the watch to their end
+	if err := within(ctx, watching, kube.Watch); err != nil {
+		return err
+	}
+	fatal := make(chan error, 1)
+	worker := workflows.NewWorker(temporal, workflows.Activities{
+		Kubernetes: kube,
+		Postgres:   &activities.Postgres{Kubernetes: kube, Certificates: store},
+		Records:    &activities.Records{Operations: store},
+		Engine:     &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
+	}, &activities.Interceptor{Operations: store}, func(err error) { fatal <- err })
+	if err := worker.Start(); err != nil {
+		return fmt.Errorf("start the worker: %w", err)
+	}
+	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
+	defer worker.Stop()
+	select {
+	case err := <-fatal:
+		return fmt.Errorf("work for Temporal: %w", err)
+	case <-ctx.Done():
+		s.log.Info("The worker stops.")
+		return nil
+	}
+}
+
+// within starts the watch, which lives as long as watching, but gives up the first reading with ctx.
+func within(ctx, watching context.Context, watch *activities.Watch) error {
+	started := make(chan error, 1)
+	go func() { started <- watch.Start(watching) }()
+	select {
+	case err := <-started:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("read Kubernetes for the first time: %w", ctx.Err())
+	}
+}
+
+// kubernetes returns the activities on Kubernetes with their one shared watch.
+func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, error) {
+	access, err := config.Kubernetes()
+	if err != nil {
+		return nil, err
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	direct, err := client.New(access, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+	}
+	watch, err := activities.NewWatch(access, scheme)
+	if err != nil {
+		return nil, err
+	}
+	return &activities.Kubernetes{
+		Client:    direct,
+		Watch:     watch,
+		Databases: store,
+		Holds:     store,
+		Platform: manifest.Platform{
+			PostgresImage: s.config.PostgresImage,
+			PoolerImage:   s.config.PoolerImage,
+			StorageClass:  s.config.StorageClass,
+		},
+	}, nil
+}
+
+// serveBoth is api and worker in one process; the end of one is the end of both.
+func serveBoth(ctx context.Context, s service) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serveAPI(ctx, s) })
+	group.Go(func() error { return runWorker(ctx, s) })
+	return group.Wait()
+}

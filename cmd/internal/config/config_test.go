@@ -1,0 +1,57 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/daap-dev/daap/cmd/internal/config"
+)
+
+const goodURL = "postgres://daap:hunter2@127.0.0.1:5432/daap"
+
+func TestLoadNamesTheVariableAtFault(t *testing.T) {
+	tests := map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"database url missing":        {map[string]string{}, "DAAP_DATABASE_URL is not set"},
+		"database url empty":          {map[string]string{"DAAP_DATABASE_URL": ""}, "DAAP_DATABASE_URL is empty"},
+		"database url not PostgreSQL": {map[string]string{"DAAP_DATABASE_URL": "mysql://a:hunter2@b/c"}, "DAAP_DATABASE_URL must be a URL"},
+		"database url malformed":      {map[string]string{"DAAP_DATABASE_URL": "postgres://a:hunter2%@b/c"}, "DAAP_DATABASE_URL must be a URL"},
+		"address without port":        {map[string]string{"DAAP_HTTP_ADDR": "localhost"}, "DAAP_HTTP_ADDR must be host:port"},
+		"level unknown":               {map[string]string{"DAAP_LOG_LEVEL": "loud"}, "DAAP_LOG_LEVEL must be debug"},
+		"format unknown":              {map[string]string{"DAAP_LOG_FORMAT": "xml"}, "DAAP_LOG_FORMAT must be json or console"},
+		"timeout no duration":         {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "soon"}, "DAAP_SHUTDOWN_TIMEOUT must be a time.Duration"},
+		"timeout too short":           {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "1ms"}, "DAAP_SHUTDOWN_TIMEOUT must be from 1s to 5m"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the environment is the process's
+			if _, given := tt.env["DAAP_DATABASE_URL"]; !given && name != "database url missing" {
+				t.Setenv("DAAP_DATABASE_URL", goodURL)
+			}
+			for k, v := range tt.env {
+				t.Setenv(k, v)
+			}
+			_, err := config.Load()
+			var named *config.Error
+			if !errors.As(err, &named) || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Fatalf("Load() = %v, want %q", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("Load() = %q, want one line without the password", err)
+			}
+		})
+	}
+}
+
+func TestLoadTakesDefaults(t *testing.T) {
+	t.Setenv("DAAP_DATABASE_URL", goodURL)
+	cfg, err := config.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.HTTPAddr != "127.0.0.1:8080" || cfg.LogFormat != "json" {
+		t.Errorf("Load() = %+v, want the defaults", cfg)
+	}
+}
