@@ -1,0 +1,90 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// contract is openapi.yaml as the edge consults it: to tell clients which rule they broke, and to refuse
+// what the generated server lets pass.
+type contract struct {
+	operations map[string]operation
+	document   oas.GetOpenAPIOK
+}
+
+// operation is what the contract says about the request of one operation.
+type operation struct {
+	// noun is what the path's ID names.
+	noun   string
+	params map[parameter]*openapi3.Schema
+	// bodies are by media type.
+	bodies map[string]*openapi3.Schema
+}
+
+// parameter names a parameter by where it stands, such as "query", and its name.
+type parameter struct{ in, name string }
+
+// newContract reads the contract. It panics where it cannot: the contract is part of the program.
+func newContract(yaml []byte) *contract {
+	doc, err := openapi3.NewLoader().LoadFromData(yaml)
+	if err != nil {
+		panic(fmt.Sprintf("api: read the contract: %v", err))
+	}
+	c := &contract{operations: make(map[string]operation), document: documentOf(doc)}
+	for path, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			c.operations[op.OperationID] = newOperation(path, item, op)
+		}
+	}
+	return c
+}
+
+func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) operation {
+	o := operation{
+		noun:   nounOf(path),
+		params: make(map[parameter]*openapi3.Schema),
+		bodies: make(map[string]*openapi3.Schema),
+	}
+	for _, params := range []openapi3.Parameters{item.Parameters, op.Parameters} {
+		for _, p := range params {
+			o.params[parameter{p.Value.In, p.Value.Name}] = p.Value.Schema.Value
+		}
+	}
+	if op.RequestBody != nil {
+		for mediaType, content := range op.RequestBody.Value.Content {
+			o.bodies[mediaType] = content.Schema.Value
+		}
+	}
+	return o
+}
+
+// nounOf is what the IDs in a path are of: the path's first segment, which is a plural.
+func nounOf(path string) string {
+	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return strings.TrimSuffix(collection, "s")
+}
+
+func documentOf(doc *openapi3.T) oas.GetOpenAPIOK {
+	var document oas.GetOpenAPIOK
+	raw, err := doc.MarshalJSON()
+	if err == nil {
+		err = json.Unmarshal(raw, &document)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("api: contract as JSON: %v", err))
+	}
+	return document
+}
+
+// ruleOf is the sentence the contract has for those who break a schema.
+func ruleOf(schema *openapi3.Schema) string {
+	if rule, ok := schema.Extensions["x-rule"].(string); ok {
+		return rule
+	}
+	return "is not as the contract says"
+}

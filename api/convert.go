@@ -1,0 +1,189 @@
+package api
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+func each[From, To any](items []From, convert func(From) To) []To {
+	converted := make([]To, len(items))
+	for i, item := range items {
+		converted[i] = convert(item)
+	}
+	return converted
+}
+
+func specFromOAS(req *oas.CreateDatabaseRequest) daap.DatabaseSpec {
+	return daap.DatabaseSpec{
+		Name:        req.Name,
+		OwnerTeam:   string(req.OwnerTeam),
+		Description: req.Description.Value,
+		Labels:      req.Labels.Value,
+	}
+}
+
+func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
+	var body oas.UpdateDatabaseRequest
+	switch req := req.(type) {
+	case *oas.UpdateDatabaseApplicationJSON:
+		body = oas.UpdateDatabaseRequest(*req)
+	case *oas.UpdateDatabaseApplicationMergePatchJSON:
+		body = oas.UpdateDatabaseRequest(*req)
+	}
+	patch := daap.DatabasePatch{ClearLabels: body.Labels.IsNull()}
+	if body.Description.IsSet() {
+		patch.Description = &body.Description.Value // the empty text for null
+	}
+	for key, value := range body.Labels.Value {
+		if patch.Labels == nil {
+			patch.Labels = make(map[string]*string, len(body.Labels.Value))
+		}
+		patch.Labels[key] = pointerOf(value)
+	}
+	return patch
+}
+
+func databaseToOAS(db daap.Database) oas.Database {
+	return oas.Database{
+		ID:          db.ID,
+		Name:        db.Name,
+		OwnerTeam:   db.OwnerTeam,
+		Description: db.Description,
+		Labels:      db.Labels,
+		Status:      oas.DatabaseStatus(db.Status),
+		Error:       databaseErrorToOAS(db),
+		OperationID: nilUUID(db.OperationID),
+		CreatedAt:   db.CreatedAt.UTC(),
+		UpdatedAt:   db.UpdatedAt.UTC(),
+		DeletedAt:   nilTime(db.DeletedAt),
+	}
+}
+
+func databaseErrorToOAS(db daap.Database) oas.NilDatabaseError {
+	if db.Cause == nil {
+		return oas.NilDatabaseError{Null: true}
+	}
+	return oas.NewNilDatabaseError(oas.DatabaseError{
+		Code:        oas.CauseCode(db.Cause.Code),
+		Message:     db.Cause.Message,
+		OperationID: nilUUID(db.OperationID).Value,
+	})
+}
+
+func connectionToOAS(c daap.Connection) oas.Connection {
+	endpoint := func(host string) oas.Endpoint {
+		return oas.Endpoint{Host: host, Port: daap.PostgresPort, URL: c.URL(host)}
+	}
+	return oas.Connection{
+		Pooled:        endpoint(c.PooledHost()),
+		Direct:        endpoint(c.DirectHost()),
+		Database:      daap.PostgresDatabase,
+		User:          daap.PostgresUser,
+		Sslmode:       oas.ConnectionSslmodeVerifyFull,
+		CaCertificate: c.CACertificate,
+		Secret: oas.SecretReference{
+			Namespace:   daap.Namespace(c.DatabaseID),
+			Name:        daap.CredentialsSecret,
+			UsernameKey: "username",
+			PasswordKey: "password",
+		},
+	}
+}
+
+func operationToOAS(op daap.Operation) oas.Operation {
+	return oas.Operation{
+		ID:           op.ID,
+		Kind:         oas.OperationKind(op.Kind),
+		State:        oas.OperationState(op.State),
+		DatabaseID:   op.DatabaseID,
+		DatabaseName: op.DatabaseName,
+		OwnerTeam:    op.OwnerTeam,
+		WorkflowID:   op.WorkflowID(),
+		Steps:        each(op.Steps, func(s daap.Step) oas.Step { return stepToOAS(op.Kind, s) }),
+		Error:        causeToOAS(op.Cause),
+		CreatedAt:    op.CreatedAt.UTC(),
+		StartedAt:    nilTime(op.StartedAt),
+		FinishedAt:   nilTime(op.FinishedAt),
+	}
+}
+
+func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
+	return oas.Step{
+		Name:       string(s.Name),
+		Title:      kind.Title(s.Name),
+		State:      oas.StepState(s.State),
+		Attempts:   s.Attempts,
+		Progress:   s.Progress,
+		LastError:  s.LastError,
+		StartedAt:  nilTime(s.StartedAt),
+		FinishedAt: nilTime(s.FinishedAt),
+	}
+}
+
+func causeToOAS(cause *daap.Cause) oas.NilCause {
+	if cause == nil {
+		return oas.NilCause{Null: true}
+	}
+	return oas.NewNilCause(oas.Cause{Code: oas.CauseCode(cause.Code), Message: cause.Message})
+}
+
+func healthToOAS(version string, checks []daap.HealthCheck) oas.Health {
+	health := oas.Health{Status: oas.HealthStatusOk, Version: version, Checks: each(checks, healthCheckToOAS)}
+	for _, check := range checks {
+		if check.Err != nil {
+			health.Status = oas.HealthStatusDegraded
+		}
+	}
+	return health
+}
+
+func healthCheckToOAS(check daap.HealthCheck) oas.HealthCheck {
+	status := oas.HealthCheckStatusUp
+	if check.Err != nil {
+		status = oas.HealthCheckStatusDown
+	}
+	return oas.HealthCheck{
+		Name:      oas.HealthCheckName(check.Name),
+		Status:    status,
+		Required:  check.Required,
+		LatencyMs: float64(check.Latency.Microseconds()) / 1000,
+	}
+}
+
+func errorToOAS(e *daap.Error, requestID string) oas.ErrorResponse {
+	return oas.ErrorResponse{
+		Data: noData,
+		Error: oas.Error{
+			Code:        oas.ErrorCode(e.Code),
+			Message:     e.Message,
+			Details:     each(e.Details, func(d daap.Detail) oas.ErrorDetail { return oas.ErrorDetail(d) }),
+			OperationID: oas.OptUUID{Value: e.Operation, Set: e.Operation != uuid.Nil},
+		},
+		Meta: oas.Meta{RequestID: requestID},
+	}
+}
+
+func nilTime(t *time.Time) oas.NilDateTime {
+	if t == nil {
+		return oas.NilDateTime{Null: true}
+	}
+	return oas.NewNilDateTime(t.UTC())
+}
+
+func nilUUID(id *uuid.UUID) oas.NilUUID {
+	if id == nil {
+		return oas.NilUUID{Null: true}
+	}
+	return oas.NewNilUUID(*id)
+}
+
+func pointerOf(s oas.NilString) *string {
+	if value, ok := s.Get(); ok {
+		return &value
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// retryAfter is how many seconds a client should wait before it looks at an accepted operation.
+const retryAfter = 2
+
+// ListDatabases answers one page of databases.
+//
+// GET /databases
+func (h *Handler) ListDatabases(
+	ctx context.Context, params oas.ListDatabasesParams,
+) (*oas.DatabaseListResponse, error) {
+	filter, err := databaseFilter(params)
+	if err != nil {
+		return nil, err
+	}
+	dbs, next, err := h.databases.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.DatabaseListResponse{Data: each(dbs, databaseToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+}
+
+// CreateDatabase accepts a new database; its operation tells the rest.
+//
+// POST /databases
+func (h *Handler) CreateDatabase(
+	ctx context.Context, req *oas.CreateDatabaseRequest,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	db, op, err := h.databases.Create(ctx, specFromOAS(req))
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
+// GetDatabase answers one database, deleted ones too.
+//
+// GET /databases/{id}
+func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams) (*oas.DatabaseResponse, error) {
+	db, err := h.databases.Get(ctx, params.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.DatabaseResponse{Data: databaseToOAS(db), Error: noError, Meta: meta(ctx)}, nil
+}
+
+// UpdateDatabase applies a merge patch.
+//
+// PATCH /databases/{id}
+func (h *Handler) UpdateDatabase(
+	ctx context.Context, req oas.UpdateDatabaseReq, params oas.UpdateDatabaseParams,
+) (*oas.DatabaseResponse, error) {
+	db, err := h.databases.Update(ctx, params.ID, patchFromOAS(req))
+	if err != nil {
+		return nil, err
+	}
+	return &oas.DatabaseResponse{Data: databaseToOAS(db), Error: noError, Meta: meta(ctx)}, nil
+}
+
+// DeleteDatabase accepts the deletion; its operation tells the rest.
+//
+// DELETE /databases/{id}
+func (h *Handler) DeleteDatabase(
+	ctx context.Context, params oas.DeleteDatabaseParams,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	db, op, err := h.databases.Delete(ctx, params.ID)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
+// GetDatabaseConnection answers how to connect to a database that is ready.
+//
+// GET /databases/{id}/connection
+func (h *Handler) GetDatabaseConnection(
+	ctx context.Context, params oas.GetDatabaseConnectionParams,
+) (*oas.ConnectionResponse, error) {
+	connection, err := h.databases.Connection(ctx, params.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.ConnectionResponse{Data: connectionToOAS(connection), Error: noError, Meta: meta(ctx)}, nil
+}
+
+// accepted is the answer to a change that takes time.
+func accepted(ctx context.Context, db daap.Database, op daap.Operation) *oas.DatabaseAcceptedHeaders {
+	x := exchangeOf(ctx)
+	x.note(zap.Stringer("database_id", db.ID), zap.Stringer("operation_id", op.ID))
+	return &oas.DatabaseAcceptedHeaders{
+		Location:   "/operations/" + op.ID.String(),
+		RetryAfter: retryAfter,
+		Response: oas.AcceptedResponse{
+			Data:  databaseToOAS(db),
+			Error: noError,
+			Meta:  oas.AcceptedMeta{RequestID: x.requestID, OperationID: op.ID},
+		},
+	}
+}
+
+func databaseFilter(params oas.ListDatabasesParams) (daap.DatabaseFilter, error) {
+	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	if err != nil {
+		return daap.DatabaseFilter{}, err
+	}
+	labels, err := labelFilter(params.Label)
+	if err != nil {
+		return daap.DatabaseFilter{}, err
+	}
+	return daap.DatabaseFilter{
+		Team:   string(params.Team.Value),
+		Status: daap.DatabaseStatus(params.Status.Value),
+		Labels: labels,
+		Page:   page,
+	}, nil
+}
+
+// labelFilter reads pairs of the form key=value, as the contract's pattern has made sure they are. One key
+// with two values is refused: no database could have both, so nobody means it.
+func labelFilter(pairs []string) (map[string]string, error) {
+	labels := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		if old, given := labels[key]; given && old != value {
+			return nil, daap.Invalid(daap.Detail{Field: "label", Message: "asks two values of the key " + key})
+		}
+		labels[key] = value
+	}
+	return labels, nil
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// The codes of HTTP's own failures, which the domain knows nothing of.
+const (
+	codeMalformedRequest     daap.Code = "malformed_request"
+	codeMethodNotAllowed     daap.Code = "method_not_allowed"
+	codeRequestTooLarge      daap.Code = "request_too_large"
+	codeUnsupportedMediaType daap.Code = "unsupported_media_type"
+)
+
+var statusOf = map[daap.Code]int{
+	codeMalformedRequest:      http.StatusBadRequest,
+	daap.CodeNotFound:         http.StatusNotFound,
+	codeMethodNotAllowed:      http.StatusMethodNotAllowed,
+	daap.CodeNameTaken:        http.StatusConflict,
+	daap.CodeDatabaseBusy:     http.StatusConflict,
+	daap.CodeWrongStatus:      http.StatusConflict,
+	codeRequestTooLarge:       http.StatusRequestEntityTooLarge,
+	codeUnsupportedMediaType:  http.StatusUnsupportedMediaType,
+	daap.CodeValidationFailed: http.StatusUnprocessableEntity,
+	daap.CodeInternal:         http.StatusInternalServerError,
+	daap.CodeUnavailable:      http.StatusServiceUnavailable,
+}
+
+// NewError is the only place where an error becomes a status. What was not made for people is logged, and
+// shown as a failure that the platform team can find.
+func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCode {
+	x := exchangeOf(ctx)
+	e := forPeople(err, x.requestID)
+	status, known := statusOf[e.Code]
+	if !known {
+		status = http.StatusInternalServerError
+	}
+	if status >= http.StatusInternalServerError {
+		level := zap.ErrorLevel
+		if errors.Is(err, context.Canceled) { // the client has gone, or the service is going
+			level = zap.InfoLevel
+		}
+		h.log.Log(level, "request failed",
+			zap.String("request_id", x.requestID), zap.String("route", x.route.OperationID()), zap.Error(err))
+	}
+	return &oas.ErrorStatusCode{StatusCode: status, Response: errorToOAS(e, x.requestID)}
+}
+
+// forPeople finds the error made for people in err, or makes the one that says why there is none.
+func forPeople(err error, requestID string) *daap.Error {
+	if e := daap.AsError(err); e != nil {
+		return e
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &daap.Error{Code: codeRequestTooLarge, Message: "The body is larger than 64 KiB; send a smaller one."}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return daap.Unavailable("The service did not answer in time; try again.")
+	}
+	return &daap.Error{
+		Code:    daap.CodeInternal,
+		Message: "The service failed to answer; try again, and give the platform team request " + requestID + ".",
+	}
+}
+
+// refuse answers what the generated server could not read, and in place of an answer it could not write.
+func (h *Handler) refuse(_ context.Context, w http.ResponseWriter, r *http.Request, err error) {
+	h.fail(w, r, h.contract.explain(r, err))
+}
+
+func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request) {
+	h.fail(w, r, daap.NotFound("route"))
+}
+
+// wrongMethod answers OPTIONS, and any other method that the route does not take.
+func (h *Handler) wrongMethod(w http.ResponseWriter, r *http.Request, allowed string) {
+	methods := strings.ReplaceAll(allowed, ",", ", ")
+	if strings.Contains(allowed, http.MethodGet) {
+		methods += ", " + http.MethodHead
+	}
+	methods += ", " + http.MethodOptions
+	w.Header().Set("Allow", methods)
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	h.fail(w, r, &daap.Error{
+		Code:    codeMethodNotAllowed,
+		Message: "This route does not take the method; it takes " + methods + ".",
+	})
+}
+
+// fail answers err. An answer that has begun cannot be taken back, only cut off.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if x := exchangeOf(r.Context()); x.answered() {
+		h.log.Info("answer cut off", zap.String("request_id", x.requestID), zap.Error(err))
+		panic(http.ErrAbortHandler)
+	}
+	answer := h.NewError(r.Context(), err)
+	body, err := answer.Response.MarshalJSON()
+	if err != nil {
+		h.log.Error("encode an error", zap.Error(err))
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(answer.StatusCode)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}

@@ -1,0 +1,41 @@
+// Package api is the HTTP edge: it turns requests into calls of the domain's use cases, and what comes of
+// them into the answers that openapi.yaml promises. It decides nothing about databases.
+package api
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// Handler answers the operations of the contract.
+type Handler struct {
+	databases    *daap.Databases
+	operations   *daap.Operations
+	dependencies []daap.Dependency
+	version      string
+	contract     *contract
+	log          *zap.Logger
+}
+
+var _ oas.Handler = (*Handler)(nil)
+
+// noError and noData are the half of the envelope that an answer leaves out.
+var (
+	noError = oas.NilNoError{Null: true}
+	noData  = oas.NilNoData{Null: true}
+)
+
+func meta(ctx context.Context) oas.Meta {
+	return oas.Meta{RequestID: exchangeOf(ctx).requestID}
+}
+
+func pageMeta(ctx context.Context, next string) oas.PageMeta {
+	return oas.PageMeta{
+		RequestID:  exchangeOf(ctx).requestID,
+		NextCursor: oas.NilString{Value: next, Null: next == ""},
+	}
+}

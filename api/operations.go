@@ -1,0 +1,58 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// ListOperations answers one page of operations without their steps.
+//
+// GET /operations
+func (h *Handler) ListOperations(
+	ctx context.Context, params oas.ListOperationsParams,
+) (*oas.OperationListResponse, error) {
+	filter, err := operationFilter(params)
+	if err != nil {
+		return nil, err
+	}
+	ops, next, err := h.operations.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.OperationListResponse{Data: each(ops, operationToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+}
+
+// GetOperation answers one operation with its steps, once it is settled where the client asks to wait.
+//
+// GET /operations/{id}
+func (h *Handler) GetOperation(ctx context.Context, params oas.GetOperationParams) (*oas.OperationResponse, error) {
+	wait, err := time.ParseDuration(params.Wait.Or("0s"))
+	if err != nil {
+		return nil, fmt.Errorf("the contract let a wait through that is no time: %w", err)
+	}
+	op, err := h.operations.Get(ctx, params.ID, wait)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.OperationResponse{Data: operationToOAS(op), Error: noError, Meta: meta(ctx)}, nil
+}
+
+func operationFilter(params oas.ListOperationsParams) (daap.OperationFilter, error) {
+	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	if err != nil {
+		return daap.OperationFilter{}, err
+	}
+	filter := daap.OperationFilter{
+		State: daap.OperationState(params.State.Value),
+		Kind:  daap.OperationKind(params.Kind.Value),
+		Page:  page,
+	}
+	if id, given := params.DatabaseID.Get(); given {
+		filter.DatabaseID = &id
+	}
+	return filter, nil
+}

@@ -1,0 +1,168 @@
+package api_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+func TestOperationShowsAllItsSteps(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	db, id := s.create("shop", "orders")
+	res, err := s.client.GetOperation(t.Context(), oas.GetOperationParams{ID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op, plan := res.Data, daap.ProvisionDatabase.Steps()
+	if op.DatabaseID != db.ID || op.DatabaseName != "orders" || op.OwnerTeam != "shop" || !op.StartedAt.Null {
+		t.Errorf("got %+v", op)
+	}
+	if want := "db:" + db.ID.String() + ":provision_database:" + id.String(); op.WorkflowID != want {
+		t.Errorf("got workflow %s, want %s", op.WorkflowID, want)
+	}
+	if len(op.Steps) != len(plan) {
+		t.Fatalf("got %d steps, want %d", len(op.Steps), len(plan))
+	}
+	for i, step := range op.Steps {
+		if step.Name != string(plan[i].Name) || step.Title != plan[i].Title || step.State != oas.StepStatePending {
+			t.Errorf("step %d: got %+v, want %+v", i, step, plan[i])
+		}
+	}
+}
+
+func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	_, id := s.create("shop", "orders")
+	s.store.park(id, daap.Cause{Code: daap.CauseRejected, Message: "The Cluster was refused."})
+	res, err := s.client.GetOperation(t.Context(), oas.GetOperationParams{ID: id, Wait: oas.NewOptString("60s")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := oas.Cause{Code: oas.CauseCodeREJECTED, Message: "The Cluster was refused."}
+	if res.Data.State != oas.OperationStateNeedsAttention || res.Data.Error.Value != want {
+		t.Errorf("got %+v", res.Data)
+	}
+}
+
+func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	one, provisionOne := s.create("shop", "one")
+	s.store.succeed(provisionOne)
+	deleteOne := s.delete(one.ID)
+	_, provisionTwo := s.create("shop", "two")
+	for name, row := range map[string]struct {
+		params oas.ListOperationsParams
+		want   []uuid.UUID
+	}{
+		"all":      {oas.ListOperationsParams{}, []uuid.UUID{provisionTwo, deleteOne, provisionOne}},
+		"database": {oas.ListOperationsParams{DatabaseID: oas.NewOptUUID(one.ID)}, []uuid.UUID{deleteOne, provisionOne}},
+		"state": {
+			oas.ListOperationsParams{State: oas.NewOptOperationState(oas.OperationStateSucceeded)}, []uuid.UUID{provisionOne},
+		},
+		"kind": {
+			oas.ListOperationsParams{Kind: oas.NewOptOperationKind(oas.OperationKindDeleteDatabase)}, []uuid.UUID{deleteOne},
+		},
+		"first page": {oas.ListOperationsParams{Limit: oas.NewOptInt(1)}, []uuid.UUID{provisionTwo}},
+		"second page": {
+			oas.ListOperationsParams{Cursor: oas.NewOptString(daap.Cursor(provisionTwo))}, []uuid.UUID{deleteOne, provisionOne},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := s.client.ListOperations(t.Context(), row.params)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(res.Data) != len(row.want) {
+				t.Fatalf("got %d operations, want %d", len(res.Data), len(row.want))
+			}
+			for i, op := range res.Data {
+				if op.ID != row.want[i] || len(op.Steps) != 0 {
+					t.Errorf("%d: got %+v, want %s without steps", i, op, row.want[i])
+				}
+			}
+		})
+	}
+}
+
+// A wait is tried in a bubble, where a minute passes as soon as nobody has anything to do.
+func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, handler := bubble()
+		db := store.hold(daap.Database{ID: uuid.New()}, pending())
+		begin, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/operations/"+db.OperationID.String()+"?wait=60s", nil))
+		if took := time.Since(begin); w.Code != 200 || took < time.Minute || took > 61*time.Second {
+			t.Errorf("got %d after %s", w.Code, took)
+		}
+	})
+}
+
+func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, handler := bubble()
+		db := store.hold(daap.Database{ID: uuid.New()}, pending())
+		time.AfterFunc(10*time.Second, func() { store.succeed(*db.OperationID) })
+		begin, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/operations/"+db.OperationID.String()+"?wait=60s", nil))
+		if took := time.Since(begin); w.Code != 200 || took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("got %d after %s", w.Code, took)
+		}
+	})
+}
+
+func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store, handler := bubble()
+		store.hang = true
+		begin, w := time.Now(), httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest("GET", "/databases", nil))
+		if took := time.Since(begin); w.Code != 503 || took != api.DefaultTimeout {
+			t.Errorf("got %d after %s", w.Code, took)
+		}
+	})
+}
+
+func pending() daap.Operation {
+	return daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationPending}
+}
+
+func bubble() (*memory, http.Handler) {
+	store := newMemory()
+	return store, api.New(api.Config{
+		Databases: daap.NewDatabases(store, store, store), Operations: daap.NewOperations(store), Log: zap.NewNop(),
+	})
+}
+
+// TestWaitOutlastsTheServersOwnTimeouts spends a second of real time: connections have no other.
+func TestWaitOutlastsTheServersOwnTimeouts(t *testing.T) {
+	t.Parallel()
+	store, handler := bubble()
+	db := store.hold(daap.Database{ID: uuid.New()}, pending())
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	client, err := oas.NewClient(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.GetOperation(t.Context(), oas.GetOperationParams{ID: *db.OperationID, Wait: oas.NewOptString("1s")})
+	if err != nil || res.Data.ID != *db.OperationID {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
