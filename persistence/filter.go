@@ -1,0 +1,35 @@
+package persistence
+
+import (
+	"strconv"
+	"strings"
+)
+
+// filter gathers the conditions of a list. Conditions are fixed text in which $ stands for their argument;
+// what callers give only ever becomes an argument.
+type filter struct {
+	conditions []string
+	args       []any
+}
+
+func (f *filter) and(condition string) {
+	f.conditions = append(f.conditions, condition)
+}
+
+func (f *filter) andWith(condition string, arg any) {
+	f.and(strings.Replace(condition, "$", f.placeholder(arg), 1))
+}
+
+// placeholder adds arg to the arguments and returns what stands for it in the SQL.
+func (f *filter) placeholder(arg any) string {
+	f.args = append(f.args, arg)
+	return "$" + strconv.Itoa(len(f.args))
+}
+
+// where returns the WHERE clause, empty without conditions.
+func (f *filter) where() string {
+	if len(f.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.conditions, " AND ")
+}

@@ -1,0 +1,194 @@
+package persistence_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/persistence"
+	"github.com/daap-dev/daap/persistence/persistencetest"
+)
+
+var failed = daap.Cause{Code: daap.CauseDeadline, Message: "The Cluster is not ready; look at its events."}
+
+// fixture is a Store on a database of its own.
+type fixture struct {
+	*persistence.Store
+	t    *testing.T
+	pool *pgxpool.Pool
+}
+
+func newFixture(t *testing.T) fixture {
+	t.Helper()
+	pool := persistencetest.New(t)
+	return fixture{persistence.New(pool), t, pool}
+}
+
+func newID(t *testing.T) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func newOperation(t *testing.T, kind daap.OperationKind, database uuid.UUID) daap.Operation {
+	t.Helper()
+	op := daap.Operation{ID: newID(t), Kind: kind, State: daap.OperationPending, DatabaseID: database}
+	for _, plan := range kind.Steps() {
+		op.Steps = append(op.Steps, daap.Step{Name: plan.Name, State: daap.StepPending})
+	}
+	return op
+}
+
+func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation) {
+	t.Helper()
+	db := daap.Database{
+		ID: newID(t), Name: name, OwnerTeam: team, Status: daap.DatabaseProvisioning, Incarnation: 1,
+	}
+	return db, newOperation(t, daap.ProvisionDatabase, db.ID)
+}
+
+// created returns a database that is provisioning, and the operation that is pending on it.
+func (f fixture) created(team, name string) (daap.Database, daap.Operation) {
+	f.t.Helper()
+	db, op := newDatabase(f.t, team, name)
+	db, err := f.CreateDatabase(f.t.Context(), db, op)
+	f.must(err)
+	return db, op
+}
+
+// running is created with the operation begun.
+func (f fixture) running(team, name string) (daap.Database, daap.Operation) {
+	f.t.Helper()
+	db, op := f.created(team, name)
+	f.must(f.BeginOperation(f.t.Context(), op.ID))
+	return db, op
+}
+
+// ready returns a database that is ready, and the operation that provisioned it.
+func (f fixture) ready(team, name string) (daap.Database, daap.Operation) {
+	f.t.Helper()
+	db, op := f.running(team, name)
+	f.must(f.FinishOperation(f.t.Context(), op.ID))
+	return f.database(db.ID), op
+}
+
+// deleted returns a database that is deleted.
+func (f fixture) deleted(team, name string) daap.Database {
+	f.t.Helper()
+	db, _ := f.ready(team, name)
+	op := f.accepted(daap.DeleteDatabase, db.ID)
+	f.must(f.BeginOperation(f.t.Context(), op.ID))
+	f.must(f.FinishOperation(f.t.Context(), op.ID))
+	return f.database(db.ID)
+}
+
+func (f fixture) accepted(kind daap.OperationKind, database uuid.UUID) daap.Operation {
+	f.t.Helper()
+	_, op, err := f.AcceptOperation(f.t.Context(), newOperation(f.t, kind, database))
+	f.must(err)
+	return op
+}
+
+func (f fixture) database(id uuid.UUID) daap.Database {
+	f.t.Helper()
+	db, err := f.Database(f.t.Context(), id)
+	f.must(err)
+	return db
+}
+
+func (f fixture) operation(id uuid.UUID) daap.Operation {
+	f.t.Helper()
+	op, err := f.Operation(f.t.Context(), id)
+	f.must(err)
+	return op
+}
+
+func (f fixture) step(op uuid.UUID, name daap.StepName) daap.Step {
+	f.t.Helper()
+	for _, step := range f.operation(op).Steps {
+		if step.Name == name {
+			return step
+		}
+	}
+	f.t.Fatalf("operation %s has no step %s", op, name)
+	return daap.Step{}
+}
+
+// exec runs SQL for what takes time or another process in real life.
+func (f fixture) exec(sql string, args ...any) {
+	f.t.Helper()
+	_, err := f.pool.Exec(f.t.Context(), sql, args...)
+	f.must(err)
+}
+
+func (f fixture) must(err error) {
+	f.t.Helper()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func wantCode(t *testing.T, err error, want daap.Code) {
+	t.Helper()
+	if e := daap.AsError(err); e == nil || e.Code != want {
+		t.Errorf("error = %v, want code %s", err, want)
+	}
+}
+
+func wantSuperseded(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, daap.ErrSuperseded) {
+		t.Errorf("error = %v, want %v", err, daap.ErrSuperseded)
+	}
+}
+
+// want compares as JSON: times by their instant, pointers by what they point to.
+func want[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if g, w := inJSON(t, got), inJSON(t, want); g != w {
+		t.Errorf("%s = %s, want %s", what, g, w)
+	}
+}
+
+func inJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func value(at *time.Time) time.Time {
+	if at == nil {
+		return time.Time{}
+	}
+	return *at
+}
+
+// atOnce runs do n times at the same time and returns what each came to.
+func atOnce(ctx context.Context, n int, do func(ctx context.Context, i int) error) []error {
+	errs := make([]error, n)
+	begin, over := make(chan struct{}), make(chan struct{}, n)
+	for i := range n {
+		go func() {
+			defer func() { over <- struct{}{} }()
+			<-begin
+			errs[i] = do(ctx, i)
+		}()
+	}
+	close(begin)
+	for range n {
+		<-over
+	}
+	return errs
+}

@@ -1,0 +1,185 @@
+package persistence_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+func TestBeginOperationMovesItToRunningOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, op := f.running("shop", "orders")
+	begun := f.operation(op.ID)
+	want(t, "state", begun.State, daap.OperationRunning)
+	f.must(f.BeginOperation(t.Context(), op.ID))
+	want(t, "operation begun twice", f.operation(op.ID), begun)
+
+	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.BeginOperation(t.Context(), op.ID))
+	want(t, "state of a parked one", f.operation(op.ID).State, daap.OperationNeedsAttention)
+}
+
+func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.running("shop", "orders")
+	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	parked, inError := f.operation(op.ID), f.database(db.ID)
+	want(t, "state", parked.State, daap.OperationNeedsAttention)
+	want(t, "cause", *parked.Cause, failed)
+	want(t, "status", inError.Status, daap.DatabaseError)
+	want(t, "cause of the database", *inError.Cause, failed)
+	want(t, "holder", *inError.OperationID, op.ID)
+
+	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	want(t, "operation parked twice", f.operation(op.ID), parked)
+	want(t, "database parked twice", f.database(db.ID), inError)
+}
+
+func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			db, op := f.running("shop", "orders")
+			if kind == daap.DeleteDatabase {
+				op = f.accepted(kind, db.ID)
+				f.must(f.BeginOperation(t.Context(), op.ID))
+			}
+			f.must(f.ParkOperation(t.Context(), op.ID, failed))
+			for range 2 {
+				f.must(f.ResumeOperation(t.Context(), op.ID))
+				resumed, after := f.operation(op.ID), f.database(db.ID)
+				want(t, "state", resumed.State, daap.OperationRunning)
+				want(t, "cause", resumed.Cause, nil)
+				want(t, "status", after.Status, kind.During())
+				want(t, "cause of the database", after.Cause, nil)
+			}
+		})
+	}
+}
+
+func TestFinishOperationEndsItOnce(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+		for _, parked := range []bool{false, true} {
+			name := string(kind)
+			if parked {
+				name += " that is parked"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				f := newFixture(t)
+				db, op := f.running("shop", "orders")
+				if kind == daap.DeleteDatabase {
+					op = f.accepted(kind, db.ID)
+					f.must(f.BeginOperation(t.Context(), op.ID))
+				}
+				f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepFinish, State: daap.StepRunning}))
+				if parked {
+					f.must(f.ParkOperation(t.Context(), op.ID, failed))
+				}
+				f.must(f.FinishOperation(t.Context(), op.ID))
+
+				finished, after := f.operation(op.ID), f.database(db.ID)
+				want(t, "state", finished.State, daap.OperationSucceeded)
+				want(t, "cause", finished.Cause, nil)
+				want(t, "finish", f.step(op.ID, daap.StepFinish).State, daap.StepDone)
+				want(t, "a step that never ran", f.step(op.ID, daap.StepNamespace).State, daap.StepPending)
+				want(t, "status", after.Status, kind.After())
+				want(t, "holder", after.OperationID, nil)
+				want(t, "deleted", after.DeletedAt != nil, kind == daap.DeleteDatabase)
+
+				f.must(f.FinishOperation(t.Context(), op.ID))
+				want(t, "operation finished twice", f.operation(op.ID), finished)
+				want(t, "database finished twice", f.database(db.ID), after)
+			})
+		}
+	}
+}
+
+func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.created("shop", "orders")
+	for name, err := range map[string]error{
+		"park":   f.ParkOperation(t.Context(), op.ID, failed),
+		"resume": f.ResumeOperation(t.Context(), op.ID),
+		"finish": f.FinishOperation(t.Context(), op.ID),
+	} {
+		if err == nil {
+			t.Errorf("%s = nil, want an error", name)
+		}
+	}
+	want(t, "state", f.operation(op.ID).State, daap.OperationPending)
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseProvisioning)
+	f.must(f.HoldsDatabase(t.Context(), op.ID))
+}
+
+func TestASupersededOperationChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.running("shop", "orders")
+	f.must(f.HoldsDatabase(t.Context(), op.ID))
+	f.accepted(daap.DeleteDatabase, db.ID)
+	before, database := f.operation(op.ID), f.database(db.ID)
+
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID))
+	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
+	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.FinishOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.SaveCACertificate(t.Context(), op.ID, db.ID, "pem"))
+	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepCluster, State: daap.StepRunning}))
+
+	want(t, "operation", f.operation(op.ID), before)
+	want(t, "database", f.database(db.ID), database)
+}
+
+func TestAnOperationThatSucceededIsOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.ready("shop", "orders")
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID))
+	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
+	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID))
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseReady)
+	superseded, err := f.SupersededOperations(t.Context(), db.ID)
+	f.must(err)
+	want(t, "superseded", len(superseded), 0)
+}
+
+func TestAnUnknownOperationHoldsNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, _ := f.running("shop", "orders")
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), uuid.New()))
+	wantSuperseded(t, f.BeginOperation(t.Context(), uuid.New()))
+	wantSuperseded(t, f.ParkOperation(t.Context(), uuid.New(), failed))
+	wantSuperseded(t, f.FinishOperation(t.Context(), uuid.New()))
+	wantSuperseded(t, f.SaveCACertificate(t.Context(), uuid.New(), db.ID, "pem"))
+}
+
+func TestSaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.running("shop", "orders")
+	other, _ := f.running("shop", "carts")
+	certificate := func(id uuid.UUID) string {
+		pem, err := f.CACertificate(t.Context(), id)
+		f.must(err)
+		return pem
+	}
+	want(t, "certificate before", certificate(db.ID), "")
+	for _, pem := range []string{"first", "second", "second"} {
+		f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, pem))
+		want(t, "certificate", certificate(db.ID), pem)
+	}
+	wantSuperseded(t, f.SaveCACertificate(t.Context(), op.ID, other.ID, "pem"))
+	want(t, "certificate of the other", certificate(other.ID), "")
+}

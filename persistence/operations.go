@@ -1,0 +1,172 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+const selectOperations = `
+	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, o.cause_code, o.cause_message,
+	       o.created_at, o.started_at, o.finished_at
+	FROM   operations o
+	JOIN   databases d ON d.id = o.database_id`
+
+// Operation returns the operation with its steps in order. Errors: CodeNotFound.
+func (s *Store) Operation(ctx context.Context, id uuid.UUID) (daap.Operation, error) {
+	var op daap.Operation
+	read := &pgx.Batch{}
+	read.Queue(selectOperations+` WHERE o.id = $1`, id).Query(func(rows pgx.Rows) error {
+		var err error
+		op, err = pgx.CollectExactlyOneRow(rows, scanOperation)
+		return err
+	})
+	read.Queue(selectSteps, id).Query(func(rows pgx.Rows) error {
+		var err error
+		op.Steps, err = pgx.CollectRows(rows, scanStep)
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, read).Close(); err != nil {
+		return daap.Operation{}, missing(err, "read operation", "operation")
+	}
+	return op, nil
+}
+
+// OperationState returns the state alone. Errors: CodeNotFound.
+func (s *Store) OperationState(ctx context.Context, id uuid.UUID) (daap.OperationState, error) {
+	var state daap.OperationState
+	if err := s.pool.QueryRow(ctx, `SELECT state FROM operations WHERE id = $1`, id).Scan(&state); err != nil {
+		return "", missing(err, "read operation state", "operation")
+	}
+	return state, nil
+}
+
+// Operations returns the operations that the filter chooses, without their steps, newest first, at most as
+// many as its page holds.
+func (s *Store) Operations(ctx context.Context, f daap.OperationFilter) ([]daap.Operation, error) {
+	var w filter
+	if f.DatabaseID != nil {
+		w.andWith(`o.database_id = $`, *f.DatabaseID)
+	}
+	if f.State != "" {
+		w.andWith(`o.state = $`, f.State)
+	}
+	if f.Kind != "" {
+		w.andWith(`o.kind = $`, f.Kind)
+	}
+	if f.Page.After != uuid.Nil {
+		w.andWith(`o.id < $`, f.Page.After)
+	}
+	sql := selectOperations + w.where() + ` ORDER BY o.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	ops, err := pgx.CollectRows(rows, scanOperation)
+	if err != nil {
+		return nil, fmt.Errorf("read operations: %w", err)
+	}
+	return ops, nil
+}
+
+// SupersededOperations returns the operations that another one took the database from, newest first,
+// without their steps.
+func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([]daap.Operation, error) {
+	sql := selectOperations + ` WHERE o.database_id = $1 AND o.state = 'cancelled' ORDER BY o.id DESC`
+	rows, _ := s.pool.Query(ctx, sql, database) // its error comes out of Collect
+	ops, err := pgx.CollectRows(rows, scanOperation)
+	if err != nil {
+		return nil, fmt.Errorf("read superseded operations: %w", err)
+	}
+	return ops, nil
+}
+
+// AcceptOperation gives the database to op and records op with its steps, or neither. It cancels the
+// operation that op takes over. Errors: CodeNotFound, CodeDatabaseBusy, CodeWrongStatus.
+func (s *Store) AcceptOperation(
+	ctx context.Context, op daap.Operation,
+) (daap.Database, daap.Operation, error) {
+	var db daap.Database
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		locked, err := lockDatabase(ctx, tx, op.DatabaseID)
+		if err != nil {
+			return err
+		}
+		if err := takeOver(ctx, tx, locked.OperationID, op.Kind); err != nil {
+			return err
+		}
+		if !locked.Status.CanMoveTo(op.Kind.During()) {
+			return daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
+		}
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
+			return err
+		}
+		if op, err = insertOperation(ctx, tx, op); err != nil {
+			return err
+		}
+		db, err = readDatabase(ctx, tx, op.DatabaseID)
+		return err
+	})
+	if err != nil {
+		return daap.Database{}, daap.Operation{}, because(err, "accept operation")
+	}
+	op.DatabaseName, op.OwnerTeam = db.Name, db.OwnerTeam
+	return db, op, nil
+}
+
+// takeOver ends the operation that holds a database, if any does, for one of the given kind. Errors:
+// CodeDatabaseBusy.
+func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, kind daap.OperationKind) error {
+	if holder == nil {
+		return nil
+	}
+	held, err := lockOperation(ctx, tx, *holder)
+	if err != nil {
+		return err
+	}
+	if !kind.TakesOver(held.Kind) {
+		return daap.Busy(held)
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE operations
+		SET    state = 'cancelled', finished_at = now(), cause_code = NULL, cause_message = NULL
+		WHERE  id = $1`, held.ID)
+	if err != nil {
+		return fmt.Errorf("cancel operation: %w", err)
+	}
+	return nil
+}
+
+// insertOperation returns the operation with its time. Its start is due a little later than now: whoever
+// records it starts it first.
+func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
+	err := tx.QueryRow(ctx, `
+		INSERT INTO operations (id, database_id, kind, state, next_dispatch_at)
+		VALUES ($1, $2, $3, $4, now() + $5)
+		RETURNING created_at`,
+		op.ID, op.DatabaseID, op.Kind, op.State, firstDispatch).Scan(&op.CreatedAt)
+	if err != nil {
+		return op, fmt.Errorf("insert operation: %w", err)
+	}
+	return op, insertSteps(ctx, tx, op)
+}
+
+// lockOperation keeps everyone else from changing the operation. The row of its database is locked already.
+func lockOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Operation, error) {
+	rows, _ := tx.Query(ctx, selectOperations+` WHERE o.id = $1 FOR UPDATE OF o`, id) // its error comes out of Collect
+	op, err := pgx.CollectExactlyOneRow(rows, scanOperation)
+	if err != nil {
+		return op, fmt.Errorf("lock operation: %w", err)
+	}
+	return op, nil
+}
+
+func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
+	var op daap.Operation
+	var code, message *string
+	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam,
+		&code, &message, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+	op.Cause = cause(code, message)
+	return op, err
+}

@@ -1,0 +1,223 @@
+package persistence_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/daap-dev/daap"
+)
+
+// row is a row of a table, column by column.
+type row map[string]any
+
+func (r row) with(changes row) row {
+	changed := maps.Clone(r)
+	maps.Copy(changed, changes)
+	return changed
+}
+
+// insert returns the name of the constraint that refuses the row, empty when none does.
+func (f fixture) insert(table string, r row) string {
+	f.t.Helper()
+	var columns, values []string
+	var args []any
+	for column, arg := range r {
+		columns, args = append(columns, column), append(args, arg)
+		values = append(values, fmt.Sprintf("$%d", len(args)))
+	}
+	_, err := f.pool.Exec(f.t.Context(), fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`,
+		table, strings.Join(columns, ", "), strings.Join(values, ", ")), args...)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.ConstraintName != "" {
+		return pgErr.ConstraintName
+	}
+	f.must(err)
+	return ""
+}
+
+func databaseRow(changes row) row {
+	name := "a" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	return row{
+		"id": uuid.New(), "name": name, "owner_team": "shop", "labels": `{}`, "status": "ready", "incarnation": 1,
+	}.with(changes)
+}
+
+func labels(n int) string {
+	var pairs []string
+	for i := range n {
+		pairs = append(pairs, fmt.Sprintf(`"k%d": ""`, i))
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
+
+func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for constraint, refused := range map[string][]row{
+		"databases_name": {
+			{"name": "ab"}, {"name": strings.Repeat("a", 41)}, {"name": "Abc"}, {"name": "1abc"}, {"name": "a--b"},
+			{"name": "abc-"}, {"name": "abc\n"}, {"name": "abc\ndef"}, {"name": "åbc"},
+		},
+		"databases_owner_team":   {{"owner_team": "a"}, {"owner_team": strings.Repeat("a", 41)}, {"owner_team": "a_b"}},
+		"databases_description":  {{"description": strings.Repeat("é", 501)}, {"description": "\x1b[31m"}, {"description": "\u0085"}},
+		"databases_labels_count": {{"labels": labels(33)}},
+		"databases_labels_object": {
+			{"labels": `[]`}, {"labels": `["a"]`}, {"labels": `"a"`}, {"labels": `null`}, {"labels": `1`},
+		},
+		"databases_labels_keys": {
+			{"labels": `{"": "x"}`}, {"labels": `{"A": "x"}`}, {"labels": `{"a-": "x"}`}, {"labels": `{"a\n": "x"}`},
+			{"labels": `{"ok": "x", "` + strings.Repeat("a", 64) + `": "x"}`},
+		},
+		"databases_labels_values": {
+			{"labels": `{"a": 1}`}, {"labels": `{"a": null}`}, {"labels": `{"a": {"b": "c"}}`}, {"labels": `{"a": ["b"]}`},
+			{"labels": `{"a": "` + strings.Repeat("é", 129) + `"}`}, {"labels": `{"a": "\u0007"}`}, {"labels": `{"a": "\u0085"}`},
+		},
+		"databases_status":      {{"status": "frozen"}, {"status": ""}},
+		"databases_incarnation": {{"incarnation": 0}},
+		"databases_cause": {
+			{"status": "error"},
+			{"cause_code": "DEADLINE", "cause_message": "late"},
+			{"status": "error", "cause_code": "DEADLINE"},
+			{"status": "error", "cause_message": "late"},
+		},
+		"databases_cause_code":     {{"status": "error", "cause_code": "late", "cause_message": "late"}},
+		"databases_ca_certificate": {{"ca_certificate": ""}},
+		"databases_deleted_at":     {{"status": "deleted"}, {"deleted_at": "now"}},
+	} {
+		for _, changes := range refused {
+			want(t, fmt.Sprintf("refusal of %.80q", changes), f.insert("databases", databaseRow(changes)), constraint)
+		}
+	}
+}
+
+func TestDatabasesTableTakesWhatTheRulesDo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, changes := range []row{
+		{"name": "abc"}, {"name": strings.Repeat("a", 40)}, {"name": "a-1-b2"},
+		{"owner_team": "ab", "description": strings.Repeat("é", 500)},
+		{"description": "two\nlines\tand ~ — ✓ 🐘"},
+		{"labels": labels(32)},
+		{"labels": `{"a": "", "a.b/c_d-e": "\n` + strings.Repeat("é", 127) + `", "` + strings.Repeat("a", 63) + `": "🐘"}`},
+		{"status": "error", "cause_code": "DEADLINE", "cause_message": "late"},
+		{"status": "deleted", "deleted_at": "now"},
+	} {
+		want(t, fmt.Sprintf("refusal of %.80q", changes), f.insert("databases", databaseRow(changes)), "")
+	}
+}
+
+func TestOperationsTableRefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, provision := f.ready("shop", "orders")
+	valid := row{"database_id": db.ID, "kind": "delete_database", "state": "pending"}
+	cancelled := valid.with(row{"state": "cancelled", "finished_at": "now"})
+	for constraint, refused := range map[string][]row{
+		"operations_kind":  {valid.with(row{"kind": "resize_database"})},
+		"operations_state": {valid.with(row{"state": "failed", "started_at": "now"}), valid.with(row{"state": "", "started_at": "now"})},
+		"operations_cause": {
+			valid.with(row{"state": "needs_attention", "started_at": "now"}),
+			valid.with(row{"cause_code": "DEADLINE", "cause_message": "late"}),
+			valid.with(row{"state": "needs_attention", "started_at": "now", "cause_code": "DEADLINE"}),
+		},
+		"operations_cause_code": {valid.with(row{
+			"state": "needs_attention", "started_at": "now", "cause_code": "late", "cause_message": "late",
+		})},
+		"operations_started_at":        {valid.with(row{"state": "running"}), valid.with(row{"started_at": "now"})},
+		"operations_finished_at":       {valid.with(row{"finished_at": "now"}), cancelled.with(row{"finished_at": nil})},
+		"operations_dispatch_attempts": {valid.with(row{"dispatch_attempts": -1})},
+		"operations_database_id_fkey":  {valid.with(row{"database_id": uuid.New()})},
+		"operations_pkey":              {cancelled.with(row{"id": provision.ID})},
+	} {
+		for _, r := range refused {
+			want(t, fmt.Sprintf("refusal of %v", r), f.insert("operations", row{"id": newID(t)}.with(r)), constraint)
+		}
+	}
+	for _, r := range []row{cancelled, cancelled.with(row{"started_at": "now"}), valid} {
+		want(t, fmt.Sprintf("refusal of %v", r), f.insert("operations", row{"id": newID(t)}.with(r)), "")
+	}
+	for _, state := range daap.OpenStates() {
+		second := valid.with(row{"id": newID(t), "state": string(state)})
+		if state != daap.OperationPending {
+			second["started_at"] = "now"
+		}
+		if state == daap.OperationNeedsAttention {
+			second = second.with(row{"cause_code": "DEADLINE", "cause_message": "late"})
+		}
+		want(t, "refusal of a second holder", f.insert("operations", second), "operations_holding_database")
+	}
+}
+
+func TestStepsTableRefusesWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, op := f.running("shop", "orders")
+	valid := row{"operation_id": op.ID, "position": 100, "name": "verify"}
+	for constraint, refused := range map[string][]row{
+		"operation_steps_operation_id_fkey": {{"operation_id": uuid.New()}},
+		"operation_steps_position":          {{"position": 0}},
+		"operation_steps_pkey":              {{"position": 1}},
+		"operation_steps_name_of_operation": {{"name": "cluster"}},
+		"operation_steps_name":              {{"name": ""}, {"name": "Verify"}},
+		"operation_steps_state":             {{"state": "skipped", "started_at": "now"}},
+		"operation_steps_attempts":          {{"attempts": -1}},
+		"operation_steps_started_at":        {{"state": "running"}, {"state": "done", "finished_at": "now"}},
+		"operation_steps_finished_at":       {{"state": "done", "started_at": "now"}, {"finished_at": "now"}},
+	} {
+		for _, changes := range refused {
+			want(t, fmt.Sprintf("refusal of %v", changes), f.insert("operation_steps", valid.with(changes)), constraint)
+		}
+	}
+	want(t, "refusal of the valid one", f.insert("operation_steps", valid), "")
+}
+
+func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for constraint, listed := range map[string][]string{
+		"databases_status": texts(daap.DatabaseStatuses()),
+		"operations_kind":  texts([]daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase}),
+		"operations_state": texts(append(daap.OpenStates(), daap.OperationSucceeded, daap.OperationCancelled)),
+		"operation_steps_state": texts([]daap.StepState{
+			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed,
+		}),
+		"operations_holding_database": texts(daap.OpenStates()),
+	} {
+		var definition string
+		err := f.pool.QueryRow(t.Context(), `
+			SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1
+			UNION
+			SELECT indexdef FROM pg_indexes WHERE indexname = $1`, constraint).Scan(&definition)
+		f.must(err)
+		want(t, "list of "+constraint, quoted(definition), listed)
+	}
+}
+
+func texts[T ~string](values []T) []string {
+	var all []string
+	for _, v := range values {
+		all = append(all, string(v))
+	}
+	slices.Sort(all)
+	return all
+}
+
+var literal = regexp.MustCompile(`'([a-z_]+)'`)
+
+// quoted returns the text literals of SQL, sorted.
+func quoted(sql string) []string {
+	var all []string
+	for _, match := range literal.FindAllStringSubmatch(sql, -1) {
+		all = append(all, match[1])
+	}
+	slices.Sort(all)
+	return all
+}
