@@ -1,0 +1,79 @@
+# Every target that people and CI use. `make` alone prints them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+stack   := go run ./dev/stack
+tool    := go tool -modfile=dev/tools/go.mod
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# dev/stack/parts, dev/tools and dev/compose/check are modules of their own, which ./... leaves out.
+
+.PHONY: help
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: up ## bring the stack up and watch a database being provisioned
+	@$(stack) env > /dev/null && set -a && eval "$$($(stack) env)" && set +a && go run ./dev/demo
+
+.PHONY: up
+up: ## start the local stack (the first run builds it), or bring a running one up to date
+	@$(stack) up
+
+.PHONY: down
+down: ## stop the local stack and remove all of it but the cache
+	@$(stack) down
+
+.PHONY: status
+status: ## show what of the local stack is up, and where
+	@$(stack) status
+
+.PHONY: logs
+logs: ## follow the stack's logs; of one part: make logs PART=worker
+	@$(stack) logs $(PART)
+
+.PHONY: build
+build: ## build bin/daap
+	go build -trimpath -ldflags '-X main.version=$(version)' -o bin/daap ./cmd/daap
+
+.PHONY: generate
+generate: ## generate the API's server and client from openapi.yaml
+	go generate ./api
+
+.PHONY: fmt
+fmt: ## format the code
+	$(tool) golangci-lint fmt
+
+.PHONY: lint
+lint: ## lint; workflows also for what would not replay
+	$(tool) golangci-lint run
+	$(tool) golangci-lint run --build-tags e2e ./dev/e2e/...
+	$(tool) workflowcheck ./workflows/...
+
+.PHONY: test
+test: test-deps ## unit, workflow, persistence and contract tests (starts the PostgreSQL it needs)
+	go test ./...
+
+.PHONY: test-deps
+test-deps:
+	@bash dev/test-deps.sh
+
+.PHONY: e2e
+e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql
+	@set -a && eval "$$($(stack) env)" && set +a && go test -tags e2e -count=1 -v -timeout 30m ./dev/e2e/...
+
+.PHONY: check
+check: test-deps ## what CI says: generated code, tidy, lint, compose files, tests
+	$(MAKE) generate
+	go mod tidy
+	git diff --exit-code -- api/oas go.mod go.sum
+	$(MAKE) lint
+	bash dev/compose/validate.sh
+	$(MAKE) test
+
+.PHONY: k3d-up
+k3d-up: ## for people with Docker: Kubernetes with CloudNativePG in k3d
+	bash dev/k3d/up.sh
+
+.PHONY: k3d-down
+k3d-down: ## for people with Docker: remove what k3d-up made
+	bash dev/k3d/down.sh

@@ -1,0 +1,168 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
+)
+
+func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, operation := create(ctx, t, "whole-way")
+	if db.Status != oas.DatabaseStatusProvisioning || db.OperationID.Value != operation {
+		t.Errorf("created database is %s held by %v, want provisioning held by %s", db.Status, db.OperationID, operation)
+	}
+	succeed(ctx, t, operation)
+
+	got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+	if err != nil || got.Data.Status != oas.DatabaseStatusReady {
+		t.Fatalf("database is %v (%v), want ready", got, err)
+	}
+	conn, err := stack.API.GetDatabaseConnection(ctx, oas.GetDatabaseConnectionParams{ID: db.ID})
+	if err != nil {
+		t.Fatalf("connection: %v", err)
+	}
+	t.Run("pooled", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Pooled) })
+	t.Run("direct", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Direct) })
+
+	remove(ctx, t, db.ID)
+	nothingLeft(ctx, t, db.ID)
+	got, err = stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+	if err != nil || got.Data.Status != oas.DatabaseStatusDeleted {
+		t.Errorf("database is %v (%v), want deleted", got, err)
+	}
+}
+
+func writesAndReads(t *testing.T, conn oas.Connection, endpoint oas.Endpoint) {
+	ctx := t.Context()
+	psql, err := stack.Psql(ctx, conn, endpoint, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "t_" + strings.ReplaceAll(t.Name(), "/", "_")
+	if _, err := psql.Run(ctx, "CREATE TABLE "+table+" AS SELECT 42 AS answer"); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	if got, err := psql.Run(ctx, "SELECT answer FROM "+table); err != nil || got != "42" {
+		t.Fatalf("read = %q, %v, want 42", got, err)
+	}
+	if got, err := psql.Run(ctx, "SELECT current_user"); err != nil || got != "app" {
+		t.Errorf("user = %q, %v, want app", got, err)
+	}
+	refusals := map[string]struct {
+		change func(*local.Psql)
+		says   string
+	}{
+		"wrong CA":   {func(p *local.Psql) { p.CAFile = strangersCA(t) }, "certificate verify failed"},
+		"wrong host": {func(p *local.Psql) { p.Host = "elsewhere.example" }, "does not match host name"},
+		"plaintext":  {func(p *local.Psql) { p.SSLMode, p.CAFile = "disable", "" }, "SSL"},
+	}
+	for name, refusal := range refusals {
+		t.Run(name+" is refused", func(t *testing.T) {
+			changed := psql
+			refusal.change(&changed)
+			out, err := changed.Run(t.Context(), "SELECT 1")
+			if err == nil || !strings.Contains(err.Error(), refusal.says) {
+				t.Errorf("psql = %q, %v, want an error with %q", out, err, refusal.says)
+			}
+		})
+	}
+}
+
+// strangersCA writes a well-formed CA certificate that signed nothing here.
+func strangersCA(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "stranger"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "stranger.crt")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// nothingLeft fails the test if Kubernetes still has anything of the database.
+func nothingLeft(ctx context.Context, t *testing.T, id uuid.UUID) {
+	t.Helper()
+	name := "daap-" + id.String()
+	var namespace corev1.Namespace
+	if err := stack.Kubernetes.Get(ctx, client.ObjectKey{Name: name}, &namespace); !apierrors.IsNotFound(err) {
+		t.Errorf("namespace %s: %v, want not found", name, err)
+	}
+	var volumes corev1.PersistentVolumeList
+	if err := stack.Kubernetes.List(ctx, &volumes); err != nil {
+		t.Fatal(err)
+	}
+	for _, volume := range volumes.Items {
+		if claim := volume.Spec.ClaimRef; claim != nil && claim.Namespace == name {
+			t.Errorf("persistent volume %s of %s is left", volume.Name, name)
+		}
+	}
+}
+
+func TestDeleteTakesOverFromAProvisionUnderWay(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, provision := create(ctx, t, "taken-over")
+	deletion := remove(ctx, t, db.ID)
+	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
+	if err != nil || op.Data.State != oas.OperationStateCancelled {
+		t.Errorf("provision is %v (%v), want cancelled by %s", op, err, deletion.ID)
+	}
+	nothingLeft(ctx, t, db.ID)
+}
+
+func TestNameIsTakenUntilDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, _ := create(ctx, t, "one-of-a-kind")
+	again := &oas.CreateDatabaseRequest{Name: db.Name, OwnerTeam: oas.TeamName(db.OwnerTeam)}
+	_, err := stack.API.CreateDatabase(ctx, again)
+	refused(t, err, http.StatusConflict, oas.ErrorCodeNameTaken)
+
+	remove(ctx, t, db.ID)
+	_, err = stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: db.ID})
+	refused(t, err, http.StatusConflict, oas.ErrorCodeWrongStatus)
+	create(ctx, t, db.Name)
+}
+
+func refused(t *testing.T, err error, status int, code oas.ErrorCode) {
+	t.Helper()
+	var answer *oas.ErrorStatusCode
+	if !errors.As(err, &answer) || answer.StatusCode != status || answer.Response.Error.Code != code {
+		t.Fatalf("answer = %v, want %d %s", err, status, code)
+	}
+}

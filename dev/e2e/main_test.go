@@ -1,0 +1,114 @@
+//go:build e2e
+
+// Package e2e drives the real local stack as a team would: through the API, and with psql.
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
+)
+
+// patience bounds one operation. It is many times what one takes, for machines that are busy.
+const patience = 5 * time.Minute
+
+var stack *local.Stack
+
+func TestMain(m *testing.M) {
+	var err error
+	if stack, err = local.Open(); err == nil {
+		_, err = stack.API.GetHealth(context.Background())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e needs Linux, root and the running local stack (make e2e starts it):", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// create asks for a database and returns it with the operation that provisions it. It is deleted when the
+// test ends, unless the test has done so.
+func create(ctx context.Context, t *testing.T, name string) (oas.Database, uuid.UUID) {
+	t.Helper()
+	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
+		Name:      name,
+		OwnerTeam: "e2e",
+		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
+	})
+	if err != nil {
+		t.Fatalf("create database %s: %v", name, err)
+	}
+	db := accepted.Response.Data
+	t.Cleanup(func() { cleanUp(t, db.ID) })
+	return db, accepted.Response.Meta.OperationID
+}
+
+func cleanUp(t *testing.T, id uuid.UUID) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	db, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: id})
+	if err != nil {
+		t.Errorf("clean up database %s: %v", id, err)
+		return
+	}
+	switch db.Data.Status {
+	case oas.DatabaseStatusDeleted:
+		return
+	case oas.DatabaseStatusDeleting:
+		_, err = stack.Follow(ctx, db.Data.OperationID.Value, nil)
+	default:
+		var accepted *oas.DatabaseAcceptedHeaders
+		if accepted, err = stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: id}); err == nil {
+			_, err = stack.Follow(ctx, accepted.Response.Meta.OperationID, nil)
+		}
+	}
+	if err != nil {
+		t.Errorf("clean up database %s: %v", id, err)
+	}
+}
+
+// succeed waits until the operation is over and fails the test unless it succeeded.
+func succeed(ctx context.Context, t *testing.T, operation uuid.UUID) oas.Operation {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	op, err := stack.Follow(ctx, operation, nil)
+	if err != nil {
+		t.Fatalf("follow: %v; steps: %s", err, describe(op))
+	}
+	if op.State != oas.OperationStateSucceeded {
+		t.Fatalf("operation %s is %s (%s), want succeeded; steps: %s", op.ID, op.State, op.Error.Value.Message, describe(op))
+	}
+	for _, step := range op.Steps {
+		if step.State != oas.StepStateDone {
+			t.Errorf("step %s is %s after success, want done", step.Name, step.State)
+		}
+	}
+	return op
+}
+
+func describe(op oas.Operation) string {
+	var all string
+	for _, step := range op.Steps {
+		all += fmt.Sprintf("\n  %s: %s, attempt %d, %s %s", step.Name, step.State, step.Attempts, step.Progress, step.LastError)
+	}
+	return all
+}
+
+// remove deletes the database and waits until that is over.
+func remove(ctx context.Context, t *testing.T, id uuid.UUID) oas.Operation {
+	t.Helper()
+	accepted, err := stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: id})
+	if err != nil {
+		t.Fatalf("delete database %s: %v", id, err)
+	}
+	return succeed(ctx, t, accepted.Response.Meta.OperationID)
+}

@@ -1,0 +1,53 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"testing"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// TestManifestsAreAcceptedByKubernetes sends every manifest through the real API server's schemas and the
+// operator's webhooks, strictly: a field that the schema does not know is an error.
+func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db := daap.Database{ID: uuid.New(), Name: "manifests", OwnerTeam: "e2e", Incarnation: 1}
+	namespace := manifest.Namespace(db)
+	if err := stack.Kubernetes.Create(ctx, namespace); err != nil {
+		t.Fatalf("create namespace: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := stack.Kubernetes.Delete(context.Background(), namespace); err != nil {
+			t.Errorf("delete namespace: %v", err)
+		}
+	})
+	strictly := []client.CreateOption{client.DryRunAll, client.FieldValidation("Strict")}
+	platform := manifest.Platform{PostgresImage: "localhost/postgresql:17.12", StorageClass: "local"}
+	for name, object := range map[string]client.Object{
+		"credentials": manifest.Credentials(db, "a-password"),
+		"cluster":     manifest.Cluster(db, platform),
+		"pooler":      manifest.Pooler(db, platform),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := stack.Kubernetes.Create(ctx, object, strictly...); err != nil {
+				t.Errorf("create %s: %v", name, err)
+			}
+		})
+	}
+	t.Run("the operator's webhook refuses what CNPG cannot do", func(t *testing.T) {
+		broken := manifest.Cluster(db, platform)
+		broken.Spec.StorageConfiguration = cnpgv1.StorageConfiguration{Size: "plenty"}
+		if err := stack.Kubernetes.Create(ctx, broken, strictly...); !apierrors.IsInvalid(err) {
+			t.Errorf("create a cluster with storage size %q: %v, want Invalid", "plenty", err)
+		}
+	})
+}

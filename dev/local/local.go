@@ -1,0 +1,83 @@
+// Package local is what a person on the local stack has at hand: the API, Kubernetes and psql.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// Stack is the running local stack.
+type Stack struct {
+	API        *oas.Client
+	Kubernetes client.Client
+	// URL is the API's address.
+	URL string
+}
+
+// Open returns the stack that the environment describes, as `stack env` prints it.
+func Open() (*Stack, error) {
+	address := os.Getenv("DAAP_HTTP_ADDR")
+	if address == "" {
+		return nil, errors.New("DAAP_HTTP_ADDR is not set; start the stack with make up and load what `go run ./dev/stack env` prints")
+	}
+	url := "http://" + address
+	api, err := oas.NewClient(url)
+	if err != nil {
+		return nil, fmt.Errorf("make an API client: %w", err)
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	access, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("load KUBECONFIG: %w", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("make a scheme: %w", err)
+	}
+	kube, err := client.New(access, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+	}
+	return &Stack{API: api, Kubernetes: kube, URL: url}, nil
+}
+
+// followInterval is how often Follow looks: often enough that a person sees each step happen.
+const followInterval = 100 * time.Millisecond
+
+// Follow shows the operation each time it is looked at, until it is over or needs attention, and returns it
+// then. The end of ctx is an error.
+func (s *Stack) Follow(ctx context.Context, id uuid.UUID, show func(oas.Operation)) (oas.Operation, error) {
+	look := time.NewTicker(followInterval)
+	defer look.Stop()
+	for {
+		found, err := s.API.GetOperation(ctx, oas.GetOperationParams{ID: id})
+		if err != nil {
+			return oas.Operation{}, fmt.Errorf("get operation %s: %w", id, err)
+		}
+		if show != nil {
+			show(found.Data)
+		}
+		switch found.Data.State {
+		case oas.OperationStatePending, oas.OperationStateRunning:
+		default:
+			return found.Data, nil
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return found.Data, fmt.Errorf("operation %s is %s: %w", id, found.Data.State, ctx.Err())
+		}
+	}
+}
