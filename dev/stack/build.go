@@ -69,7 +69,7 @@ func build(l layout) error {
 	if err := b.manifests(ctx); err != nil {
 		return err
 	}
-	return b.step(ctx, "images", b.imageArchive(), b.buildImages)
+	return b.images(ctx)
 }
 
 // firstCause prefers the error that cancelled the other half over the

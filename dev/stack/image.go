@@ -55,50 +55,90 @@ type image struct {
 	config map[string]any
 }
 
-// buildImages writes the archive.
-func (b *builder) buildImages(ctx context.Context, target string) error {
+// The two archives of images: what the cluster starts with, and what the
+// databases run.
+const (
+	archiveCore    = "images-core"
+	archiveOperand = "images-operand"
+)
+
+// postgresPath is where the programs of the operand are.
+const postgresPath = "PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// images writes both archives.
+func (b *builder) images(ctx context.Context) error {
+	if err := b.step(ctx, archiveCore, b.archive(archiveCore), b.coreImages); err != nil {
+		return err
+	}
+	return b.step(ctx, archiveOperand, b.archive(archiveOperand), b.operandImages)
+}
+
+func (b *builder) coreImages(_ context.Context, target string) error {
+	return inWork(target, func(work string) ([]image, error) {
+		operator, err := binaryLayer(work, b.bin("cnpg-manager"), "operator/manager_"+runtime.GOARCH, "manager")
+		if err != nil {
+			return nil, err
+		}
+		plugin, err := b.pluginLayer(work)
+		if err != nil {
+			return nil, err
+		}
+		pause, err := binaryLayer(work, b.bin("pause"), "pause", "")
+		return []image{
+			{imagePause, []layer{pause}, map[string]any{"Entrypoint": []string{"/pause"}}},
+			{imageOperator, []layer{operator}, managerConfig()},
+			{imagePlugin, []layer{plugin}, managerConfig()},
+		}, err
+	})
+}
+
+func (b *builder) operandImages(ctx context.Context, target string) error {
 	tags, err := readTags(b.layout)
 	if err != nil {
 		return err
 	}
+	return inWork(target, func(work string) ([]image, error) {
+		base, err := tarLayer(work, "base", func(path string) error {
+			cmd := exec.CommandContext(ctx, "tar", "--numeric-owner", "--sort=name", "-C", b.rootfs(), "-cf", path, ".")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("tar: %w: %s", err, out)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		plugin, err := b.pluginLayer(work)
+		env := []string{postgresPath}
+		return []image{
+			{imageSidecar, []layer{base, plugin}, managerConfig()},
+			{tags.operand, []layer{base}, map[string]any{"Env": env, "User": "26"}},
+			{tags.pooler, []layer{base}, map[string]any{"Env": env, "User": "998"}},
+		}, err
+	})
+}
+
+// pluginLayer is the same in the plugin's image and in its sidecar's.
+func (b *builder) pluginLayer(work string) (layer, error) {
+	return binaryLayer(work, b.bin("barman-plugin"), "manager", "")
+}
+
+func managerConfig() map[string]any {
+	return map[string]any{"Entrypoint": []string{"/manager"}, "WorkingDir": "/", "Env": []string{postgresPath}}
+}
+
+// inWork gives the layers a directory for as long as the archive is written.
+func inWork(target string, describe func(work string) ([]image, error)) error {
 	work := target + ".layers"
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
-	arch := runtime.GOARCH
-	base, err := tarLayer(work, "base", func(path string) error {
-		cmd := exec.CommandContext(ctx, "tar", "--numeric-owner", "--sort=name", "-C", b.rootfs(), "-cf", path, ".")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("tar: %w: %s", err, out)
-		}
-		return nil
-	})
+	images, err := describe(work)
 	if err != nil {
 		return err
 	}
-	operator, err := binaryLayer(work, b.bin("cnpg-manager"), "operator/manager_"+arch, "manager")
-	if err != nil {
-		return err
-	}
-	plugin, err := binaryLayer(work, b.bin("barman-plugin"), "manager", "")
-	if err != nil {
-		return err
-	}
-	pause, err := binaryLayer(work, b.bin("pause"), "pause", "")
-	if err != nil {
-		return err
-	}
-	path := "PATH=/usr/lib/postgresql/17/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	manager := map[string]any{"Entrypoint": []string{"/manager"}, "WorkingDir": "/", "Env": []string{path}}
-	return writeArchive(target, work, []image{
-		{imagePause, []layer{pause}, map[string]any{"Entrypoint": []string{"/pause"}}},
-		{imageOperator, []layer{operator}, manager},
-		{imagePlugin, []layer{plugin}, manager},
-		{imageSidecar, []layer{base, plugin}, manager},
-		{tags.operand, []layer{base}, map[string]any{"Env": []string{path}, "User": "26"}},
-		{tags.pooler, []layer{base}, map[string]any{"Env": []string{path}, "User": "998"}},
-	})
+	return writeArchive(target, work, images)
 }
 
 func tarLayer(work, name string, write func(path string) error) (layer, error) {

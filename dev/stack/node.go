@@ -142,14 +142,19 @@ func shieldSysctls(dir string) error {
 func linkNode(ctx context.Context, pid int) error {
 	node := strconv.Itoa(pid)
 	_ = exec.CommandContext(ctx, "ip", "link", "del", hostLink).Run()
-	inside := []string{"nsenter", "-t", node, "-n", "--"}
+	inside := func(command ...string) []string {
+		return append([]string{"nsenter", "-t", node, "-n", "--"}, command...)
+	}
 	steps := [][]string{
 		{"ip", "link", "add", hostLink, "type", "veth", "peer", "name", "eth0", "netns", node},
 		{"ip", "addr", "add", hostIP + linkMask, "dev", hostLink},
 		{"ip", "link", "set", hostLink, "up"},
-		append(inside, "ip", "link", "set", "lo", "up"),
-		append(inside, "ip", "addr", "add", nodeIP+linkMask, "dev", "eth0"),
-		append(inside, "ip", "link", "set", "eth0", "up"),
+		inside("ip", "link", "set", "lo", "up"),
+		inside("ip", "addr", "add", nodeIP+linkMask, "dev", "eth0"),
+		inside("ip", "link", "set", "eth0", "up"),
+		// A route is looked up before a service's address is rewritten, so one
+		// must exist. There is no default route: pods reach the stack alone.
+		inside("ip", "route", "add", serviceNet, "dev", "eth0", "src", nodeIP),
 		{"ip", "route", "add", clusterNet, "via", nodeIP},
 		{"ip", "route", "add", serviceNet, "via", nodeIP},
 	}

@@ -47,9 +47,11 @@ func (s *supervisor) nodeParts() []*part {
 			command: []string{"containerd", "--config", s.config("containerd.toml"), "--log-level", "warn"},
 			ready:   func(ctx context.Context) error { return dial(ctx, "unix", s.containerdSocket()) },
 		},
-		{name: "images", needs: []string{"containerd"}, prepare: s.importImages},
+		// The sandbox and the operators first: kubelet would retry without them.
+		{name: "images", needs: []string{"containerd"}, prepare: s.importImages(archiveCore)},
+		{name: "operand", needs: []string{"images"}, prepare: s.importImages(archiveOperand)},
 		{
-			name: "kubelet", inNode: true, needs: []string{"apiserver", "containerd"}, address: nodeIP + ":10250",
+			name: "kubelet", inNode: true, needs: []string{"apiserver", "images"}, address: nodeIP + ":10250",
 			command: k("kubelet", "--config="+s.config("kubelet.yaml"), "--kubeconfig="+s.component("kubelet"),
 				"--hostname-override="+nodeName, "--node-ip="+nodeIP, "--root-dir="+s.in("kubelet")),
 			ready: s.nodeReady,
@@ -74,7 +76,7 @@ func (s *supervisor) nodeParts() []*part {
 			command: []string{
 				s.bin("kube-router"), "--kubeconfig=" + s.kubeconfig(), "--run-firewall=true",
 				"--run-router=false", "--run-service-proxy=false", "--hostname-override=" + nodeName,
-				"--service-cluster-ip-range=" + serviceNet, "--metrics-port=0",
+				"--service-cluster-ip-range=" + serviceNet, "--metrics-port=20241",
 			},
 			ready: httpReady("http://" + nodeIP + ":20244/healthz"),
 		},
@@ -113,18 +115,20 @@ func (s *supervisor) freshNetworkState(context.Context) error {
 	return os.RemoveAll(s.in("var-lib", "networks"))
 }
 
-// importImages gives the node its images; an image that is there costs nothing.
-func (s *supervisor) importImages(ctx context.Context) error {
-	stamp := s.in("containerd", "imported")
-	if _, err := os.Stat(stamp); err == nil {
-		return nil
+// importImages gives the node the images of an archive, once.
+func (s *supervisor) importImages(archive string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		stamp := s.in("containerd", archive+".imported")
+		if exists(stamp) {
+			return nil
+		}
+		out, err := exec.CommandContext(ctx, "ctr", "--address", s.containerdSocket(), "-n", "k8s.io",
+			"images", "import", s.archive(archive)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("import images: %w: %s", err, out)
+		}
+		return os.WriteFile(stamp, nil, 0o600)
 	}
-	out, err := exec.CommandContext(ctx, "ctr", "--address", s.containerdSocket(), "-n", "k8s.io",
-		"images", "import", "--no-unpack", s.imageArchive()).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("import images: %w: %s", err, out)
-	}
-	return os.WriteFile(stamp, nil, 0o600)
 }
 
 func (s *supervisor) nodeReady(ctx context.Context) error {

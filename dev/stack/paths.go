@@ -94,7 +94,7 @@ func moduleOf(path string) string {
 func (l layout) bin(name string) string      { return filepath.Join(l.cache, "bin", name) }
 func (l layout) rootfs() string              { return filepath.Join(l.cache, "rootfs") }
 func (l layout) manifest(name string) string { return filepath.Join(l.cache, "manifests", name) }
-func (l layout) imageArchive() string        { return filepath.Join(l.cache, "images.tar") }
+func (l layout) archive(name string) string  { return filepath.Join(l.cache, name+".tar") }
 func (l layout) parts(name string) string {
 	return filepath.Join(l.repo, "dev", "stack", "parts", name)
 }

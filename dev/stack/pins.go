@@ -13,7 +13,7 @@ import (
 
 // recipe changes when the way things are built changes without a change in the
 // parts' own files.
-const recipe = "1"
+const recipe = "2"
 
 // Names and tags of the images on the node. The tag of the operand begins with
 // the version of PostgreSQL that Debian installed, so it is read, not written.

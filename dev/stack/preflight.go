@@ -40,7 +40,7 @@ func checkMachine(l layout) error {
 		return fmt.Errorf("the local stack needs control groups: %w", err)
 	}
 	need := uint64(spaceState)
-	if !exists(l.imageArchive()) {
+	if !exists(l.archive(archiveOperand)) {
 		need += spaceCache
 	}
 	return checkDisk(l.cache, need)

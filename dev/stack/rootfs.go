@@ -55,7 +55,10 @@ func aptGet(ctx context.Context, args ...string) error {
 
 // customize turns the fresh root filesystem into what the images need: the
 // users that CloudNativePG runs its pods as, pgbouncer where it looks for it,
-// and nothing that only people read.
+// and nothing that is only read by people or never used: PostgreSQL does
+// without the compiler (its JIT is off when the library is not there), and
+// the backup tools speak to S3 alone of all that botocore knows. That halves
+// the image, and with it the time that its import takes at every start.
 const customize = `set -e
 cd "$1"
 sed -i '/^tape:/d' etc/group
@@ -67,6 +70,10 @@ ln -sf ../sbin/pgbouncer usr/bin/pgbouncer
 rm -rf var/lib/postgresql/* etc/postgresql/*
 chown -R 26:26 var/lib/postgresql var/log/postgresql etc/postgresql run/postgresql 2>/dev/null || true
 rm -rf usr/share/doc usr/share/man usr/share/locale usr/share/info var/cache/apt var/lib/apt/lists
+rm -rf usr/share/i18n usr/lib/*-linux-gnu/libLLVM* usr/lib/*-linux-gnu/libz3.*
+rm -rf usr/lib/postgresql/17/lib/llvmjit* usr/lib/postgresql/17/lib/bitcode
+find usr/lib/python3/dist-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+  ! -name s3 ! -name sts ! -name sso ! -name sso-oidc -exec rm -rf {} +
 mkdir -p var/cache/apt/archives/partial var/lib/apt/lists/partial
 `
 

@@ -25,17 +25,16 @@ func runUp() error {
 	}
 	began := time.Now()
 	c := client{socket: l.socket()}
-	if _, err := c.status(); err == nil {
-		err = refresh(l, c)
-		if err != nil {
-			return err
-		}
-	} else {
+	if _, err := c.status(); err != nil {
 		if err := start(l); err != nil {
 			return err
 		}
 	}
-	if err := follow(l, c); err != nil {
+	// DAAP compiles while the rest comes up.
+	p := newProgress()
+	refreshed := make(chan error, 1)
+	go func() { refreshed <- refresh(l, c, p) }()
+	if err := follow(l, c, p, refreshed); err != nil {
 		return err
 	}
 	printWhere(l, time.Since(began))
@@ -61,9 +60,6 @@ func start(l layout) error {
 		if err := write(l); err != nil {
 			return err
 		}
-	}
-	if _, err := buildDAAP(l); err != nil {
-		return err
 	}
 	return spawn(l)
 }
@@ -124,8 +120,10 @@ func copySelf(target string) error {
 }
 
 // refresh builds DAAP again and restarts it if it changed.
-func refresh(l layout, c client) error {
+func refresh(l layout, c client, p *progress) error {
+	done := p.start("build DAAP")
 	changed, err := buildDAAP(l)
+	done(err)
 	if err != nil || !changed {
 		return err
 	}
@@ -164,35 +162,39 @@ func fileSum(path string) ([]byte, error) {
 	return sum.Sum(nil), err
 }
 
-// follow shows the parts coming up and returns when all are.
-func follow(l layout, c client) error {
-	p := newProgress()
+// follow shows the parts coming up and returns when all are, and DAAP is the
+// one that the work tree makes.
+func follow(l layout, c client, p *progress, refreshed <-chan error) error {
 	shown := map[string]string{}
 	for quiet := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		select {
+		case err := <-refreshed:
+			if err != nil {
+				return err
+			}
+			refreshed = nil
+		default:
+		}
 		statuses, err := c.status()
 		if err != nil {
 			return fmt.Errorf("%w: see %s", err, l.log("supervisor"))
 		}
 		pending := 0
 		for _, status := range statuses {
-			settled := status.State == stateUp || status.State == stateAbsent
-			if settled && shown[status.Name] != status.State {
-				shown[status.Name] = status.State
-				quiet = time.Now()
+			if status.State != stateUp && status.State != stateAbsent {
+				pending++
+			} else if shown[status.Name] != status.State {
+				shown[status.Name], quiet = status.State, time.Now()
 				p.line(map[string]string{stateUp: "✓", stateAbsent: "○"}[status.State], status.Name, status.Detail)
 			}
-			if settled {
-				continue
-			}
-			pending++
 			if status.State == stateFailed && status.Restarts >= 5 {
 				return fmt.Errorf("%s does not start: %s\n%s", status.Name, status.Detail, tail(l.log(status.Name), 8))
 			}
 		}
-		if pending == 0 {
+		if pending == 0 && refreshed == nil {
 			return nil
 		}
-		if time.Since(quiet) > 3*time.Minute {
+		if time.Since(quiet) > 3*time.Minute && refreshed == nil {
 			return errors.New("the stack does not come up:\n" + describe(statuses))
 		}
 	}
