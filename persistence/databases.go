@@ -55,7 +55,7 @@ func (s *Store) Databases(ctx context.Context, f daap.DatabaseFilter) ([]daap.Da
 	rows, _ := s.pool.Query(ctx, sql, append(args, w.args...)...) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
-		return nil, fmt.Errorf("read databases: %w", err)
+		return nil, because(err, "read databases")
 	}
 	return dbs, nil
 }
@@ -85,7 +85,7 @@ func (s *Store) CreateDatabase(ctx context.Context, db daap.Database, op daap.Op
 		return daap.Database{}, daap.NameTaken(db.OwnerTeam, db.Name)
 	}
 	if err != nil {
-		return daap.Database{}, fmt.Errorf("create database: %w", err)
+		return daap.Database{}, because(err, "create database")
 	}
 	db.OperationID = &op.ID
 	return db, nil

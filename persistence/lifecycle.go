@@ -21,7 +21,7 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID) error {
 		UPDATE operations SET state = 'running', started_at = now()
 		WHERE  id = $1 AND state = 'pending'`, id)
 	if err != nil {
-		return fmt.Errorf("begin operation: %w", err)
+		return because(err, "begin operation")
 	}
 	if begun.RowsAffected() == 1 {
 		return nil
@@ -36,7 +36,7 @@ func (s *Store) HoldsDatabase(ctx context.Context, op uuid.UUID) error {
 	err := s.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT id FROM operations WHERE id = $1 AND state IN `+openStates+`)`, op).Scan(&open)
 	if err != nil {
-		return fmt.Errorf("read who holds the database: %w", err)
+		return because(err, "read who holds the database")
 	}
 	if !open {
 		return daap.ErrSuperseded
@@ -47,6 +47,7 @@ func (s *Store) HoldsDatabase(ctx context.Context, op uuid.UUID) error {
 // ParkOperation moves a running operation to needs_attention and its database to error, both with the cause.
 // Safe to repeat: one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
 func (s *Store) ParkOperation(ctx context.Context, op uuid.UUID, cause daap.Cause) error {
+	cause.Message = storable(cause.Message)
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationNeedsAttention {
 			return nil
@@ -157,7 +158,7 @@ func (s *Store) unlessSucceeded(ctx context.Context, id uuid.UUID) error {
 	err := s.pool.QueryRow(ctx, `
 		SELECT EXISTS (SELECT id FROM operations WHERE id = $1 AND state = 'succeeded')`, id).Scan(&succeeded)
 	if err != nil {
-		return fmt.Errorf("read whether the operation succeeded: %w", err)
+		return because(err, "read whether the operation succeeded")
 	}
 	if !succeeded {
 		return daap.ErrSuperseded

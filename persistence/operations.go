@@ -65,7 +65,7 @@ func (s *Store) Operations(ctx context.Context, f daap.OperationFilter) ([]daap.
 	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return nil, fmt.Errorf("read operations: %w", err)
+		return nil, because(err, "read operations")
 	}
 	return ops, nil
 }
@@ -77,7 +77,7 @@ func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([
 	rows, _ := s.pool.Query(ctx, sql, database) // its error comes out of Collect
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return nil, fmt.Errorf("read superseded operations: %w", err)
+		return nil, because(err, "read superseded operations")
 	}
 	return ops, nil
 }

@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +42,7 @@ func (s *Store) ClaimPending(ctx context.Context, limit int) ([]daap.Operation, 
 		limit, firstDispatch, lastDispatch) // its error comes out of Collect
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return nil, fmt.Errorf("claim pending operations: %w", err)
+		return nil, because(err, "claim pending operations")
 	}
 	return ops, nil
 }
@@ -55,7 +54,7 @@ func (s *Store) Dispatched(ctx context.Context, id uuid.UUID) error {
 		UPDATE operations SET next_dispatch_at = now() + $2::interval
 		WHERE  id = $1 AND state = 'pending'`, id, lastDispatch)
 	if err != nil {
-		return fmt.Errorf("record dispatch: %w", err)
+		return because(err, "record dispatch")
 	}
 	return nil
 }

@@ -37,9 +37,10 @@ func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) er
 			RETURNING s.name
 		)
 		SELECT EXISTS (SELECT id FROM open), EXISTS (SELECT name FROM recorded)`,
-		op, step.Name, step.State, step.Attempts, step.Progress, step.LastError).Scan(&open, &recorded)
+		op, step.Name, step.State, step.Attempts, storable(step.Progress), storable(step.LastError),
+	).Scan(&open, &recorded)
 	if err != nil {
-		return fmt.Errorf("record step %s: %w", step.Name, err)
+		return because(err, "record step "+string(step.Name))
 	}
 	if open && !recorded {
 		return fmt.Errorf("record step %s: operation %s has no such step", step.Name, op)
