@@ -29,6 +29,7 @@ const (
 	addressConsole  = "127.0.0.1:9001"
 )
 
-// hostPorts must be free before the first start. MinIO's are on an address
-// that exists only while the stack runs, so nobody can hold them.
-var hostPorts = []string{addressAPI, addressPostgres, addressTemporal, addressUI, addressConsole}
+// hostPorts must be free before the first start. MinIO answers on loopback as
+// well as on the address that it is given, which exists only while the stack
+// runs.
+var hostPorts = []string{addressAPI, addressPostgres, addressTemporal, addressUI, addressConsole, "127.0.0.1:9000"}

@@ -58,7 +58,8 @@ func (s *supervisor) checkDNS(ctx context.Context) error {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, dnsIP+":53")
 	}}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	// Short, for the first question may be asked before kube-proxy's rules stand.
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	addresses, err := resolver.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")
 	if err != nil {

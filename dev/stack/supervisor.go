@@ -21,8 +21,10 @@ type supervisor struct {
 	layout
 	node  *exec.Cmd
 	parts []*part
-	// stopped is closed when everything was stopped on request.
-	stopped chan struct{}
+	// stopped is closed when everything was stopped on request, nodeEnded when
+	// the node's init is gone.
+	stopped   chan struct{}
+	nodeEnded chan struct{}
 }
 
 // runSupervise is the supervisor. It holds a lock for as long as it lives.
@@ -39,7 +41,7 @@ func runSupervise() error {
 	if err := joinCgroup(); err != nil {
 		return err
 	}
-	s := &supervisor{layout: l, stopped: make(chan struct{})}
+	s := &supervisor{layout: l, stopped: make(chan struct{}), nodeEnded: make(chan struct{})}
 	if err := s.startNode(); err != nil {
 		return err
 	}
@@ -59,9 +61,13 @@ func runSupervise() error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	select {
 	case <-s.stopped:
+		return nil
+	case <-s.nodeEnded:
+		// Everything in the node must start anew, and its process id is no
+		// longer ours to enter: the next up begins again with the same data.
 	case <-signals:
-		s.stopAll(cancel)
 	}
+	s.stopAll(cancel)
 	return nil
 }
 
@@ -72,9 +78,8 @@ func (s *supervisor) startNode() error {
 	}
 	s.node = node
 	go func() {
-		// Without its node the stack is of no use, and a new node needs a new
-		// start of everything in it.
 		s.logf("the node ended: %v", node.Wait())
+		close(s.nodeEnded)
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
