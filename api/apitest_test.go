@@ -124,7 +124,7 @@ func keepsContract(req *http.Request, res *http.Response, body []byte) error {
 	if res.Header.Get("X-Request-Id") == "" {
 		return fmt.Errorf("no X-Request-Id")
 	}
-	if req.Method == http.MethodHead || req.Method == http.MethodOptions {
+	if req.Method == http.MethodHead || res.StatusCode == http.StatusNoContent {
 		if len(body) > 0 {
 			return fmt.Errorf("it has a body")
 		}

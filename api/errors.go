@@ -39,10 +39,7 @@ var statusOf = map[daap.Code]int{
 func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCode {
 	x := exchangeOf(ctx)
 	e := forPeople(err, x.requestID)
-	status, known := statusOf[e.Code]
-	if !known {
-		status = http.StatusInternalServerError
-	}
+	status := statusOf[e.Code]
 	if status >= http.StatusInternalServerError {
 		level := zap.ErrorLevel
 		if errors.Is(err, context.Canceled) { // the client has gone, or the service is going
@@ -56,7 +53,7 @@ func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCode 
 
 // forPeople finds the error made for people in err, or makes the one that says why there is none.
 func forPeople(err error, requestID string) *daap.Error {
-	if e := daap.AsError(err); e != nil {
+	if e := daap.AsError(err); e != nil && statusOf[e.Code] != 0 {
 		return e
 	}
 	var tooLarge *http.MaxBytesError

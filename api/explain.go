@@ -45,8 +45,13 @@ func (o operation) explainParams(r *http.Request, err error) error {
 		return daap.NotFound(o.noun)
 	}
 	query, _ := url.ParseQuery(r.URL.RawQuery) // looseQuery reports the error
-	broken := daap.Detail{Field: p.name, Message: brokenRule(o.params[p], query[p.name])}
-	return daap.Invalid(append([]daap.Detail{broken}, o.looseQuery(r)...)...)
+	details := []daap.Detail{{Field: p.name, Message: brokenRule(o.params[p], query[p.name])}}
+	for _, loose := range o.looseQuery(r) {
+		if loose.Field != p.name {
+			details = append(details, loose)
+		}
+	}
+	return daap.Invalid(details...)
 }
 
 // brokenRule is the rule that the values of a query parameter break.
@@ -70,10 +75,10 @@ func brokenRule(schema *openapi3.Schema, values []string) string {
 
 func (o operation) explainBody(r *http.Request, err error) error {
 	var tooLarge *http.MaxBytesError
-	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // unreadable is as unknown
+	mediaType, _, unreadable := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	schema := o.bodies[mediaType]
 	switch {
-	case schema == nil:
+	case unreadable != nil || schema == nil:
 		return o.unsupported()
 	case errors.As(err, &tooLarge):
 		return err

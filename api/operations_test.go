@@ -100,7 +100,7 @@ func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
 func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bubble()
+		store, handler := bare()
 		db := store.hold(daap.Database{ID: uuid.New()}, pending())
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest("GET", "/operations/"+db.OperationID.String()+"?wait=60s", nil))
@@ -113,7 +113,7 @@ func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bubble()
+		store, handler := bare()
 		db := store.hold(daap.Database{ID: uuid.New()}, pending())
 		time.AfterFunc(10*time.Second, func() { store.succeed(*db.OperationID) })
 		begin, w := time.Now(), httptest.NewRecorder()
@@ -127,7 +127,7 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bubble()
+		store, handler := bare()
 		store.hang = true
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, httptest.NewRequest("GET", "/databases", nil))
@@ -141,7 +141,8 @@ func pending() daap.Operation {
 	return daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationPending}
 }
 
-func bubble() (*memory, http.Handler) {
+// bare is the API on a store in memory, without a server around it.
+func bare() (*memory, http.Handler) {
 	store := newMemory()
 	return store, api.New(api.Config{
 		Databases: daap.NewDatabases(store, store, store), Operations: daap.NewOperations(store), Log: zap.NewNop(),
@@ -151,7 +152,7 @@ func bubble() (*memory, http.Handler) {
 // TestWaitOutlastsTheServersOwnTimeouts spends a second of real time: connections have no other.
 func TestWaitOutlastsTheServersOwnTimeouts(t *testing.T) {
 	t.Parallel()
-	store, handler := bubble()
+	store, handler := bare()
 	db := store.hold(daap.Database{ID: uuid.New()}, pending())
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond

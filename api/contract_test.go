@@ -1,0 +1,278 @@
+package api_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	http.MethodOptions, http.MethodTrace, "PROPFIND",
+}
+
+func TestServedRoutesAreExactlyTheContracts(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	doc, _ := contract()
+	for template, item := range doc.Paths.Map() {
+		for _, method := range methods {
+			path := strings.ReplaceAll(template, "{id}", uuid.NewString())
+			t.Run(method+" "+template, func(t *testing.T) {
+				got := s.do(method, path, "")
+				promised := item.GetOperation(strings.Replace(method, http.MethodHead, http.MethodGet, 1)) != nil
+				switch {
+				case method == http.MethodOptions:
+					if got.status != http.StatusNoContent || got.header.Get("Allow") != allow(item) {
+						t.Errorf("got %d, Allow %q, want %q", got.status, got.header.Get("Allow"), allow(item))
+					}
+				case promised == (got.status == http.StatusMethodNotAllowed):
+					t.Errorf("got %d", got.status)
+				case !promised && got.header.Get("Allow") != allow(item):
+					t.Errorf("got Allow %q, want %q", got.header.Get("Allow"), allow(item))
+				}
+			})
+		}
+	}
+}
+
+// allow is what Allow says of a path.
+func allow(item *openapi3.PathItem) string {
+	var all []string
+	for method := range item.Operations() {
+		all = append(all, method)
+	}
+	slices.Sort(all)
+	return strings.Join(append(all, http.MethodHead, http.MethodOptions), ", ")
+}
+
+func TestUnknownRouteIsNotFound(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, path := range []string{
+		"/", "/database", "/databasesx", "/operations/" + existing.String() + "/x", "/databases/" + existing.String() + "/",
+		"//databases", "/Databases", "/openapi.yaml", "/health/", "/databases/" + existing.String() + "/connection/x",
+	} {
+		for _, method := range methods {
+			got := s.do(method, path, "")
+			if got.status != http.StatusNotFound {
+				t.Errorf("%s %s: got %d", method, path, got.status)
+			}
+			if method != http.MethodHead && method != http.MethodOptions && got.Error.Message != "There is no such route." {
+				t.Errorf("%s %s: got %s", method, path, got.body)
+			}
+		}
+	}
+}
+
+func TestMalformedIDAnswersWhatAMissingOneDoes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	doc, _ := contract()
+	for template, item := range doc.Paths.Map() {
+		if !strings.Contains(template, "{id}") {
+			continue
+		}
+		for method := range item.Operations() {
+			request := func(id string) answer {
+				body := map[string]string{http.MethodPatch: `{}`}[method]
+				return s.do(method, strings.ReplaceAll(template, "{id}", id), body, "X-Request-Id", "same")
+			}
+			missing := request(uuid.NewString())
+			for _, id := range []string{"x", "%00", "%ff", "%2F", "..%2f", strings.Repeat("a", 5000), existing.String() + "0"} {
+				got := request(id)
+				if got.status != http.StatusNotFound || string(got.body) != string(missing.body) {
+					t.Errorf("%s %s with %.20s: got %d %s", method, template, id, got.status, got.body)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryOperationOfTheContractIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	_, op := s.create("shop", "orders")
+	s.store.succeed(op)
+	db := s.store.operations[op].DatabaseID
+	requests := []struct {
+		operation, method, path, body string
+		status                        int
+	}{
+		{"getHealth", http.MethodGet, "/health", "", 200},
+		{"getOpenAPI", http.MethodGet, "/openapi.json", "", 200},
+		{"listDatabases", http.MethodGet, "/databases", "", 200},
+		{"createDatabase", http.MethodPost, "/databases", `{"name":"carts","owner_team":"shop"}`, 202},
+		{"getDatabase", http.MethodGet, "/databases/" + db.String(), "", 200},
+		{"updateDatabase", http.MethodPatch, "/databases/" + db.String(), `{}`, 200},
+		{"getDatabaseConnection", http.MethodGet, "/databases/" + db.String() + "/connection", "", 200},
+		{"deleteDatabase", http.MethodDelete, "/databases/" + db.String(), "", 202},
+		{"listOperations", http.MethodGet, "/operations", "", 200},
+		{"getOperation", http.MethodGet, "/operations/" + op.String(), "", 200},
+	}
+	answered := make(map[string]bool)
+	for _, r := range requests {
+		got := s.do(r.method, r.path, r.body)
+		if got.status != r.status {
+			t.Errorf("%s: got %d %s, want %d", r.operation, got.status, got.body, r.status)
+		}
+		answered[r.operation] = true
+	}
+	doc, _ := contract()
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			if !answered[operation.OperationID] {
+				t.Errorf("no request for %s", operation.OperationID)
+			}
+		}
+	}
+}
+
+func TestRulesOfTheContractAreTheDomains(t *testing.T) {
+	t.Parallel()
+	doc, _ := contract()
+	create := doc.Components.Schemas["CreateDatabaseRequest"].Value.Properties
+	for name, row := range map[string]struct {
+		schema *openapi3.Schema
+		rule   daap.Rule
+	}{
+		"name":       {create["name"].Value, daap.NameRule},
+		"owner_team": {create["owner_team"].Value, daap.TeamRule},
+		"TeamName":   {doc.Components.Schemas["TeamName"].Value, daap.TeamRule},
+	} {
+		if got := row.schema.Extensions["x-rule"]; got != row.rule.Text {
+			t.Errorf("%s: x-rule is %q, the domain says %q", name, got, row.rule.Text)
+		}
+		if row.schema.Pattern != row.rule.Pattern.String() {
+			t.Errorf("%s: pattern is %q, the domain has %q", name, row.schema.Pattern, row.rule.Pattern)
+		}
+		longest := row.schema.MaxLength
+		if int(row.schema.MinLength) != row.rule.Min || longest == nil || int(*longest) != row.rule.Max {
+			t.Errorf("%s: length is not from %d to %d", name, row.rule.Min, row.rule.Max)
+		}
+	}
+	limit := doc.Components.Parameters["Limit"].Value.Schema.Value
+	if *limit.Max != daap.MaxLimit || *limit.Min != 1 || limit.Default != float64(daap.DefaultLimit) {
+		t.Errorf("limit is from %v to %v, %v by default", *limit.Min, *limit.Max, limit.Default)
+	}
+}
+
+func TestEverythingAClientMaySendHasARule(t *testing.T) {
+	t.Parallel()
+	doc, _ := contract()
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			at := method + " " + path
+			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
+				wantRules(t, at+" "+p.Value.Name, p.Value.Schema.Value)
+			}
+			if op.RequestBody == nil {
+				continue
+			}
+			for _, content := range op.RequestBody.Value.Content {
+				wantRules(t, at, content.Schema.Value)
+			}
+		}
+	}
+}
+
+func wantRules(t *testing.T, at string, schema *openapi3.Schema) {
+	t.Helper()
+	if rule, _ := schema.Extensions["x-rule"].(string); !strings.HasPrefix(rule, "must be ") {
+		t.Errorf("%s has no x-rule", at)
+	}
+	for name, property := range schema.Properties {
+		wantRules(t, at+"."+name, property.Value)
+	}
+	if schema.AdditionalProperties.Schema != nil {
+		wantRules(t, at+".*", schema.AdditionalProperties.Schema.Value)
+	}
+	if schema.Items != nil {
+		wantRules(t, at+"[]", schema.Items.Value)
+	}
+}
+
+func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
+	t.Parallel()
+	states := append(daap.OpenStates(), daap.OperationSucceeded, daap.OperationCancelled)
+	codes := []daap.Code{
+		daap.CodeInternal, daap.CodeNotFound, daap.CodeValidationFailed, daap.CodeNameTaken, daap.CodeDatabaseBusy,
+		daap.CodeWrongStatus, daap.CodeUnavailable,
+		"malformed_request", "method_not_allowed", "request_too_large", "unsupported_media_type", // HTTP's own
+	}
+	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
+	wantEnum(t, "OperationState", states)
+	wantEnum(t, "OperationKind", []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase})
+	wantEnum(t, "StepState", []daap.StepState{daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed})
+	wantEnum(t, "CauseCode", []daap.CauseCode{daap.CauseDeadline, daap.CauseRejected})
+	wantEnum(t, "ErrorCode", codes)
+	for _, code := range codes {
+		if documentedStatuses()[string(code)] == 0 {
+			t.Errorf("the table of codes has no %s", code)
+		}
+	}
+}
+
+func wantEnum[T ~string](t *testing.T, name string, want []T) {
+	t.Helper()
+	doc, _ := contract()
+	var got []string
+	for _, value := range doc.Components.Schemas[name].Value.Enum {
+		got = append(got, value.(string))
+	}
+	var all []string
+	for _, value := range want {
+		all = append(all, string(value))
+	}
+	slices.Sort(got)
+	slices.Sort(all)
+	if !slices.Equal(got, all) {
+		t.Errorf("%s: the contract has %v, the domain %v", name, got, all)
+	}
+}
+
+func TestExamplesOfTheContractAreAccepted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	doc, _ := contract()
+	create := doc.Components.Schemas["CreateDatabaseRequest"].Value
+	req := &oas.CreateDatabaseRequest{
+		Name:        create.Properties["name"].Value.Example.(string),
+		OwnerTeam:   oas.TeamName(create.Properties["owner_team"].Value.Example.(string)),
+		Description: oas.NewOptString(create.Properties["description"].Value.Example.(string)),
+		Labels:      oas.NewOptLabels(oas.Labels{}),
+	}
+	for key, value := range create.Properties["labels"].Value.Example.(map[string]any) {
+		req.Labels.Value[key] = value.(string)
+	}
+	res, err := s.client.CreateDatabase(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := res.Response.Meta.OperationID.String()
+	s.store.succeed(res.Response.Meta.OperationID)
+	for path, item := range doc.Paths.Map() {
+		for _, p := range item.Get.Parameters {
+			values, many := p.Value.Example.([]any)
+			if !many {
+				values = []any{p.Value.Example}
+			}
+			for _, value := range values {
+				if value == nil {
+					continue
+				}
+				at := strings.ReplaceAll(path, "{id}", id) + "?" + p.Value.Name + "=" + value.(string)
+				if got := s.do(http.MethodGet, at, ""); got.status != http.StatusOK {
+					t.Errorf("%s: got %d %s", at, got.status, got.body)
+				}
+			}
+		}
+	}
+}
