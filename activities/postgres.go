@@ -29,8 +29,9 @@ type Postgres struct {
 	Certificates certificates
 }
 
-// Connect runs SELECT 1 as the database's owner, through the pool and directly, as a client would with
-// sslmode=verify-full, and then records the CA certificate that it was verified with.
+// Connect runs SELECT 1 as the database's owner, directly and through the pool, as a client would with
+// sslmode=verify-full, and then records the CA certificate that it was verified with. The direct connection
+// comes first: once it works the pool's own does, which would hold a failure against everyone for a while.
 func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	db, err := p.Kubernetes.Databases.Database(ctx, in.Database)
 	if err != nil {
@@ -45,7 +46,7 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	for _, service := range []string{daap.PoolerService, daap.PrimaryService} {
+	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
 		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
 			return fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
 		}

@@ -21,8 +21,13 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 			Template:  poolerTemplate(db, platform),
 			PgBouncer: &cnpgv1.PgBouncerSpec{
 				PoolMode: cnpgv1.PgBouncerPoolModeTransaction,
-				// PgBouncer's default takes clients without TLS.
-				Parameters: map[string]string{"client_tls_sslmode": "require"},
+				Parameters: map[string]string{
+					// PgBouncer's default takes clients without TLS.
+					"client_tls_sslmode": "require",
+					// After a failed connection to the server PgBouncer answers everyone with that failure for this
+					// many seconds. Its default of 15 was felt in every provision whose first connection came too soon.
+					"server_login_retry": "1",
+				},
 			},
 		},
 	}
@@ -30,6 +35,7 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 
 func poolerTemplate(db daap.Database, platform Platform) *cnpgv1.PodTemplateSpec {
 	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{Labels: labels(db)}}
+	template.Spec.Containers = []corev1.Container{} // the schema requires the list, also where it changes nothing
 	if platform.PoolerImage != "" {
 		template.Spec.Containers = []corev1.Container{{
 			Name: "pgbouncer", Image: platform.PoolerImage, ImagePullPolicy: corev1.PullIfNotPresent,

@@ -45,8 +45,8 @@ func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
 	if err != nil {
 		t.Fatalf("connection: %v", err)
 	}
-	t.Run("pooled", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Pooled) })
-	t.Run("direct", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Direct) })
+	t.Run("pooled", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Pooled, "SSL required") })
+	t.Run("direct", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Direct, "no encryption") })
 
 	remove(ctx, t, db.ID)
 	nothingLeft(ctx, t, db.ID)
@@ -56,7 +56,9 @@ func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
 	}
 }
 
-func writesAndReads(t *testing.T, conn oas.Connection, endpoint oas.Endpoint) {
+// writesAndReads does so at the endpoint and then proves what it refuses; plaintext with the given words.
+func writesAndReads(t *testing.T, conn oas.Connection, endpoint oas.Endpoint, plaintext string) {
+	t.Helper()
 	ctx := t.Context()
 	psql, err := stack.Psql(ctx, conn, endpoint, t.TempDir())
 	if err != nil {
@@ -78,7 +80,7 @@ func writesAndReads(t *testing.T, conn oas.Connection, endpoint oas.Endpoint) {
 	}{
 		"wrong CA":   {func(p *local.Psql) { p.CAFile = strangersCA(t) }, "certificate verify failed"},
 		"wrong host": {func(p *local.Psql) { p.Host = "elsewhere.example" }, "does not match host name"},
-		"plaintext":  {func(p *local.Psql) { p.SSLMode, p.CAFile = "disable", "" }, "SSL"},
+		"plaintext":  {func(p *local.Psql) { p.SSLMode, p.CAFile = "disable", "" }, plaintext},
 	}
 	for name, refusal := range refusals {
 		t.Run(name+" is refused", func(t *testing.T) {
