@@ -40,15 +40,15 @@ type buildPart struct {
 func buildParts() []buildPart {
 	version := "-X k8s.io/component-base/version."
 	return []buildPart{
-		{name: "kubernetes", module: "kubernetes", pkg: ".", cpu: 800, flags: version + "gitVersion=" + kubernetesVersion +
+		{name: "kubernetes", module: "kubernetes", pkg: ".", cpu: 1030, flags: version + "gitVersion=" + kubernetesVersion +
 			" " + version + "gitMajor=1 " + version + "gitMinor=35"},
-		{name: "cnpg-manager", module: "cnpg", pkg: "github.com/cloudnative-pg/cloudnative-pg/cmd/manager", cpu: 200},
-		{name: "barman-plugin", module: "cnpg", pkg: "github.com/cloudnative-pg/plugin-barman-cloud/cmd/manager", cpu: 60},
-		{name: "coredns", module: "coredns", pkg: ".", cpu: 60},
-		{name: "kube-router", module: "kube-router", pkg: "github.com/cloudnativelabs/kube-router/cmd/kube-router", cpu: 180},
-		{name: "minio", module: "minio", pkg: "github.com/minio/minio", cpu: 300},
-		{name: "temporal", module: "temporal", pkg: "github.com/temporalio/cli/cmd/temporal", cpu: 420},
-		{name: "tctl", module: "tctl", pkg: "github.com/temporalio/tctl/cmd/tctl", cpu: 180},
+		{name: "cnpg-manager", module: "cnpg", pkg: "github.com/cloudnative-pg/cloudnative-pg/cmd/manager", cpu: 325},
+		{name: "barman-plugin", module: "cnpg", pkg: "github.com/cloudnative-pg/plugin-barman-cloud/cmd/manager", cpu: 70},
+		{name: "coredns", module: "coredns", pkg: ".", cpu: 175},
+		{name: "kube-router", module: "kube-router", pkg: "github.com/cloudnativelabs/kube-router/cmd/kube-router", cpu: 240},
+		{name: "minio", module: "minio", pkg: "github.com/minio/minio", cpu: 405},
+		{name: "temporal", module: "temporal", pkg: "github.com/temporalio/cli/cmd/temporal", cpu: 390},
+		{name: "tctl", module: "tctl", pkg: "github.com/temporalio/tctl/cmd/tctl", cpu: 210},
 		{name: "pause", module: "pause", pkg: ".", cpu: 5},
 	}
 }
