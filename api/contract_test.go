@@ -225,7 +225,7 @@ func wantEnum[T ~string](t *testing.T, name string, want []T) {
 	doc, _ := contract()
 	var got []string
 	for _, value := range doc.Components.Schemas[name].Value.Enum {
-		got = append(got, value.(string))
+		got = append(got, text(t, value))
 	}
 	var all []string
 	for _, value := range want {
@@ -244,13 +244,14 @@ func TestExamplesOfTheContractAreAccepted(t *testing.T) {
 	doc, _ := contract()
 	create := doc.Components.Schemas["CreateDatabaseRequest"].Value
 	req := &oas.CreateDatabaseRequest{
-		Name:        create.Properties["name"].Value.Example.(string),
-		OwnerTeam:   oas.TeamName(create.Properties["owner_team"].Value.Example.(string)),
-		Description: oas.NewOptString(create.Properties["description"].Value.Example.(string)),
+		Name:        text(t, create.Properties["name"].Value.Example),
+		OwnerTeam:   oas.TeamName(text(t, create.Properties["owner_team"].Value.Example)),
+		Description: oas.NewOptString(text(t, create.Properties["description"].Value.Example)),
 		Labels:      oas.NewOptLabels(oas.Labels{}),
 	}
-	for key, value := range create.Properties["labels"].Value.Example.(map[string]any) {
-		req.Labels.Value[key] = value.(string)
+	labels, _ := create.Properties["labels"].Value.Example.(map[string]any)
+	for key, value := range labels {
+		req.Labels.Value[key] = text(t, value)
 	}
 	res, err := s.client.CreateDatabase(t.Context(), req)
 	if err != nil {
@@ -268,11 +269,21 @@ func TestExamplesOfTheContractAreAccepted(t *testing.T) {
 				if value == nil {
 					continue
 				}
-				at := strings.ReplaceAll(path, "{id}", id) + "?" + p.Value.Name + "=" + value.(string)
+				at := strings.ReplaceAll(path, "{id}", id) + "?" + p.Value.Name + "=" + text(t, value)
 				if got := s.do(http.MethodGet, at, ""); got.status != http.StatusOK {
 					t.Errorf("%s: got %d %s", at, got.status, got.body)
 				}
 			}
 		}
 	}
+}
+
+// text is a value of the contract that must be a text.
+func text(t *testing.T, value any) string {
+	t.Helper()
+	s, ok := value.(string)
+	if !ok {
+		t.Fatalf("%v is no text", value)
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -94,21 +95,24 @@ func (x *exchange) identity(r *http.Request) []zap.Field {
 func (e edge) rescue(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			switch p := recover(); p {
-			case nil:
-			case http.ErrAbortHandler: //nolint:errorlint // net/http's own way to panic, compared as it does
-				panic(p)
-			default:
-				e.handler.log.Error("panic", zap.String("request_id", exchangeOf(r.Context()).requestID),
-					zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-				e.handler.fail(w, r, fmt.Errorf("panic: %v", p))
+			if p := recover(); p != nil {
+				e.answerPanic(w, r, p)
 			}
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// bound ends a request that takes too long. It moves the connection's deadlines along, or a server's
+func (e edge) answerPanic(w http.ResponseWriter, r *http.Request, p any) {
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's way to cut an answer off
+		panic(p)
+	}
+	e.handler.log.Error("panic", zap.String("request_id", exchangeOf(r.Context()).requestID),
+		zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+	e.handler.fail(w, r, fmt.Errorf("panic: %v", p))
+}
+
+// bound ends a request that takes too long. It moves the connection's deadline along, or a server's
 // WriteTimeout would cut a client off that was told it may wait.
 func (e edge) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -116,9 +120,7 @@ func (e edge) bound(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		deadline := time.Now().Add(limit + grace)
-		connection := http.NewResponseController(w)
-		_ = connection.SetReadDeadline(deadline) // a writer without deadlines has none to move
-		_ = connection.SetWriteDeadline(deadline)
+		_ = http.NewResponseController(w).SetWriteDeadline(deadline) // a writer without deadlines has none to move
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -29,7 +29,7 @@ type Config struct {
 	Version string
 	Log     *zap.Logger
 	// Timeout bounds a request, beyond the time it asks to wait; 0 is DefaultTimeout. It also moves the
-	// read and write deadlines of the http.Server, so that those may be short.
+	// write deadline that an http.Server sets, so that its WriteTimeout may be short.
 	Timeout time.Duration
 }
 
