@@ -85,7 +85,8 @@ runtime_type = "io.containerd.runc.v2"
 BinaryName = "/usr/sbin/runc"
 [plugins."io.containerd.internal.v1.opt"]
 path = %[6]q
-`, l.in("containerd", "root"), l.in("containerd", "run"), l.containerdSocket(), imagePause, l.config("cni"), l.in("containerd", "opt"))
+`, l.in("containerd", "root"), l.in("containerd", "run"), l.containerdSocket(), imagePause,
+		l.config("cni"), l.in("containerd", "opt"))
 }
 
 func corefile(l layout) string {

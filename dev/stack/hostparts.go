@@ -115,7 +115,7 @@ func (s *supervisor) initPostgres(ctx context.Context) error {
 	}
 	argv := s.inRootfs("/usr/lib/postgresql/17/bin/initdb", "-D", platformData, "--username=daap",
 		"--pwfile=/var/lib/postgresql/password", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
-	if err := s.run(ctx, "", partEnv(), argv...); err != nil {
+	if err := s.run(ctx, partEnv(), argv...); err != nil {
 		return err
 	}
 	return os.WriteFile(s.in("postgres.initialised"), nil, 0o600)
@@ -128,7 +128,7 @@ func (s *supervisor) postgresReady(ctx context.Context) error {
 		return err
 	}
 	psql := func(database, statement string) error {
-		return s.run(ctx, "", partEnv("PGPASSWORD="+password), "chroot", s.rootfs(),
+		return s.run(ctx, partEnv("PGPASSWORD="+password), "chroot", s.rootfs(),
 			"/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1",
 			"-h", "127.0.0.1", "-p", port(addressPostgres), "-U", "daap", "-d", database, "-c", statement)
 	}
@@ -139,7 +139,7 @@ func (s *supervisor) postgresReady(ctx context.Context) error {
 }
 
 func (s *supervisor) temporalReady(ctx context.Context) error {
-	return s.run(ctx, "", partEnv("HOME="+s.state), s.bin("temporal"), "operator", "namespace", "describe",
+	return s.run(ctx, partEnv("HOME="+s.state), s.bin("temporal"), "operator", "namespace", "describe",
 		"--address", addressTemporal, "--namespace", temporalNS, "--output", "none")
 }
 
@@ -152,7 +152,7 @@ func (s *supervisor) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, "", partEnv(env...), s.in("bin", "daap"), "migrate")
+	return s.run(ctx, partEnv(env...), s.in("bin", "daap"), "migrate")
 }
 
 func (s *supervisor) daapPresent(context.Context) error {
@@ -163,9 +163,9 @@ func (s *supervisor) daapPresent(context.Context) error {
 }
 
 // run runs a command to its end; its output is in the error.
-func (s *supervisor) run(ctx context.Context, stdin string, env []string, argv ...string) error {
+func (s *supervisor) run(ctx context.Context, env []string, argv ...string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env, cmd.Stdin, cmd.Dir = env, strings.NewReader(stdin), s.state
+	cmd.Env, cmd.Dir = env, s.state
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))

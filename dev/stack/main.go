@@ -32,7 +32,7 @@ func rootCommand() *cobra.Command {
 		command("env", "Print the environment that DAAP runs with", func([]string) error { return runEnv() }),
 		logsCommand(),
 		hidden(command("supervise", "Keep the parts running", func([]string) error { return runSupervise() })),
-		hidden(command("node-init", "Be the first process of the node", func(args []string) error { return runNodeInit(args) })),
+		hidden(command("node-init", "Be the first process of the node", runNodeInit)),
 	)
 	return root
 }

@@ -49,8 +49,8 @@ ports:
 `, operatorNS, storageName, dnsIP, nodeIP)
 }
 
-// imageLine matches the image of a container from the outside world.
-var imageLine = regexp.MustCompile(`(image|value): ghcr\.io/\S+`)
+// imageLine matches an image of the project from whatever registry.
+var imageLine = regexp.MustCompile(`(image|value): \S+/cloudnative-pg/\S+`)
 
 // operatorManifest adapts the operator's own manifest: the image is a local
 // one, there is nobody to elect a leader against, and neither the limit of a

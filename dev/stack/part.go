@@ -139,8 +139,8 @@ func (s *supervisor) once(ctx context.Context, p *part) error {
 		<-p.exited
 		return ctx.Err()
 	case <-p.again:
-		p.end(10 * time.Second)
-		<-ended
+		p.end(20 * time.Second)
+		s.logf("%s: restarted on request: %v", p.name, <-ended)
 		return nil
 	case err := <-ended:
 		return err
@@ -195,7 +195,7 @@ func (s *supervisor) start(p *part) (<-chan error, error) {
 		p.proc, p.status.PID = nil, 0
 		p.mu.Unlock()
 		if err == nil {
-			err = errors.New("ended by itself")
+			err = errors.New("ended")
 		}
 		ended <- err
 		close(exited)

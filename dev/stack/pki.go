@@ -44,7 +44,10 @@ func identities() []identity {
 			},
 			addresses: []string{nodeIP, serviceIP, "127.0.0.1"},
 		},
-		{file: "kubelet", name: "system:node:" + nodeName, organization: "system:nodes", client: true, server: true, names: []string{nodeName}, addresses: []string{nodeIP}},
+		{
+			file: "kubelet", name: "system:node:" + nodeName, organization: "system:nodes",
+			client: true, server: true, names: []string{nodeName}, addresses: []string{nodeIP},
+		},
 		{file: "admin", name: "admin", organization: "system:masters", client: true},
 		{file: "kube-controller-manager", name: "system:kube-controller-manager", client: true},
 		{file: "kube-scheduler", name: "system:kube-scheduler", client: true},

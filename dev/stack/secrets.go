@@ -17,7 +17,8 @@ func writeSecrets(l layout) error {
 		}
 		password := rand.Text()
 		if user != "" {
-			env := fmt.Sprintf("MINIO_ROOT_USER=%s\nMINIO_ROOT_PASSWORD=%s\nMINIO_BROWSER=on\nMINIO_UPDATE=off\n", user, password)
+			const format = "MINIO_ROOT_USER=%s\nMINIO_ROOT_PASSWORD=%s\nMINIO_BROWSER=on\nMINIO_UPDATE=off\n"
+			env := fmt.Sprintf(format, user, password)
 			if err := os.WriteFile(l.in(name+".env"), []byte(env), 0o600); err != nil {
 				return err
 			}
