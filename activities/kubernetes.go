@@ -7,8 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
@@ -73,7 +71,7 @@ func (k *Kubernetes) apply(ctx context.Context, in Input, build func(daap.Databa
 	if err != nil {
 		return fmt.Errorf("read database %s: %w", in.Database, err)
 	}
-	object, err := applied(build(db))
+	object, err := manifest.Sent(build(db))
 	if err != nil {
 		return err
 	}
@@ -83,18 +81,6 @@ func (k *Kubernetes) apply(ctx context.Context, in Input, build func(daap.Databa
 		return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
 	return nil
-}
-
-// applied is the object as it is sent: without a status, which is not DAAP's to own.
-func applied(object client.Object) (*unstructured.Unstructured, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, fmt.Errorf("convert %s: %w", object.GetName(), err)
-	}
-	u := &unstructured.Unstructured{Object: content}
-	unstructured.RemoveNestedField(u.Object, "status")
-	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-	return u, nil
 }
 
 // secretValue reads one key of a Secret of the database.
