@@ -13,7 +13,7 @@ help: ## print this
 
 .PHONY: demo
 demo: up ## bring the stack up and watch a database being provisioned
-	@$(stack) env > /dev/null && set -a && eval "$$($(stack) env)" && set +a && go run ./dev/demo
+	@eval "$$($(stack) env)" && go run ./dev/demo
 
 .PHONY: up
 up: ## start the local stack (the first run builds it), or bring a running one up to date
@@ -59,7 +59,7 @@ test-deps:
 
 .PHONY: e2e
 e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql
-	@set -a && eval "$$($(stack) env)" && set +a && go test -tags e2e -count=1 -v -timeout 30m ./dev/e2e/...
+	@eval "$$($(stack) env)" && go test -tags e2e -count=1 -v -timeout 30m ./dev/e2e/...
 
 .PHONY: check
 check: test-deps ## what CI says: generated code, tidy, lint, compose files, tests

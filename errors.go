@@ -65,8 +65,9 @@ func Invalid(details ...Detail) *Error {
 // NameTaken is the error for a name that another live database of the team has.
 func NameTaken(team, name string) *Error {
 	return &Error{
-		Code:    CodeNameTaken,
-		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name or delete that one first.", team, name),
+		Code: CodeNameTaken,
+		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name or delete that one first.",
+			team, name),
 		Details: []Detail{{Field: "name", Message: "is taken"}},
 	}
 }

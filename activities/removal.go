@@ -23,7 +23,8 @@ func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
 		}
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		for _, list := range []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}} {
+		lists := []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}}
+		for _, list := range lists {
 			if left, err := k.left(ctx, list, namespace); err != nil || left > 0 {
 				return false, fmt.Sprintf("%d left of %T", left, list), err
 			}

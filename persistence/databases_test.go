@@ -54,7 +54,7 @@ func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 func TestCreateDatabaseTakesTheNameOfADeletedOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.deleted("shop", "orders")
+	f.deleted("orders")
 	f.created("shop", "orders")
 }
 
@@ -105,7 +105,7 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 		f.must(err)
 	}
 	f.ready("mail", "inbox")
-	f.deleted("shop", "old-orders")
+	f.deleted("old-orders")
 
 	for name, tc := range map[string]struct {
 		filter daap.DatabaseFilter
@@ -194,7 +194,7 @@ func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	_, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Description: &bell})
 	wantCode(t, err, daap.CodeValidationFailed)
 
-	gone := f.deleted("shop", "carts")
+	gone := f.deleted("carts")
 	_, err = f.PatchDatabase(t.Context(), gone.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeWrongStatus)
 }

@@ -81,10 +81,10 @@ func (f fixture) ready(team, name string) (daap.Database, daap.Operation) {
 	return f.database(db.ID), op
 }
 
-// deleted returns a database that is deleted.
-func (f fixture) deleted(team, name string) daap.Database {
+// deleted returns a database of the team shop that is deleted.
+func (f fixture) deleted(name string) daap.Database {
 	f.t.Helper()
-	db, _ := f.ready(team, name)
+	db, _ := f.ready("shop", name)
 	op := f.accepted(daap.DeleteDatabase, db.ID)
 	f.must(f.BeginOperation(f.t.Context(), op.ID))
 	f.must(f.FinishOperation(f.t.Context(), op.ID))
@@ -124,9 +124,9 @@ func (f fixture) step(op uuid.UUID, name daap.StepName) daap.Step {
 }
 
 // exec runs SQL for what takes time or another process in real life.
-func (f fixture) exec(sql string, args ...any) {
+func (f fixture) exec(sql string) {
 	f.t.Helper()
-	_, err := f.pool.Exec(f.t.Context(), sql, args...)
+	_, err := f.pool.Exec(f.t.Context(), sql)
 	f.must(err)
 }
 

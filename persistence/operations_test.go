@@ -89,7 +89,7 @@ func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 func TestAcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	gone := f.deleted("shop", "orders")
+	gone := f.deleted("orders")
 	_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, gone.ID))
 	wantCode(t, err, daap.CodeWrongStatus)
 	want(t, "database", f.database(gone.ID), gone)

@@ -63,8 +63,15 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 	f := newFixture(t)
 	for constraint, refused := range map[string][]row{
 		"databases_name": {
-			{"name": "ab"}, {"name": strings.Repeat("a", 41)}, {"name": "Abc"}, {"name": "1abc"}, {"name": "a--b"},
-			{"name": "abc-"}, {"name": "abc\n"}, {"name": "abc\ndef"}, {"name": "åbc"},
+			{"name": "ab"},
+			{"name": strings.Repeat("a", 41)},
+			{"name": "Abc"},
+			{"name": "1abc"},
+			{"name": "a--b"},
+			{"name": "abc-"},
+			{"name": "abc\n"},
+			{"name": "abc\ndef"},
+			{"name": "åbc"},
 		},
 		"databases_owner_team":   {{"owner_team": "a"}, {"owner_team": strings.Repeat("a", 41)}, {"owner_team": "a_b"}},
 		"databases_description":  {{"description": strings.Repeat("é", 501)}, {"description": "\x1b[31m"}, {"description": "\u0085"}},
@@ -73,12 +80,20 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 			{"labels": `[]`}, {"labels": `["a"]`}, {"labels": `"a"`}, {"labels": `null`}, {"labels": `1`},
 		},
 		"databases_labels_keys": {
-			{"labels": `{"": "x"}`}, {"labels": `{"A": "x"}`}, {"labels": `{"a-": "x"}`}, {"labels": `{"a\n": "x"}`},
+			{"labels": `{"": "x"}`},
+			{"labels": `{"A": "x"}`},
+			{"labels": `{"a-": "x"}`},
+			{"labels": `{"a\n": "x"}`},
 			{"labels": `{"ok": "x", "` + strings.Repeat("a", 64) + `": "x"}`},
 		},
 		"databases_labels_values": {
-			{"labels": `{"a": 1}`}, {"labels": `{"a": null}`}, {"labels": `{"a": {"b": "c"}}`}, {"labels": `{"a": ["b"]}`},
-			{"labels": `{"a": "` + strings.Repeat("é", 129) + `"}`}, {"labels": `{"a": "\u0007"}`}, {"labels": `{"a": "\u0085"}`},
+			{"labels": `{"a": 1}`},
+			{"labels": `{"a": null}`},
+			{"labels": `{"a": {"b": "c"}}`},
+			{"labels": `{"a": ["b"]}`},
+			{"labels": `{"a": "` + strings.Repeat("é", 129) + `"}`},
+			{"labels": `{"a": "\u0007"}`},
+			{"labels": `{"a": "\u0085"}`},
 		},
 		"databases_status":      {{"status": "frozen"}, {"status": ""}},
 		"databases_incarnation": {{"incarnation": 0}},
@@ -102,7 +117,9 @@ func TestDatabasesTableTakesWhatTheRulesDo(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, changes := range []row{
-		{"name": "abc"}, {"name": strings.Repeat("a", 40)}, {"name": "a-1-b2"},
+		{"name": "abc"},
+		{"name": strings.Repeat("a", 40)},
+		{"name": "a-1-b2"},
 		{"owner_team": "ab", "description": strings.Repeat("é", 500)},
 		{"description": "two\nlines\tand ~ — ✓ 🐘"},
 		{"labels": labels(32)},

@@ -22,8 +22,10 @@ var kinds = map[daap.OperationKind]func(workflow.Context, workflows.Input) error
 	daap.DeleteDatabase:    workflows.DeleteDatabase,
 }
 
-var input = workflows.Input{Operation: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"),
-	Database: uuid.MustParse("0190a0a0-0000-7000-8000-000000000002")}
+var input = workflows.Input{
+	Operation: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"),
+	Database:  uuid.MustParse("0190a0a0-0000-7000-8000-000000000002"),
+}
 
 // world stands in for all activities of steps: it records what ran and fails where it is told to.
 type world struct {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ its workers carry them out as Temporal workflows on Kubernetes with CloudNativeP
 
 An installation runs "daap migrate" once per version, then any number of "daap api" and "daap worker"
 processes; "daap serve" is both in one process, for one machine.`,
-		Example: `  export DAAP_DATABASE_URL=postgres://daap:secret@127.0.0.1:5432/daap
+		Example: `  export DAAP_DATABASE_URL=postgres://daap@127.0.0.1:5432/daap
   daap migrate && daap serve`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -62,13 +63,17 @@ processes; "daap serve" is both in one process, for one machine.`,
 		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	cmd.AddCommand(
-		command("api", "Answer the REST API", `Answers the REST API on DAAP_HTTP_ADDR and starts the workflows of accepted operations.
+		command("api", "Answer the REST API", `
+Answers the REST API on DAAP_HTTP_ADDR and starts the workflows of accepted operations.
 Any number of these may run. Needs PostgreSQL; while Temporal is down, requests are accepted and
 carried out when it is back.`, serveAPI),
-		command("worker", "Carry out operations", `Carries out operations: Temporal workflows and their activities on Kubernetes.
+		command("worker", "Carry out operations", `
+Carries out operations: Temporal workflows and their activities on Kubernetes.
 Any number of these may run, and any may die at any time: another goes on where it was.`, runWorker),
-		command("serve", "Be api and worker in one process", `Is api and worker in one process, for one machine.`, serveBoth),
-		command("migrate", "Bring PostgreSQL and Temporal up to date", `Brings DAAP's PostgreSQL schema to this version, and gives the Temporal namespace the search
+		command("serve", "Be api and worker in one process", `
+Is api and worker in one process, for one machine.`, serveBoth),
+		command("migrate", "Bring PostgreSQL and Temporal up to date", `
+Brings DAAP's PostgreSQL schema to this version, and gives the Temporal namespace the search
 attributes that workflows need. Run it before the api and worker of a new version; safe to repeat.`, migrate),
 		versionCommand(),
 	)
@@ -80,7 +85,7 @@ func command(use, short, long string, run func(context.Context, service) error) 
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Long:  long + "\n\n" + variables,
+		Long:  strings.TrimSpace(long) + "\n\n" + variables,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return &usageError{fmt.Errorf("%s takes no arguments; see %s --help", use, cmd.CommandPath())}

@@ -66,8 +66,7 @@ func (p *stepPrinter) show(op oas.Operation) {
 	for _, step := range op.Steps {
 		if step.State == oas.StepStateDone && !p.shown[step.Name] {
 			p.shown[step.Name] = true
-			took := step.FinishedAt.Value.Sub(step.StartedAt.Value)
-			say("  %6.1f s  ✓ %-46s %6.2f s", time.Since(p.begun).Seconds(), step.Title, took.Seconds())
+			say("  %6.1f s  ✓ %s", time.Since(p.begun).Seconds(), step.Title)
 		}
 		if step.State == oas.StepStateRunning && step.Progress != "" && step.Progress != p.progress {
 			p.progress = step.Progress
@@ -104,7 +103,8 @@ func session(ctx context.Context, stack *local.Stack, db oas.Database) error {
 	say("%s\n", transcript)
 	say(`Go on:
   # a session of your own
-  export PGPASSWORD="$(go run ./dev/stack kubectl -- -n %s get secret %s -o jsonpath='{.data.%s}' | base64 -d)"
+  eval "$(go run ./dev/stack env)"
+  export PGPASSWORD="$(kubectl -n %s get secret %s -o jsonpath='{.data.%s}' | base64 -d)"
   psql "%s"
 
   # what the API says

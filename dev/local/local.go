@@ -30,7 +30,8 @@ type Stack struct {
 func Open() (*Stack, error) {
 	address := os.Getenv("DAAP_HTTP_ADDR")
 	if address == "" {
-		return nil, errors.New("DAAP_HTTP_ADDR is not set; start the stack with make up and load what `go run ./dev/stack env` prints")
+		return nil, errors.New("DAAP_HTTP_ADDR is not set; " +
+			"start the stack with make up and load what `go run ./dev/stack env` prints")
 	}
 	url := "http://" + address
 	api, err := oas.NewClient(url)

@@ -58,14 +58,14 @@ func (p Psql) Conninfo() string {
 // Run runs SQL in a session of its own and returns what psql prints, rows as bare values.
 func (p Psql) Run(ctx context.Context, sql string) (string, error) {
 	cmd := exec.CommandContext(ctx, "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--tuples-only", "--no-align",
-		"--command="+sql, p.Conninfo()) //nolint:gosec // the tests' own SQL, to the stack's own database
+		"--command="+sql, p.Conninfo())
 	return p.output(cmd)
 }
 
 // Session runs several statements and returns the transcript as a person would see it.
 func (p Psql) Session(ctx context.Context, statements ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--echo-queries",
-		p.Conninfo()) //nolint:gosec // the demo's own SQL, to the stack's own database
+		p.Conninfo())
 	cmd.Stdin = strings.NewReader(strings.Join(statements, "\n") + "\n")
 	return p.output(cmd)
 }

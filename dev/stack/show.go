@@ -97,6 +97,11 @@ func runEnv() error {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		fmt.Printf("export %s='%s'\n", name, value)
 	}
+	layout, err := newLayout()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("export PATH='%s':\"$PATH\"\n", filepath.Dir(layout.bin("kubectl")))
 	return nil
 }
 

@@ -95,7 +95,7 @@ func untilUp(ctx context.Context, dir string) (string, error) {
 		select {
 		case <-time.After(startPoll):
 		case <-ctx.Done():
-			log, _ := os.ReadFile(filepath.Join(dir, "log")) //nolint:errcheck // the error at hand says more
+			log, _ := os.ReadFile(filepath.Join(dir, "log")) // the error at hand says more
 			return "", fmt.Errorf("PostgreSQL does not come up: %w: %s", err, log)
 		}
 	}
@@ -103,7 +103,7 @@ func untilUp(ctx context.Context, dir string) (string, error) {
 
 // findPostgres returns the directory of the programs of the newest PostgreSQL.
 func findPostgres(ctx context.Context) (string, error) {
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") //nolint:errcheck // the pattern is well formed
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is well formed
 	slices.SortFunc(dirs, func(a, b string) int { return majorIn(b) - majorIn(a) })
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -125,7 +125,7 @@ func findPostgres(ctx context.Context) (string, error) {
 
 // majorIn returns the version in a path such as /usr/lib/postgresql/17/bin.
 func majorIn(dir string) int {
-	major, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) //nolint:errcheck // other names come last
+	major, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) // other names come last
 	return major
 }
 

@@ -58,7 +58,8 @@ func Load() (Config, error) {
 func (c Config) check() error {
 	var errs []error
 	wrong := func(variable, problem string) { errs = append(errs, &Error{variable, problem}) }
-	if u, err := url.Parse(c.DatabaseURL); err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" {
+	u, err := url.Parse(c.DatabaseURL)
+	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" {
 		wrong("DAAP_DATABASE_URL", "must be a URL such as postgres://user:password@host:5432/daap")
 	}
 	if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
