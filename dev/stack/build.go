@@ -147,7 +147,7 @@ func (b *builder) binaries(ctx context.Context) error {
 }
 
 func (b *builder) compile(ctx context.Context, part buildPart, target string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
+	cmd := groupCommand(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w "+part.flags, "-o", target, part.pkg)
 	cmd.Dir = b.parts(part.module)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
@@ -158,6 +158,16 @@ func (b *builder) compile(ctx context.Context, part buildPart, target string) er
 	}
 	usage := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	return b.note("%s: %.0f s, %.0f s of processor", part.name, time.Since(began).Seconds(), usage.Seconds())
+}
+
+// groupCommand is a command that is ended together with all that it started:
+// compilers and package tools would otherwise work on after an interruption.
+func groupCommand(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
 }
 
 // note keeps what a build cost beside what it made.

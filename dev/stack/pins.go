@@ -60,10 +60,11 @@ var rootfsPackages = []string{
 	"pgbouncer", "barman-cli-cloud", "python3-boto3", "ca-certificates",
 }
 
-// hostPackages are what the machine itself needs.
+// hostPackages are what the machine itself needs; the last line is for the people who use the stack.
 var hostPackages = []string{
 	"containerd", "runc", "containernetworking-plugins", "iptables", "conntrack",
 	"ipset", "iproute2", "kmod", "mmdebstrap", "util-linux",
+	"postgresql-client", "jq", "curl",
 }
 
 // pinsHash names the cache after everything that decides what is in it.

@@ -78,14 +78,16 @@ mkdir -p var/cache/apt/archives/partial var/lib/apt/lists/partial
 `
 
 // buildRootfs makes the root filesystem with mmdebstrap. It runs in mounts of
-// its own: whatever ends it, no mount of it stays behind.
+// its own, and as the first process of its own: whatever ends it, neither a
+// mount nor a process of it stays behind.
 func (b *builder) buildRootfs(ctx context.Context, target string) error {
 	mirror, err := debianMirror(ctx)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, "unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet",
+	cmd := groupCommand(ctx, "unshare", "--mount", "--propagation", "private",
+		"--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap", "--quiet",
 		"--variant=minbase", "--include="+strings.Join(rootfsPackages, ","),
 		"--aptopt=Acquire::Languages \"none\"",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
