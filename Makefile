@@ -28,8 +28,8 @@ status: ## show what of the local stack is up, and where
 	@$(stack) status
 
 .PHONY: logs
-logs: ## follow the stack's logs; of one part: make logs PART=worker
-	@$(stack) logs $(PART)
+logs: ## follow the logs of the stack; of one part: make logs PART=worker
+	@$(stack) logs -f $(PART)
 
 .PHONY: build
 build: ## build bin/daap

@@ -56,10 +56,22 @@ func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 		return nil, fmt.Errorf("record step %s: %w", step.Name, err)
 	}
 	result, err := r.Next.ExecuteActivity(ctx, in)
-	if err := r.end(ctx, input.Operation, step, err); err != nil {
+	err = r.end(ctx, input.Operation, step, err)
+	log := activity.GetLogger(ctx)
+	if err != nil {
+		log.Info("An attempt of a step ended without success.", fields(input, step, "reason", Reason(err))...)
 		return nil, err
 	}
+	log.Info("A step is done.", fields(input, step)...)
 	return result, nil
+}
+
+// fields name what a line of the log is about.
+func fields(in Input, step daap.Step, more ...any) []any {
+	return append([]any{
+		"operation_id", in.Operation.String(), "database_id", in.Database.String(),
+		"step", string(step.Name), "attempt", step.Attempts,
+	}, more...)
 }
 
 // end records how the attempt ended and returns its error as Temporal must see it. A success that cannot be

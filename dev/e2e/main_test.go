@@ -46,13 +46,13 @@ func create(ctx context.Context, t *testing.T, name string) (oas.Database, uuid.
 		t.Fatalf("create database %s: %v", name, err)
 	}
 	db := accepted.Response.Data
-	t.Cleanup(func() { cleanUp(t, db.ID) })
+	t.Cleanup(func() { cleanUp(context.WithoutCancel(ctx), t, db.ID) })
 	return db, accepted.Response.Meta.OperationID
 }
 
-func cleanUp(t *testing.T, id uuid.UUID) {
+func cleanUp(ctx context.Context, t *testing.T, id uuid.UUID) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	db, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: id})
 	if err != nil {

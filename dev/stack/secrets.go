@@ -53,7 +53,6 @@ func daapEnv(l layout) ([]string, error) {
 		"DAAP_POSTGRES_IMAGE=" + tags.operand,
 		"DAAP_POOLER_IMAGE=" + tags.pooler,
 		"DAAP_STORAGE_CLASS=" + storageName,
-		"DAAP_OPERATOR_NAMESPACE=" + operatorNS,
 	}, nil
 }
 

@@ -1,0 +1,226 @@
+package daap_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// ledger keeps databases and operations in memory, as the use cases need them.
+type ledger struct {
+	db        daap.Database
+	list      []daap.Database
+	filter    daap.DatabaseFilter
+	op        daap.Operation
+	states    []daap.OperationState
+	looked    int
+	pending   []daap.Operation
+	recorded  []uuid.UUID
+	failStart map[uuid.UUID]bool
+	started   []uuid.UUID
+}
+
+func (l *ledger) Database(context.Context, uuid.UUID) (daap.Database, error) { return l.db, nil }
+
+func (l *ledger) Databases(_ context.Context, f daap.DatabaseFilter) ([]daap.Database, error) {
+	l.filter = f
+	return l.list[:min(f.Page.Limit, len(l.list))], nil
+}
+func (l *ledger) CACertificate(context.Context, uuid.UUID) (string, error) { return "PEM", nil }
+
+func (l *ledger) CreateDatabase(_ context.Context, db daap.Database, op daap.Operation) (daap.Database, error) {
+	l.db, l.op = db, op
+	return db, nil
+}
+
+func (l *ledger) PatchDatabase(context.Context, uuid.UUID, daap.DatabasePatch) (daap.Database, error) {
+	return l.db, nil
+}
+
+func (l *ledger) AcceptOperation(_ context.Context, op daap.Operation) (daap.Database, daap.Operation, error) {
+	l.op = op
+	return l.db, op, nil
+}
+
+func (l *ledger) Operation(context.Context, uuid.UUID) (daap.Operation, error) { return l.op, nil }
+
+func (l *ledger) OperationState(context.Context, uuid.UUID) (daap.OperationState, error) {
+	state := l.states[min(l.looked, len(l.states)-1)]
+	l.looked++
+	return state, nil
+}
+
+func (l *ledger) Operations(context.Context, daap.OperationFilter) ([]daap.Operation, error) {
+	return nil, nil
+}
+
+func (l *ledger) ClaimPending(context.Context, int) ([]daap.Operation, error) { return l.pending, nil }
+
+func (l *ledger) Dispatched(_ context.Context, id uuid.UUID) error {
+	l.recorded = append(l.recorded, id)
+	return nil
+}
+
+func (l *ledger) Start(_ context.Context, op daap.Operation) error {
+	l.started = append(l.started, op.ID)
+	if l.failStart[op.ID] {
+		return errors.New("the engine is down")
+	}
+	return nil
+}
+
+func TestLostStartIsNoFailedRequest(t *testing.T) {
+	t.Parallel()
+	down := startFunc(func(context.Context, daap.Operation) error { return errors.New("the engine is down") })
+	l := &ledger{}
+	databases := daap.NewDatabases(l, l, down)
+	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+	if err != nil || db.Status != daap.DatabaseProvisioning || op.State != daap.OperationPending {
+		t.Errorf("Create() = %s, %s, %v; want provisioning, pending, no error", db.Status, op.State, err)
+	}
+	if len(op.Steps) != len(daap.ProvisionDatabase.Steps()) {
+		t.Errorf("the operation has %d steps, want those of the plan", len(op.Steps))
+	}
+	if _, _, err := databases.Delete(t.Context(), db.ID); err != nil {
+		t.Errorf("Delete() = %v, want no error", err)
+	}
+}
+
+type startFunc func(context.Context, daap.Operation) error
+
+func (f startFunc) Start(ctx context.Context, op daap.Operation) error { return f(ctx, op) }
+
+func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
+	t.Parallel()
+	for _, status := range daap.DatabaseStatuses() {
+		l := &ledger{db: daap.Database{Status: status}}
+		conn, err := daap.NewDatabases(l, l, l).Connection(t.Context(), uuid.New())
+		if status == daap.DatabaseReady {
+			if err != nil || conn.CACertificate != "PEM" {
+				t.Errorf("Connection() of a ready database = %v, %v", conn, err)
+			}
+			continue
+		}
+		if e := daap.AsError(err); e == nil || e.Code != daap.CodeWrongStatus {
+			t.Errorf("Connection() of a %s database = %v, want wrong_status", status, err)
+		}
+	}
+}
+
+func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
+	t.Parallel()
+	for have, wantCursor := range map[int]bool{0: false, 1: false, 2: false, 3: true} {
+		l := &ledger{}
+		for range have {
+			l.list = append(l.list, daap.Database{ID: uuid.New()})
+		}
+		got, cursor, err := daap.NewDatabases(l, l, l).List(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 2}})
+		if err != nil || len(got) != min(have, 2) || (cursor != "") != wantCursor {
+			t.Errorf("List() of %d, two a page = %d, cursor %q, %v", have, len(got), cursor, err)
+		}
+		if cursor == "" {
+			continue
+		}
+		if page, err := daap.ParsePage(2, cursor); err != nil || page.After != got[1].ID {
+			t.Errorf("ParsePage() = %v, %v, want the page after %s", page, err, got[1].ID)
+		}
+	}
+}
+
+func TestPageIsRefusedWithTheFieldAtFault(t *testing.T) {
+	t.Parallel()
+	for field, page := range map[string]struct {
+		limit  int
+		cursor string
+	}{"limit": {101, ""}, "cursor": {10, "never given"}} {
+		_, err := daap.ParsePage(page.limit, page.cursor)
+		if e := daap.AsError(err); e == nil || len(e.Details) != 1 || e.Details[0].Field != field {
+			t.Errorf("ParsePage(%d, %q) = %v, want %s refused", page.limit, page.cursor, err, field)
+		}
+	}
+}
+
+func TestGetWaitsUntilTheOperationIsSettled(t *testing.T) {
+	t.Parallel()
+	running := daap.OperationRunning
+	tests := map[string]struct {
+		states []daap.OperationState
+		wait   time.Duration
+		took   time.Duration
+	}{
+		"without wait":         {[]daap.OperationState{running}, 0, 0},
+		"over already":         {[]daap.OperationState{daap.OperationSucceeded}, time.Minute, 0},
+		"over after a while":   {[]daap.OperationState{running, running, daap.OperationSucceeded}, time.Minute, 500 * time.Millisecond},
+		"comes to need a hand": {[]daap.OperationState{running, daap.OperationNeedsAttention}, time.Minute, 250 * time.Millisecond},
+		"never":                {[]daap.OperationState{running}, 3100 * time.Millisecond, 3100 * time.Millisecond},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				l := &ledger{states: tt.states}
+				if _, err := daap.NewOperations(l).Get(t.Context(), uuid.New(), tt.wait); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took != tt.took {
+					t.Errorf("Get() took %s, want %s", took, tt.took)
+				}
+			})
+		})
+	}
+}
+
+func TestSweepEndsWithTheFirstStartThatFails(t *testing.T) {
+	t.Parallel()
+	ids := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
+	l := &ledger{failStart: map[uuid.UUID]bool{ids[1]: true}}
+	for _, id := range ids {
+		l.pending = append(l.pending, daap.Operation{ID: id})
+	}
+	err := daap.NewDispatcher(l, l, nil).Sweep(t.Context())
+	if err == nil || !slices.Equal(l.started, ids[:2]) || !slices.Equal(l.recorded, ids[:1]) {
+		t.Errorf("Sweep() = %v, started %v, recorded %v; want the second to fail and the third untouched", err, l.started, l.recorded)
+	}
+}
+
+func TestDispatcherSweepsUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		op := daap.Operation{ID: uuid.New()}
+		l := &ledger{pending: []daap.Operation{op}, failStart: map[uuid.UUID]bool{op.ID: true}}
+		reports := 0
+		daap.NewDispatcher(l, l, func(error) { reports++ }).Run(ctx)
+		if reports < 15 || reports > 30 {
+			t.Errorf("%d sweeps in a minute, want one every 2 to 3 s, also after failures", reports)
+		}
+	})
+}
+
+func TestHealthLooksAtAllAtOnceAndWaitsForNoneTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		began := time.Now()
+		found := daap.Health(t.Context(), []daap.Dependency{
+			{Name: "a", Required: true, Probe: hang},
+			{Name: "b", Probe: func(context.Context) error { return nil }},
+			{Name: "c", Probe: hang},
+		})
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("Health() took %s, want 2s for all", took)
+		}
+		if found[0].Err == nil || found[1].Err != nil || found[2].Err == nil || found[0].Name != "a" || !found[0].Required {
+			t.Errorf("Health() = %+v, want a and c down, in order", found)
+		}
+	})
+}

@@ -1,0 +1,74 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// TestDeleteOfADatabaseThatNeverFinished runs alone: it takes CloudNativePG's operator away.
+func TestDeleteOfADatabaseThatNeverFinished(t *testing.T) { //nolint:paralleltest // others need the operator
+	ctx := t.Context()
+	scaleOperator(ctx, t, 0)
+	t.Cleanup(func() { scaleOperator(context.WithoutCancel(ctx), t, 1) })
+
+	db, operation := create(ctx, t, "never-finished")
+	until(ctx, t, "the provision says what keeps it", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range op.Data.Steps {
+			if step.State != oas.StepStateDone && (step.LastError != "" || step.Progress != "") {
+				return true
+			}
+		}
+		return false
+	})
+	remove(ctx, t, db.ID)
+	nothingLeft(ctx, t, db.ID)
+}
+
+func scaleOperator(ctx context.Context, t *testing.T, replicas int32) {
+	t.Helper()
+	var operator appsv1.Deployment
+	key := client.ObjectKey{Namespace: "cnpg-system", Name: "cnpg-controller-manager"}
+	if err := stack.Kubernetes.Get(ctx, key, &operator); err != nil {
+		t.Fatalf("get the operator: %v", err)
+	}
+	before := operator.DeepCopy()
+	operator.Spec.Replicas = &replicas
+	if err := stack.Kubernetes.Patch(ctx, &operator, client.MergeFrom(before)); err != nil {
+		t.Fatalf("scale the operator to %d: %v", replicas, err)
+	}
+	until(ctx, t, "the operator is scaled", func() bool {
+		if err := stack.Kubernetes.Get(ctx, key, &operator); err != nil {
+			t.Fatalf("get the operator: %v", err)
+		}
+		return operator.Status.ObservedGeneration >= operator.Generation &&
+			operator.Status.Replicas == replicas && operator.Status.ReadyReplicas == replicas
+	})
+}
+
+// until looks every 200 ms and fails the test when it is not so within patience.
+func until(ctx context.Context, t *testing.T, what string, so func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for !so() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			t.Fatalf("waiting until %s: %v", what, ctx.Err())
+		}
+	}
+}
