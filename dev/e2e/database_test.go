@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +140,15 @@ func TestDeleteTakesOverFromAProvisionUnderWay(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db, provision := create(ctx, t, "taken-over")
+	until(ctx, t, "the provision waits for its Cluster", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(op.Data.Steps, func(s oas.Step) bool {
+			return s.Name == "ready" && s.Progress != ""
+		})
+	})
 	deletion := remove(ctx, t, db.ID)
 	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
 	if err != nil || op.Data.State != oas.OperationStateCancelled {

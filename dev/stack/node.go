@@ -115,7 +115,18 @@ func setUpNode(state string) error {
 			return fmt.Errorf("mount %s: %w", to, err)
 		}
 	}
-	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
+	for setting, value := range map[string]string{
+		"ip_forward": "1",
+		// Until kube-proxy's rules stand, a packet for a service goes back where
+		// it came from, and a redirect would have this machine remember that.
+		"conf/all/send_redirects":     "0",
+		"conf/default/send_redirects": "0",
+	} {
+		if err := os.WriteFile("/proc/sys/net/ipv4/"+setting, []byte(value), 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func shieldSysctls(dir string) error {

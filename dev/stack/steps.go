@@ -53,12 +53,18 @@ func (s *supervisor) installPlugin(ctx context.Context) error {
 	return s.apply(ctx, manifest)
 }
 
-// checkDNS resolves a name over the address that pods ask.
+// checkDNS resolves a name over the address that pods ask. The first questions
+// may be asked before kube-proxy's rules stand.
 func (s *supervisor) checkDNS(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return s.until(ctx, func() error { return askDNS(ctx) })
+}
+
+func askDNS(ctx context.Context) error {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, dnsIP+":53")
 	}}
-	// Short, for the first question may be asked before kube-proxy's rules stand.
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	addresses, err := resolver.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")

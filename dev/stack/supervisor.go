@@ -54,21 +54,25 @@ func runSupervise() error {
 		close(p.exited)
 		go s.keep(ctx, p)
 	}
-	if err := s.serve(cancel); err != nil {
+	server, err := s.serve(cancel)
+	if err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	select {
 	case <-s.stopped:
-		return nil
 	case <-s.nodeEnded:
 		// Everything in the node must start anew, and its process id is no
 		// longer ours to enter: the next up begins again with the same data.
+		s.stopAll(cancel)
 	case <-signals:
+		s.stopAll(cancel)
 	}
-	s.stopAll(cancel)
-	return nil
+	// A stop ends the node, which is seen here before its own answer is sent.
+	drain, drained := context.WithTimeout(context.Background(), 5*time.Second)
+	defer drained()
+	return server.Shutdown(drain)
 }
 
 func (s *supervisor) startNode() error {
@@ -114,11 +118,11 @@ func (s *supervisor) part(name string) *part {
 }
 
 // serve answers on the control socket.
-func (s *supervisor) serve(cancel context.CancelFunc) error {
+func (s *supervisor) serve(cancel context.CancelFunc) (*http.Server, error) {
 	_ = os.Remove(s.socket())
 	listener, err := net.Listen("unix", s.socket())
 	if err != nil {
-		return fmt.Errorf("listen on the control socket: %w", err)
+		return nil, fmt.Errorf("listen on the control socket: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
@@ -140,13 +144,13 @@ func (s *supervisor) serve(cancel context.CancelFunc) error {
 		w.WriteHeader(http.StatusNoContent)
 		go close(s.stopped)
 	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	go func() {
-		server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			s.logf("control socket: %v", err)
 		}
 	}()
-	return nil
+	return server, nil
 }
 
 func (s *supervisor) statuses() []partStatus {
