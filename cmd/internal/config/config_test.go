@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -27,6 +28,7 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the environment is the process's
+			clearEnvironment(t)
 			if _, given := tt.env["DAAP_DATABASE_URL"]; !given && name != "database url missing" {
 				t.Setenv("DAAP_DATABASE_URL", goodURL)
 			}
@@ -45,7 +47,21 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 	}
 }
 
+// clearEnvironment hides what the shell that runs the tests has set, and brings it back afterwards.
+func clearEnvironment(t *testing.T) {
+	t.Helper()
+	for _, setting := range os.Environ() {
+		if name, value, _ := strings.Cut(setting, "="); strings.HasPrefix(name, "DAAP_") {
+			t.Setenv(name, value)
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestLoadTakesDefaults(t *testing.T) {
+	clearEnvironment(t)
 	t.Setenv("DAAP_DATABASE_URL", goodURL)
 	cfg, err := config.Load()
 	if err != nil {
