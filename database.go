@@ -20,6 +20,9 @@ type Database struct {
 	Incarnation int
 	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
 	Cause *Cause
+	// WaitingOn is what keeps the operation that holds the database, where that is known and no person is
+	// needed yet.
+	WaitingOn *Cause
 	// OperationID is the operation that holds the database now; nil when none does.
 	OperationID *uuid.UUID
 	CreatedAt   time.Time
@@ -46,7 +49,7 @@ var moves = []struct {
 }{
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseReady, []DatabaseStatus{DatabaseDeleting}},
-	{DatabaseDeleting, []DatabaseStatus{DatabaseDeleted, DatabaseError}},
+	{DatabaseDeleting, []DatabaseStatus{DatabaseReady, DatabaseDeleted, DatabaseError}},
 	{DatabaseDeleted, nil},
 	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseDeleting}},
 }

@@ -137,7 +137,14 @@ func TestOperationsMoveDatabasesLegally(t *testing.T) {
 			t.Errorf("steps of %s are %v, want finish last", kind, steps)
 		}
 	}
-	if daap.ProvisionDatabase.TakesOver(daap.DeleteDatabase) || !daap.DeleteDatabase.TakesOver(daap.ProvisionDatabase) {
-		t.Error("a delete takes over from a provision, and nothing else")
+	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+		for _, held := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+			for _, state := range daap.OpenStates() {
+				want := kind == daap.DeleteDatabase && held == daap.ProvisionDatabase && state != daap.OperationCancelling
+				if got := kind.TakesOver(daap.Operation{Kind: held, State: state}); got != want {
+					t.Errorf("%s takes over from a %s %s: %v, want %v", kind, state, held, got, want)
+				}
+			}
+		}
 	}
 }

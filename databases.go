@@ -13,6 +13,7 @@ type Databases struct {
 	store   databaseStore
 	changes databaseChanges
 	starter operationStarter
+	backlog int
 }
 
 // databaseStore reads databases; one that does not exist is NotFound.
@@ -20,17 +21,22 @@ type databaseStore interface {
 	Database(ctx context.Context, id uuid.UUID) (Database, error)
 	Databases(ctx context.Context, filter DatabaseFilter) ([]Database, error)
 	CACertificate(ctx context.Context, id uuid.UUID) (string, error)
+	Events(ctx context.Context, filter EventFilter) ([]Event, error)
 }
 
-// databaseChanges writes databases, each call in one transaction.
+// databaseChanges writes databases, each call in one transaction with the answer kept for once: a request
+// that was carried out before is given its answer again and changes nothing. KeyReused and InProgress are
+// errors of all that take a Once.
 type databaseChanges interface {
 	// CreateDatabase records the database and its operation, or neither. NameTaken when the name is.
-	CreateDatabase(ctx context.Context, db Database, op Operation) (Database, error)
+	CreateDatabase(ctx context.Context, db Database, op Operation, once Once) (Database, Operation, error)
 	// PatchDatabase applies the patch to the database as it is under lock.
-	PatchDatabase(ctx context.Context, id uuid.UUID, patch DatabasePatch) (Database, error)
+	PatchDatabase(ctx context.Context, id uuid.UUID, patch DatabasePatch, once Once) (Database, error)
 	// AcceptOperation gives the database to op and records op, or neither. Busy when another operation
 	// holds the database and op may not take it over; WrongStatus when the status does not allow it.
-	AcceptOperation(ctx context.Context, op Operation) (Database, Operation, error)
+	AcceptOperation(ctx context.Context, op Operation, once Once) (Database, Operation, error)
+	// Backlogged says whether more than the given number of operations wait for their start.
+	Backlogged(ctx context.Context, limit int) (bool, error)
 }
 
 // operationStarter starts the workflow of an operation; safe to repeat.
@@ -38,16 +44,36 @@ type operationStarter interface {
 	Start(ctx context.Context, op Operation) error
 }
 
+// DefaultBacklog is how many operations may wait for their start before no more are accepted: about what the
+// dispatcher starts in a minute once the engine is back.
+const DefaultBacklog = 1000
+
 // NewDatabases returns the use cases on the given store. starter must bound its own time: callers wait for it.
-func NewDatabases(store databaseStore, changes databaseChanges, starter operationStarter) *Databases {
-	return &Databases{store: store, changes: changes, starter: starter}
+// Above backlog operations that wait for their start, no more are accepted.
+func NewDatabases(store databaseStore, changes databaseChanges, starter operationStarter, backlog int) *Databases {
+	return &Databases{store: store, changes: changes, starter: starter, backlog: backlog}
+}
+
+// admit refuses what would only make a backlog longer. Errors: CodeUnavailable.
+func (d *Databases) admit(ctx context.Context) error {
+	over, err := d.changes.Backlogged(ctx, d.backlog)
+	if err != nil {
+		return fmt.Errorf("look at the backlog: %w", err)
+	}
+	if over {
+		return Unavailable("Too many accepted operations wait for their start already; try again in a few minutes.")
+	}
+	return nil
 }
 
 // Create records the database with the operation that provisions it, and starts that. A start that fails
 // is no failed request: the operation stays pending and the Dispatcher starts it. Errors: CodeValidationFailed,
-// CodeNameTaken.
-func (d *Databases) Create(ctx context.Context, spec DatabaseSpec) (Database, Operation, error) {
+// CodeNameTaken, CodeUnavailable above the backlog, and those of once.
+func (d *Databases) Create(ctx context.Context, spec DatabaseSpec, once Once) (Database, Operation, error) {
 	if err := spec.Validate(); err != nil {
+		return Database{}, Operation{}, err
+	}
+	if err := d.admit(ctx); err != nil {
 		return Database{}, Operation{}, err
 	}
 	id, err := uuid.NewV7()
@@ -59,7 +85,7 @@ func (d *Databases) Create(ctx context.Context, spec DatabaseSpec) (Database, Op
 		return Database{}, Operation{}, err
 	}
 	op.DatabaseName, op.OwnerTeam = spec.Name, spec.OwnerTeam
-	db, err := d.changes.CreateDatabase(ctx, Database{
+	db, op, err := d.changes.CreateDatabase(ctx, Database{
 		ID:          id,
 		Name:        spec.Name,
 		OwnerTeam:   spec.OwnerTeam,
@@ -67,7 +93,7 @@ func (d *Databases) Create(ctx context.Context, spec DatabaseSpec) (Database, Op
 		Labels:      spec.Labels,
 		Status:      op.Kind.During(),
 		Incarnation: 1,
-	}, op)
+	}, op, once)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
 	}
@@ -93,20 +119,24 @@ func (d *Databases) List(ctx context.Context, filter DatabaseFilter) ([]Database
 	return dbs, next, nil
 }
 
-// Update applies a merge patch. Errors: CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted.
-func (d *Databases) Update(ctx context.Context, id uuid.UUID, patch DatabasePatch) (Database, error) {
-	return d.changes.PatchDatabase(ctx, id, patch)
+// Update applies a merge patch. Errors: CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and
+// those of once.
+func (d *Databases) Update(ctx context.Context, id uuid.UUID, patch DatabasePatch, once Once) (Database, error) {
+	return d.changes.PatchDatabase(ctx, id, patch, once)
 }
 
 // Delete records the operation that deletes the database and everything made for it, and starts that as
 // Create does. It takes over from a provision that is not over. Errors: CodeNotFound, CodeDatabaseBusy,
-// CodeWrongStatus when deleted already.
-func (d *Databases) Delete(ctx context.Context, id uuid.UUID) (Database, Operation, error) {
+// CodeWrongStatus when deleted already, CodeUnavailable above the backlog, and those of once.
+func (d *Databases) Delete(ctx context.Context, id uuid.UUID, once Once) (Database, Operation, error) {
+	if err := d.admit(ctx); err != nil {
+		return Database{}, Operation{}, err
+	}
 	op, err := newOperation(DeleteDatabase, id)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
-	db, op, err := d.changes.AcceptOperation(ctx, op)
+	db, op, err := d.changes.AcceptOperation(ctx, op, once)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("delete database %s: %w", id, err)
 	}
@@ -128,6 +158,22 @@ func (d *Databases) Connection(ctx context.Context, id uuid.UUID) (Connection, e
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
 	return Connection{DatabaseID: id, CACertificate: ca}, nil
+}
+
+// Events returns one page of the database's timeline, newest first, and the cursor of the next page: empty on
+// the last. Errors: CodeNotFound.
+func (d *Databases) Events(ctx context.Context, filter EventFilter) ([]Event, string, error) {
+	if _, err := d.store.Database(ctx, filter.DatabaseID); err != nil {
+		return nil, "", err
+	}
+	limit := filter.Page.Limit
+	filter.Page.Limit++ // one more than asked tells whether there is a next page
+	events, err := d.store.Events(ctx, filter)
+	if err != nil {
+		return nil, "", fmt.Errorf("list events of database %s: %w", filter.DatabaseID, err)
+	}
+	events, next := cut(events, limit, func(e Event) uuid.UUID { return e.ID })
+	return events, next, nil
 }
 
 // newOperation returns a pending operation of the given kind with its steps.

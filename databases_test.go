@@ -25,6 +25,9 @@ type ledger struct {
 	recorded  []uuid.UUID
 	failStart map[uuid.UUID]bool
 	started   []uuid.UUID
+	// startedUnrecorded are operations whose start came before their row.
+	startedUnrecorded []uuid.UUID
+	backlogged        bool
 }
 
 func (l *ledger) Database(context.Context, uuid.UUID) (daap.Database, error) { return l.db, nil }
@@ -35,16 +38,24 @@ func (l *ledger) Databases(_ context.Context, f daap.DatabaseFilter) ([]daap.Dat
 }
 func (l *ledger) CACertificate(context.Context, uuid.UUID) (string, error) { return "PEM", nil }
 
-func (l *ledger) CreateDatabase(_ context.Context, db daap.Database, op daap.Operation) (daap.Database, error) {
+func (l *ledger) CreateDatabase(
+	_ context.Context, db daap.Database, op daap.Operation, _ daap.Once,
+) (daap.Database, daap.Operation, error) {
 	l.db, l.op = db, op
-	return db, nil
+	return db, op, nil
 }
 
-func (l *ledger) PatchDatabase(context.Context, uuid.UUID, daap.DatabasePatch) (daap.Database, error) {
+func (l *ledger) Events(context.Context, daap.EventFilter) ([]daap.Event, error) { return nil, nil }
+
+func (l *ledger) Backlogged(context.Context, int) (bool, error) { return l.backlogged, nil }
+
+func (l *ledger) PatchDatabase(context.Context, uuid.UUID, daap.DatabasePatch, daap.Once) (daap.Database, error) {
 	return l.db, nil
 }
 
-func (l *ledger) AcceptOperation(_ context.Context, op daap.Operation) (daap.Database, daap.Operation, error) {
+func (l *ledger) AcceptOperation(
+	_ context.Context, op daap.Operation, _ daap.Once,
+) (daap.Database, daap.Operation, error) {
 	l.op = op
 	return l.db, op, nil
 }
@@ -70,6 +81,9 @@ func (l *ledger) Dispatched(_ context.Context, id uuid.UUID) error {
 
 func (l *ledger) Start(_ context.Context, op daap.Operation) error {
 	l.started = append(l.started, op.ID)
+	if l.op.ID != op.ID {
+		l.startedUnrecorded = append(l.startedUnrecorded, op.ID)
+	}
 	if l.failStart[op.ID] {
 		return errors.New("the engine is down")
 	}
@@ -80,16 +94,48 @@ func TestLostStartIsNoFailedRequest(t *testing.T) {
 	t.Parallel()
 	down := startFunc(func(context.Context, daap.Operation) error { return errors.New("the engine is down") })
 	l := &ledger{}
-	databases := daap.NewDatabases(l, l, down)
-	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+	databases := daap.NewDatabases(l, l, down, 1)
+	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
 	if err != nil || db.Status != daap.DatabaseProvisioning || op.State != daap.OperationPending {
 		t.Errorf("Create() = %s, %s, %v; want provisioning, pending, no error", db.Status, op.State, err)
 	}
 	if len(op.Steps) != len(daap.ProvisionDatabase.Steps()) {
 		t.Errorf("the operation has %d steps, want those of the plan", len(op.Steps))
 	}
-	if _, _, err := databases.Delete(t.Context(), db.ID); err != nil {
+	if _, _, err := databases.Delete(t.Context(), db.ID, daap.Once{}); err != nil {
 		t.Errorf("Delete() = %v, want no error", err)
+	}
+}
+
+func TestNothingIsStartedBeforeItIsRecorded(t *testing.T) {
+	t.Parallel()
+	l := &ledger{}
+	databases := daap.NewDatabases(l, l, l, 1)
+	db, _, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := databases.Delete(t.Context(), db.ID, daap.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.started) != 2 || len(l.startedUnrecorded) > 0 {
+		t.Errorf("started %v, of them before their rows %v; want two and none", l.started, l.startedUnrecorded)
+	}
+}
+
+func TestNothingIsAcceptedAboveTheBacklog(t *testing.T) {
+	t.Parallel()
+	l := &ledger{backlogged: true}
+	databases := daap.NewDatabases(l, l, l, 1)
+	_, _, created := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
+	_, _, deleted := databases.Delete(t.Context(), uuid.New(), daap.Once{})
+	for _, err := range []error{created, deleted} {
+		if e := daap.AsError(err); e == nil || e.Code != daap.CodeUnavailable {
+			t.Errorf("above the backlog = %v, want unavailable", err)
+		}
+	}
+	if l.op.ID != uuid.Nil || len(l.started) > 0 {
+		t.Error("an operation is recorded or started above the backlog")
 	}
 }
 
@@ -101,7 +147,7 @@ func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	t.Parallel()
 	for _, status := range daap.DatabaseStatuses() {
 		l := &ledger{db: daap.Database{Status: status}}
-		conn, err := daap.NewDatabases(l, l, l).Connection(t.Context(), uuid.New())
+		conn, err := daap.NewDatabases(l, l, l, 1).Connection(t.Context(), uuid.New())
 		if status == daap.DatabaseReady {
 			if err != nil || conn.CACertificate != "PEM" {
 				t.Errorf("Connection() of a ready database = %v, %v", conn, err)
@@ -121,7 +167,7 @@ func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
 		for range have {
 			l.list = append(l.list, daap.Database{ID: uuid.New()})
 		}
-		got, cursor, err := daap.NewDatabases(l, l, l).List(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 2}})
+		got, cursor, err := daap.NewDatabases(l, l, l, 1).List(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 2}})
 		if err != nil || len(got) != min(have, 2) || (cursor != "") != wantCursor {
 			t.Errorf("List() of %d, two a page = %d, cursor %q, %v", have, len(got), cursor, err)
 		}
@@ -167,7 +213,7 @@ func TestGetWaitsUntilTheOperationIsSettled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				l := &ledger{states: tt.states}
-				if _, err := daap.NewOperations(l).Get(t.Context(), uuid.New(), tt.wait); err != nil {
+				if _, err := daap.NewOperations(l, nil, nil).Get(t.Context(), uuid.New(), tt.wait); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took != tt.took {

@@ -19,6 +19,12 @@ const (
 	CodeDatabaseBusy     Code = "database_busy"
 	CodeWrongStatus      Code = "wrong_status"
 	CodeUnavailable      Code = "unavailable"
+	// CodeDecisionRefused: the operation is not where the decision could be taken.
+	CodeDecisionRefused Code = "decision_refused"
+	// CodeIdempotencyKeyReused: the key was used for another request.
+	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
+	// CodeRequestInProgress: a twin of the request is being carried out.
+	CodeRequestInProgress Code = "request_in_progress"
 )
 
 // Error is a failure made for people: Message says what happened, why, and what to do now.
@@ -94,6 +100,10 @@ func WrongStatus(status DatabaseStatus, what string) *Error {
 func Unavailable(message string, details ...Detail) *Error {
 	return &Error{Code: CodeUnavailable, Message: message, Details: details}
 }
+
+// ErrNoWorkflow says that an operation has no workflow that could be told anything: it is not begun, or over,
+// or lost.
+var ErrNoWorkflow = errors.New("operation has no open workflow")
 
 // ErrSuperseded says that an operation no longer holds its database: it is over, or another one took the
 // database over. Whoever works for it must stop and change nothing more.

@@ -54,6 +54,13 @@ func (c *checks) name(field, value string, rule Rule) {
 	}
 }
 
+// sentence is text that must not be empty.
+func (c *checks) sentence(field, value string, limit int) {
+	if n := utf8.RuneCountInString(value); n == 0 || n > limit || !printable(value) {
+		c.fail(field, "must be text of 1 to %d characters", limit)
+	}
+}
+
 func (c *checks) text(field, value string, limit int) {
 	if utf8.RuneCountInString(value) > limit {
 		c.fail(field, "must be text of at most %d characters", limit)

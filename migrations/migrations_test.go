@@ -35,7 +35,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 		}
 	}
 	got := strings.Join(tables(t, url), " ")
-	if want := "databases goose_db_version operation_steps operations"; got != want {
+	if want := "databases events goose_db_version idempotency_keys operation_steps operations"; got != want {
 		t.Errorf("tables = %s, want %s", got, want)
 	}
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// openStates are daap.OpenStates in SQL, word for word as in the index operations_holding_database: only
+// openStates are daap.OpenStates in SQL, word for word as in the index operations_open_on_database: only
 // then does PostgreSQL use it.
-const openStates = `('pending', 'running', 'needs_attention')`
+const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 
 const selectDatabases = `
 	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.status, d.incarnation,
-	       d.cause_code, d.cause_message, o.id, d.created_at, d.updated_at, d.deleted_at
+	       d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
+	       o.id, d.created_at, d.updated_at, d.deleted_at
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
 
@@ -71,53 +72,49 @@ func (s *Store) CACertificate(ctx context.Context, id uuid.UUID) (string, error)
 }
 
 // CreateDatabase records the database and the operation that holds it, or neither. The operation is due for
-// dispatch a little later: the caller starts it first. Errors: CodeNameTaken.
-func (s *Store) CreateDatabase(ctx context.Context, db daap.Database, op daap.Operation) (daap.Database, error) {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var err error
-		if db, err = insertDatabase(ctx, tx, db); err != nil {
-			return err
+// dispatch a little later: the caller starts it first. A request that was carried out before gets its answer
+// again. Errors: CodeNameTaken and those of answerOnce.
+func (s *Store) CreateDatabase(
+	ctx context.Context, db daap.Database, op daap.Operation, once daap.Once,
+) (daap.Database, daap.Operation, error) {
+	answer, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (accepted, error) {
+		made, err := insertDatabase(ctx, tx, db)
+		if err != nil {
+			return accepted{}, err
 		}
-		_, err = insertOperation(ctx, tx, op)
-		return err
+		begun, err := insertOperation(ctx, tx, op)
+		made.OperationID = &op.ID
+		return accepted{made, begun}, err
 	})
 	if violates(err, nameOfTeam) {
-		return daap.Database{}, daap.NameTaken(db.OwnerTeam, db.Name)
+		return daap.Database{}, daap.Operation{}, daap.NameTaken(db.OwnerTeam, db.Name)
 	}
-	if err != nil {
-		return daap.Database{}, because(err, "create database")
-	}
-	db.OperationID = &op.ID
-	return db, nil
+	return answer.Database, answer.Operation, because(err, "create database")
 }
 
 // PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Errors:
-// CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted.
+// CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and those of answerOnce.
 func (s *Store) PatchDatabase(
-	ctx context.Context, id uuid.UUID, patch daap.DatabasePatch,
+	ctx context.Context, id uuid.UUID, patch daap.DatabasePatch, once daap.Once,
 ) (daap.Database, error) {
-	var db daap.Database
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var err error
-		if db, err = lockDatabase(ctx, tx, id); err != nil {
-			return err
+	db, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (daap.Database, error) {
+		db, err := lockDatabase(ctx, tx, id)
+		if err != nil {
+			return db, err
 		}
 		if db.Status == daap.DatabaseDeleted {
-			return daap.WrongStatus(db.Status, "can no longer be changed")
+			return db, daap.WrongStatus(db.Status, "can no longer be changed")
 		}
 		if db, err = patch.Apply(db); err != nil {
-			return err
+			return db, err
 		}
-		return tx.QueryRow(ctx, `
+		return db, tx.QueryRow(ctx, `
 			UPDATE databases SET description = $2, labels = $3, updated_at = now()
 			WHERE  id = $1
 			RETURNING updated_at`,
 			id, db.Description, db.Labels).Scan(&db.UpdatedAt)
 	})
-	if err != nil {
-		return daap.Database{}, because(err, "patch database")
-	}
-	return db, nil
+	return db, because(err, "patch database")
 }
 
 // insertDatabase returns the database with its times.
@@ -155,16 +152,13 @@ func readDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Database, 
 // moveDatabase gives the database a status it may move to, with the cause that belongs to it. It is the only
 // place where a status changes.
 func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.DatabaseStatus, cause *daap.Cause) error {
-	var code, message any
-	if cause != nil {
-		code, message = cause.Code, cause.Message
-	}
+	why := columnsOf(cause)
 	moved, err := tx.Exec(ctx, `
 		UPDATE databases
-		SET    status = $2, cause_code = $3, cause_message = $4, updated_at = now(),
+		SET    status = $2, cause_code = $3, cause_message = $4, cause_remedy = $5, updated_at = now(),
 		       deleted_at = CASE WHEN $2 = 'deleted' THEN now() END
-		WHERE  id = $1 AND status = ANY ($5)`,
-		id, to, code, message, daap.StatusesBefore(to))
+		WHERE  id = $1 AND status = ANY ($6)`,
+		id, to, why.code, why.message, why.remedy, daap.StatusesBefore(to))
 	if err != nil {
 		return fmt.Errorf("move database to %s: %w", to, err)
 	}
@@ -176,17 +170,35 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 
 func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	var db daap.Database
-	var code, message *string
+	var own, waiting causeColumns
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels, &db.Status, &db.Incarnation,
-		&code, &message, &db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
-	db.Cause = cause(code, message)
+		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
+		&db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
+	db.Cause = own.cause()
+	if db.Status != daap.DatabaseError {
+		db.WaitingOn = waiting.cause()
+	}
 	return db, err
 }
 
-// cause returns the cause in two columns that are both null or both not.
-func cause(code, message *string) *daap.Cause {
-	if code == nil || message == nil {
+// causeColumns are a cause as a row has it: all null where there is none.
+type causeColumns struct{ code, message, remedy *string }
+
+func columnsOf(cause *daap.Cause) causeColumns {
+	if cause == nil {
+		return causeColumns{}
+	}
+	code, message, remedy := string(cause.Code), storable(cause.Message), storable(cause.Remedy)
+	return causeColumns{&code, &message, &remedy}
+}
+
+func (c causeColumns) cause() *daap.Cause {
+	if c.code == nil || c.message == nil {
 		return nil
 	}
-	return &daap.Cause{Code: daap.CauseCode(*code), Message: *message}
+	cause := &daap.Cause{Code: daap.CauseCode(*c.code), Message: *c.message}
+	if c.remedy != nil { // a process of the version before wrote none
+		cause.Remedy = *c.remedy
+	}
+	return cause
 }

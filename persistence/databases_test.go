@@ -17,7 +17,7 @@ func TestCreateDatabaseRecordsItWithItsOperation(t *testing.T) {
 	db, op := newDatabase(t, "shop", "orders")
 	db.Description, db.Labels = "Orders of the shop", map[string]string{"env": "prod"}
 
-	made, err := f.CreateDatabase(t.Context(), db, op)
+	made, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
 	f.must(err)
 	read := f.database(db.ID)
 	want(t, "description", read.Description, db.Description)
@@ -43,7 +43,7 @@ func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 	f := newFixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
-	_, err := f.CreateDatabase(t.Context(), db, op)
+	_, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
 	wantCode(t, err, daap.CodeNameTaken)
 	_, err = f.OperationState(t.Context(), op.ID)
 	wantCode(t, err, daap.CodeNotFound) // nothing of it stays
@@ -64,7 +64,7 @@ func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 	taken := 0
 	for _, err := range atOnce(t.Context(), 8, func(ctx context.Context, _ int) error {
 		db, op := newDatabase(t, "shop", "orders")
-		_, err := f.CreateDatabase(ctx, db, op)
+		_, _, err := f.CreateDatabase(ctx, db, op, daap.Once{})
 		return err
 	}) {
 		if err != nil {
@@ -82,9 +82,9 @@ func TestAMissingDatabaseIsNotFound(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 	_, err = f.CACertificate(t.Context(), uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
-	_, err = f.PatchDatabase(t.Context(), uuid.New(), daap.DatabasePatch{})
+	_, err = f.PatchDatabase(t.Context(), uuid.New(), daap.DatabasePatch{}, daap.Once{})
 	wantCode(t, err, daap.CodeNotFound)
-	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, uuid.New()))
+	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, uuid.New()), daap.Once{})
 	wantCode(t, err, daap.CodeNotFound)
 }
 
@@ -101,7 +101,7 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	} {
 		db, op := newDatabase(t, row.team, row.name)
 		db.Labels = row.labels
-		_, err := f.CreateDatabase(t.Context(), db, op)
+		_, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
 		f.must(err)
 	}
 	f.ready("mail", "inbox")
@@ -170,7 +170,7 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 	text, prod := "Orders", "prod"
 	patched, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{
 		Description: &text, Labels: map[string]*string{"env": &prod},
-	})
+	}, daap.Once{})
 	f.must(err)
 	want(t, "database as returned", patched, f.database(db.ID))
 	want(t, "description", patched.Description, text)
@@ -180,7 +180,7 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 		t.Errorf("updated at %s, want later than %s", patched.UpdatedAt, db.UpdatedAt)
 	}
 
-	patched, err = f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}})
+	patched, err = f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}}, daap.Once{})
 	f.must(err)
 	want(t, "labels", len(patched.Labels), 0)
 	want(t, "description", patched.Description, text)
@@ -191,11 +191,11 @@ func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	f := newFixture(t)
 	db, _ := f.created("shop", "orders")
 	bell := "\a"
-	_, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Description: &bell})
+	_, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Description: &bell}, daap.Once{})
 	wantCode(t, err, daap.CodeValidationFailed)
 
 	gone := f.deleted("carts")
-	_, err = f.PatchDatabase(t.Context(), gone.ID, daap.DatabasePatch{})
+	_, err = f.PatchDatabase(t.Context(), gone.ID, daap.DatabasePatch{}, daap.Once{})
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
@@ -208,7 +208,7 @@ func TestPatchDatabaseAtOnceLosesNothing(t *testing.T) {
 		on := "on"
 		_, err := f.PatchDatabase(ctx, db.ID, daap.DatabasePatch{
 			Labels: map[string]*string{fmt.Sprintf("writer-%d", i): &on},
-		})
+		}, daap.Once{})
 		return err
 	}) {
 		f.must(err)

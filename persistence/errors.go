@@ -26,6 +26,7 @@ const (
 	adminShutdown        = "57P01"
 	crashShutdown        = "57P02"
 	cannotConnectNow     = "57P03"
+	lockNotAvailable     = "55P03"
 )
 
 // violates says whether err is the violation of the given unique index.

@@ -23,11 +23,11 @@ func TestPeopleAreToldWhenPostgreSQLIsAway(t *testing.T) {
 	wantCode(t, err, daap.CodeUnavailable)
 	_, err = store.Databases(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 1}})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.CreateDatabase(t.Context(), db, op)
+	_, _, err = store.CreateDatabase(t.Context(), db, op, daap.Once{})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{})
+	_, err = store.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{}, daap.Once{})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, _, err = store.AcceptOperation(t.Context(), op)
+	_, _, err = store.AcceptOperation(t.Context(), op, daap.Once{})
 	wantCode(t, err, daap.CodeUnavailable)
 	_, err = store.Operation(t.Context(), op.ID)
 	wantCode(t, err, daap.CodeUnavailable)
@@ -45,7 +45,7 @@ func TestPeopleAreToldWhenPostgreSQLGoesAway(t *testing.T) {
 	f.must(err)
 	waiting := make(chan error, 1)
 	go func() {
-		_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, db.ID))
+		_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, db.ID), daap.Once{})
 		waiting <- err
 	}()
 	for err = nil; err == nil; {

@@ -15,7 +15,9 @@ import (
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
-var failed = daap.Cause{Code: daap.CauseDeadline, Message: "The Cluster is not ready; look at its events."}
+var failed = daap.NewCause(daap.CauseDeadline, "The Cluster is not ready.")
+
+var retry = daap.Decision{Action: daap.ActionRetry, Actor: "alice", Reason: "mended"}
 
 // fixture is a Store on a database of its own.
 type fixture struct {
@@ -60,7 +62,7 @@ func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation
 func (f fixture) created(team, name string) (daap.Database, daap.Operation) {
 	f.t.Helper()
 	db, op := newDatabase(f.t, team, name)
-	db, err := f.CreateDatabase(f.t.Context(), db, op)
+	db, _, err := f.CreateDatabase(f.t.Context(), db, op, daap.Once{})
 	f.must(err)
 	return db, op
 }
@@ -69,7 +71,7 @@ func (f fixture) created(team, name string) (daap.Database, daap.Operation) {
 func (f fixture) running(team, name string) (daap.Database, daap.Operation) {
 	f.t.Helper()
 	db, op := f.created(team, name)
-	f.must(f.BeginOperation(f.t.Context(), op.ID))
+	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
 	return db, op
 }
 
@@ -86,14 +88,14 @@ func (f fixture) deleted(name string) daap.Database {
 	f.t.Helper()
 	db, _ := f.ready("shop", name)
 	op := f.accepted(daap.DeleteDatabase, db.ID)
-	f.must(f.BeginOperation(f.t.Context(), op.ID))
+	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
 	f.must(f.FinishOperation(f.t.Context(), op.ID))
 	return f.database(db.ID)
 }
 
 func (f fixture) accepted(kind daap.OperationKind, database uuid.UUID) daap.Operation {
 	f.t.Helper()
-	_, op, err := f.AcceptOperation(f.t.Context(), newOperation(f.t, kind, database))
+	_, op, err := f.AcceptOperation(f.t.Context(), newOperation(f.t, kind, database), daap.Once{})
 	f.must(err)
 	return op
 }

@@ -14,88 +14,205 @@ import (
 // errNotBegun says that an operation is asked for what only one that has begun can do: a fault of the caller.
 var errNotBegun = errors.New("operation has not begun")
 
-// BeginOperation moves the operation from pending to running. Safe to repeat: one that has begun is left as
-// it is. daap.ErrSuperseded for one that is over or unknown.
-func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID) error {
-	begun, err := s.pool.Exec(ctx, `
-		UPDATE operations SET state = 'running', started_at = now()
-		WHERE  id = $1 AND state = 'pending'`, id)
-	if err != nil {
-		return because(err, "begin operation")
+// BeginOperation moves the operation from pending to running, or to cancelling where it was given up. Safe to
+// repeat: one that has begun is left as it is. undo is the direction in which the caller works:
+// daap.ErrSuperseded when the operation goes the other way, is over or unknown.
+func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error {
+	state, err := s.direction(ctx, id, undo)
+	if err != nil || state != daap.OperationPending {
+		return err
 	}
-	if begun.RowsAffected() == 1 {
-		return nil
-	}
-	return s.HoldsDatabase(ctx, id)
+	err = s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
+		if op.State != daap.OperationPending {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `
+			UPDATE operations SET state = $2, started_at = COALESCE(started_at, now())
+			WHERE  id = $1`, op.ID, onTheWay(op)); err != nil {
+			return err
+		}
+		return addEvent(ctx, tx, op.Happened(daap.EventStarted, "Its workflow has begun."))
+	})
+	return because(err, "begin operation")
 }
 
-// HoldsDatabase returns nil while the operation is open, else daap.ErrSuperseded: also for one that is
-// unknown, since it holds nothing.
-func (s *Store) HoldsDatabase(ctx context.Context, op uuid.UUID) error {
-	var open bool
+// HoldsDatabase returns nil while the operation is open and goes in the given direction, else
+// daap.ErrSuperseded: also for one that is unknown, since it holds nothing.
+func (s *Store) HoldsDatabase(ctx context.Context, op uuid.UUID, undo bool) error {
+	_, err := s.direction(ctx, op, undo)
+	return err
+}
+
+func (s *Store) direction(ctx context.Context, op uuid.UUID, undo bool) (daap.OperationState, error) {
+	var state daap.OperationState
 	err := s.pool.QueryRow(ctx, `
-		SELECT EXISTS (SELECT id FROM operations WHERE id = $1 AND state IN `+openStates+`)`, op).Scan(&open)
-	if err != nil {
-		return because(err, "read who holds the database")
+		SELECT state FROM operations
+		WHERE  id = $1 AND state IN `+openStates+` AND (cancelled_by IS NOT NULL) = $2`, op, undo).Scan(&state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", daap.ErrSuperseded
 	}
-	if !open {
-		return daap.ErrSuperseded
-	}
-	return nil
+	return state, because(err, "read who holds the database")
 }
 
-// ParkOperation moves a running operation to needs_attention and its database to error, both with the cause.
-// Safe to repeat: one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
+// onTheWay is the state of an operation that gets on.
+func onTheWay(op daap.Operation) daap.OperationState {
+	if op.CancelledBy != "" {
+		return daap.OperationCancelling
+	}
+	return daap.OperationRunning
+}
+
+// statusMeanwhile is the status of the database of an operation that gets on.
+func statusMeanwhile(op daap.Operation) daap.DatabaseStatus {
+	if op.CancelledBy != "" {
+		return daap.DatabaseDeleting
+	}
+	return op.Kind.During()
+}
+
+// ParkOperation moves an operation that gets on to needs_attention and its database to error, both with the
+// cause. Safe to repeat: one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
 func (s *Store) ParkOperation(ctx context.Context, op uuid.UUID, cause daap.Cause) error {
-	cause.Message = storable(cause.Message)
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationNeedsAttention {
 			return nil
 		}
-		_, err := tx.Exec(ctx, `
-			UPDATE operations SET state = 'needs_attention', cause_code = $2, cause_message = $3
-			WHERE  id = $1`, op.ID, cause.Code, cause.Message)
-		if err != nil {
-			return err
-		}
-		return moveDatabase(ctx, tx, op.DatabaseID, daap.DatabaseError, &cause)
+		return park(ctx, tx, op, cause)
 	})
 	return because(err, "park operation")
 }
 
-// ResumeOperation moves an operation from needs_attention to running and its database back to the status it
-// has meanwhile; both causes are gone. Safe to repeat: one that runs is left as it is. daap.ErrSuperseded
-// for one that is over.
-func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID) error {
+func park(ctx context.Context, tx pgx.Tx, op daap.Operation, cause daap.Cause) error {
+	if err := setState(ctx, tx, op, daap.OperationNeedsAttention, &cause); err != nil {
+		return err
+	}
+	if op.State != daap.OperationNeedsAttention { // else its database is in error already
+		if err := moveDatabase(ctx, tx, op.DatabaseID, daap.DatabaseError, &cause); err != nil {
+			return err
+		}
+	}
+	return addEvent(ctx, tx, op.WasParked(op.Step, cause))
+}
+
+func setState(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.OperationState, cause *daap.Cause) error {
+	why := columnsOf(cause)
+	_, err := tx.Exec(ctx, `
+		UPDATE operations SET state = $2, cause_code = $3, cause_message = $4, cause_remedy = $5
+		WHERE  id = $1`, op.ID, to, why.code, why.message, why.remedy)
+	if err != nil {
+		return fmt.Errorf("set operation to %s: %w", to, err)
+	}
+	return nil
+}
+
+// ResumeOperation takes a parked operation up again where it is, as decided; its database gets back the status
+// it has meanwhile, and both causes are gone. Safe to repeat: one that gets on is left as it is.
+// daap.ErrSuperseded for one that is over.
+func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
-		return resume(ctx, tx, op)
+		return resume(ctx, tx, op, d)
 	})
 	return because(err, "resume operation")
 }
 
-// FinishOperation moves an operation that has begun to succeeded, its steps that still run to done, and its
-// database to the status it has afterwards. Safe to repeat: one that has succeeded is left as it is.
-// daap.ErrSuperseded for one that was cancelled.
-func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
+// SkipStep marks the step at which a parked operation is as skipped and takes the operation up again. Safe to
+// repeat. daap.ErrSuperseded for one that is over.
+func (s *Store) SkipStep(ctx context.Context, op uuid.UUID, step daap.StepName, d daap.Decision) error {
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
-		if err := resume(ctx, tx, op); err != nil {
-			return err
+		if op.State != daap.OperationNeedsAttention {
+			return nil
 		}
 		_, err := tx.Exec(ctx, `
-			UPDATE operations SET state = 'succeeded', finished_at = now() WHERE id = $1`, op.ID)
+			UPDATE operation_steps SET state = 'skipped', finished_at = now()
+			WHERE  operation_id = $1 AND name = $2`, op.ID, step)
 		if err != nil {
+			return fmt.Errorf("skip step: %w", err)
+		}
+		return resume(ctx, tx, op, d)
+	})
+	return because(err, "skip step "+string(step))
+}
+
+// CancelOperation gives the operation up: from now on it undoes what it did, and its database is deleting.
+// Safe to repeat. Errors: CodeDecisionRefused when it can no longer be given up; daap.ErrSuperseded when it is
+// over.
+func (s *Store) CancelOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
+	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+		if op.CancelledBy != "" {
+			return nil
+		}
+		if why := op.CancelRefusal(); why != "" {
+			return daap.Refused(why)
+		}
+		return giveUp(ctx, tx, op, daap.OperationCancelling, d)
+	})
+	return because(err, "cancel operation")
+}
+
+// giveUp turns the operation back, in the given state.
+func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.OperationState, d daap.Decision) error {
+	by := d.Actor
+	if by == "" {
+		by = "unknown" // a signal need not say who sends it
+	}
+	if _, err := tx.Exec(ctx, `UPDATE operations SET cancelled_by = $2 WHERE id = $1`, op.ID, storable(by)); err != nil {
+		return fmt.Errorf("record who cancels: %w", err)
+	}
+	if err := setState(ctx, tx, op, to, nil); err != nil {
+		return err
+	}
+	op.CancelledBy = by
+	if op.Kind.During() != statusMeanwhile(op) || op.State == daap.OperationNeedsAttention {
+		if err := moveDatabase(ctx, tx, op.DatabaseID, statusMeanwhile(op), nil); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
+	}
+	return addEvent(ctx, tx, op.WasDecided(op.Step, d))
+}
+
+// FinishCancel moves an operation that was given up to cancelled, and its database to the status that it has
+// then. Safe to repeat. daap.ErrSuperseded for one that another took over.
+func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
+	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.AfterCancel(), nil); err != nil {
+			return err
+		}
+		return closeOperation(ctx, tx, op, daap.OperationCancelled,
+			op.Happened(daap.EventCancelled, "What it did is undone."))
+	})
+	if errors.Is(err, daap.ErrSuperseded) {
+		return s.unlessEnded(ctx, op, daap.OperationCancelled)
+	}
+	return because(err, "finish the cancellation")
+}
+
+// FinishOperation moves an operation that has begun to succeeded, its steps that still run to done, and its
+// database to the status it has afterwards. Safe to repeat: one that has succeeded is left as it is.
+// daap.ErrSuperseded for one that was cancelled or is being so.
+func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
+	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+		if op.CancelledBy != "" {
+			return daap.ErrSuperseded
+		}
+		if op.State == daap.OperationNeedsAttention { // a lost workflow was taken for dead
+			if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `
 			UPDATE operation_steps SET state = 'done', finished_at = now()
 			WHERE  operation_id = $1 AND state = 'running'`, op.ID)
 		if err != nil {
 			return err
 		}
-		return moveDatabase(ctx, tx, op.DatabaseID, op.Kind.After(), nil)
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.After(), nil); err != nil {
+			return err
+		}
+		return closeOperation(ctx, tx, op, daap.OperationSucceeded,
+			op.Happened(daap.EventSucceeded, "The database is %s.", op.Kind.After()))
 	})
 	if errors.Is(err, daap.ErrSuperseded) {
-		return s.unlessSucceeded(ctx, op)
+		return s.unlessEnded(ctx, op, daap.OperationSucceeded)
 	}
 	return because(err, "finish operation")
 }
@@ -116,6 +233,16 @@ func (s *Store) SaveCACertificate(ctx context.Context, op, database uuid.UUID, p
 // whileOpen makes a change in one transaction during which the operation, which has begun, stays open and
 // no one else changes its database. daap.ErrSuperseded when it is over or unknown.
 func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
+	return s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
+		if op.State == daap.OperationPending {
+			return fmt.Errorf("operation %s: %w", id, errNotBegun)
+		}
+		return change(tx, op)
+	})
+}
+
+// whileHeld is whileOpen for operations that may not have begun yet.
+func (s *Store) whileHeld(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			SELECT id FROM databases
@@ -132,35 +259,34 @@ func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx,
 			return err
 		case !op.State.Open():
 			return daap.ErrSuperseded
-		case op.State == daap.OperationPending:
-			return fmt.Errorf("operation %s: %w", id, errNotBegun)
 		}
 		return change(tx, op)
 	})
 }
 
-// resume undoes a park; it does nothing to an operation that runs.
-func resume(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
-	if op.State == daap.OperationRunning {
+// resume undoes a park, as decided; it does nothing to an operation that gets on.
+func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) error {
+	if op.State != daap.OperationNeedsAttention {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
-		UPDATE operations SET state = 'running', cause_code = NULL, cause_message = NULL WHERE id = $1`, op.ID)
-	if err != nil {
+	if err := setState(ctx, tx, op, onTheWay(op), nil); err != nil {
 		return err
 	}
-	return moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil)
+	if err := moveDatabase(ctx, tx, op.DatabaseID, statusMeanwhile(op), nil); err != nil {
+		return err
+	}
+	return addEvent(ctx, tx, op.WasDecided(op.Step, d))
 }
 
-// unlessSucceeded tells an operation that is over because it succeeded from one that lost its database.
-func (s *Store) unlessSucceeded(ctx context.Context, id uuid.UUID) error {
-	var succeeded bool
+// unlessEnded tells an operation that is over because it ended so from one that lost its database.
+func (s *Store) unlessEnded(ctx context.Context, id uuid.UUID, end daap.OperationState) error {
+	var ended bool
 	err := s.pool.QueryRow(ctx, `
-		SELECT EXISTS (SELECT id FROM operations WHERE id = $1 AND state = 'succeeded')`, id).Scan(&succeeded)
+		SELECT EXISTS (SELECT id FROM operations WHERE id = $1 AND state = $2)`, id, end).Scan(&ended)
 	if err != nil {
-		return because(err, "read whether the operation succeeded")
+		return because(err, "read how the operation ended")
 	}
-	if !succeeded {
+	if !ended {
 		return daap.ErrSuperseded
 	}
 	return nil

@@ -14,11 +14,11 @@ func TestBeginOperationMovesItToRunningOnce(t *testing.T) {
 	_, op := f.running("shop", "orders")
 	begun := f.operation(op.ID)
 	want(t, "state", begun.State, daap.OperationRunning)
-	f.must(f.BeginOperation(t.Context(), op.ID))
+	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	want(t, "operation begun twice", f.operation(op.ID), begun)
 
 	f.must(f.ParkOperation(t.Context(), op.ID, failed))
-	f.must(f.BeginOperation(t.Context(), op.ID))
+	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	want(t, "state of a parked one", f.operation(op.ID).State, daap.OperationNeedsAttention)
 }
 
@@ -48,11 +48,11 @@ func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 			db, op := f.running("shop", "orders")
 			if kind == daap.DeleteDatabase {
 				op = f.accepted(kind, db.ID)
-				f.must(f.BeginOperation(t.Context(), op.ID))
+				f.must(f.BeginOperation(t.Context(), op.ID, false))
 			}
 			f.must(f.ParkOperation(t.Context(), op.ID, failed))
 			for range 2 {
-				f.must(f.ResumeOperation(t.Context(), op.ID))
+				f.must(f.ResumeOperation(t.Context(), op.ID, retry))
 				resumed, after := f.operation(op.ID), f.database(db.ID)
 				want(t, "state", resumed.State, daap.OperationRunning)
 				want(t, "cause", resumed.Cause, nil)
@@ -77,7 +77,7 @@ func TestFinishOperationEndsItOnce(t *testing.T) {
 				db, op := f.running("shop", "orders")
 				if kind == daap.DeleteDatabase {
 					op = f.accepted(kind, db.ID)
-					f.must(f.BeginOperation(t.Context(), op.ID))
+					f.must(f.BeginOperation(t.Context(), op.ID, false))
 				}
 				f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepFinish, State: daap.StepRunning}))
 				if parked {
@@ -108,7 +108,7 @@ func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
 	db, op := f.created("shop", "orders")
 	for name, err := range map[string]error{
 		"park":   f.ParkOperation(t.Context(), op.ID, failed),
-		"resume": f.ResumeOperation(t.Context(), op.ID),
+		"resume": f.ResumeOperation(t.Context(), op.ID, retry),
 		"finish": f.FinishOperation(t.Context(), op.ID),
 	} {
 		if err == nil {
@@ -117,21 +117,21 @@ func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
 	}
 	want(t, "state", f.operation(op.ID).State, daap.OperationPending)
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseProvisioning)
-	f.must(f.HoldsDatabase(t.Context(), op.ID))
+	f.must(f.HoldsDatabase(t.Context(), op.ID, false))
 }
 
 func TestASupersededOperationChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
-	f.must(f.HoldsDatabase(t.Context(), op.ID))
+	f.must(f.HoldsDatabase(t.Context(), op.ID, false))
 	f.accepted(daap.DeleteDatabase, db.ID)
 	before, database := f.operation(op.ID), f.database(db.ID)
 
-	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID))
-	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID, false))
+	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
 	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
-	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID, retry))
 	wantSuperseded(t, f.FinishOperation(t.Context(), op.ID))
 	wantSuperseded(t, f.SaveCACertificate(t.Context(), op.ID, db.ID, "pem"))
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepCluster, State: daap.StepRunning}))
@@ -144,10 +144,10 @@ func TestAnOperationThatSucceededIsOver(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := f.ready("shop", "orders")
-	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID))
-	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID, false))
+	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
 	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
-	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID))
+	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID, retry))
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseReady)
 	superseded, err := f.SupersededOperations(t.Context(), db.ID)
 	f.must(err)
@@ -158,8 +158,8 @@ func TestAnUnknownOperationHoldsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, _ := f.running("shop", "orders")
-	wantSuperseded(t, f.HoldsDatabase(t.Context(), uuid.New()))
-	wantSuperseded(t, f.BeginOperation(t.Context(), uuid.New()))
+	wantSuperseded(t, f.HoldsDatabase(t.Context(), uuid.New(), false))
+	wantSuperseded(t, f.BeginOperation(t.Context(), uuid.New(), false))
 	wantSuperseded(t, f.ParkOperation(t.Context(), uuid.New(), failed))
 	wantSuperseded(t, f.FinishOperation(t.Context(), uuid.New()))
 	wantSuperseded(t, f.SaveCACertificate(t.Context(), uuid.New(), db.ID, "pem"))

@@ -11,8 +11,9 @@ import (
 )
 
 const selectOperations = `
-	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, o.cause_code, o.cause_message,
-	       o.created_at, o.started_at, o.finished_at
+	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
+	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
+	       COALESCE(o.cancelled_by, ''), o.restarts, o.created_at, o.started_at, o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
@@ -58,6 +59,10 @@ func (s *Store) Operations(ctx context.Context, f daap.OperationFilter) ([]daap.
 	if f.Kind != "" {
 		w.andWith(`o.kind = $`, f.Kind)
 	}
+	if f.Cause != "" {
+		w.and(`o.state = 'needs_attention'`)
+		w.andWith(`o.cause_code = $`, f.Cause)
+	}
 	if f.Page.After != uuid.Nil {
 		w.andWith(`o.id < $`, f.Page.After)
 	}
@@ -83,41 +88,38 @@ func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([
 }
 
 // AcceptOperation gives the database to op and records op with its steps, or neither. It cancels the
-// operation that op takes over. Errors: CodeNotFound, CodeDatabaseBusy, CodeWrongStatus.
+// operation that op takes over. A request that was carried out before gets its answer again. Errors:
+// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, and those of answerOnce.
 func (s *Store) AcceptOperation(
-	ctx context.Context, op daap.Operation,
+	ctx context.Context, op daap.Operation, once daap.Once,
 ) (daap.Database, daap.Operation, error) {
-	var db daap.Database
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	answer, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (accepted, error) {
 		locked, err := lockDatabase(ctx, tx, op.DatabaseID)
 		if err != nil {
-			return err
+			return accepted{}, err
 		}
-		if err := takeOver(ctx, tx, locked.OperationID, op.Kind); err != nil {
-			return err
+		if err := takeOver(ctx, tx, locked.OperationID, op); err != nil {
+			return accepted{}, err
 		}
 		if !locked.Status.CanMoveTo(op.Kind.During()) {
-			return daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
+			return accepted{}, daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
 		}
 		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
-			return err
+			return accepted{}, err
 		}
-		if op, err = insertOperation(ctx, tx, op); err != nil {
-			return err
+		op.DatabaseName, op.OwnerTeam, op.StatusBefore = locked.Name, locked.OwnerTeam, locked.Status
+		begun, err := insertOperation(ctx, tx, op)
+		if err != nil {
+			return accepted{}, err
 		}
-		db, err = readDatabase(ctx, tx, op.DatabaseID)
-		return err
+		db, err := readDatabase(ctx, tx, op.DatabaseID)
+		return accepted{db, begun}, err
 	})
-	if err != nil {
-		return daap.Database{}, daap.Operation{}, because(err, "accept operation")
-	}
-	op.DatabaseName, op.OwnerTeam = db.Name, db.OwnerTeam
-	return db, op, nil
+	return answer.Database, answer.Operation, because(err, "accept operation")
 }
 
-// takeOver ends the operation that holds a database, if any does, for one of the given kind. Errors:
-// CodeDatabaseBusy.
-func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, kind daap.OperationKind) error {
+// takeOver ends the operation that holds a database, if any does, for the given one. Errors: CodeDatabaseBusy.
+func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, by daap.Operation) error {
 	if holder == nil {
 		return nil
 	}
@@ -125,31 +127,42 @@ func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, kind daap.Opera
 	if err != nil {
 		return err
 	}
-	if !kind.TakesOver(held.Kind) {
+	if !by.Kind.TakesOver(held) {
 		return daap.Busy(held)
 	}
-	_, err = tx.Exec(ctx, `
+	return closeOperation(ctx, tx, held, daap.OperationCancelled,
+		held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", by.ID, by.Kind))
+}
+
+// closeOperation ends the operation with the event that says how.
+func closeOperation(
+	ctx context.Context, tx pgx.Tx, op daap.Operation, end daap.OperationState, e daap.Event,
+) error {
+	_, err := tx.Exec(ctx, `
 		UPDATE operations
-		SET    state = 'cancelled', finished_at = now(), cause_code = NULL, cause_message = NULL
-		WHERE  id = $1`, held.ID)
+		SET    state = $2, finished_at = now(), cause_code = NULL, cause_message = NULL, cause_remedy = NULL
+		WHERE  id = $1`, op.ID, end)
 	if err != nil {
-		return fmt.Errorf("cancel operation: %w", err)
+		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
-	return nil
+	return addEvent(ctx, tx, e)
 }
 
 // insertOperation returns the operation with its time. Its start is due a little later than now: whoever
 // records it starts it first.
 func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
 	err := tx.QueryRow(ctx, `
-		INSERT INTO operations (id, database_id, kind, state, next_dispatch_at)
-		VALUES ($1, $2, $3, $4, now() + $5)
+		INSERT INTO operations (id, database_id, kind, state, status_before, next_dispatch_at)
+		VALUES ($1, $2, $3, $4, NULLIF($5, ''), now() + $6)
 		RETURNING created_at`,
-		op.ID, op.DatabaseID, op.Kind, op.State, firstDispatch).Scan(&op.CreatedAt)
+		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, firstDispatch).Scan(&op.CreatedAt)
 	if err != nil {
 		return op, fmt.Errorf("insert operation: %w", err)
 	}
-	return op, insertSteps(ctx, tx, op)
+	if err := insertSteps(ctx, tx, op); err != nil {
+		return op, err
+	}
+	return op, addEvent(ctx, tx, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
 }
 
 // lockOperation keeps everyone else from changing the operation. The row of its database is locked already.
@@ -164,9 +177,10 @@ func lockOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Operation
 
 func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var op daap.Operation
-	var code, message *string
-	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam,
-		&code, &message, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
-	op.Cause = cause(code, message)
+	var why causeColumns
+	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
+		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
+		&op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+	op.Cause = why.cause()
 	return op, err
 }

@@ -15,7 +15,7 @@ func TestAcceptOperationGivesItTheDatabase(t *testing.T) {
 	db, _ := f.ready("shop", "orders")
 	asked := newOperation(t, daap.DeleteDatabase, db.ID)
 
-	after, op, err := f.AcceptOperation(t.Context(), asked)
+	after, op, err := f.AcceptOperation(t.Context(), asked, daap.Once{})
 	f.must(err)
 	want(t, "database as returned", after, f.database(db.ID))
 	want(t, "status", after.Status, daap.DatabaseDeleting)
@@ -71,13 +71,13 @@ func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 	for _, state := range []string{"pending", "running", "parked"} {
 		switch state {
 		case "running":
-			f.must(f.BeginOperation(t.Context(), holder.ID))
+			f.must(f.BeginOperation(t.Context(), holder.ID, false))
 		case "parked":
 			f.must(f.ParkOperation(t.Context(), holder.ID, failed))
 		}
 		for _, kind := range []daap.OperationKind{daap.DeleteDatabase, daap.ProvisionDatabase} {
 			refused := newOperation(t, kind, db.ID)
-			_, _, err := f.AcceptOperation(t.Context(), refused)
+			_, _, err := f.AcceptOperation(t.Context(), refused, daap.Once{})
 			wantCode(t, err, daap.CodeDatabaseBusy)
 			want(t, "holder of "+state, daap.AsError(err).Operation, holder.ID)
 			_, err = f.OperationState(t.Context(), refused.ID)
@@ -90,12 +90,12 @@ func TestAcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	gone := f.deleted("orders")
-	_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, gone.ID))
+	_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, gone.ID), daap.Once{})
 	wantCode(t, err, daap.CodeWrongStatus)
 	want(t, "database", f.database(gone.ID), gone)
 
 	db, _ := f.ready("shop", "carts")
-	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.ProvisionDatabase, db.ID))
+	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.ProvisionDatabase, db.ID), daap.Once{})
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
@@ -111,7 +111,7 @@ func TestAcceptOperationAtOnceLetsOneWin(t *testing.T) {
 			asked[i] = newOperation(t, daap.DeleteDatabase, db.ID)
 		}
 		errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
-			_, _, err := f.AcceptOperation(ctx, asked[i])
+			_, _, err := f.AcceptOperation(ctx, asked[i], daap.Once{})
 			return err
 		})
 		winner, winners := *f.database(db.ID).OperationID, 0

@@ -58,3 +58,11 @@ func (s *Store) Dispatched(ctx context.Context, id uuid.UUID) error {
 	}
 	return nil
 }
+
+// Backlogged says whether more than limit operations wait for their start.
+func (s *Store) Backlogged(ctx context.Context, limit int) (bool, error) {
+	var over bool
+	err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT id FROM operations WHERE state = 'pending' OFFSET $1)`, limit).Scan(&over)
+	return over, because(err, "read the backlog")
+}

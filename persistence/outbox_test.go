@@ -125,7 +125,7 @@ func TestDispatchedPutsOffAnOperationThatHasNotBegun(t *testing.T) {
 	_, op := f.created("shop", "orders")
 	f.must(f.Dispatched(t.Context(), op.ID))
 	f.wantDueIn(op.ID, 2*time.Minute)
-	f.must(f.BeginOperation(t.Context(), op.ID))
+	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	f.must(f.Dispatched(t.Context(), op.ID))
 	f.must(f.Dispatched(t.Context(), uuid.New()))
 	want(t, "state", f.operation(op.ID).State, daap.OperationRunning)

@@ -148,7 +148,10 @@ func TestOperationsTableRefusesWhatCannotBe(t *testing.T) {
 		"operations_cause_code": {valid.with(row{
 			"state": "needs_attention", "started_at": "now", "cause_code": "late", "cause_message": "late",
 		})},
-		"operations_started_at":        {valid.with(row{"state": "running"}), valid.with(row{"started_at": "now"})},
+		"operations_started_at":        {valid.with(row{"state": "running"}), valid.with(row{"state": "cancelling", "cancelled_by": "alice"})},
+		"operations_cancelled_by":      {valid.with(row{"cancelled_by": ""}), valid.with(row{"state": "cancelling", "started_at": "now"})},
+		"operations_restarts":          {valid.with(row{"restarts": -1})},
+		"operations_step":              {valid.with(row{"step": "Cluster"})},
 		"operations_finished_at":       {valid.with(row{"finished_at": "now"}), cancelled.with(row{"finished_at": nil})},
 		"operations_dispatch_attempts": {valid.with(row{"dispatch_attempts": -1})},
 		"operations_database_id_fkey":  {valid.with(row{"database_id": uuid.New()})},
@@ -169,7 +172,10 @@ func TestOperationsTableRefusesWhatCannotBe(t *testing.T) {
 		if state == daap.OperationNeedsAttention {
 			second = second.with(row{"cause_code": "DEADLINE", "cause_message": "late"})
 		}
-		want(t, "refusal of a second holder", f.insert("operations", second), "operations_holding_database")
+		if state == daap.OperationCancelling {
+			second["cancelled_by"] = "alice"
+		}
+		want(t, "refusal of a second holder", f.insert("operations", second), "operations_open_on_database")
 	}
 }
 
@@ -184,7 +190,7 @@ func TestStepsTableRefusesWhatCannotBe(t *testing.T) {
 		"operation_steps_pkey":              {{"position": 1}},
 		"operation_steps_name_of_operation": {{"name": "cluster"}},
 		"operation_steps_name":              {{"name": ""}, {"name": "Verify"}},
-		"operation_steps_state":             {{"state": "skipped", "started_at": "now"}},
+		"operation_steps_state":             {{"state": "lost", "started_at": "now"}},
 		"operation_steps_attempts":          {{"attempts": -1}},
 		"operation_steps_started_at":        {{"state": "running"}, {"state": "done", "finished_at": "now"}},
 		"operation_steps_finished_at":       {{"state": "done", "started_at": "now"}, {"finished_at": "now"}},
@@ -204,9 +210,9 @@ func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 		"operations_kind":  texts([]daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase}),
 		"operations_state": texts(append(daap.OpenStates(), daap.OperationSucceeded, daap.OperationCancelled)),
 		"operation_steps_state": texts([]daap.StepState{
-			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed,
+			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing, daap.StepUndone,
 		}),
-		"operations_holding_database": texts(daap.OpenStates()),
+		"operations_open_on_database": texts(daap.OpenStates()),
 	} {
 		var definition string
 		err := f.pool.QueryRow(t.Context(), `

@@ -2,6 +2,7 @@ package persistence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -18,34 +19,79 @@ const selectSteps = `
 
 // RecordStep records how far the step of that name is: state, attempts and progress as given; the last error
 // as given, but the one before stays when a step that runs or is done brings none. The times come from the
-// state: a step has started once it has been anything but pending, and is finished while it is done. Safe
-// to repeat. For an operation that is over it changes nothing and returns nil.
+// state: a step has started once it has been anything but pending, and is finished while it is done or undone.
+// The operation is at this step then, and its cause is the step's. Safe to repeat. For an operation that is
+// over, parked, or goes in the other direction, it changes nothing and returns nil.
 func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) error {
-	var open, recorded bool
-	// The lock on the operation keeps a take-over from coming between the look and the change.
-	err := s.pool.QueryRow(ctx, `
-		WITH open AS (
-			SELECT id FROM operations WHERE id = $1 AND state IN `+openStates+` FOR SHARE
-		), recorded AS (
-			UPDATE operation_steps s
-			SET    state = $3, attempts = $4, progress = $5,
-			       last_error = CASE WHEN $6 = '' AND $3 IN ('running', 'done') THEN s.last_error ELSE $6 END,
-			       started_at = CASE WHEN $3 = 'pending' THEN s.started_at ELSE COALESCE(s.started_at, now()) END,
-			       finished_at = CASE WHEN $3 = 'done' THEN COALESCE(s.finished_at, now()) END
-			FROM   open
-			WHERE  s.operation_id = open.id AND s.name = $2
-			RETURNING s.name
-		)
-		SELECT EXISTS (SELECT id FROM open), EXISTS (SELECT name FROM recorded)`,
-		op, step.Name, step.State, step.Attempts, storable(step.Progress), storable(step.LastError),
-	).Scan(&open, &recorded)
-	if err != nil {
-		return because(err, "record step "+string(step.Name))
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		at, err := moveToStep(ctx, tx, op, step)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		before, err := updateStep(ctx, tx, op, step)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("operation %s has no such step", op)
+		}
+		if err != nil || before == step.State {
+			return err
+		}
+		return addStepEvent(ctx, tx, at, step)
+	})
+	return because(err, "record step "+string(step.Name))
+}
+
+// moveToStep returns the operation, locked against a take-over; pgx.ErrNoRows when it does not get on in the
+// direction of the step.
+func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.Operation, error) {
+	at := daap.Operation{ID: op}
+	why := columnsOf(step.Cause)
+	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too.
+	begins := step.Cause == nil && step.Progress == "" && (step.State == daap.StepRunning || step.State == daap.StepUndoing)
+	err := tx.QueryRow(ctx, `
+		UPDATE operations
+		SET    step = $2,
+		       cause_code    = CASE WHEN $7 AND step = $2 THEN cause_code    ELSE $4 END,
+		       cause_message = CASE WHEN $7 AND step = $2 THEN cause_message ELSE $5 END,
+		       cause_remedy  = CASE WHEN $7 AND step = $2 THEN cause_remedy  ELSE $6 END
+		WHERE  id = $1 AND state IN ('running', 'cancelling') AND (cancelled_by IS NOT NULL) = $3
+		RETURNING database_id, kind`,
+		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, begins).Scan(&at.DatabaseID, &at.Kind)
+	return at, err
+}
+
+// updateStep returns the state that the step had before.
+func updateStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.StepState, error) {
+	var before daap.StepState
+	err := tx.QueryRow(ctx, `
+		UPDATE operation_steps s
+		SET    state = $3, attempts = $4, progress = $5,
+		       last_error = CASE WHEN $6 = '' AND $3 <> 'failed' THEN s.last_error ELSE $6 END,
+		       started_at = CASE WHEN $3 = 'pending' THEN s.started_at ELSE COALESCE(s.started_at, now()) END,
+		       finished_at = CASE WHEN $3 IN ('done', 'undone') THEN COALESCE(s.finished_at, now()) END
+		FROM   operation_steps b
+		WHERE  s.operation_id = $1 AND s.name = $2
+		AND    b.operation_id = s.operation_id AND b.position = s.position
+		RETURNING b.state`,
+		op, step.Name, step.State, step.Attempts, storable(step.Progress), storable(step.LastError)).Scan(&before)
+	return before, err
+}
+
+// addStepEvent tells the timeline of a step that is over; not of its attempts, which may be many.
+func addStepEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.Step) error {
+	var e daap.Event
+	switch step.State {
+	case daap.StepDone:
+		e = op.Happened(daap.EventStepDone, "%s: done at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
+	case daap.StepUndone:
+		e = op.Happened(daap.EventStepUndone, "%s: undone at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
+	default:
+		return nil
 	}
-	if open && !recorded {
-		return fmt.Errorf("record step %s: operation %s has no such step", step.Name, op)
-	}
-	return nil
+	e.Step = step.Name
+	return addEvent(ctx, tx, e)
 }
 
 func insertSteps(ctx context.Context, tx pgx.Tx, op daap.Operation) error {

@@ -10,23 +10,37 @@ import (
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
-type noStarter struct{}
+type noEngine struct{}
 
-func (noStarter) Start(context.Context, daap.Operation) error { return nil }
+func (noEngine) Start(context.Context, daap.Operation) error { return nil }
+
+func (noEngine) Decide(context.Context, daap.Operation, daap.Decision, string) error {
+	return daap.ErrNoWorkflow
+}
+
+func (noEngine) Look(context.Context, string) (daap.WorkflowLook, error) { return daap.WorkflowLook{}, nil }
 
 func TestStoreServesTheUseCases(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	databases := daap.NewDatabases(f.Store, f.Store, noStarter{})
-	operations := daap.NewOperations(f.Store)
-	dispatcher := daap.NewDispatcher(f.Store, noStarter{}, func(err error) { t.Error(err) })
+	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, 10)
+	operations := daap.NewOperations(f.Store, f.Store, noEngine{})
+	dispatcher := daap.NewDispatcher(f.Store, noEngine{}, func(err error) { t.Error(err) })
+	orphans := daap.NewOrphans(f.Store, noEngine{}, func(err error) { t.Error(err) })
 
-	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, once("a", 1))
 	f.must(err)
 	f.must(dispatcher.Sweep(t.Context()))
+	f.must(orphans.Search(t.Context()))
 	seen, err := operations.Get(t.Context(), op.ID, 0)
 	f.must(err)
 	want(t, "database of the operation", seen.DatabaseID, db.ID)
+	decided, err := operations.Decide(t.Context(), op.ID, cancel, once("b", 1))
+	f.must(err)
+	want(t, "state", decided.State, daap.OperationCancelled)
+	again, err := operations.Decide(t.Context(), op.ID, cancel, once("b", 1))
+	f.must(err)
+	want(t, "the answer again", again, decided)
 }
 
 func TestPingAnswersWhilePostgreSQLIsThere(t *testing.T) {

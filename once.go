@@ -1,0 +1,42 @@
+package daap
+
+import (
+	"crypto/sha256"
+
+	"github.com/google/uuid"
+)
+
+// Once makes a request take effect once, however often it is sent: the first answer is kept with the change
+// it made, in one transaction, and given again for a day. The zero value is a request that names no key:
+// each takes effect.
+type Once struct {
+	// Key is the client's name for the request, from the header Idempotency-Key.
+	Key string
+	// Request is the hash of all that the request asks for: the same key with another one is refused.
+	Request [sha256.Size]byte
+}
+
+// decisionID names a decision to the engine: the same request makes the same decision.
+func (o Once) decisionID() string {
+	if o.Key == "" {
+		return uuid.NewString()
+	}
+	return uuid.NewSHA1(uuid.NewSHA1(uuid.Nil, []byte(o.Key)), o.Request[:]).String()
+}
+
+// KeyReused is the error for a key that an earlier, different request was sent with.
+func KeyReused() *Error {
+	return &Error{
+		Code:    CodeIdempotencyKeyReused,
+		Message: "Another request was sent with this Idempotency-Key; send this one with a key of its own.",
+		Details: []Detail{{Field: "Idempotency-Key", Message: "was used for another request"}},
+	}
+}
+
+// InProgress is the error for a request whose twin is being carried out at this moment.
+func InProgress() *Error {
+	return &Error{
+		Code:    CodeRequestInProgress,
+		Message: "A request with this Idempotency-Key is being carried out; send it again in a moment for its answer.",
+	}
+}

@@ -1,0 +1,114 @@
+package daap
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Orphans finds operations whose workflow was lost, purged or ended by hand, so that no operation hangs on a
+// workflow that is not there. Every worker process runs one; they share the work through the store.
+type Orphans struct {
+	store  orphanStore
+	engine workflowLooker
+	report func(error)
+}
+
+// orphanStore holds the operations that are open.
+type orphanStore interface {
+	// ClaimUnchecked returns at most limit open operations that have not been looked at for a while, and
+	// puts off their next look. Those that have not begun are among them once their start was tried often.
+	ClaimUnchecked(ctx context.Context, limit int) ([]Operation, error)
+	// ParkOrphan parks the operation if it is still as given; it does nothing to another one.
+	ParkOrphan(ctx context.Context, op Operation, cause Cause) error
+	// RestartOrphan makes the operation pending again if it is still as given.
+	RestartOrphan(ctx context.Context, op Operation) error
+	// ForgetAnswers removes answers that were kept for their time.
+	ForgetAnswers(ctx context.Context) error
+}
+
+// workflowLooker looks at the workflow of an operation.
+type workflowLooker interface {
+	Look(ctx context.Context, workflowID string) (WorkflowLook, error)
+}
+
+// WorkflowLook is what was seen of an operation's workflow.
+type WorkflowLook struct {
+	// Found says that the engine knows it, Open that it goes on.
+	Found, Open bool
+	// End says for people how it ended, such as "terminated by alice: wrong database".
+	End string
+}
+
+// Bounds of the search for orphans.
+const (
+	orphanInterval = 30 * time.Second
+	orphanLimit    = 200
+	orphanTimeout  = 30 * time.Second
+	// maxRestarts is how often a workflow that the engine lost is started anew before a person is asked.
+	maxRestarts = 3
+)
+
+// NewOrphans returns the search; it gives what goes wrong to report, and tries again.
+func NewOrphans(store orphanStore, engine workflowLooker, report func(error)) *Orphans {
+	return &Orphans{store: store, engine: engine, report: report}
+}
+
+// Run searches until ctx is done.
+func (o *Orphans) Run(ctx context.Context) {
+	for {
+		jitter := rand.N(orphanInterval / 2) //nolint:gosec // spreads processes in time, keeps nothing secret
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(orphanInterval + jitter):
+		}
+		if err := o.Search(ctx); err != nil && ctx.Err() == nil {
+			o.report(err)
+		}
+	}
+}
+
+// Search looks at what is due now and repairs what it finds. The first look that fails ends it: the engine
+// is down, and the others come up again later.
+func (o *Orphans) Search(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, orphanTimeout)
+	defer cancel()
+	if err := o.store.ForgetAnswers(ctx); err != nil {
+		return fmt.Errorf("forget old answers: %w", err)
+	}
+	ops, err := o.store.ClaimUnchecked(ctx, orphanLimit)
+	if err != nil {
+		return fmt.Errorf("claim operations to look at: %w", err)
+	}
+	for _, op := range ops {
+		look, err := o.engine.Look(ctx, op.WorkflowID())
+		if err != nil {
+			return fmt.Errorf("look at the workflow of operation %s: %w", op.ID, err)
+		}
+		if err := o.repair(ctx, op, look); err != nil {
+			return fmt.Errorf("repair operation %s: %w", op.ID, err)
+		}
+	}
+	return nil
+}
+
+// repair brings an operation back that its workflow no longer carries. What a person ended waits for a
+// person; what the engine lost is started anew.
+func (o *Orphans) repair(ctx context.Context, op Operation, look WorkflowLook) error {
+	pending := op.State == OperationPending
+	parked := op.State == OperationNeedsAttention
+	switch {
+	case look.Open, pending && !look.Found:
+		return nil // it goes on, or the Dispatcher starts it
+	case parked && op.Cause != nil && op.Cause.Code == CauseWorkflowLost:
+		return nil // that is known
+	case pending, !look.Found && !parked && op.Restarts < maxRestarts:
+		return o.store.RestartOrphan(ctx, op)
+	case !look.Found:
+		return o.store.ParkOrphan(ctx, op, NewCause(CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
+	default:
+		return o.store.ParkOrphan(ctx, op, NewCause(CauseWorkflowLost, "The operation's workflow was %s.", look.End))
+	}
+}

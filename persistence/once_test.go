@@ -1,0 +1,114 @@
+package persistence_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+func once(key string, request byte) daap.Once {
+	return daap.Once{Key: key, Request: [32]byte{request}}
+}
+
+func TestTheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := newDatabase(t, "shop", "orders")
+	first, firstOp, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	f.must(err)
+	again, anotherOp := newDatabase(t, "shop", "orders")
+	second, secondOp, err := f.CreateDatabase(t.Context(), again, anotherOp, once("a", 1))
+	f.must(err)
+	want(t, "database", second, first)
+	want(t, "operation", secondOp, firstOp)
+	all, err := f.Databases(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 10}})
+	f.must(err)
+	want(t, "databases", len(all), 1)
+}
+
+func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := newDatabase(t, "shop", "orders")
+	_, _, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	f.must(err)
+	other, otherOp := newDatabase(t, "shop", "carts")
+	_, _, err = f.CreateDatabase(t.Context(), other, otherOp, once("a", 2))
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
+	_, err = f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{}, once("a", 3))
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
+	_, _, err = f.Remembered(t.Context(), once("a", 4))
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
+}
+
+func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.created("shop", "orders")
+	db, op := newDatabase(t, "shop", "orders")
+	_, _, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	wantCode(t, err, daap.CodeNameTaken)
+	db.Name = "carts"
+	_, _, err = f.CreateDatabase(t.Context(), db, op, once("a", 2))
+	f.must(err)
+}
+
+func TestTwinsAtOnceAreOneRequest(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const twins = 8
+	ids := make([]uuid.UUID, twins)
+	dbs, ops := make([]daap.Database, twins), make([]daap.Operation, twins)
+	for i := range twins {
+		dbs[i], ops[i] = newDatabase(t, "shop", "orders")
+	}
+	for _, err := range atOnce(t.Context(), twins, func(ctx context.Context, i int) error {
+		db, _, err := f.CreateDatabase(ctx, dbs[i], ops[i], once("a", 1))
+		ids[i] = db.ID
+		return err
+	}) {
+		f.must(err)
+	}
+	for _, id := range ids {
+		want(t, "database", id, ids[0])
+	}
+}
+
+func TestATwinThatTakesTooLongIsInProgress(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tx, err := f.pool.Begin(t.Context())
+	f.must(err)
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	_, err = tx.Exec(t.Context(), `INSERT INTO idempotency_keys (key, request, answer) VALUES ('a', $1, 'null')`, make([]byte, 32))
+	f.must(err)
+	db, op := newDatabase(t, "shop", "orders")
+	_, _, err = f.CreateDatabase(t.Context(), db, op, once("a", 0))
+	wantCode(t, err, daap.CodeRequestInProgress)
+}
+
+func TestAnAnswerIsForgottenAfterADay(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, op := f.created("shop", "orders")
+	f.must(f.Remember(t.Context(), once("old", 1), op))
+	f.must(f.Remember(t.Context(), once("older", 1), op))
+	f.must(f.Remember(t.Context(), once("new", 1), op))
+	got, found, err := f.Remembered(t.Context(), once("old", 1))
+	f.must(err)
+	want(t, "found within the day", found, true)
+	want(t, "answer", got.ID, op.ID)
+
+	f.exec(`UPDATE idempotency_keys SET created_at = created_at - interval '25 h' WHERE key <> 'new'`)
+	_, found, err = f.Remembered(t.Context(), once("old", 1))
+	f.must(err)
+	want(t, "found after a day", found, false)
+	f.must(f.Remember(t.Context(), once("old", 2), op)) // its key is free for another request
+	f.must(f.ForgetAnswers(t.Context()))
+	var left int
+	f.must(f.pool.QueryRow(t.Context(), `SELECT count(*) FROM idempotency_keys`).Scan(&left))
+	want(t, "answers left", left, 2)
+}

@@ -1,0 +1,89 @@
+package persistence_test
+
+import (
+	"testing"
+
+	"github.com/daap-dev/daap"
+)
+
+func (f fixture) lookDue() {
+	f.t.Helper()
+	f.exec(`UPDATE operations SET next_look_at = now() - interval '1 s'`)
+}
+
+func (f fixture) unchecked() []daap.Operation {
+	f.t.Helper()
+	ops, err := f.ClaimUnchecked(f.t.Context(), 10)
+	f.must(err)
+	return ops
+}
+
+func TestOpenOperationsAreLookedAtInTurn(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, running := f.running("shop", "orders")
+	_, pending := f.created("shop", "carts")
+	f.ready("shop", "stock")
+	want(t, "looked at too soon", len(f.unchecked()), 0)
+	f.lookDue()
+	ops := f.unchecked()
+	if len(ops) != 1 || ops[0].ID != running.ID {
+		t.Fatalf("looked at %v, want the running one", ops)
+	}
+	want(t, "looked at again", len(f.unchecked()), 0)
+	f.exec(`UPDATE operations SET dispatch_attempts = 3, next_look_at = now() WHERE id = '` + pending.ID.String() + `'`)
+	want(t, "pending one whose start was tried often", len(f.unchecked()), 1)
+}
+
+func TestALostOperationIsParkedOrStartedAnew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.running("shop", "orders")
+	seen := f.operation(op.ID)
+	f.must(f.RestartOrphan(t.Context(), seen))
+	again := f.operation(op.ID)
+	want(t, "state", again.State, daap.OperationPending)
+	want(t, "restarts", again.Restarts, 1)
+	want(t, "claimed for its start", len(f.claimed(10)), 1)
+	f.must(f.ParkOrphan(t.Context(), seen, failed)) // it is not what was seen any more
+	want(t, "state", f.operation(op.ID).State, daap.OperationPending)
+
+	f.must(f.BeginOperation(t.Context(), op.ID, false))
+	lost := daap.NewCause(daap.CauseWorkflowLost, "terminated")
+	f.must(f.ParkOrphan(t.Context(), f.operation(op.ID), lost))
+	want(t, "cause", f.operation(op.ID).Cause, &lost)
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseError)
+
+	restarted, err := f.RestartOperation(t.Context(), op.ID, retry)
+	f.must(err)
+	want(t, "state", restarted.State, daap.OperationPending)
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseProvisioning)
+	_, err = f.RestartOperation(t.Context(), op.ID, retry)
+	wantCode(t, err, daap.CodeDecisionRefused)
+}
+
+func TestALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.running("shop", "orders")
+	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	restarted, err := f.RestartOperation(t.Context(), op.ID, abort)
+	f.must(err)
+	want(t, "given up by", restarted.CancelledBy, "alice")
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseDeleting)
+	f.must(f.BeginOperation(t.Context(), op.ID, true))
+	want(t, "state", f.operation(op.ID).State, daap.OperationCancelling)
+}
+
+func TestBacklogIsWhatWaitsForItsStart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.created("shop", "orders")
+	f.created("shop", "carts")
+	f.running("shop", "stock")
+	for limit, over := range map[int]bool{1: true, 2: false} {
+		got, err := f.Backlogged(t.Context(), limit)
+		f.must(err)
+		want(t, "over the backlog", got, over)
+	}
+}
