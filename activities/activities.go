@@ -16,6 +16,8 @@ type Input struct {
 	Operation uuid.UUID
 	Database  uuid.UUID
 	Step      daap.StepName
+	// Undo says that the activity takes back what the step did.
+	Undo bool `json:",omitempty"`
 }
 
 // databases reads the record of the database that an activity works on.

@@ -1,8 +1,11 @@
 package activities
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -11,18 +14,20 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// The types of application errors that workflows tell apart.
+// The types of application errors that workflows tell apart, beside the codes of causes.
 const (
-	// ErrorSuperseded: the operation is over or lost its database; its workflow ends and changes nothing.
+	// ErrorSuperseded: the operation is over, lost its database or goes the other way; whoever works for it
+	// changes nothing more.
 	ErrorSuperseded = "Superseded"
-	// ErrorRejected: trying the same again is futile; the operation parks at once.
-	ErrorRejected = "Rejected"
+	// ErrorRefused: a decision cannot be taken; the message is the sentence that says why.
+	ErrorRefused = "Refused"
 	// ErrorNotReady: what an activity waits for is not so yet; it is tried again.
 	ErrorNotReady = "NotReady"
 )
 
 // classify makes of what an activity met the error that Temporal acts on. Final is only what is provably
-// futile; everything else is tried again. It must be the outermost error, where Temporal looks.
+// futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details are
+// the cause, where one is known.
 func classify(err error) error {
 	var already *temporal.ApplicationError
 	switch {
@@ -30,36 +35,107 @@ func classify(err error) error {
 		return err
 	case errors.Is(err, daap.ErrSuperseded):
 		return temporal.NewNonRetryableApplicationError(err.Error(), ErrorSuperseded, nil)
-	case rejected(err):
-		return temporal.NewNonRetryableApplicationError(err.Error(), ErrorRejected, nil)
-	default:
+	}
+	if e := daap.AsError(err); e != nil {
+		if e.Code == daap.CodeDecisionRefused {
+			return temporal.NewNonRetryableApplicationError(e.Message, ErrorRefused, nil)
+		}
+		return err // DAAP's own rows; they are tried again
+	}
+	cause := causeOf(err)
+	if cause == nil {
 		return err
 	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), string(cause.Code), temporal.ApplicationErrorOptions{
+		NonRetryable: futile(err), Details: []any{*cause},
+	})
 }
 
-// rejected says whether Kubernetes understood the request and refused it for good.
-func rejected(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) ||
-		apierrors.IsMethodNotSupported(err)
+// futile says whether Kubernetes understood the request and refuses it for good: the same again is refused again,
+// until a person mends something.
+func futile(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) ||
+		apierrors.IsForbidden(err) && !terminating(err)
+}
+
+// terminating says whether an object is refused because its namespace is being deleted, which passes.
+func terminating(err error) bool { return apierrors.HasStatusCause(err, "NamespaceTerminating") }
+
+// causeOf finds in an error of Kubernetes or of the network why a call did not succeed; nil where it does not tell.
+func causeOf(err error) *daap.Cause {
+	var code daap.CauseCode
+	switch text := err.Error(); {
+	case strings.Contains(text, "failed calling webhook"): // the API server has no reason of its own for it
+		code = daap.CauseOperatorDown
+	case apierrors.IsForbidden(err) && strings.Contains(text, "exceeded quota"): // nor for this
+		code = daap.CauseQuota
+	case apierrors.IsForbidden(err) && strings.Contains(text, "cannot "): // RBAC: "User … cannot create …"
+		code = daap.CauseForbidden
+	case futile(err):
+		code = daap.CauseRejected
+	case unreachable(err):
+		code = daap.CauseKubernetesDown
+	default:
+		return nil
+	}
+	cause := daap.NewCause(code, "%s", clip(err.Error()))
+	return &cause
+}
+
+// unreachable says whether Kubernetes did not answer, or said that it cannot just now.
+func unreachable(err error) bool {
+	if apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) {
+		return true
+	}
+	var network *net.OpError
+	return errors.As(err, &network)
+}
+
+// withCause gives an error of an activity the cause that was found for it; it is tried again.
+func withCause(err error, cause *daap.Cause) error {
+	if err == nil || cause == nil {
+		return err
+	}
+	return temporal.NewApplicationErrorWithOptions(err.Error(), string(cause.Code),
+		temporal.ApplicationErrorOptions{Details: []any{*cause}})
 }
 
 // notReady is the error of a wait that ran out of its try. The next try begins at once: a wait sleeps
 // within itself.
-func notReady(progress string) error {
-	return temporal.NewApplicationErrorWithOptions(progress, ErrorNotReady, temporal.ApplicationErrorOptions{
+func notReady(progress string, cause *daap.Cause) error {
+	options := temporal.ApplicationErrorOptions{
 		NextRetryDelay: time.Second,
 		Category:       temporal.ApplicationErrorCategoryBenign,
-	})
+	}
+	if cause == nil {
+		return temporal.NewApplicationErrorWithOptions(progress, ErrorNotReady, options)
+	}
+	options.Details = []any{*cause}
+	return temporal.NewApplicationErrorWithOptions(progress, string(cause.Code), options)
+}
+
+// Cause says to people why an activity failed for good or until its deadline. title names its step.
+func Cause(err error, title string) daap.Cause {
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && app.HasDetails() {
+		var cause daap.Cause
+		if app.Details(&cause) == nil && cause.Code != "" {
+			return cause
+		}
+	}
+	return daap.NewCause(daap.CauseDeadline, "%s: not done in its time; at last: %s", title, clip(Reason(err)))
 }
 
 // Reason is the sentence at the heart of a failed activity, without the engine's own words around it.
 func Reason(err error) string {
 	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Message()
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return ""
+	case errors.As(err, &app):
+		return app.Message()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it did not end in the time of one try"
 	}
 	return fmt.Sprint(err)
 }

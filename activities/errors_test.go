@@ -3,6 +3,7 @@ package activities
 import (
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 
 	"go.temporal.io/sdk/temporal"
@@ -15,31 +16,57 @@ import (
 func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 	t.Parallel()
 	clusters := schema.GroupResource{Group: "postgresql.cnpg.io", Resource: "clusters"}
+	forbidden := func(why string) error {
+		return fmt.Errorf("apply: %w", apierrors.NewForbidden(clusters, "pg-1", errors.New(why)))
+	}
 	tests := map[string]struct {
-		err  error
-		kind string // of a final error; empty where it is tried again
+		err   error
+		kind  string // of an error that says more than its text
+		final bool
 	}{
-		"nil":               {nil, ""},
-		"plain":             {errors.New("connection refused"), ""},
-		"superseded":        {fmt.Errorf("begin: %w", daap.ErrSuperseded), ErrorSuperseded},
-		"forbidden":         {fmt.Errorf("apply: %w", apierrors.NewForbidden(clusters, "pg-1", errors.New("quota"))), ErrorRejected},
-		"invalid":           {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "Cluster"}, "pg-1", nil)), ErrorRejected},
-		"conflict":          {apierrors.NewConflict(clusters, "pg-1", errors.New("changed")), ""},
-		"too many requests": {apierrors.NewTooManyRequests("slow down", 1), ""},
-		"server error":      {apierrors.NewInternalError(errors.New("webhook is down")), ""},
-		"not found":         {apierrors.NewNotFound(clusters, "pg-1"), ""},
+		"nil":               {nil, "", false},
+		"plain":             {errors.New("something else"), "", false},
+		"superseded":        {fmt.Errorf("begin: %w", daap.ErrSuperseded), ErrorSuperseded, true},
+		"refused":           {fmt.Errorf("cancel: %w", daap.Refused("No.")), ErrorRefused, true},
+		"quota":             {forbidden("exceeded quota: small"), "QUOTA", true},
+		"no right":          {forbidden(`User "daap" cannot patch resource "clusters"`), "FORBIDDEN", true},
+		"policy":            {forbidden("denied request: not today"), "REJECTED", true},
+		"invalid":           {fmt.Errorf("apply: %w", apierrors.NewInvalid(schema.GroupKind{Kind: "Cluster"}, "pg-1", nil)), "REJECTED", true},
+		"conflict":          {apierrors.NewConflict(clusters, "pg-1", errors.New("changed")), "", false},
+		"too many requests": {apierrors.NewTooManyRequests("slow down", 1), "KUBERNETES_DOWN", false},
+		"webhook":           {apierrors.NewInternalError(errors.New("failed calling webhook: refused")), "OPERATOR_DOWN", false},
+		"connection":        {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "KUBERNETES_DOWN", false},
+		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), &net.OpError{Op: "dial", Err: errors.New("refused")}), "", false},
+		"not found":         {apierrors.NewNotFound(clusters, "pg-1"), "", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := classify(tt.err)
-			app, final := got.(*temporal.ApplicationError) //nolint:errorlint // Temporal looks at the outermost error only
-			if final != (tt.kind != "") {
-				t.Fatalf("classify(%v) is final: %v, want %v", tt.err, final, tt.kind != "")
+			app, told := got.(*temporal.ApplicationError) //nolint:errorlint // Temporal looks at the outermost error only
+			if told != (tt.kind != "") {
+				t.Fatalf("classify(%v) = %v, want it to tell a kind: %v", tt.err, got, tt.kind != "")
 			}
-			if final && (app.Type() != tt.kind || !app.NonRetryable()) {
-				t.Errorf("classify(%v) = %s, retryable %v, want final %s", tt.err, app.Type(), !app.NonRetryable(), tt.kind)
+			if told && (app.Type() != tt.kind || app.NonRetryable() != tt.final) {
+				t.Errorf("classify(%v) = %s, final %v; want %s, final %v", tt.err, app.Type(), app.NonRetryable(), tt.kind, tt.final)
 			}
 		})
+	}
+}
+
+func TestCauseIsWhatTheErrorCarriesElseTheDeadline(t *testing.T) {
+	t.Parallel()
+	quota := daap.NewCause(daap.CauseQuota, "exceeded quota")
+	for name, tt := range map[string]struct {
+		err  error
+		want daap.CauseCode
+	}{
+		"carried":    {notReady("0 of 1", &quota), daap.CauseQuota},
+		"classified": {classify(apierrors.NewBadRequest("no")), daap.CauseRejected},
+		"unknown":    {notReady("0 of 1", nil), daap.CauseDeadline},
+	} {
+		if got := Cause(tt.err, "Wait"); got.Code != tt.want || got.Message == "" || got.Remedy == "" {
+			t.Errorf("cause of %s = %+v, want %s with message and remedy", name, got, tt.want)
+		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 
 // operations are the rows that activities work for.
 type operations interface {
-	// BeginOperation marks the operation as running; ErrSuperseded when it is over.
-	BeginOperation(ctx context.Context, id uuid.UUID) error
-	// RecordStep writes how far the step is; nothing happens to an operation that is over.
+	// BeginOperation marks the operation as begun; ErrSuperseded when it is over or goes the other way.
+	BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error
+	// RecordStep writes how far the step is; nothing happens to an operation that is over or goes the other way.
 	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
 }
 
@@ -48,15 +48,15 @@ func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 		result, err := r.Next.ExecuteActivity(ctx, in)
 		return result, classify(err)
 	}
-	if err := r.operations.BeginOperation(ctx, input.Operation); err != nil {
+	if err := r.operations.BeginOperation(ctx, input.Operation, input.Undo); err != nil {
 		return nil, classify(fmt.Errorf("begin operation %s: %w", input.Operation, err))
 	}
-	step := daap.Step{Name: input.Step, State: daap.StepRunning, Attempts: int(activity.GetInfo(ctx).Attempt)}
+	step := input.step(daap.StepRunning, int(activity.GetInfo(ctx).Attempt))
 	if err := r.operations.RecordStep(ctx, input.Operation, step); err != nil {
 		return nil, fmt.Errorf("record step %s: %w", step.Name, err)
 	}
 	result, err := r.Next.ExecuteActivity(ctx, in)
-	err = r.end(ctx, input.Operation, step, err)
+	err = r.end(ctx, input, step.Attempts, err)
 	log := activity.GetLogger(ctx)
 	if err != nil {
 		log.Info("An attempt of a step ended without success.", fields(input, step, "reason", Reason(err))...)
@@ -76,23 +76,44 @@ func fields(in Input, step daap.Step, more ...any) []any {
 
 // end records how the attempt ended and returns its error as Temporal must see it. A success that cannot be
 // recorded is no success yet: the activity is tried again, which it may be.
-func (r *stepRecorder) end(ctx context.Context, operation uuid.UUID, step daap.Step, err error) error {
+func (r *stepRecorder) end(ctx context.Context, in Input, attempt int, err error) error {
 	// A cancelled or timed-out attempt is recorded all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err == nil {
-		step.State = daap.StepDone
-		if err := r.operations.RecordStep(ctx, operation, step); err != nil {
-			return fmt.Errorf("record step %s: %w", step.Name, err)
+		if err := r.operations.RecordStep(ctx, in.Operation, in.step(daap.StepDone, attempt)); err != nil {
+			return fmt.Errorf("record step %s: %w", in.Step, err)
 		}
 		return nil
 	}
 	err = classify(err)
-	step.State, step.LastError = daap.StepFailed, clip(Reason(err))
-	if record := r.operations.RecordStep(ctx, operation, step); record != nil {
+	step := in.step(daap.StepFailed, attempt)
+	step.LastError, step.Cause = clip(Reason(err)), knownCause(err)
+	if record := r.operations.RecordStep(ctx, in.Operation, step); record != nil {
 		activity.GetLogger(ctx).Warn("The failed step is not recorded.", "step", step.Name, "error", record)
 	}
 	return err
+}
+
+// knownCause is the cause that an error carries; nil where it carries none.
+func knownCause(err error) *daap.Cause {
+	if cause := Cause(err, ""); cause.Code != daap.CauseDeadline {
+		return &cause
+	}
+	return nil
+}
+
+// step is the input's step in the given state, or on its way back in the like of it.
+func (in Input) step(state daap.StepState, attempt int) daap.Step {
+	if in.Undo {
+		switch state {
+		case daap.StepDone:
+			state = daap.StepUndone
+		default:
+			state = daap.StepUndoing
+		}
+	}
+	return daap.Step{Name: in.Step, State: state, Attempts: attempt}
 }
 
 func stepInput(args []any) (Input, bool) {

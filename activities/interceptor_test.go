@@ -24,7 +24,7 @@ type rows struct {
 	steps []daap.Step
 }
 
-func (r *rows) BeginOperation(context.Context, uuid.UUID) error { return r.begin }
+func (r *rows) BeginOperation(context.Context, uuid.UUID, bool) error { return r.begin }
 
 func (r *rows) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error {
 	r.mu.Lock()
@@ -99,8 +99,8 @@ func TestFailureIsRecordedAlsoWhenTheContextIsOver(t *testing.T) {
 	recorder := stepRecorder{operations: r}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	step := daap.Step{Name: daap.StepReady}
-	if err := recorder.end(ctx, uuid.New(), step, context.Canceled); err == nil || r.err != nil || r.step.State != daap.StepFailed {
+	in := Input{Operation: uuid.New(), Step: daap.StepReady}
+	if err := recorder.end(ctx, in, 1, context.Canceled); err == nil || r.err != nil || r.step.State != daap.StepFailed {
 		t.Errorf("end = %v, recorded %+v under %v; want the failure recorded under a live context", err, r.step, r.err)
 	}
 }

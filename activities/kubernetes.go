@@ -22,6 +22,8 @@ type Kubernetes struct {
 	// Holds tells waits that their operation is over.
 	Holds    holds
 	Platform manifest.Platform
+	// Diagnosis finds out why something takes so long; nil where nobody can tell.
+	Diagnosis *Diagnosis
 }
 
 // ApplyNamespace makes the database's namespace be as it should.
@@ -62,7 +64,17 @@ func (k *Kubernetes) WaitReady(ctx context.Context, in Input) error {
 }
 
 func (k *Kubernetes) wait(ctx context.Context, in Input, look look) error {
-	return waiter{watch: k.Watch, operations: k.Holds}.until(ctx, in, look)
+	w := waiter{watch: k.Watch, operations: k.Holds}
+	if k.Diagnosis != nil {
+		w.diagnose = func(ctx context.Context) (*daap.Cause, error) {
+			db, err := k.Databases.Database(ctx, in.Database)
+			if err != nil {
+				return nil, fmt.Errorf("read database %s: %w", in.Database, err)
+			}
+			return k.Diagnosis.Of(ctx, db)
+		}
+	}
+	return w.until(ctx, in, look)
 }
 
 // apply makes the object of the database be as build says, by server-side apply.

@@ -31,7 +31,7 @@ type holding struct {
 	steps []daap.Step
 }
 
-func (h *holding) HoldsDatabase(context.Context, uuid.UUID) error { return h.lost }
+func (h *holding) HoldsDatabase(context.Context, uuid.UUID, bool) error { return h.lost }
 
 func (h *holding) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error {
 	h.steps = append(h.steps, step)

@@ -30,8 +30,9 @@ type Postgres struct {
 }
 
 // Connect runs SELECT 1 as the database's owner, directly and through the pool, as a client would with
-// sslmode=verify-full, and then records the CA certificate that it was verified with. The direct connection
-// comes first: once it works the pool's own does, which would hold a failure against everyone for a while.
+// sslmode=verify-full. The CA certificate that it verifies with is recorded first: whoever skips this step, as
+// the worker's way to the database is barred, hands it out all the same. The direct connection comes before the
+// pool's: once it works the pool's own does, which would hold a failure against everyone for a while.
 func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	db, err := p.Kubernetes.Databases.Database(ctx, in.Database)
 	if err != nil {
@@ -46,13 +47,15 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
-		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
-			return fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
-		}
-	}
 	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(ca)); err != nil {
 		return fmt.Errorf("save the CA certificate of database %s: %w", db.ID, err)
+	}
+	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
+		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
+			err = fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
+			cause := daap.NewCause(daap.CauseConnectFailed, "%s", clip(err.Error()))
+			return withCause(err, &cause)
+		}
 	}
 	return nil
 }

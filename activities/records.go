@@ -12,12 +12,24 @@ import (
 // lifecycle moves an operation from one state to the next.
 type lifecycle interface {
 	ParkOperation(ctx context.Context, operation uuid.UUID, cause daap.Cause) error
-	ResumeOperation(ctx context.Context, operation uuid.UUID) error
 	FinishOperation(ctx context.Context, operation uuid.UUID) error
+	FinishCancel(ctx context.Context, operation uuid.UUID) error
 }
 
-// Records are the activities on DAAP's own rows. All fail with ErrSuperseded when the operation is over.
-type Records struct{ Operations lifecycle }
+// decided carries out what a person decided, in the rows.
+type decided interface {
+	ResumeOperation(ctx context.Context, operation uuid.UUID, d daap.Decision) error
+	SkipStep(ctx context.Context, operation uuid.UUID, step daap.StepName, d daap.Decision) error
+	// CancelOperation is Refused when the operation can no longer be given up.
+	CancelOperation(ctx context.Context, operation uuid.UUID, d daap.Decision) error
+}
+
+// Records are the activities on DAAP's own rows; all are safe to repeat. All fail with ErrSuperseded when the
+// operation is over.
+type Records struct {
+	Operations lifecycle
+	Decisions  decided
+}
 
 // ParkInput is an operation that cannot go on by itself, and why.
 type ParkInput struct {
@@ -25,26 +37,47 @@ type ParkInput struct {
 	Cause     daap.Cause
 }
 
-// Park records that the operation needs attention, and the database with it; safe to repeat.
+// DecideInput is an operation and what a person decided about it.
+type DecideInput struct {
+	Operation uuid.UUID
+	// Step is the one at which the operation is.
+	Step     daap.StepName
+	Decision daap.Decision
+}
+
+// Park records that the operation needs attention, and the database with it.
 func (r *Records) Park(ctx context.Context, in ParkInput) error {
-	if err := r.Operations.ParkOperation(ctx, in.Operation, in.Cause); err != nil {
-		return fmt.Errorf("park operation %s: %w", in.Operation, err)
-	}
-	return nil
+	return did("park", in.Operation, r.Operations.ParkOperation(ctx, in.Operation, in.Cause))
 }
 
-// Resume records that a parked operation goes on; safe to repeat.
-func (r *Records) Resume(ctx context.Context, in Input) error {
-	if err := r.Operations.ResumeOperation(ctx, in.Operation); err != nil {
-		return fmt.Errorf("resume operation %s: %w", in.Operation, err)
-	}
-	return nil
+// Resume records that a parked operation goes on with the step at which it is.
+func (r *Records) Resume(ctx context.Context, in DecideInput) error {
+	return did("resume", in.Operation, r.Decisions.ResumeOperation(ctx, in.Operation, in.Decision))
 }
 
-// Finish records that the operation has succeeded, and the database's status with it; safe to repeat.
+// Skip records that a parked operation goes on with the next step.
+func (r *Records) Skip(ctx context.Context, in DecideInput) error {
+	return did("skip a step of", in.Operation, r.Decisions.SkipStep(ctx, in.Operation, in.Step, in.Decision))
+}
+
+// Cancel records that the operation is given up. It is refused, and nothing changes, when it no longer can be.
+func (r *Records) Cancel(ctx context.Context, in DecideInput) error {
+	return did("cancel", in.Operation, r.Decisions.CancelOperation(ctx, in.Operation, in.Decision))
+}
+
+// FinishCancel records that what the operation did is undone.
+func (r *Records) FinishCancel(ctx context.Context, in Input) error {
+	return did("finish the cancellation of", in.Operation, r.Operations.FinishCancel(ctx, in.Operation))
+}
+
+// Finish records that the operation has succeeded, and the database's status with it.
 func (r *Records) Finish(ctx context.Context, in Input) error {
-	if err := r.Operations.FinishOperation(ctx, in.Operation); err != nil {
-		return fmt.Errorf("finish operation %s: %w", in.Operation, err)
+	return did("finish", in.Operation, r.Operations.FinishOperation(ctx, in.Operation))
+}
+
+func did(what string, operation uuid.UUID, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s operation %s: %w", what, operation, err)
 	}
 	return nil
 }

@@ -56,12 +56,21 @@ func (k *Kubernetes) DeleteNamespace(ctx context.Context, in Input) error {
 		if err != nil {
 			return false, "", fmt.Errorf("get namespace %s: %w", namespace.Name, err)
 		}
-		return false, terminating(&namespace), nil
+		return false, beingDeleted(&namespace), nil
 	})
 }
 
-// terminating says what holds a namespace's deletion up, as Kubernetes tells it in its conditions.
-func terminating(namespace *corev1.Namespace) string {
+// RemoveNamespace deletes the database's namespace and waits until it and the volumes of its claims are gone: the
+// undo of all that was made in it.
+func (k *Kubernetes) RemoveNamespace(ctx context.Context, in Input) error {
+	if err := k.DeleteNamespace(ctx, in); err != nil {
+		return err
+	}
+	return k.WaitVolumesGone(ctx, in)
+}
+
+// beingDeleted says what holds a namespace's deletion up, as Kubernetes tells it in its conditions.
+func beingDeleted(namespace *corev1.Namespace) string {
 	for _, condition := range namespace.Status.Conditions {
 		if condition.Status == corev1.ConditionTrue && condition.Message != "" {
 			return withReason("Namespace is being deleted", condition.Message)

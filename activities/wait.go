@@ -14,8 +14,8 @@ import (
 
 // holds tells a wait that its operation lost the database meanwhile.
 type holds interface {
-	// HoldsDatabase returns nil while the operation is open, ErrSuperseded afterwards.
-	HoldsDatabase(ctx context.Context, operation uuid.UUID) error
+	// HoldsDatabase returns nil while the operation is open and goes in that direction, else ErrSuperseded.
+	HoldsDatabase(ctx context.Context, operation uuid.UUID, undo bool) error
 	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
 }
 
@@ -26,6 +26,8 @@ type look func(ctx context.Context) (done bool, progress string, err error)
 type waiter struct {
 	watch      *Watch
 	operations holds
+	// diagnose finds out why it takes so long; nil where nobody can tell.
+	diagnose func(ctx context.Context) (*daap.Cause, error)
 }
 
 // until looks after each change in the database's namespace, and every recheckInterval, until it is so. It
@@ -39,22 +41,24 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()
 	report := progressReport{operations: w.operations, in: in}
+	diagnosis := diagnosisInTurn{diagnose: w.diagnose, next: time.Now().Add(firstDiagnosis), pause: firstDiagnosis}
 	for {
 		done, progress, err := look(ctx)
 		if err != nil || done {
 			return err
 		}
-		if err := report.say(ctx, progress); err != nil {
+		cause := diagnosis.inTurn(ctx)
+		if err := report.say(ctx, progress, cause); err != nil {
 			return err
 		}
 		select {
 		case <-changed:
 		case <-recheck.C:
-			if err := w.operations.HoldsDatabase(ctx, in.Operation); err != nil {
+			if err := w.operations.HoldsDatabase(ctx, in.Operation, in.Undo); err != nil {
 				return fmt.Errorf("wait for %s: %w", in.Step, err)
 			}
 		case <-over.C:
-			return notReady(progress)
+			return notReady(progress, diagnosis.now(ctx))
 		case <-activity.GetWorkerStopChannel(ctx):
 			return errors.New("the worker stops; another one goes on waiting")
 		case <-ctx.Done():
@@ -63,27 +67,65 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 	}
 }
 
+// diagnosisInTurn asks for the cause soon at first, then more and more seldom: it costs Kubernetes a handful of
+// lists, where looking costs it nothing.
+type diagnosisInTurn struct {
+	diagnose func(ctx context.Context) (*daap.Cause, error)
+	next     time.Time
+	pause    time.Duration
+	found    *daap.Cause
+}
+
+// inTurn returns the cause that was last found, after looking for it where that is due.
+func (d *diagnosisInTurn) inTurn(ctx context.Context) *daap.Cause {
+	if d.diagnose == nil || time.Now().Before(d.next) {
+		return d.found
+	}
+	found := d.now(ctx)
+	d.pause = min(2*d.pause, lastDiagnosis)
+	d.next = time.Now().Add(d.pause)
+	return found
+}
+
+// now looks for the cause; where that fails, the one before stands.
+func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
+	if d.diagnose == nil {
+		return nil
+	}
+	found, err := d.diagnose(ctx)
+	if err != nil {
+		activity.GetLogger(ctx).Warn("Why it takes so long cannot be found out.", "error", err)
+		return d.found
+	}
+	d.found = found
+	return found
+}
+
 // progressReport tells Temporal that the activity lives, and people what it waits for.
 type progressReport struct {
 	operations holds
 	in         Input
 	said       string
+	blamed     daap.CauseCode
 	beat       time.Time
 }
 
-func (p *progressReport) say(ctx context.Context, progress string) error {
-	if now := time.Now(); progress != p.said || now.Sub(p.beat) >= heartbeatInterval {
+func (p *progressReport) say(ctx context.Context, progress string, cause *daap.Cause) error {
+	var blame daap.CauseCode
+	if cause != nil {
+		blame = cause.Code
+	}
+	news := progress != p.said || blame != p.blamed
+	if now := time.Now(); news || now.Sub(p.beat) >= heartbeatInterval {
 		activity.RecordHeartbeat(ctx, progress)
 		p.beat = now
 	}
-	if progress == p.said {
+	if !news {
 		return nil
 	}
-	p.said = progress
-	step := daap.Step{
-		Name: p.in.Step, State: daap.StepRunning, Progress: clip(progress),
-		Attempts: int(activity.GetInfo(ctx).Attempt),
-	}
+	p.said, p.blamed = progress, blame
+	step := p.in.step(daap.StepRunning, int(activity.GetInfo(ctx).Attempt))
+	step.Progress, step.Cause = clip(progress), cause
 	if err := p.operations.RecordStep(ctx, p.in.Operation, step); err != nil {
 		return fmt.Errorf("record progress of step %s: %w", p.in.Step, err)
 	}

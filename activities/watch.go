@@ -54,7 +54,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the shared watch: %w", err)
 	}
-	return &Watch{Reader: shared, cache: shared, waiters: map[string]map[chan struct{}]struct{}{}}, nil
+	return &Watch{Reader: shared, cache: shared}, nil
 }
 
 // forgetPodSpec keeps of a Pod what tells its condition; its spec is by far the larger part.
@@ -128,6 +128,9 @@ func (w *Watch) subscribe(namespace string) (<-chan struct{}, func()) {
 	waiter := make(chan struct{}, 1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.waiters == nil {
+		w.waiters = map[string]map[chan struct{}]struct{}{}
+	}
 	if w.waiters[namespace] == nil {
 		w.waiters[namespace] = map[chan struct{}]struct{}{}
 	}
