@@ -37,8 +37,15 @@ func startAttributes(op daap.Operation) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(
 		attributeDatabaseID.ValueSet(op.DatabaseID.String()),
 		attributeTeam.ValueSet(op.OwnerTeam),
-		attributeState.ValueSet(string(daap.OperationRunning)),
+		attributeState.ValueSet(string(startState(op))),
 	)
+}
+
+func startState(op daap.Operation) daap.OperationState {
+	if op.CancelledBy != "" {
+		return daap.OperationCancelling
+	}
+	return daap.OperationRunning
 }
 
 func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error {
@@ -53,14 +60,35 @@ func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error 
 	return nil
 }
 
-func markRunning(ctx workflow.Context) error {
+// markOnTheWay shows that the operation gets on again.
+func (r *runner) markOnTheWay(ctx workflow.Context) error {
+	state := daap.OperationRunning
+	if r.cancelling {
+		state = daap.OperationCancelling
+	}
 	err := workflow.UpsertTypedSearchAttributes(ctx,
-		attributeState.ValueSet(string(daap.OperationRunning)),
-		attributeStep.ValueUnset(),
-		attributeErrorType.ValueUnset(),
-	)
+		attributeState.ValueSet(string(state)), attributeStep.ValueUnset(), attributeErrorType.ValueUnset())
 	if err != nil {
-		return fmt.Errorf("mark the workflow as running: %w", err)
+		return fmt.Errorf("mark the workflow as %s: %w", state, err)
+	}
+	return nil
+}
+
+// Versions of the commands of a run: an operation that began under an earlier version keeps to its own.
+const (
+	// takesBack: a run that is cancelled takes back what it did; before, it ended where it was.
+	takesBack = "takes-back"
+	// showsEnd: the end of a run shows in its search attributes.
+	showsEnd = "shows-end"
+)
+
+// markEnd shows how the operation ended.
+func markEnd(ctx workflow.Context, end daap.OperationState) error {
+	if workflow.GetVersion(ctx, showsEnd, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return nil
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, attributeState.ValueSet(string(end))); err != nil {
+		return fmt.Errorf("mark the workflow as %s: %w", end, err)
 	}
 	return nil
 }

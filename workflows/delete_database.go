@@ -8,19 +8,18 @@ import (
 )
 
 // DeleteDatabase removes all that was ever made for a database, whatever its condition: each step is
-// satisfied with what is gone already. It only goes forward; a cancellation does not stop it half-way.
-func DeleteDatabase(ctx workflow.Context, in Input) error {
+// satisfied with what is gone already. From its first removal on it only goes forward.
+func (w Workflows) DeleteDatabase(ctx workflow.Context, in Input) error {
 	var (
 		engine *activities.Engine
 		kube   *activities.Kubernetes
 		rows   *activities.Records
 	)
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	return run(ctx, daap.DeleteDatabase, in, []step{
-		{daap.StepStop, engine.StopSuperseded, waiting},
-		{daap.StepWorkloads, kube.DeleteWorkloads, waiting},
-		{daap.StepNamespace, kube.DeleteNamespace, waiting},
-		{daap.StepVolumes, kube.WaitVolumesGone, waiting},
-		{daap.StepFinish, rows.Finish, quick},
+	return w.run(ctx, daap.DeleteDatabase, in, []step{
+		{name: daap.StepStop, do: engine.StopSuperseded, within: waiting},
+		{name: daap.StepWorkloads, do: kube.DeleteWorkloads, within: waiting},
+		{name: daap.StepNamespace, do: kube.DeleteNamespace, within: waiting},
+		{name: daap.StepVolumes, verify: kube.WaitVolumesGone, within: waiting},
+		{name: daap.StepFinish, do: rows.Finish, within: quick},
 	})
 }

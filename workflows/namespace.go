@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
@@ -31,18 +35,30 @@ func Prepare(ctx context.Context, c client.Client, namespace string) error {
 	return addSearchAttributes(ctx, c, namespace)
 }
 
-func addSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
-	present, err := c.OperatorService().ListSearchAttributes(ctx,
-		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+// checkTimeout bounds the look at a namespace.
+const checkTimeout = 10 * time.Second
+
+// Check says whether the Temporal namespace has what the workflows need; an error that says what to do when
+// not. Without a search attribute every start would fail.
+func Check(ctx context.Context, c client.Client, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	missing, err := missingSearchAttributes(ctx, c, namespace)
 	if err != nil {
-		return fmt.Errorf("list search attributes: %w", err)
+		return err
 	}
-	missing := SearchAttributes()
-	for name := range present.GetCustomAttributes() {
-		delete(missing, name)
+	if len(missing) > 0 {
+		names := slices.Sorted(maps.Keys(missing))
+		return fmt.Errorf("temporal namespace %s lacks the search attributes %s; run daap migrate",
+			namespace, strings.Join(names, ", "))
 	}
-	if len(missing) == 0 {
-		return nil
+	return nil
+}
+
+func addSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	missing, err := missingSearchAttributes(ctx, c, namespace)
+	if err != nil || len(missing) == 0 {
+		return err
 	}
 	_, err = c.OperatorService().AddSearchAttributes(ctx,
 		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
@@ -51,4 +67,21 @@ func addSearchAttributes(ctx context.Context, c client.Client, namespace string)
 		return fmt.Errorf("add search attributes: %w", err)
 	}
 	return nil
+}
+
+func missingSearchAttributes(
+	ctx context.Context, c client.Client, namespace string,
+) (map[string]enumspb.IndexedValueType, error) {
+	present, err := c.OperatorService().ListSearchAttributes(ctx,
+		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return nil, fmt.Errorf("list search attributes: %w", err)
+	}
+	missing := SearchAttributes()
+	for name, kind := range present.GetCustomAttributes() {
+		if missing[name] == kind {
+			delete(missing, name)
+		}
+	}
+	return missing, nil
 }

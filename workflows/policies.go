@@ -12,6 +12,9 @@ type patience struct {
 	try, heartbeat, deadline time.Duration
 }
 
+// MaxStepDeadline is the longest that any step may take before a person should look.
+const MaxStepDeadline = 30 * time.Minute
+
 // The patience of steps, by intent. Deadlines are when the operation parks; nothing is undone then.
 var (
 	// quick is for one or two calls to Kubernetes.
@@ -19,7 +22,7 @@ var (
 	// connecting is for a connection to a database that says it is ready.
 	connecting = patience{try: 30 * time.Second, deadline: 5 * time.Minute}
 	// waiting is for what Kubernetes and CNPG do in their own time.
-	waiting = patience{try: 6 * time.Minute, heartbeat: 30 * time.Second, deadline: 30 * time.Minute}
+	waiting = patience{try: 6 * time.Minute, heartbeat: 30 * time.Second, deadline: MaxStepDeadline}
 )
 
 // records is for writes to DAAP's own rows: they are tried until they succeed, as the operation cannot end

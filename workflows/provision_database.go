@@ -8,20 +8,20 @@ import (
 )
 
 // ProvisionDatabase takes a database from nothing to ready. What it made stays when it parks or is taken
-// over: a retry goes on from there, a delete removes it.
-func ProvisionDatabase(ctx workflow.Context, in Input) error {
+// over: a retry goes on from there, a delete removes it. Given up, it removes what it made itself.
+func (w Workflows) ProvisionDatabase(ctx workflow.Context, in Input) error {
 	var (
 		kube *activities.Kubernetes
 		pg   *activities.Postgres
 		rows *activities.Records
 	)
-	return run(ctx, daap.ProvisionDatabase, in, []step{
-		{daap.StepNamespace, kube.ApplyNamespace, quick},
-		{daap.StepCredentials, kube.CreateCredentials, quick},
-		{daap.StepCluster, kube.ApplyCluster, quick},
-		{daap.StepPooler, kube.ApplyPooler, quick},
-		{daap.StepReady, kube.WaitReady, waiting},
-		{daap.StepConnect, pg.Connect, connecting},
-		{daap.StepFinish, rows.Finish, quick},
+	return w.run(ctx, daap.ProvisionDatabase, in, []step{
+		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
+		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
+		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
+		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
+		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},
+		{name: daap.StepConnect, verify: pg.Connect, within: connecting},
+		{name: daap.StepFinish, do: rows.Finish, within: quick},
 	})
 }

@@ -1,10 +1,11 @@
 package workflows
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -13,89 +14,168 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// step is one step of an operation: what is done, and how long it may take. What it does may run twice.
-type step struct {
-	name daap.StepName
-	do   func(context.Context, activities.Input) error
-	patience
-}
-
-// run carries out the steps in order. A step that is out of time or refused for good parks the operation:
-// it needs attention, nothing is undone, and it goes on with the same step when it is told to retry. An
-// operation that lost its database ends here and changes nothing more.
-func run(ctx workflow.Context, kind daap.OperationKind, in Input, steps []step) error {
-	r := &runner{kind: kind, in: in, steps: steps}
-	if err := r.listen(ctx); err != nil {
-		return err
-	}
-	for at := range steps {
-		r.at = at
-		if err := r.complete(ctx); err != nil {
-			if superseded(err) {
-				r.show(ctx, "Another operation took the database over.")
-				return nil
-			}
-			return err
-		}
-	}
-	r.show(ctx, "Done.")
-	return nil
-}
+// errGivenUp ends the way forward of an operation that a person gave up.
+var errGivenUp = errors.New("operation is given up")
 
 // runner is one operation under way.
 type runner struct {
-	kind  daap.OperationKind
-	in    Input
-	steps []step
-	at    int
-	// parked is set while the operation waits for a decision, which clears it.
+	kind     daap.OperationKind
+	in       Input
+	steps    []step
+	deadline time.Duration
+	at       int
+	// parked is set while the operation waits for a decision.
 	parked bool
+	// cancelling is set once it takes back what it did.
+	cancelling bool
+	// decided is the decision that is to be carried out; nil when there is none.
+	decided *decision
+	// interrupt ends the try of the present step.
+	interrupt workflow.CancelFunc
 }
 
-// complete tries the present step until it succeeds, parked between tries.
-func (r *runner) complete(ctx workflow.Context) error {
-	for {
-		r.show(ctx, "")
-		err := r.try(ctx)
-		if err == nil || superseded(err) || temporal.IsCanceledError(err) || ctx.Err() != nil {
-			return err
+// run carries out the steps in order. A step that is out of time or refused for good parks the operation: it
+// needs attention, nothing is undone, and it goes on when a person decides how. An operation that is given up
+// before its pivot takes back what it did, last step first, and so does one whose workflow is cancelled. An
+// operation that lost its database ends where it is and changes nothing more.
+func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input, steps []step) error {
+	r := &runner{kind: kind, in: in, steps: steps, deadline: w.StepDeadline}
+	// Nothing that the run does ends by itself when the run is cancelled: taking back must go on.
+	ctx, _ := workflow.NewDisconnectedContext(root)
+	if err := r.listen(ctx, root); err != nil {
+		return err
+	}
+	end, err := r.carryOut(ctx)
+	if superseded(err) {
+		r.show(ctx, "Another operation took the database over, or this one is over.")
+		return answered(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	r.at = len(steps)
+	r.show(ctx, fmt.Sprintf("The operation is %s.", end))
+	if err := markEnd(ctx, end); err != nil {
+		return err
+	}
+	return answered(ctx)
+}
+
+// carryOut returns how the operation ended.
+func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
+	if r.in.Undo {
+		r.at, r.cancelling = len(r.steps)-1, true
+		return daap.OperationCancelled, r.back(ctx)
+	}
+	for r.at = range r.steps {
+		s := r.steps[r.at]
+		err := r.complete(ctx, s.within, s.do, s.verify)
+		if errors.Is(err, errGivenUp) {
+			return daap.OperationCancelled, r.back(ctx)
 		}
-		if err := r.park(ctx, causeOf(err, r.title())); err != nil {
+		if err != nil {
+			return "", err
+		}
+	}
+	return daap.OperationSucceeded, nil
+}
+
+// back takes back what the steps up to the present one did, that one too: it may be half done.
+func (r *runner) back(ctx workflow.Context) error {
+	for i, s := range slices.Backward(r.steps[:r.at+1]) {
+		r.at = i
+		if err := r.complete(ctx, waiting, s.undo); err != nil {
 			return err
 		}
 	}
+	var rows *activities.Records
+	in := activities.Input{Operation: r.in.Operation, Database: r.in.Database, Undo: true}
+	return workflow.ExecuteActivity(records(ctx), rows.FinishCancel, in).Get(ctx, nil)
 }
 
-func (r *runner) try(ctx workflow.Context) error {
-	s := r.steps[r.at]
-	ctx = workflow.WithActivityOptions(ctx, s.options(r.title()))
-	in := activities.Input{Operation: r.in.Operation, Database: r.in.Database, Step: s.name}
-	return workflow.ExecuteActivity(ctx, s.do, in).Get(ctx, nil)
+// complete does one after the other what the present step is made of, until all is done or the step is skipped,
+// and parks where one cannot be done. errGivenUp when a person decided against the operation.
+func (r *runner) complete(ctx workflow.Context, within patience, parts ...doing) error {
+	for i := 0; i < len(parts); {
+		if parts[i] == nil {
+			i++
+			continue
+		}
+		r.show(ctx, "")
+		err := r.try(ctx, within, parts[i])
+		next := onward
+		switch {
+		case r.decided != nil: // given up while it was tried
+			stay := onward
+			if err != nil {
+				stay = again
+			}
+			next, err = r.settle(ctx, stay)
+		case err != nil && !superseded(err):
+			next, err = r.park(ctx, activities.Cause(err, r.title()))
+		}
+		if err != nil {
+			return err
+		}
+		switch next {
+		case onward:
+			i++
+		case again:
+			i = 0
+		case skip:
+			return nil
+		case turnBack:
+			return errGivenUp
+		}
+	}
+	return nil
 }
 
-// park records that the operation needs attention and waits, for days if need be, for a decision.
-func (r *runner) park(ctx workflow.Context, cause daap.Cause) error {
+func (r *runner) try(ctx workflow.Context, within patience, do doing) error {
+	if r.deadline > 0 {
+		within.deadline = min(within.deadline, r.deadline)
+	}
+	ctx, r.interrupt = workflow.WithCancel(workflow.WithActivityOptions(ctx, within.options(r.title())))
+	return workflow.ExecuteActivity(ctx, do, r.input()).Get(ctx, nil)
+}
+
+// input is what the activities of the present step take.
+func (r *runner) input() activities.Input {
+	return activities.Input{
+		Operation: r.in.Operation, Database: r.in.Database, Step: r.steps[r.at].name, Undo: r.cancelling,
+	}
+}
+
+// park records that the operation needs attention and waits, for days if need be, until a person decides.
+func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 	var rows *activities.Records
 	r.parked = true // before the row shows it: a decision made at once must be heard
 	in := activities.ParkInput{Operation: r.in.Operation, Cause: cause}
 	if err := workflow.ExecuteActivity(records(ctx), rows.Park, in).Get(ctx, nil); err != nil {
-		return err
+		return again, err
 	}
 	if err := markParked(ctx, r.steps[r.at].name, cause); err != nil {
-		return err
+		return again, err
 	}
-	r.show(ctx, fmt.Sprintf("**Needs attention** (%s): %s", cause.Code, cause.Message))
-	if err := workflow.Await(ctx, func() bool { return !r.parked }); err != nil {
-		return err
+	r.show(ctx, fmt.Sprintf("**Needs attention** (%s): %s\n\n%s", cause.Code, cause.Message, cause.Remedy))
+	for {
+		if err := workflow.Await(ctx, func() bool { return r.decided != nil }); err != nil {
+			return again, err
+		}
+		if next, err := r.settle(ctx, stayParked); err != nil || next != stayParked {
+			r.parked = false
+			return next, err
+		}
 	}
-	resume := activities.Input{Operation: r.in.Operation, Database: r.in.Database}
-	if err := workflow.ExecuteActivity(records(ctx), rows.Resume, resume).Get(ctx, nil); err != nil {
-		return err
-	}
-	return markRunning(ctx)
 }
 
-func (r *runner) title() string { return r.kind.Title(r.steps[r.at].name) }
+func (r *runner) title() string {
+	title := r.kind.Title(r.steps[r.at].name)
+	if r.cancelling {
+		return "Undo: " + title
+	}
+	return title
+}
 
 // show writes the list of steps, with the present one marked, to where the Temporal UI reads it. It costs
 // no event.
@@ -103,14 +183,17 @@ func (r *runner) show(ctx workflow.Context, news string) {
 	var b strings.Builder
 	for i, s := range r.steps {
 		mark := "- [ ] "
-		if i < r.at || news == "Done." {
+		if i < r.at {
 			mark = "- [x] "
 		}
 		b.WriteString(mark + r.kind.Title(s.name))
-		if i == r.at && news != "Done." {
+		if i == r.at {
 			b.WriteString(" ←")
 		}
 		b.WriteString("\n")
+	}
+	if r.cancelling {
+		b.WriteString("\nGiven up: what was done is taken back, last step first.\n")
 	}
 	if news != "" {
 		b.WriteString("\n" + news + "\n")
@@ -118,21 +201,14 @@ func (r *runner) show(ctx workflow.Context, news string) {
 	workflow.SetCurrentDetails(ctx, b.String())
 }
 
-// causeOf says to people why a step did not succeed.
-func causeOf(err error, title string) daap.Cause {
-	reason := activities.Reason(err)
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) && app.Type() == activities.ErrorRejected {
-		return daap.Cause{Code: daap.CauseRejected, Message: fmt.Sprintf(
-			"%s: Kubernetes refuses it: %s. Mend what it names, then send %s with the action retry.",
-			title, reason, DecideName)}
-	}
-	return daap.Cause{Code: daap.CauseDeadline, Message: fmt.Sprintf(
-		"%s: not done in its time; at last: %s. Mend what it names, then send %s with the action retry.",
-		title, reason, DecideName)}
+// answered waits until those who decided something have their answer.
+func answered(ctx workflow.Context) error {
+	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
-func superseded(err error) bool {
+func superseded(err error) bool { return isType(err, activities.ErrorSuperseded) }
+
+func isType(err error, errorType string) bool {
 	var app *temporal.ApplicationError
-	return errors.As(err, &app) && app.Type() == activities.ErrorSuperseded
+	return errors.As(err, &app) && app.Type() == errorType
 }

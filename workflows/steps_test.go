@@ -1,184 +1,108 @@
 package workflows_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities"
-	"github.com/daap-dev/daap/workflows"
 )
 
-// kinds are the operations with the workflow that carries each out.
-var kinds = map[daap.OperationKind]func(workflow.Context, workflows.Input) error{
-	daap.ProvisionDatabase: workflows.ProvisionDatabase,
-	daap.DeleteDatabase:    workflows.DeleteDatabase,
+// quota is what keeps a step for good until a person raises it.
+var quota = daap.NewCause(daap.CauseQuota, "exceeded quota: small")
+
+func refusedFor(cause daap.Cause) error {
+	return temporal.NewApplicationErrorWithOptions(cause.Message, string(cause.Code),
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{cause}})
 }
 
-var input = workflows.Input{
-	Operation: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"),
-	Database:  uuid.MustParse("0190a0a0-0000-7000-8000-000000000002"),
-}
-
-// world stands in for all activities of steps: it records what ran and fails where it is told to.
-type world struct {
-	// fail returns the error of one attempt of a step; nil lets it succeed.
-	fail func(step daap.StepName, attempt int) error
-	// at is called before each attempt.
-	at func(step daap.StepName)
-
-	ran     []daap.StepName
-	tries   map[daap.StepName]int
-	parked  []daap.Cause
-	resumed int
-}
-
-func (w *world) step(_ context.Context, in activities.Input) error {
-	if w.at != nil {
-		w.at(in.Step)
-	}
-	w.tries[in.Step]++
-	if w.fail != nil {
-		if err := w.fail(in.Step, w.tries[in.Step]); err != nil {
-			return err
+// failsOnceAt makes the step's first attempt fail for good.
+func (w *world) failsOnceAt(step daap.StepName) {
+	w.fail = func(at visit) error {
+		if at == (visit{step: step}) && w.tried(at) == 1 {
+			return refusedFor(quota)
 		}
-	}
-	w.ran = append(w.ran, in.Step)
-	return nil
-}
-
-// environment returns a time-skipping environment in which all activities are w's.
-func environment(w *world) *testsuite.TestWorkflowEnvironment {
-	var suite testsuite.WorkflowTestSuite
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(20 * time.Second)
-	w.tries = map[daap.StepName]int{}
-	rows := &activities.Records{}
-	workflows.Register(env, workflows.Activities{
-		Kubernetes: &activities.Kubernetes{}, Postgres: &activities.Postgres{}, Records: rows, Engine: &activities.Engine{},
-	})
-	for _, name := range []string{
-		"ApplyNamespace", "CreateCredentials", "ApplyCluster", "ApplyPooler", "WaitReady", "Connect",
-		"StopSuperseded", "DeleteWorkloads", "DeleteNamespace", "WaitVolumesGone", "Finish",
-	} {
-		env.OnActivity(name, anyArgs, anyArgs).Return(w.step).Maybe()
-	}
-	env.OnActivity(rows.Park, anyArgs, anyArgs).Return(func(_ context.Context, in activities.ParkInput) error {
-		w.parked = append(w.parked, in.Cause)
 		return nil
-	}).Maybe()
-	env.OnActivity(rows.Resume, anyArgs, anyArgs).Return(func(context.Context, activities.Input) error {
-		w.resumed++
-		return nil
-	}).Maybe()
-	return env
-}
-
-// eachStep runs the test for every step of every operation, so that a new step is tested the day it is written.
-func eachStep(t *testing.T, test func(t *testing.T, kind daap.OperationKind, step daap.StepName)) {
-	t.Helper()
-	for kind := range kinds {
-		for _, plan := range kind.Steps() {
-			t.Run(string(kind)+"/"+string(plan.Name), func(t *testing.T) {
-				t.Parallel()
-				test(t, kind, plan.Name)
-			})
-		}
-	}
-}
-
-func ranAll(t *testing.T, kind daap.OperationKind, w *world) {
-	t.Helper()
-	plan := kind.Steps()
-	if len(w.ran) != len(plan) {
-		t.Fatalf("steps that ran: %v, want the plan %v", w.ran, plan)
-	}
-	for i := range plan {
-		if w.ran[i] != plan[i].Name {
-			t.Fatalf("step %d that ran: %s, want %s", i, w.ran[i], plan[i].Name)
-		}
 	}
 }
 
 func TestStepsRunInTheOrderOfThePlan(t *testing.T) {
 	t.Parallel()
-	for kind, run := range kinds {
+	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			w := &world{}
-			env := environment(w)
-			env.ExecuteWorkflow(run, input)
-			if err := env.GetWorkflowError(); err != nil {
-				t.Fatal(err)
+			w := newWorld(t, kind)
+			w.run()
+			for i, plan := range kind.Steps() {
+				if i >= len(w.ran) || w.ran[i] != (visit{step: plan.Name}) {
+					t.Fatalf("ran %v, want the plan %v", w.ran, kind.Steps())
+				}
+				if w.rows.steps[plan.Name] != daap.StepDone {
+					t.Errorf("step %s is %s, want done", plan.Name, w.rows.steps[plan.Name])
+				}
 			}
-			ranAll(t, kind, w)
-			if len(w.parked) > 0 {
-				t.Errorf("parked with %v, want never", w.parked)
+			if len(w.rows.parks) > 0 {
+				t.Errorf("parked with %v, want never", w.rows.parks)
 			}
+			w.ended(daap.OperationSucceeded)
+		})
+	}
+}
+
+func TestEveryActivityTwiceIsTheSameAsOnce(t *testing.T) {
+	t.Parallel()
+	for kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, kind)
+			w.twice = true
+			w.run()
+			w.ended(daap.OperationSucceeded)
 		})
 	}
 }
 
 func TestStepThatFailsForAWhileSucceeds(t *testing.T) {
 	t.Parallel()
-	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepName) {
-		w := &world{fail: func(at daap.StepName, attempt int) error {
-			if at == step && attempt < 4 {
+	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+		w := newWorld(t, kind)
+		w.fail = func(at visit) error {
+			if at.step == step.Name && w.tried(at) < 4 {
 				return errors.New("the world is not ready")
 			}
 			return nil
-		}}
-		env := environment(w)
-		env.ExecuteWorkflow(kinds[kind], input)
-		if err := env.GetWorkflowError(); err != nil {
-			t.Fatal(err)
 		}
-		ranAll(t, kind, w)
+		w.run()
+		if len(w.rows.parks) > 0 {
+			t.Errorf("parked with %v, want never", w.rows.parks)
+		}
+		w.ended(daap.OperationSucceeded)
 	})
 }
 
-func TestRejectedStepParksAndGoesOnWhenToldTo(t *testing.T) {
+func TestStepThatIsRefusedParksWithItsCauseAndARetryFinishes(t *testing.T) {
 	t.Parallel()
-	decisions := map[string]func(*testing.T, *testsuite.TestWorkflowEnvironment, daap.StepName){
-		"by update": func(t *testing.T, env *testsuite.TestWorkflowEnvironment, step daap.StepName) {
-			t.Helper()
-			env.UpdateWorkflow(workflows.DecideName, "", &testsuite.TestUpdateCallback{
-				OnAccept:   func() {},
-				OnReject:   func(err error) { t.Errorf("the decision is refused: %v", err) },
-				OnComplete: func(any, error) {},
-			}, workflows.Decision{Action: workflows.Retry, Step: step, Actor: "alice"})
-		},
-		"by signal": func(_ *testing.T, env *testsuite.TestWorkflowEnvironment, _ daap.StepName) {
-			env.SignalWorkflow(workflows.DecideName, workflows.Decision{Action: workflows.Retry})
-		},
-	}
-	for how, decide := range decisions {
+	for how, decide := range ways {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepName) {
-				w := &world{fail: func(at daap.StepName, attempt int) error {
-					if at == step && attempt == 1 {
-						return temporal.NewNonRetryableApplicationError("spec.size: too small", activities.ErrorRejected, nil)
+			eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+				w := newWorld(t, kind)
+				w.failsOnceAt(step.Name)
+				env := w.environment()
+				env.RegisterDelayedCallback(func() {
+					if got := w.rows.state(); got != daap.OperationNeedsAttention {
+						t.Errorf("after 48 hours the operation is %s, want it to need attention", got)
 					}
-					return nil
-				}}
-				env := environment(w)
-				env.RegisterDelayedCallback(func() { decide(t, env, step) }, 48*time.Hour)
-				env.ExecuteWorkflow(kinds[kind], input)
-				if err := env.GetWorkflowError(); err != nil {
-					t.Fatal(err)
+					decide(w, daap.Decision{Action: daap.ActionRetry, Step: step.Name, Actor: "alice", Reason: "raised"})
+				}, 48*time.Hour)
+				w.run()
+				if len(w.rows.parks) != 1 || w.rows.parks[0] != quota {
+					t.Errorf("parked with %v, want once with %v", w.rows.parks, quota)
 				}
-				ranAll(t, kind, w)
-				if len(w.parked) != 1 || w.parked[0].Code != daap.CauseRejected || w.resumed != 1 {
-					t.Errorf("parked %v, resumed %d times, want once each for REJECTED", w.parked, w.resumed)
-				}
+				w.ended(daap.OperationSucceeded)
 			})
 		})
 	}
@@ -186,74 +110,115 @@ func TestRejectedStepParksAndGoesOnWhenToldTo(t *testing.T) {
 
 func TestStepOutOfTimeParksWithWhatItWaitedFor(t *testing.T) {
 	t.Parallel()
-	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepName) {
+	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+		w := newWorld(t, kind)
 		told := false
-		w := &world{fail: func(at daap.StepName, _ int) error {
-			if at == step && !told {
+		w.fail = func(at visit) error {
+			if at.step == step.Name && !told {
 				return errors.New("1 of 3 instances are ready")
 			}
 			return nil
-		}}
-		env := environment(w)
+		}
+		env := w.environment()
 		env.RegisterDelayedCallback(func() {
 			told = true
-			env.SignalWorkflow(workflows.DecideName, workflows.Decision{Action: workflows.Retry})
+			w.signal(daap.Decision{Action: daap.ActionRetry})
 		}, 24*time.Hour)
-		env.ExecuteWorkflow(kinds[kind], input)
-		if err := env.GetWorkflowError(); err != nil {
-			t.Fatal(err)
+		w.run()
+		if len(w.rows.parks) != 1 || w.rows.parks[0].Code != daap.CauseDeadline || !contains(w.rows.parks[0].Message, "1 of 3 instances") {
+			t.Errorf("parked with %v, want once for DEADLINE with the last reason", w.rows.parks)
 		}
-		ranAll(t, kind, w)
-		if len(w.parked) != 1 || w.parked[0].Code != daap.CauseDeadline || !contains(w.parked[0].Message, "1 of 3 instances") {
-			t.Errorf("parked %v, want once for DEADLINE with the last reason", w.parked)
-		}
+		w.ended(daap.OperationSucceeded)
 	})
 }
 
-func TestSupersededOperationEndsAndDoesNothingMore(t *testing.T) {
+func TestStepDeadlineOfThePlatformComesFirst(t *testing.T) {
 	t.Parallel()
-	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepName) {
-		w := &world{fail: func(at daap.StepName, _ int) error {
-			if at == step {
+	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+		w := newWorld(t, kind)
+		w.deadline = time.Minute
+		mended := false
+		w.fail = func(at visit) error {
+			if at.step == step.Name && !mended {
+				return errors.New("not ready")
+			}
+			return nil
+		}
+		env := w.environment()
+		env.RegisterDelayedCallback(func() {
+			if got := w.rows.state(); got != daap.OperationNeedsAttention {
+				t.Errorf("after the platform's deadline the operation is %s, want it to need attention", got)
+			}
+			mended = true
+			w.signal(daap.Decision{Action: daap.ActionRetry})
+		}, 61*time.Second)
+		w.run()
+		w.ended(daap.OperationSucceeded)
+	})
+}
+
+func TestOperationThatLostItsDatabaseEndsAndDoesNothingMore(t *testing.T) {
+	t.Parallel()
+	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+		w := newWorld(t, kind)
+		w.fail = func(at visit) error {
+			if at.step == step.Name {
 				return temporal.NewNonRetryableApplicationError("lost", activities.ErrorSuperseded, nil)
 			}
 			return nil
-		}}
-		env := environment(w)
-		env.ExecuteWorkflow(kinds[kind], input)
-		if err := env.GetWorkflowError(); err != nil {
-			t.Fatal(err)
 		}
-		if w.tries[step] != 1 || len(w.parked) != 0 {
-			t.Errorf("step tried %d times, parked %v, want one try and no parking", w.tries[step], w.parked)
-		}
-		if last := kind.Steps()[len(w.ran)].Name; last != step {
-			t.Errorf("steps after the lost one ran: %v", w.ran)
+		w.run()
+		if last := w.ran[len(w.ran)-1]; last.step != step.Name || w.tried(last) != 1 || len(w.rows.parks) != 0 {
+			t.Errorf("ran %v, parked %v; want nothing after one try of %s", w.ran, w.rows.parks, step.Name)
 		}
 	})
 }
 
-func TestCancelEndsAProvisionAndNotADelete(t *testing.T) {
+func TestSecondRunOfAnOperationThatIsOverDoesNothing(t *testing.T) {
 	t.Parallel()
-	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepName) {
-		w := &world{}
-		env := environment(w)
-		w.at = func(at daap.StepName) {
-			if at == step {
-				env.CancelWorkflow()
+	for kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, kind)
+			w.run()
+			ran := len(w.ran)
+			w.run()
+			if len(w.ran) != ran {
+				t.Errorf("the second run went through %v", w.ran[ran:])
 			}
+			w.ended(daap.OperationSucceeded)
+		})
+	}
+}
+
+func TestRunStartedAnewGoesOnFromWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, kind)
+			w.run()
+			w.rows = newRows(kind) // the operation is open as before; only the world has all that was made
+			w.run()
+			w.ended(daap.OperationSucceeded)
+		})
+	}
+}
+
+func TestRunStartedAnewOfAnOperationThatWasGivenUpOnlyTakesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, daap.ProvisionDatabase)
+	w.run()
+	w.rows = newRows(daap.ProvisionDatabase)
+	w.rows.op.CancelledBy = "alice"
+	ran := len(w.ran)
+	backward := input
+	backward.Undo = true
+	w.run(backward)
+	for _, at := range w.ran[ran:] {
+		if !at.undo {
+			t.Errorf("step %s ran forward", at.step)
 		}
-		env.ExecuteWorkflow(kinds[kind], input)
-		err := env.GetWorkflowError()
-		if kind == daap.DeleteDatabase {
-			if err != nil {
-				t.Fatalf("cancelled delete = %v, want success", err)
-			}
-			ranAll(t, kind, w)
-			return
-		}
-		if step != daap.StepFinish && w.tries[daap.StepFinish] > 0 {
-			t.Errorf("cancelled at %s and finished all the same (%v)", step, err)
-		}
-	})
+	}
+	w.ended(daap.OperationCancelled)
 }

@@ -6,8 +6,6 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
-
-	"github.com/daap-dev/daap/activities"
 )
 
 // StopTimeout is how long a Worker that stops lets its activities end by themselves. Waits end at once and
@@ -17,15 +15,18 @@ const StopTimeout = 10 * time.Second
 // maxActivities bounds the activities of one worker process. Most are waits, which cost a goroutine each.
 const maxActivities = 2000
 
-// NewWorker returns a Worker that carries out every operation with the given activities.
-func NewWorker(c client.Client, a Activities, around *activities.Interceptor, fatal func(error)) worker.Worker {
-	w := worker.New(c, TaskQueue, worker.Options{
+// NewWorker returns a Worker that carries out every operation with the given activities, with the interceptors
+// around them, outermost first. fatal is told when it cannot go on.
+func NewWorker(
+	c client.Client, w Workflows, a Activities, around []interceptor.WorkerInterceptor, fatal func(error),
+) worker.Worker {
+	made := worker.New(c, TaskQueue, worker.Options{
 		MaxConcurrentActivityExecutionSize: maxActivities,
 		WorkerStopTimeout:                  StopTimeout,
-		Interceptors:                       []interceptor.WorkerInterceptor{around},
+		Interceptors:                       around,
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       fatal,
 	})
-	Register(w, a)
-	return w
+	Register(made, w, a)
+	return made
 }

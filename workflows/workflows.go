@@ -1,8 +1,11 @@
 // Package workflows is the order of things: one workflow per kind of operation, each a list of steps that
-// the runner carries out, parks when the world will not have it, and takes up again when told to.
+// the runner carries out, parks when the world will not have it, and takes up again or back when told to.
 package workflows
 
 import (
+	"context"
+	"time"
+
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -18,12 +21,39 @@ const TaskQueue = "daap"
 type Input struct {
 	Operation uuid.UUID
 	Database  uuid.UUID
+	// Undo says that the operation was given up before this run: it only takes back.
+	Undo bool `json:",omitempty"`
 }
 
-// workflowOf says which workflow carries out which kind of operation; the kind is the Workflow Type.
-var workflowOf = map[daap.OperationKind]func(workflow.Context, Input) error{
-	daap.ProvisionDatabase: ProvisionDatabase,
-	daap.DeleteDatabase:    DeleteDatabase,
+// Workflows are the workflows of all kinds of operations.
+type Workflows struct {
+	// StepDeadline is after how long a step that is not done needs a person, where that is sooner than the
+	// step's own deadline.
+	StepDeadline time.Duration
+}
+
+// Of says which workflow carries out which kind of operation; the kind is the Workflow Type.
+func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) error {
+	return map[daap.OperationKind]func(workflow.Context, Input) error{
+		daap.ProvisionDatabase: w.ProvisionDatabase,
+		daap.DeleteDatabase:    w.DeleteDatabase,
+	}
+}
+
+// doing is what a step does, waits for or takes back. It may run twice.
+type doing = func(context.Context, activities.Input) error
+
+// step is one step of an operation.
+type step struct {
+	name daap.StepName
+	// do makes a change; nil where there is none to make.
+	do doing
+	// verify waits until what was done is so; nil where do has seen to it.
+	verify doing
+	// undo removes what do made, also where that was half done; nil where the undo of an earlier step does.
+	undo doing
+	// within is how long it may take.
+	within patience
 }
 
 // Activities are all that the workflows call.
@@ -35,8 +65,8 @@ type Activities struct {
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
-func Register(registry worker.Registry, a Activities) {
-	for kind, run := range workflowOf {
+func Register(registry worker.Registry, w Workflows, a Activities) {
+	for kind, run := range w.Of() {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
 			Name: string(kind),
 			// A parked operation must meet the mended code when it is told to go on.

@@ -44,12 +44,14 @@ func serveAPI(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	dispatcher := daap.NewDispatcher(store, workflows.Starter{Client: temporal}, func(err error) {
+	engine := workflows.Engine{Client: temporal}
+	dispatcher := daap.NewDispatcher(store, engine, func(err error) {
 		s.log.Warn("An operation is not started; it is tried again.", zap.Error(err))
 	})
+	dispatched := loggedEngine{engine, dispatcher, s.log}
 	handler := api.New(api.Config{
-		Databases:    daap.NewDatabases(store, store, loggedStarter{dispatcher, s.log}),
-		Operations:   daap.NewOperations(store),
+		Databases:    daap.NewDatabases(store, store, dispatched, s.config.Backlog),
+		Operations:   daap.NewOperations(store, store, dispatched),
 		Dependencies: dependencies,
 		Version:      version,
 		Log:          s.log,
@@ -92,14 +94,15 @@ func (s service) listen(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// loggedStarter makes a start that fails seen; the request it belongs to has succeeded all the same.
-type loggedStarter struct {
+// loggedEngine makes a start that fails seen; the request it belongs to has succeeded all the same.
+type loggedEngine struct {
+	workflows.Engine
 	dispatcher *daap.Dispatcher
 	log        *zap.Logger
 }
 
 // Start starts the operation's workflow; safe to repeat.
-func (l loggedStarter) Start(ctx context.Context, op daap.Operation) error {
+func (l loggedEngine) Start(ctx context.Context, op daap.Operation) error {
 	err := l.dispatcher.Start(ctx, op)
 	if err != nil {
 		l.log.Warn("An accepted operation is not started yet; the dispatcher tries again.",

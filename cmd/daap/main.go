@@ -129,6 +129,8 @@ const variables = `Environment:
   DAAP_STORAGE_CLASS      storage class of the databases' volumes (the Kubernetes cluster's default)
   DAAP_LOG_LEVEL          debug, info, warn or error (info)
   DAAP_LOG_FORMAT         json or console (json)
+  DAAP_STEP_DEADLINE      after how long a step that is not done needs a person (30m; 10s to 30m)
+  DAAP_BACKLOG            how many accepted operations may wait for their start (1000)
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
   TEMPORAL_NAMESPACE      Temporal namespace (daap)

@@ -6,8 +6,10 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities"
 	"github.com/daap-dev/daap/activities/manifest"
 	"github.com/daap-dev/daap/cmd/internal/config"
@@ -22,11 +24,14 @@ func runWorker(ctx context.Context, s service) error {
 		return err
 	}
 	defer pool.Close()
-	temporal, _, err := s.temporal()
+	temporal, namespace, err := s.temporal()
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
+	if err := workflows.Check(ctx, temporal, namespace); err != nil {
+		return err
+	}
 	kube, err := s.kubernetes(store)
 	if err != nil {
 		return err
@@ -37,15 +42,19 @@ func runWorker(ctx context.Context, s service) error {
 		return err
 	}
 	fatal := make(chan error, 1)
-	worker := workflows.NewWorker(temporal, workflows.Activities{
+	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
 		Kubernetes: kube,
 		Postgres:   &activities.Postgres{Kubernetes: kube, Certificates: store},
-		Records:    &activities.Records{Operations: store},
+		Records:    &activities.Records{Operations: store, Decisions: store},
 		Engine:     &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
-	}, &activities.Interceptor{Operations: store}, func(err error) { fatal <- err })
+	}, around(&activities.Interceptor{Operations: store}), func(err error) { fatal <- err })
 	if err := worker.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
+	orphans := daap.NewOrphans(store, workflows.Engine{Client: temporal}, func(err error) {
+		s.log.Warn("The search for lost workflows failed; it is tried again.", zap.Error(err))
+	})
+	go orphans.Run(ctx)
 	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
 	defer worker.Stop()
 	select {
@@ -87,11 +96,16 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 	if err != nil {
 		return nil, err
 	}
+	logs, err := kubernetes.NewForConfig(access)
+	if err != nil {
+		return nil, fmt.Errorf("make a Kubernetes client for logs: %w", err)
+	}
 	return &activities.Kubernetes{
 		Client:    direct,
 		Watch:     watch,
 		Databases: store,
 		Holds:     store,
+		Diagnosis: &activities.Diagnosis{Reader: direct, Logs: activities.PodLogs{Client: logs}},
 		Platform: manifest.Platform{
 			PostgresImage: s.config.PostgresImage,
 			PoolerImage:   s.config.PoolerImage,

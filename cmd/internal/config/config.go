@@ -30,6 +30,10 @@ type Config struct {
 	LogFormat string `env:"DAAP_LOG_FORMAT" envDefault:"json"`
 	// ShutdownTimeout bounds how long a process that is told to stop finishes what it has begun; 1s to 5m.
 	ShutdownTimeout time.Duration `env:"DAAP_SHUTDOWN_TIMEOUT" envDefault:"20s"`
+	// StepDeadline is after how long a step that is not done needs a person, unless its own deadline is sooner; 10s to 30m.
+	StepDeadline time.Duration `env:"DAAP_STEP_DEADLINE" envDefault:"30m"`
+	// Backlog is how many accepted operations may wait for their start before no more are accepted; 1 to 100000.
+	Backlog int `env:"DAAP_BACKLOG" envDefault:"1000"`
 	// PostgresImage is the image of the databases; its tag begins with the PostgreSQL version. Empty: CNPG's default.
 	PostgresImage string `env:"DAAP_POSTGRES_IMAGE"`
 	// PoolerImage is the image of PgBouncer. Empty: CNPG's default.
@@ -74,6 +78,12 @@ func (c Config) check() error {
 	if c.ShutdownTimeout < time.Second || c.ShutdownTimeout > 5*time.Minute {
 		wrong("DAAP_SHUTDOWN_TIMEOUT", "must be from 1s to 5m")
 	}
+	if c.StepDeadline < 10*time.Second || c.StepDeadline > 30*time.Minute {
+		wrong("DAAP_STEP_DEADLINE", "must be from 10s to 30m")
+	}
+	if c.Backlog < 1 || c.Backlog > 100_000 {
+		wrong("DAAP_BACKLOG", "must be a whole number from 1 to 100000")
+	}
 	return errors.Join(errs...)
 }
 
@@ -95,12 +105,20 @@ func named(err error) error {
 		case errors.As(err, &empty):
 			errs = append(errs, &Error{empty.Key, "is empty"})
 		case errors.As(err, &parse):
-			errs = append(errs, &Error{variable(parse.Name), "must be a " + parse.Type.String() + " such as 20s"})
+			errs = append(errs, &Error{variable(parse.Name), "must be a " + example(parse.Type)})
 		default:
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// example says what a value of the type looks like.
+func example(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Duration]() {
+		return "time such as 20s"
+	}
+	return "whole number"
 }
 
 func variable(field string) string {

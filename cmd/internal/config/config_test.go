@@ -23,7 +23,7 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"address without port":        {map[string]string{"DAAP_HTTP_ADDR": "localhost"}, "DAAP_HTTP_ADDR must be host:port"},
 		"level unknown":               {map[string]string{"DAAP_LOG_LEVEL": "loud"}, "DAAP_LOG_LEVEL must be debug"},
 		"format unknown":              {map[string]string{"DAAP_LOG_FORMAT": "xml"}, "DAAP_LOG_FORMAT must be json or console"},
-		"timeout no duration":         {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "soon"}, "DAAP_SHUTDOWN_TIMEOUT must be a time.Duration"},
+		"timeout no duration":         {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "soon"}, "DAAP_SHUTDOWN_TIMEOUT must be a time such as 20s"},
 		"timeout too short":           {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "1ms"}, "DAAP_SHUTDOWN_TIMEOUT must be from 1s to 5m"},
 	}
 	for name, tt := range tests {

@@ -1,0 +1,164 @@
+package workflows_test
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// rows are DAAP's own rows of one operation and its database, in memory, moved as PostgreSQL moves them.
+type rows struct {
+	mu sync.Mutex
+	db daap.Database
+	op daap.Operation
+	// steps are how each step stands, parks why the operation was parked, decisions what was decided.
+	steps     map[daap.StepName]daap.StepState
+	parks     []daap.Cause
+	decisions []daap.Decision
+}
+
+func newRows(kind daap.OperationKind) *rows {
+	r := &rows{
+		db:    daap.Database{ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1},
+		op:    daap.Operation{ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending},
+		steps: map[daap.StepName]daap.StepState{},
+	}
+	if kind == daap.DeleteDatabase {
+		r.op.StatusBefore = daap.DatabaseReady
+	}
+	return r
+}
+
+func (r *rows) state() daap.OperationState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.op.State
+}
+
+// holds is daap.ErrSuperseded unless the operation is open; the caller has the lock.
+func (r *rows) holds() error {
+	if !r.op.State.Open() {
+		return daap.ErrSuperseded
+	}
+	return nil
+}
+
+func (r *rows) onTheWay() daap.OperationState {
+	if r.op.CancelledBy != "" {
+		return daap.OperationCancelling
+	}
+	return daap.OperationRunning
+}
+
+func (r *rows) Database(context.Context, uuid.UUID) (daap.Database, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.db, nil
+}
+
+func (r *rows) HoldsDatabase(_ context.Context, _ uuid.UUID, undo bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if undo != (r.op.CancelledBy != "") {
+		return daap.ErrSuperseded
+	}
+	return r.holds()
+}
+
+func (r *rows) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error {
+	if err := r.HoldsDatabase(ctx, id, undo); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.op.State == daap.OperationPending {
+		r.op.State = r.onTheWay()
+	}
+	return nil
+}
+
+func (r *rows) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.op.State == r.onTheWay() && step.State.Undoes() == (r.op.CancelledBy != "") {
+		r.steps[step.Name], r.op.Step = step.State, step.Name
+	}
+	return nil
+}
+
+func (r *rows) ParkOperation(_ context.Context, _ uuid.UUID, cause daap.Cause) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.holds(); err != nil || r.op.State == daap.OperationNeedsAttention {
+		return err
+	}
+	r.op.State = daap.OperationNeedsAttention
+	r.parks = append(r.parks, cause)
+	return nil
+}
+
+func (r *rows) decide(d daap.Decision) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.holds(); err != nil || r.op.State != daap.OperationNeedsAttention {
+		return err
+	}
+	r.op.State = r.onTheWay()
+	r.decisions = append(r.decisions, d)
+	return nil
+}
+
+func (r *rows) ResumeOperation(_ context.Context, _ uuid.UUID, d daap.Decision) error {
+	return r.decide(d)
+}
+
+func (r *rows) SkipStep(_ context.Context, _ uuid.UUID, step daap.StepName, d daap.Decision) error {
+	err := r.decide(d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.steps[step] = daap.StepSkipped
+	return err
+}
+
+func (r *rows) CancelOperation(_ context.Context, _ uuid.UUID, d daap.Decision) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.holds(); err != nil || r.op.CancelledBy != "" {
+		return err
+	}
+	if why := r.op.CancelRefusal(); why != "" {
+		return daap.Refused(why)
+	}
+	r.op.State, r.op.CancelledBy = daap.OperationCancelling, d.Actor
+	r.decisions = append(r.decisions, d)
+	return nil
+}
+
+func (r *rows) FinishCancel(context.Context, uuid.UUID) error {
+	return r.finish(daap.OperationCancelled, r.op.AfterCancel())
+}
+
+func (r *rows) FinishOperation(context.Context, uuid.UUID) error {
+	return r.finish(daap.OperationSucceeded, r.op.Kind.After())
+}
+
+func (r *rows) finish(end daap.OperationState, status daap.DatabaseStatus) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.op.State == end {
+		return nil
+	}
+	if err := r.holds(); err != nil {
+		return err
+	}
+	r.op.State, r.db.Status = end, status
+	for name, state := range r.steps {
+		if state == daap.StepRunning {
+			r.steps[name] = daap.StepDone
+		}
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+package workflows_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	sdkinterceptor "go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/workflows"
+)
+
+// kinds are the operations with the workflow that carries each out.
+var kinds = workflows.Workflows{}.Of()
+
+var input = workflows.Input{
+	Operation: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"),
+	Database:  uuid.MustParse("0190a0a0-0000-7000-8000-000000000002"),
+}
+
+// world is what a run works on: the real activities of Kubernetes on a model of its API in which CNPG does its
+// work at once, rows in memory, and nothing else.
+type world struct {
+	t    *testing.T
+	kind daap.OperationKind
+	kube client.Client
+	rows *rows
+	env  *testsuite.TestWorkflowEnvironment
+
+	// fail is the error of one attempt of a step, in place of what it does; nil lets it be.
+	fail func(at visit) error
+	// twice lets every activity run twice, as when the answer of the first run is lost.
+	twice bool
+
+	// deadline is the platform's for a step.
+	deadline time.Duration
+
+	// effect is held by the activity at work: as on a server, a run does not go on before what changes something
+	// has ended, also where it is cancelled.
+	effect sync.Mutex
+	mu     sync.Mutex
+	tries  map[visit]int
+	ran    []visit
+}
+
+// visit is a step that is tried, forward or back.
+type visit struct {
+	step daap.StepName
+	undo bool
+}
+
+// newWorld returns the world before an operation of the kind: empty, or for a delete with all that a provision makes.
+func newWorld(t *testing.T, kind daap.OperationKind) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, kind: kind, rows: newRows(kind), tries: map[visit]int{}}
+	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
+		Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
+	}).Build()
+	if kind == daap.DeleteDatabase {
+		made := newWorld(t, daap.ProvisionDatabase)
+		made.kube = w.kube
+		made.run()
+	}
+	return w
+}
+
+// operatorApplies applies the object and does what CNPG does with it.
+func operatorApplies(ctx context.Context, c client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	if err := c.Apply(ctx, obj, opts...); err != nil {
+		return err
+	}
+	named, ok := obj.(interface {
+		GetKind() string
+		GetName() string
+		GetNamespace() string
+	})
+	if !ok {
+		return fmt.Errorf("apply %T: it has no name", obj)
+	}
+	meta := metav1.ObjectMeta{Namespace: named.GetNamespace(), Name: named.GetName()}
+	switch named.GetKind() {
+	case "Cluster":
+		return errors.Join(healthy(ctx, c, meta), there(ctx, c, &corev1.PersistentVolumeClaim{ObjectMeta: meta}),
+			there(ctx, c, &corev1.PersistentVolume{
+				ObjectMeta: metav1.ObjectMeta{Name: "pv-" + meta.Namespace},
+				Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: meta.Namespace}},
+			}))
+	case "Pooler":
+		return there(ctx, c, &appsv1.Deployment{ObjectMeta: meta, Status: appsv1.DeploymentStatus{UpdatedReplicas: 1, ReadyReplicas: 1}})
+	}
+	return nil
+}
+
+func there(ctx context.Context, c client.Client, obj client.Object) error {
+	return client.IgnoreAlreadyExists(c.Create(ctx, obj))
+}
+
+func healthy(ctx context.Context, c client.Client, meta metav1.ObjectMeta) error {
+	var cluster cnpgv1.Cluster
+	if err := c.Get(ctx, client.ObjectKey{Namespace: meta.Namespace, Name: meta.Name}, &cluster); err != nil {
+		return err
+	}
+	cluster.Status = cnpgv1.ClusterStatus{
+		Phase: cnpgv1.PhaseHealthy, ReadyInstances: cluster.Spec.Instances, CurrentPrimary: "p", TargetPrimary: "p",
+		Conditions: []metav1.Condition{{Type: string(cnpgv1.ConditionClusterReady), Status: metav1.ConditionTrue}},
+	}
+	return c.Update(ctx, &cluster)
+}
+
+// operatorDeletes deletes the objects and what CNPG takes away with them.
+func operatorDeletes(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteAllOfOption) error {
+	if err := c.DeleteAllOf(ctx, obj, opts...); err != nil {
+		return err
+	}
+	var options client.DeleteAllOfOptions
+	options.ApplyOptions(opts)
+	in := client.InNamespace(options.Namespace)
+	switch obj.(type) {
+	case *cnpgv1.Pooler:
+		return c.DeleteAllOf(ctx, &appsv1.Deployment{}, in)
+	case *cnpgv1.Cluster:
+		volume := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + options.Namespace}}
+		return errors.Join(c.DeleteAllOf(ctx, &corev1.PersistentVolumeClaim{}, in), client.IgnoreNotFound(c.Delete(ctx, volume)))
+	}
+	return nil
+}
+
+// namespaceTakesAll deletes the object; a namespace with all in it.
+func namespaceTakesAll(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+	if namespace, ok := obj.(*corev1.Namespace); ok {
+		in := client.InNamespace(namespace.Name)
+		for _, all := range []client.Object{&corev1.Secret{}, &cnpgv1.Pooler{}, &cnpgv1.Cluster{}} {
+			if err := operatorDeletes(ctx, c, all, in); err != nil {
+				return err
+			}
+		}
+	}
+	return c.Delete(ctx, obj, opts...)
+}
+
+// objects are all that there is, with what was asked of it; passwords left out.
+func (w *world) objects() string {
+	w.t.Helper()
+	var all []string
+	for _, list := range []client.ObjectList{
+		&corev1.NamespaceList{}, &corev1.SecretList{}, &cnpgv1.ClusterList{}, &cnpgv1.PoolerList{},
+		&corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &appsv1.DeploymentList{},
+	} {
+		if err := w.kube.List(context.Background(), list); err != nil {
+			w.t.Fatal(err)
+		}
+		raw, err := json.Marshal(list)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var found struct {
+			Items []struct {
+				Metadata struct{ Namespace, Name string }
+				Spec     any
+			}
+		}
+		if err := json.Unmarshal(raw, &found); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, item := range found.Items {
+			spec, _ := json.Marshal(item.Spec) // of what was just decoded
+			all = append(all, fmt.Sprintf("%T %s/%s %s", list, item.Metadata.Namespace, item.Metadata.Name, spec))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// passwords are all values of Secrets there are.
+func (w *world) passwords() []string {
+	w.t.Helper()
+	var secrets corev1.SecretList
+	if err := w.kube.List(context.Background(), &secrets); err != nil {
+		w.t.Fatal(err)
+	}
+	var all []string
+	for _, secret := range secrets.Items {
+		all = append(all, string(secret.Data[corev1.BasicAuthPasswordKey]))
+	}
+	return all
+}
+
+// InterceptActivity is the world's hand in every activity.
+func (w *world) InterceptActivity(
+	_ context.Context, next sdkinterceptor.ActivityInboundInterceptor,
+) sdkinterceptor.ActivityInboundInterceptor {
+	hand := &hand{world: w}
+	hand.Next = next
+	return hand
+}
+
+type hand struct {
+	sdkinterceptor.ActivityInboundInterceptorBase
+	world *world
+}
+
+func (h *hand) ExecuteActivity(ctx context.Context, in *sdkinterceptor.ExecuteActivityInput) (any, error) {
+	h.world.effect.Lock()
+	defer h.world.effect.Unlock()
+	if step, ok := in.Args[0].(activities.Input); ok && step.Step != "" {
+		if err := h.world.visited(visit{step.Step, step.Undo}); err != nil {
+			return nil, err
+		}
+	}
+	result, err := h.Next.ExecuteActivity(ctx, in)
+	if err == nil && h.world.twice {
+		activity.GetLogger(ctx).Debug("once more")
+		result, err = h.Next.ExecuteActivity(ctx, in)
+	}
+	return result, err
+}
+
+func (w *world) visited(at visit) error {
+	w.mu.Lock()
+	w.tries[at]++
+	w.ran = append(w.ran, at)
+	w.mu.Unlock()
+	if w.fail == nil {
+		return nil
+	}
+	return w.fail(at)
+}
+
+func (w *world) tried(at visit) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tries[at]
+}
+
+// environment returns a time-skipping environment for one run in the world.
+func (w *world) environment() *testsuite.TestWorkflowEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(20 * time.Second)
+	env.SetWorkerOptions(worker.Options{Interceptors: []sdkinterceptor.WorkerInterceptor{
+		&activities.Interceptor{Operations: w.rows}, &intercepting{world: w},
+	}})
+	for kind, run := range (workflows.Workflows{StepDeadline: w.deadline}).Of() {
+		env.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: string(kind)})
+	}
+	env.RegisterActivity(&activities.Kubernetes{
+		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows, Platform: manifest.Platform{},
+	})
+	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
+	for _, name := range []string{"Connect", "StopSuperseded"} {
+		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
+	}
+	w.env = env
+	return env
+}
+
+type intercepting struct {
+	sdkinterceptor.WorkerInterceptorBase
+	world *world
+}
+
+func (i *intercepting) InterceptActivity(
+	ctx context.Context, next sdkinterceptor.ActivityInboundInterceptor,
+) sdkinterceptor.ActivityInboundInterceptor {
+	return i.world.InterceptActivity(ctx, next)
+}
+
+// run runs the operation to its end and fails the test if the run itself fails. in may say how it starts.
+func (w *world) run(in ...workflows.Input) {
+	w.t.Helper()
+	env := w.env
+	if env == nil || env.IsWorkflowCompleted() { // an environment is for one run
+		env = w.environment()
+	}
+	env.ExecuteWorkflow(string(w.kind), append(in, input)[0])
+	if err := env.GetWorkflowError(); err != nil {
+		w.t.Fatalf("the run fails: %v", err)
+	}
+	if !env.IsWorkflowCompleted() {
+		w.t.Fatal("the run does not end")
+	}
+}
+
+// ended fails the test unless the operation ended so, with its database and all objects as they then must be.
+func (w *world) ended(want daap.OperationState) {
+	w.t.Helper()
+	status, objects := w.kind.After(), after(w.t, w.kind)
+	if want == daap.OperationCancelled {
+		status, objects = w.rows.op.AfterCancel(), before(w.t, w.kind)
+	}
+	if w.rows.op.State != want || w.rows.db.Status != status {
+		w.t.Errorf("the operation is %s, the database %s; want %s and %s", w.rows.op.State, w.rows.db.Status, want, status)
+	}
+	if got := w.objects(); got != objects {
+		w.t.Errorf("there is\n%s\nwant\n%s", got, objects)
+	}
+}
+
+// before and after are all objects before and after an undisturbed operation of the kind.
+func before(t *testing.T, kind daap.OperationKind) string {
+	t.Helper()
+	return newWorld(t, kind).objects()
+}
+
+func after(t *testing.T, kind daap.OperationKind) string {
+	t.Helper()
+	w := newWorld(t, kind)
+	w.run()
+	return w.objects()
+}
+
+// eachStep runs the test for every step of every operation, so that a new step is tested the day it is written.
+func eachStep(t *testing.T, test func(t *testing.T, kind daap.OperationKind, step daap.StepPlan)) {
+	t.Helper()
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		for _, plan := range kind.Steps() {
+			t.Run(string(kind)+"/"+string(plan.Name), func(t *testing.T) {
+				t.Parallel()
+				test(t, kind, plan)
+			})
+		}
+	}
+}
