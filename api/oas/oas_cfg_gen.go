@@ -14,8 +14,10 @@ import (
 
 var regexMap = map[string]ogenregex.Regexp{
 	"^([0-9]|[1-5][0-9]|60)s$": ogenregex.MustCompile("^([0-9]|[1-5][0-9]|60)s$"),
+	"^[!-~]+$":                 ogenregex.MustCompile("^[!-~]+$"),
 	"^[^=]+=.*$":               ogenregex.MustCompile("^[^=]+=.*$"),
 	"^[a-z](-?[a-z0-9])*$":     ogenregex.MustCompile("^[a-z](-?[a-z0-9])*$"),
+	"^[a-z][a-z_]*$":           ogenregex.MustCompile("^[a-z][a-z_]*$"),
 }
 
 type (

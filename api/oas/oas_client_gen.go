@@ -21,13 +21,37 @@ func trimTrailingSlashes(u *url.URL) {
 
 // Invoker invokes operations described by OpenAPI v3 specification.
 type Invoker interface {
+	// AbortOperation invokes abortOperation operation.
+	//
+	// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
+	// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
+	// `pending` until it gets a new one, which undoes it.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+	// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
+	// to where it only goes forward. That is where a provision records the database as ready, and where a
+	// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
+	// beginning.
+	//
+	// POST /operations/{id}/abort
+	AbortOperation(ctx context.Context, request *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error)
+	// CancelOperation invokes cancelOperation operation.
+	//
+	// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
+	// already, is not at the `step` that the request names, or has come to where it only goes forward, as
+	// abort says.
+	//
+	// POST /operations/{id}/cancel
+	CancelOperation(ctx context.Context, request *DecisionRequest, params CancelOperationParams) (*OperationAcceptedHeaders, error)
 	// CreateDatabase invokes createDatabase operation.
 	//
 	// The database is recorded with the operation that provisions it; both answer at once. Its name is
 	// unique among the team's databases that are not deleted.
 	//
 	// POST /databases
-	CreateDatabase(ctx context.Context, request *CreateDatabaseRequest) (*DatabaseAcceptedHeaders, error)
+	CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// DeleteDatabase invokes deleteDatabase operation.
 	//
 	// Works on a database in any condition; one that is still being provisioned is taken over. The data
@@ -67,6 +91,13 @@ type Invoker interface {
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
+	// ListDatabaseEvents invokes listDatabaseEvents operation.
+	//
+	// The timeline of all operations on the database, with what people decided about them. Events are only
+	// ever added; a deleted database keeps its own.
+	//
+	// GET /databases/{id}/events
+	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)
 	// ListDatabases invokes listDatabases operation.
 	//
 	// Deleted databases are listed only with `status=deleted`.
@@ -79,6 +110,27 @@ type Invoker interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// RetryOperation invokes retryOperation operation.
+	//
+	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
+	// until it gets a new one, which goes through all steps again and finds done what is done.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+	// begun, is over, or is not at the `step` that the request names.
+	//
+	// POST /operations/{id}/retry
+	RetryOperation(ctx context.Context, request *DecisionRequest, params RetryOperationParams) (*OperationAcceptedHeaders, error)
+	// SkipOperation invokes skipOperation operation.
+	//
+	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
+	// without.
+	//
+	// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
+	// is being undone any step may be skipped), its workflow was lost, the operation does not need
+	// attention, has not begun, is over, or is not at the `step` that the request names.
+	//
+	// POST /operations/{id}/skip
+	SkipOperation(ctx context.Context, request *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error)
 	// UpdateDatabase invokes updateDatabase operation.
 	//
 	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
@@ -127,18 +179,192 @@ func (c *Client) requestURL(ctx context.Context) *url.URL {
 	return u
 }
 
+// AbortOperation invokes abortOperation operation.
+//
+// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
+// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
+// `pending` until it gets a new one, which undoes it.
+//
+// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
+// to where it only goes forward. That is where a provision records the database as ready, and where a
+// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
+// beginning.
+//
+// POST /operations/{id}/abort
+func (c *Client) AbortOperation(ctx context.Context, request *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error) {
+	res, err := c.sendAbortOperation(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendAbortOperation(ctx context.Context, request *DecisionRequest, params AbortOperationParams) (res *OperationAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/operations/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/abort"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeAbortOperationRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeAbortOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// CancelOperation invokes cancelOperation operation.
+//
+// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+//
+// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
+// already, is not at the `step` that the request names, or has come to where it only goes forward, as
+// abort says.
+//
+// POST /operations/{id}/cancel
+func (c *Client) CancelOperation(ctx context.Context, request *DecisionRequest, params CancelOperationParams) (*OperationAcceptedHeaders, error) {
+	res, err := c.sendCancelOperation(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendCancelOperation(ctx context.Context, request *DecisionRequest, params CancelOperationParams) (res *OperationAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/operations/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/cancel"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeCancelOperationRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeCancelOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // CreateDatabase invokes createDatabase operation.
 //
 // The database is recorded with the operation that provisions it; both answer at once. Its name is
 // unique among the team's databases that are not deleted.
 //
 // POST /databases
-func (c *Client) CreateDatabase(ctx context.Context, request *CreateDatabaseRequest) (*DatabaseAcceptedHeaders, error) {
-	res, err := c.sendCreateDatabase(ctx, request)
+func (c *Client) CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+	res, err := c.sendCreateDatabase(ctx, request, params)
 	return res, err
 }
 
-func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabaseRequest) (res *DatabaseAcceptedHeaders, err error) {
+func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
 
 	u := uri.Clone(c.requestURL(ctx))
 	var pathParts [1]string
@@ -151,6 +377,22 @@ func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabase
 	}
 	if err := encodeCreateDatabaseRequest(request, r); err != nil {
 		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
 	}
 
 	resp, err := c.cfg.Client.Do(r)
@@ -213,6 +455,22 @@ func (c *Client) sendDeleteDatabase(ctx context.Context, params DeleteDatabasePa
 	r, err := ht.NewRequest(ctx, "DELETE", u)
 	if err != nil {
 		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
 	}
 
 	resp, err := c.cfg.Client.Do(r)
@@ -528,6 +786,106 @@ func (c *Client) sendGetOperation(ctx context.Context, params GetOperationParams
 	return result, nil
 }
 
+// ListDatabaseEvents invokes listDatabaseEvents operation.
+//
+// The timeline of all operations on the database, with what people decided about them. Events are only
+// ever added; a deleted database keeps its own.
+//
+// GET /databases/{id}/events
+func (c *Client) ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error) {
+	res, err := c.sendListDatabaseEvents(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (res *EventListResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/events"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "limit" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "limit",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Limit.Get(); ok {
+				return e.EncodeValue(conv.IntToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "cursor" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cursor",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cursor.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeListDatabaseEventsResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // ListDatabases invokes listDatabases operation.
 //
 // Deleted databases are listed only with `status=deleted`.
@@ -741,6 +1099,23 @@ func (c *Client) sendListOperations(ctx context.Context, params ListOperationsPa
 		}
 	}
 	{
+		// Encode "cause" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cause",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cause.Get(); ok {
+				return e.EncodeValue(conv.StringToString(string(val)))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
 		// Encode "limit" parameter.
 		cfg := uri.QueryParameterEncodingConfig{
 			Name:    "limit",
@@ -802,6 +1177,177 @@ func (c *Client) sendListOperations(ctx context.Context, params ListOperationsPa
 	return result, nil
 }
 
+// RetryOperation invokes retryOperation operation.
+//
+// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
+// until it gets a new one, which goes through all steps again and finds done what is done.
+//
+// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+// begun, is over, or is not at the `step` that the request names.
+//
+// POST /operations/{id}/retry
+func (c *Client) RetryOperation(ctx context.Context, request *DecisionRequest, params RetryOperationParams) (*OperationAcceptedHeaders, error) {
+	res, err := c.sendRetryOperation(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendRetryOperation(ctx context.Context, request *DecisionRequest, params RetryOperationParams) (res *OperationAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/operations/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/retry"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeRetryOperationRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeRetryOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// SkipOperation invokes skipOperation operation.
+//
+// For an operation that needs attention at a step whose purpose is met some other way, or can be done
+// without.
+//
+// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
+// is being undone any step may be skipped), its workflow was lost, the operation does not need
+// attention, has not begun, is over, or is not at the `step` that the request names.
+//
+// POST /operations/{id}/skip
+func (c *Client) SkipOperation(ctx context.Context, request *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error) {
+	res, err := c.sendSkipOperation(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendSkipOperation(ctx context.Context, request *DecisionRequest, params SkipOperationParams) (res *OperationAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/operations/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/skip"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeSkipOperationRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeSkipOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // UpdateDatabase invokes updateDatabase operation.
 //
 // A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
@@ -844,6 +1390,22 @@ func (c *Client) sendUpdateDatabase(ctx context.Context, request UpdateDatabaseR
 	}
 	if err := encodeUpdateDatabaseRequest(request, r); err != nil {
 		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
 	}
 
 	resp, err := c.cfg.Client.Do(r)

@@ -268,11 +268,16 @@ func (s *Cause) encodeFields(e *jx.Encoder) {
 		e.FieldStart("message")
 		e.Str(s.Message)
 	}
+	{
+		e.FieldStart("remedy")
+		e.Str(s.Remedy)
+	}
 }
 
-var jsonFieldsNameOfCause = [2]string{
+var jsonFieldsNameOfCause = [3]string{
 	0: "code",
 	1: "message",
+	2: "remedy",
 }
 
 // Decode decodes Cause from json.
@@ -306,6 +311,18 @@ func (s *Cause) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"message\"")
 			}
+		case "remedy":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				v, err := d.Str()
+				s.Remedy = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"remedy\"")
+			}
 		default:
 			return d.Skip()
 		}
@@ -316,7 +333,7 @@ func (s *Cause) Decode(d *jx.Decoder) error {
 	// Validate required fields.
 	var failures []validate.FieldError
 	for i, mask := range [1]uint8{
-		0b00000011,
+		0b00000111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -378,10 +395,46 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 	}
 	// Try to use constant string.
 	switch CauseCode(v) {
-	case CauseCodeDEADLINE:
-		*s = CauseCodeDEADLINE
+	case CauseCodeIMAGEPULL:
+		*s = CauseCodeIMAGEPULL
+	case CauseCodePODSECURITY:
+		*s = CauseCodePODSECURITY
+	case CauseCodeQUOTA:
+		*s = CauseCodeQUOTA
+	case CauseCodeUNSCHEDULABLE:
+		*s = CauseCodeUNSCHEDULABLE
+	case CauseCodePVCPENDING:
+		*s = CauseCodePVCPENDING
+	case CauseCodeSECRETMISSING:
+		*s = CauseCodeSECRETMISSING
+	case CauseCodeS3DENIED:
+		*s = CauseCodeS3DENIED
+	case CauseCodeJOBFAILED:
+		*s = CauseCodeJOBFAILED
+	case CauseCodeCRASHLOOP:
+		*s = CauseCodeCRASHLOOP
+	case CauseCodePLUGINMISSING:
+		*s = CauseCodePLUGINMISSING
+	case CauseCodeNETWORKBLOCKED:
+		*s = CauseCodeNETWORKBLOCKED
+	case CauseCodeCLUSTERUNRECOVERABLE:
+		*s = CauseCodeCLUSTERUNRECOVERABLE
+	case CauseCodeOPERATORDOWN:
+		*s = CauseCodeOPERATORDOWN
+	case CauseCodeFINALIZER:
+		*s = CauseCodeFINALIZER
+	case CauseCodeKUBERNETESDOWN:
+		*s = CauseCodeKUBERNETESDOWN
+	case CauseCodeCONNECTFAILED:
+		*s = CauseCodeCONNECTFAILED
+	case CauseCodeFORBIDDEN:
+		*s = CauseCodeFORBIDDEN
 	case CauseCodeREJECTED:
 		*s = CauseCodeREJECTED
+	case CauseCodeWORKFLOWLOST:
+		*s = CauseCodeWORKFLOWLOST
+	case CauseCodeDEADLINE:
+		*s = CauseCodeDEADLINE
 	default:
 		*s = CauseCode(v)
 	}
@@ -938,6 +991,10 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 		s.Error.Encode(e)
 	}
 	{
+		e.FieldStart("waiting_on")
+		s.WaitingOn.Encode(e)
+	}
+	{
 		e.FieldStart("operation_id")
 		s.OperationID.Encode(e)
 	}
@@ -955,7 +1012,7 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfDatabase = [11]string{
+var jsonFieldsNameOfDatabase = [12]string{
 	0:  "id",
 	1:  "name",
 	2:  "owner_team",
@@ -963,10 +1020,11 @@ var jsonFieldsNameOfDatabase = [11]string{
 	4:  "labels",
 	5:  "status",
 	6:  "error",
-	7:  "operation_id",
-	8:  "created_at",
-	9:  "updated_at",
-	10: "deleted_at",
+	7:  "waiting_on",
+	8:  "operation_id",
+	9:  "created_at",
+	10: "updated_at",
+	11: "deleted_at",
 }
 
 // Decode decodes Database from json.
@@ -1056,8 +1114,18 @@ func (s *Database) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
 			}
-		case "operation_id":
+		case "waiting_on":
 			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				if err := s.WaitingOn.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"waiting_on\"")
+			}
+		case "operation_id":
+			requiredBitSet[1] |= 1 << 0
 			if err := func() error {
 				if err := s.OperationID.Decode(d); err != nil {
 					return err
@@ -1067,7 +1135,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"operation_id\"")
 			}
 		case "created_at":
-			requiredBitSet[1] |= 1 << 0
+			requiredBitSet[1] |= 1 << 1
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -1079,7 +1147,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[1] |= 1 << 1
+			requiredBitSet[1] |= 1 << 2
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -1091,7 +1159,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"updated_at\"")
 			}
 		case "deleted_at":
-			requiredBitSet[1] |= 1 << 2
+			requiredBitSet[1] |= 1 << 3
 			if err := func() error {
 				if err := s.DeletedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -1111,7 +1179,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 	var failures []validate.FieldError
 	for i, mask := range [2]uint8{
 		0b11111111,
-		0b00000111,
+		0b00001111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -1175,15 +1243,20 @@ func (s *DatabaseError) encodeFields(e *jx.Encoder) {
 		e.Str(s.Message)
 	}
 	{
+		e.FieldStart("remedy")
+		e.Str(s.Remedy)
+	}
+	{
 		e.FieldStart("operation_id")
 		json.EncodeUUID(e, s.OperationID)
 	}
 }
 
-var jsonFieldsNameOfDatabaseError = [3]string{
+var jsonFieldsNameOfDatabaseError = [4]string{
 	0: "code",
 	1: "message",
-	2: "operation_id",
+	2: "remedy",
+	3: "operation_id",
 }
 
 // Decode decodes DatabaseError from json.
@@ -1217,8 +1290,20 @@ func (s *DatabaseError) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"message\"")
 			}
-		case "operation_id":
+		case "remedy":
 			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				v, err := d.Str()
+				s.Remedy = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"remedy\"")
+			}
+		case "operation_id":
+			requiredBitSet[0] |= 1 << 3
 			if err := func() error {
 				v, err := json.DecodeUUID(d)
 				s.OperationID = v
@@ -1239,7 +1324,7 @@ func (s *DatabaseError) Decode(d *jx.Decoder) error {
 	// Validate required fields.
 	var failures []validate.FieldError
 	for i, mask := range [1]uint8{
-		0b00000111,
+		0b00001111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -1648,6 +1733,136 @@ func (s *DatabaseStatus) UnmarshalJSON(data []byte) error {
 }
 
 // Encode implements json.Marshaler.
+func (s *DecisionRequest) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *DecisionRequest) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("actor")
+		e.Str(s.Actor)
+	}
+	{
+		e.FieldStart("reason")
+		e.Str(s.Reason)
+	}
+	{
+		if s.Step.Set {
+			e.FieldStart("step")
+			s.Step.Encode(e)
+		}
+	}
+}
+
+var jsonFieldsNameOfDecisionRequest = [3]string{
+	0: "actor",
+	1: "reason",
+	2: "step",
+}
+
+// Decode decodes DecisionRequest from json.
+func (s *DecisionRequest) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode DecisionRequest to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "actor":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				v, err := d.Str()
+				s.Actor = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"actor\"")
+			}
+		case "reason":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.Reason = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"reason\"")
+			}
+		case "step":
+			if err := func() error {
+				s.Step.Reset()
+				if err := s.Step.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"step\"")
+			}
+		default:
+			return errors.Errorf("unexpected field %q", k)
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode DecisionRequest")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000011,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfDecisionRequest) {
+					name = jsonFieldsNameOfDecisionRequest[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *DecisionRequest) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *DecisionRequest) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
 func (s *Endpoint) Encode(e *jx.Encoder) {
 	e.ObjStart()
 	s.encodeFields(e)
@@ -1960,12 +2175,18 @@ func (s *ErrorCode) Decode(d *jx.Decoder) error {
 		*s = ErrorCodeDatabaseBusy
 	case ErrorCodeWrongStatus:
 		*s = ErrorCodeWrongStatus
+	case ErrorCodeDecisionRefused:
+		*s = ErrorCodeDecisionRefused
+	case ErrorCodeRequestInProgress:
+		*s = ErrorCodeRequestInProgress
 	case ErrorCodeRequestTooLarge:
 		*s = ErrorCodeRequestTooLarge
 	case ErrorCodeUnsupportedMediaType:
 		*s = ErrorCodeUnsupportedMediaType
 	case ErrorCodeValidationFailed:
 		*s = ErrorCodeValidationFailed
+	case ErrorCodeIdempotencyKeyReused:
+		*s = ErrorCodeIdempotencyKeyReused
 	case ErrorCodeUnavailable:
 		*s = ErrorCodeUnavailable
 	case ErrorCodeInternal:
@@ -2223,6 +2444,403 @@ func (s *ErrorResponse) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *ErrorResponse) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *Event) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *Event) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("id")
+		json.EncodeUUID(e, s.ID)
+	}
+	{
+		e.FieldStart("operation_id")
+		json.EncodeUUID(e, s.OperationID)
+	}
+	{
+		e.FieldStart("kind")
+		s.Kind.Encode(e)
+	}
+	{
+		e.FieldStart("step")
+		s.Step.Encode(e)
+	}
+	{
+		e.FieldStart("cause")
+		s.Cause.Encode(e)
+	}
+	{
+		e.FieldStart("actor")
+		s.Actor.Encode(e)
+	}
+	{
+		e.FieldStart("message")
+		e.Str(s.Message)
+	}
+	{
+		e.FieldStart("created_at")
+		json.EncodeDateTime(e, s.CreatedAt)
+	}
+}
+
+var jsonFieldsNameOfEvent = [8]string{
+	0: "id",
+	1: "operation_id",
+	2: "kind",
+	3: "step",
+	4: "cause",
+	5: "actor",
+	6: "message",
+	7: "created_at",
+}
+
+// Decode decodes Event from json.
+func (s *Event) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode Event to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "id":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				v, err := json.DecodeUUID(d)
+				s.ID = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"id\"")
+			}
+		case "operation_id":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := json.DecodeUUID(d)
+				s.OperationID = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"operation_id\"")
+			}
+		case "kind":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.Kind.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"kind\"")
+			}
+		case "step":
+			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.Step.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"step\"")
+			}
+		case "cause":
+			requiredBitSet[0] |= 1 << 4
+			if err := func() error {
+				if err := s.Cause.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"cause\"")
+			}
+		case "actor":
+			requiredBitSet[0] |= 1 << 5
+			if err := func() error {
+				if err := s.Actor.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"actor\"")
+			}
+		case "message":
+			requiredBitSet[0] |= 1 << 6
+			if err := func() error {
+				v, err := d.Str()
+				s.Message = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"message\"")
+			}
+		case "created_at":
+			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				v, err := json.DecodeDateTime(d)
+				s.CreatedAt = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"created_at\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode Event")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b11111111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfEvent) {
+					name = jsonFieldsNameOfEvent[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *Event) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *Event) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes EventKind as json.
+func (s EventKind) Encode(e *jx.Encoder) {
+	e.Str(string(s))
+}
+
+// Decode decodes EventKind from json.
+func (s *EventKind) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode EventKind to nil")
+	}
+	v, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	// Try to use constant string.
+	switch EventKind(v) {
+	case EventKindAccepted:
+		*s = EventKindAccepted
+	case EventKindStarted:
+		*s = EventKindStarted
+	case EventKindStepDone:
+		*s = EventKindStepDone
+	case EventKindStepUndone:
+		*s = EventKindStepUndone
+	case EventKindParked:
+		*s = EventKindParked
+	case EventKindDecided:
+		*s = EventKindDecided
+	case EventKindRestarted:
+		*s = EventKindRestarted
+	case EventKindSucceeded:
+		*s = EventKindSucceeded
+	case EventKindCancelled:
+		*s = EventKindCancelled
+	default:
+		*s = EventKind(v)
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s EventKind) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *EventKind) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *EventListResponse) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *EventListResponse) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("data")
+		e.ArrStart()
+		for _, elem := range s.Data {
+			elem.Encode(e)
+		}
+		e.ArrEnd()
+	}
+	{
+		e.FieldStart("error")
+		s.Error.Encode(e)
+	}
+	{
+		e.FieldStart("meta")
+		s.Meta.Encode(e)
+	}
+}
+
+var jsonFieldsNameOfEventListResponse = [3]string{
+	0: "data",
+	1: "error",
+	2: "meta",
+}
+
+// Decode decodes EventListResponse from json.
+func (s *EventListResponse) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode EventListResponse to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "data":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				s.Data = make([]Event, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem Event
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.Data = append(s.Data, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"data\"")
+			}
+		case "error":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				if err := s.Error.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"error\"")
+			}
+		case "meta":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.Meta.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"meta\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode EventListResponse")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfEventListResponse) {
+					name = jsonFieldsNameOfEventListResponse[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *EventListResponse) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *EventListResponse) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -3019,6 +3637,50 @@ func (s *NilCause) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes CauseCode as json.
+func (o NilCauseCode) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	e.Str(string(o.Value))
+}
+
+// Decode decodes CauseCode from json.
+func (o *NilCauseCode) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilCauseCode to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v CauseCode
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilCauseCode) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilCauseCode) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes DatabaseError as json.
 func (o NilDatabaseError) Encode(e *jx.Encoder) {
 	if o.Null {
@@ -3407,6 +4069,10 @@ func (s *Operation) encodeFields(e *jx.Encoder) {
 		e.Str(s.WorkflowID)
 	}
 	{
+		e.FieldStart("step")
+		s.Step.Encode(e)
+	}
+	{
 		e.FieldStart("steps")
 		e.ArrStart()
 		for _, elem := range s.Steps {
@@ -3417,6 +4083,18 @@ func (s *Operation) encodeFields(e *jx.Encoder) {
 	{
 		e.FieldStart("error")
 		s.Error.Encode(e)
+	}
+	{
+		e.FieldStart("waiting_on")
+		s.WaitingOn.Encode(e)
+	}
+	{
+		e.FieldStart("cancelled_by")
+		s.CancelledBy.Encode(e)
+	}
+	{
+		e.FieldStart("restarts")
+		e.Int(s.Restarts)
 	}
 	{
 		e.FieldStart("created_at")
@@ -3432,7 +4110,7 @@ func (s *Operation) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfOperation = [12]string{
+var jsonFieldsNameOfOperation = [16]string{
 	0:  "id",
 	1:  "kind",
 	2:  "state",
@@ -3440,11 +4118,15 @@ var jsonFieldsNameOfOperation = [12]string{
 	4:  "database_name",
 	5:  "owner_team",
 	6:  "workflow_id",
-	7:  "steps",
-	8:  "error",
-	9:  "created_at",
-	10: "started_at",
-	11: "finished_at",
+	7:  "step",
+	8:  "steps",
+	9:  "error",
+	10: "waiting_on",
+	11: "cancelled_by",
+	12: "restarts",
+	13: "created_at",
+	14: "started_at",
+	15: "finished_at",
 }
 
 // Decode decodes Operation from json.
@@ -3536,8 +4218,18 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"workflow_id\"")
 			}
-		case "steps":
+		case "step":
 			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				if err := s.Step.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"step\"")
+			}
+		case "steps":
+			requiredBitSet[1] |= 1 << 0
 			if err := func() error {
 				s.Steps = make([]Step, 0)
 				if err := d.Arr(func(d *jx.Decoder) error {
@@ -3555,7 +4247,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"steps\"")
 			}
 		case "error":
-			requiredBitSet[1] |= 1 << 0
+			requiredBitSet[1] |= 1 << 1
 			if err := func() error {
 				if err := s.Error.Decode(d); err != nil {
 					return err
@@ -3564,8 +4256,40 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"error\"")
 			}
+		case "waiting_on":
+			requiredBitSet[1] |= 1 << 2
+			if err := func() error {
+				if err := s.WaitingOn.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"waiting_on\"")
+			}
+		case "cancelled_by":
+			requiredBitSet[1] |= 1 << 3
+			if err := func() error {
+				if err := s.CancelledBy.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"cancelled_by\"")
+			}
+		case "restarts":
+			requiredBitSet[1] |= 1 << 4
+			if err := func() error {
+				v, err := d.Int()
+				s.Restarts = int(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"restarts\"")
+			}
 		case "created_at":
-			requiredBitSet[1] |= 1 << 1
+			requiredBitSet[1] |= 1 << 5
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -3577,7 +4301,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "started_at":
-			requiredBitSet[1] |= 1 << 2
+			requiredBitSet[1] |= 1 << 6
 			if err := func() error {
 				if err := s.StartedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -3587,7 +4311,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"started_at\"")
 			}
 		case "finished_at":
-			requiredBitSet[1] |= 1 << 3
+			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
 				if err := s.FinishedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -3607,7 +4331,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 	var failures []validate.FieldError
 	for i, mask := range [2]uint8{
 		0b11111111,
-		0b00001111,
+		0b11111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -3975,6 +4699,8 @@ func (s *OperationState) Decode(d *jx.Decoder) error {
 		*s = OperationStateRunning
 	case OperationStateNeedsAttention:
 		*s = OperationStateNeedsAttention
+	case OperationStateCancelling:
+		*s = OperationStateCancelling
 	case OperationStateSucceeded:
 		*s = OperationStateSucceeded
 	case OperationStateCancelled:
@@ -3995,6 +4721,39 @@ func (s OperationState) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *OperationState) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes CauseCode as json.
+func (o OptCauseCode) Encode(e *jx.Encoder) {
+	if !o.Set {
+		return
+	}
+	e.Str(string(o.Value))
+}
+
+// Decode decodes CauseCode from json.
+func (o *OptCauseCode) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode OptCauseCode to nil")
+	}
+	o.Set = true
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s OptCauseCode) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *OptCauseCode) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -4695,6 +5454,12 @@ func (s *StepState) Decode(d *jx.Decoder) error {
 		*s = StepStateDone
 	case StepStateFailed:
 		*s = StepStateFailed
+	case StepStateSkipped:
+		*s = StepStateSkipped
+	case StepStateUndoing:
+		*s = StepStateUndoing
+	case StepStateUndone:
+		*s = StepStateUndone
 	default:
 		*s = StepState(v)
 	}

@@ -6,6 +6,8 @@ package oas
 type OperationName = string
 
 const (
+	AbortOperationOperation        OperationName = "AbortOperation"
+	CancelOperationOperation       OperationName = "CancelOperation"
 	CreateDatabaseOperation        OperationName = "CreateDatabase"
 	DeleteDatabaseOperation        OperationName = "DeleteDatabase"
 	GetDatabaseOperation           OperationName = "GetDatabase"
@@ -13,7 +15,10 @@ const (
 	GetHealthOperation             OperationName = "GetHealth"
 	GetOpenAPIOperation            OperationName = "GetOpenAPI"
 	GetOperationOperation          OperationName = "GetOperation"
+	ListDatabaseEventsOperation    OperationName = "ListDatabaseEvents"
 	ListDatabasesOperation         OperationName = "ListDatabases"
 	ListOperationsOperation        OperationName = "ListOperations"
+	RetryOperationOperation        OperationName = "RetryOperation"
+	SkipOperationOperation         OperationName = "SkipOperation"
 	UpdateDatabaseOperation        OperationName = "UpdateDatabase"
 )

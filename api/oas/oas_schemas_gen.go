@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func (s *ErrorStatusCode) Error() string {
+func (s *ErrorStatusCodeWithHeaders) Error() string {
 	return fmt.Sprintf("code %d: %+v", s.StatusCode, s.Response)
 }
 
@@ -78,11 +78,15 @@ func (s *AcceptedResponse) SetMeta(val AcceptedMeta) {
 	s.Meta = val
 }
 
+// What keeps an operation. As `error`: why it needs attention, null in every other state. As
+// `waiting_on`: what keeps one that is running or cancelling, as soon as that is known.
 // Ref: #/components/schemas/Cause
 type Cause struct {
 	Code CauseCode `json:"code"`
-	// What happened and what to do now.
+	// What happened.
 	Message string `json:"message"`
+	// What to do now.
+	Remedy string `json:"remedy"`
 }
 
 // GetCode returns the value of Code.
@@ -95,6 +99,11 @@ func (s *Cause) GetMessage() string {
 	return s.Message
 }
 
+// GetRemedy returns the value of Remedy.
+func (s *Cause) GetRemedy() string {
+	return s.Remedy
+}
+
 // SetCode sets the value of Code.
 func (s *Cause) SetCode(val CauseCode) {
 	s.Code = val
@@ -105,33 +114,130 @@ func (s *Cause) SetMessage(val string) {
 	s.Message = val
 }
 
-//	code       | meaning
-//	-----------+----------------------------------------------------------------------------
-//	`DEADLINE` | the step was not done in its time; the message says what it was waiting for
-//	`REJECTED` | Kubernetes refused an object for good; the message says which and why
+// SetRemedy sets the value of Remedy.
+func (s *Cause) SetRemedy(val string) {
+	s.Remedy = val
+}
+
+// Why an operation does not get on; the message says what exactly, the remedy what to do now.
+//
+//	code                    | meaning
+//	------------------------+-----------------------------------------------------------
+//	`IMAGE_PULL`            | an image cannot be pulled
+//	`POD_SECURITY`          | Pod Security refuses a pod
+//	`QUOTA`                 | a resource quota or limit of Kubernetes refuses an object
+//	`UNSCHEDULABLE`         | no node has room for a pod
+//	`PVC_PENDING`           | a volume is not bound to its claim
+//	`SECRET_MISSING`        | a Secret or ConfigMap that a pod needs is missing
+//	`S3_DENIED`             | the object store refuses or cannot be reached
+//	`JOB_FAILED`            | a Job of the operator failed
+//	`CRASH_LOOP`            | a container ends again and again
+//	`PLUGIN_MISSING`        | the operator does not know a plugin that the Cluster needs
+//	`NETWORK_BLOCKED`       | the operator does not reach the instances
+//	`CLUSTER_UNRECOVERABLE` | the operator has given the Cluster up
+//	`OPERATOR_DOWN`         | CloudNativePG's operator does not run
+//	`FINALIZER`             | something in the namespace cannot be deleted
+//	`KUBERNETES_DOWN`       | the Kubernetes API does not answer
+//	`CONNECT_FAILED`        | the database runs but takes no connection
+//	`FORBIDDEN`             | Kubernetes does not let the worker do this
+//	`REJECTED`              | Kubernetes refused an object for good
+//	`WORKFLOW_LOST`         | the workflow ended without carrying the operation out
+//	`DEADLINE`              | the step was not done in its time
 //
 // Ref: #/components/schemas/CauseCode
 type CauseCode string
 
 const (
-	CauseCodeDEADLINE CauseCode = "DEADLINE"
-	CauseCodeREJECTED CauseCode = "REJECTED"
+	CauseCodeIMAGEPULL            CauseCode = "IMAGE_PULL"
+	CauseCodePODSECURITY          CauseCode = "POD_SECURITY"
+	CauseCodeQUOTA                CauseCode = "QUOTA"
+	CauseCodeUNSCHEDULABLE        CauseCode = "UNSCHEDULABLE"
+	CauseCodePVCPENDING           CauseCode = "PVC_PENDING"
+	CauseCodeSECRETMISSING        CauseCode = "SECRET_MISSING"
+	CauseCodeS3DENIED             CauseCode = "S3_DENIED"
+	CauseCodeJOBFAILED            CauseCode = "JOB_FAILED"
+	CauseCodeCRASHLOOP            CauseCode = "CRASH_LOOP"
+	CauseCodePLUGINMISSING        CauseCode = "PLUGIN_MISSING"
+	CauseCodeNETWORKBLOCKED       CauseCode = "NETWORK_BLOCKED"
+	CauseCodeCLUSTERUNRECOVERABLE CauseCode = "CLUSTER_UNRECOVERABLE"
+	CauseCodeOPERATORDOWN         CauseCode = "OPERATOR_DOWN"
+	CauseCodeFINALIZER            CauseCode = "FINALIZER"
+	CauseCodeKUBERNETESDOWN       CauseCode = "KUBERNETES_DOWN"
+	CauseCodeCONNECTFAILED        CauseCode = "CONNECT_FAILED"
+	CauseCodeFORBIDDEN            CauseCode = "FORBIDDEN"
+	CauseCodeREJECTED             CauseCode = "REJECTED"
+	CauseCodeWORKFLOWLOST         CauseCode = "WORKFLOW_LOST"
+	CauseCodeDEADLINE             CauseCode = "DEADLINE"
 )
 
 // AllValues returns all CauseCode values.
 func (CauseCode) AllValues() []CauseCode {
 	return []CauseCode{
-		CauseCodeDEADLINE,
+		CauseCodeIMAGEPULL,
+		CauseCodePODSECURITY,
+		CauseCodeQUOTA,
+		CauseCodeUNSCHEDULABLE,
+		CauseCodePVCPENDING,
+		CauseCodeSECRETMISSING,
+		CauseCodeS3DENIED,
+		CauseCodeJOBFAILED,
+		CauseCodeCRASHLOOP,
+		CauseCodePLUGINMISSING,
+		CauseCodeNETWORKBLOCKED,
+		CauseCodeCLUSTERUNRECOVERABLE,
+		CauseCodeOPERATORDOWN,
+		CauseCodeFINALIZER,
+		CauseCodeKUBERNETESDOWN,
+		CauseCodeCONNECTFAILED,
+		CauseCodeFORBIDDEN,
 		CauseCodeREJECTED,
+		CauseCodeWORKFLOWLOST,
+		CauseCodeDEADLINE,
 	}
 }
 
 // MarshalText implements encoding.TextMarshaler.
 func (s CauseCode) MarshalText() ([]byte, error) {
 	switch s {
-	case CauseCodeDEADLINE:
+	case CauseCodeIMAGEPULL:
+		return []byte(s), nil
+	case CauseCodePODSECURITY:
+		return []byte(s), nil
+	case CauseCodeQUOTA:
+		return []byte(s), nil
+	case CauseCodeUNSCHEDULABLE:
+		return []byte(s), nil
+	case CauseCodePVCPENDING:
+		return []byte(s), nil
+	case CauseCodeSECRETMISSING:
+		return []byte(s), nil
+	case CauseCodeS3DENIED:
+		return []byte(s), nil
+	case CauseCodeJOBFAILED:
+		return []byte(s), nil
+	case CauseCodeCRASHLOOP:
+		return []byte(s), nil
+	case CauseCodePLUGINMISSING:
+		return []byte(s), nil
+	case CauseCodeNETWORKBLOCKED:
+		return []byte(s), nil
+	case CauseCodeCLUSTERUNRECOVERABLE:
+		return []byte(s), nil
+	case CauseCodeOPERATORDOWN:
+		return []byte(s), nil
+	case CauseCodeFINALIZER:
+		return []byte(s), nil
+	case CauseCodeKUBERNETESDOWN:
+		return []byte(s), nil
+	case CauseCodeCONNECTFAILED:
+		return []byte(s), nil
+	case CauseCodeFORBIDDEN:
 		return []byte(s), nil
 	case CauseCodeREJECTED:
+		return []byte(s), nil
+	case CauseCodeWORKFLOWLOST:
+		return []byte(s), nil
+	case CauseCodeDEADLINE:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -141,11 +247,65 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *CauseCode) UnmarshalText(data []byte) error {
 	switch CauseCode(data) {
-	case CauseCodeDEADLINE:
-		*s = CauseCodeDEADLINE
+	case CauseCodeIMAGEPULL:
+		*s = CauseCodeIMAGEPULL
+		return nil
+	case CauseCodePODSECURITY:
+		*s = CauseCodePODSECURITY
+		return nil
+	case CauseCodeQUOTA:
+		*s = CauseCodeQUOTA
+		return nil
+	case CauseCodeUNSCHEDULABLE:
+		*s = CauseCodeUNSCHEDULABLE
+		return nil
+	case CauseCodePVCPENDING:
+		*s = CauseCodePVCPENDING
+		return nil
+	case CauseCodeSECRETMISSING:
+		*s = CauseCodeSECRETMISSING
+		return nil
+	case CauseCodeS3DENIED:
+		*s = CauseCodeS3DENIED
+		return nil
+	case CauseCodeJOBFAILED:
+		*s = CauseCodeJOBFAILED
+		return nil
+	case CauseCodeCRASHLOOP:
+		*s = CauseCodeCRASHLOOP
+		return nil
+	case CauseCodePLUGINMISSING:
+		*s = CauseCodePLUGINMISSING
+		return nil
+	case CauseCodeNETWORKBLOCKED:
+		*s = CauseCodeNETWORKBLOCKED
+		return nil
+	case CauseCodeCLUSTERUNRECOVERABLE:
+		*s = CauseCodeCLUSTERUNRECOVERABLE
+		return nil
+	case CauseCodeOPERATORDOWN:
+		*s = CauseCodeOPERATORDOWN
+		return nil
+	case CauseCodeFINALIZER:
+		*s = CauseCodeFINALIZER
+		return nil
+	case CauseCodeKUBERNETESDOWN:
+		*s = CauseCodeKUBERNETESDOWN
+		return nil
+	case CauseCodeCONNECTFAILED:
+		*s = CauseCodeCONNECTFAILED
+		return nil
+	case CauseCodeFORBIDDEN:
+		*s = CauseCodeFORBIDDEN
 		return nil
 	case CauseCodeREJECTED:
 		*s = CauseCodeREJECTED
+		return nil
+	case CauseCodeWORKFLOWLOST:
+		*s = CauseCodeWORKFLOWLOST
+		return nil
+	case CauseCodeDEADLINE:
+		*s = CauseCodeDEADLINE
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -362,6 +522,7 @@ type Database struct {
 	Labels      DatabaseLabels   `json:"labels"`
 	Status      DatabaseStatus   `json:"status"`
 	Error       NilDatabaseError `json:"error"`
+	WaitingOn   NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
 	OperationID NilUUID     `json:"operation_id"`
 	CreatedAt   time.Time   `json:"created_at"`
@@ -402,6 +563,11 @@ func (s *Database) GetStatus() DatabaseStatus {
 // GetError returns the value of Error.
 func (s *Database) GetError() NilDatabaseError {
 	return s.Error
+}
+
+// GetWaitingOn returns the value of WaitingOn.
+func (s *Database) GetWaitingOn() NilDatabaseError {
+	return s.WaitingOn
 }
 
 // GetOperationID returns the value of OperationID.
@@ -457,6 +623,11 @@ func (s *Database) SetStatus(val DatabaseStatus) {
 // SetError sets the value of Error.
 func (s *Database) SetError(val NilDatabaseError) {
 	s.Error = val
+}
+
+// SetWaitingOn sets the value of WaitingOn.
+func (s *Database) SetWaitingOn(val NilDatabaseError) {
+	s.WaitingOn = val
 }
 
 // SetOperationID sets the value of OperationID.
@@ -516,11 +687,16 @@ func (s *DatabaseAcceptedHeaders) SetResponse(val AcceptedResponse) {
 	s.Response = val
 }
 
-// Why the database's operation needs attention; null while the status is not `error`.
+// What keeps the database's operation. As `error`: why it needs attention, null while the status is
+// not `error`. As `waiting_on`: what keeps an operation that still goes on by itself, as soon as that
+// is known.
 // Ref: #/components/schemas/DatabaseError
 type DatabaseError struct {
-	Code        CauseCode `json:"code"`
-	Message     string    `json:"message"`
+	Code CauseCode `json:"code"`
+	// What happened.
+	Message string `json:"message"`
+	// What to do now.
+	Remedy      string    `json:"remedy"`
 	OperationID uuid.UUID `json:"operation_id"`
 }
 
@@ -532,6 +708,11 @@ func (s *DatabaseError) GetCode() CauseCode {
 // GetMessage returns the value of Message.
 func (s *DatabaseError) GetMessage() string {
 	return s.Message
+}
+
+// GetRemedy returns the value of Remedy.
+func (s *DatabaseError) GetRemedy() string {
+	return s.Remedy
 }
 
 // GetOperationID returns the value of OperationID.
@@ -547,6 +728,11 @@ func (s *DatabaseError) SetCode(val CauseCode) {
 // SetMessage sets the value of Message.
 func (s *DatabaseError) SetMessage(val string) {
 	s.Message = val
+}
+
+// SetRemedy sets the value of Remedy.
+func (s *DatabaseError) SetRemedy(val string) {
+	s.Remedy = val
 }
 
 // SetOperationID sets the value of OperationID.
@@ -703,6 +889,47 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 	}
 }
 
+// Ref: #/components/schemas/DecisionRequest
+type DecisionRequest struct {
+	// Who decides. The service does not know its callers, so the request says it.
+	Actor string `json:"actor"`
+	// Why; it is kept in the database's timeline.
+	Reason string `json:"reason"`
+	// The step at which the operation was seen; where it is at another one by now, the decision is
+	// refused.
+	Step OptString `json:"step"`
+}
+
+// GetActor returns the value of Actor.
+func (s *DecisionRequest) GetActor() string {
+	return s.Actor
+}
+
+// GetReason returns the value of Reason.
+func (s *DecisionRequest) GetReason() string {
+	return s.Reason
+}
+
+// GetStep returns the value of Step.
+func (s *DecisionRequest) GetStep() OptString {
+	return s.Step
+}
+
+// SetActor sets the value of Actor.
+func (s *DecisionRequest) SetActor(val string) {
+	s.Actor = val
+}
+
+// SetReason sets the value of Reason.
+func (s *DecisionRequest) SetReason(val string) {
+	s.Reason = val
+}
+
+// SetStep sets the value of Step.
+func (s *DecisionRequest) SetStep(val OptString) {
+	s.Step = val
+}
+
 // Ref: #/components/schemas/Endpoint
 type Endpoint struct {
 	// Stays the same for the database's whole life.
@@ -793,16 +1020,19 @@ func (s *Error) SetOperationID(val OptUUID) {
 }
 
 //	code                     | status | meaning
-//	-------------------------+--------+---------------------------------------------------------
+//	-------------------------+--------+-----------------------------------------------------------------------------
 //	`malformed_request`      | 400    | the body is not JSON
 //	`not_found`              | 404    | no such resource or route
 //	`method_not_allowed`     | 405    | the route does not take this method
 //	`name_taken`             | 409    | the team has a database of this name
 //	`database_busy`          | 409    | an operation holds the database; `operation_id` names it
 //	`wrong_status`           | 409    | the database's status does not allow this
+//	`decision_refused`       | 409    | the operation is not where the decision could be taken; the message says why
+//	`request_in_progress`    | 409    | a request with this Idempotency-Key is being carried out
 //	`request_too_large`      | 413    | the body is larger than 64 KiB
 //	`unsupported_media_type` | 415    | the body's Content-Type is not accepted
 //	`validation_failed`      | 422    | a field breaks a rule; `details` names each
+//	`idempotency_key_reused` | 422    | another request was sent with this Idempotency-Key
 //	`unavailable`            | 503    | something the service needs is down
 //	`internal`               | 500    | a fault of the service
 //
@@ -816,9 +1046,12 @@ const (
 	ErrorCodeNameTaken            ErrorCode = "name_taken"
 	ErrorCodeDatabaseBusy         ErrorCode = "database_busy"
 	ErrorCodeWrongStatus          ErrorCode = "wrong_status"
+	ErrorCodeDecisionRefused      ErrorCode = "decision_refused"
+	ErrorCodeRequestInProgress    ErrorCode = "request_in_progress"
 	ErrorCodeRequestTooLarge      ErrorCode = "request_too_large"
 	ErrorCodeUnsupportedMediaType ErrorCode = "unsupported_media_type"
 	ErrorCodeValidationFailed     ErrorCode = "validation_failed"
+	ErrorCodeIdempotencyKeyReused ErrorCode = "idempotency_key_reused"
 	ErrorCodeUnavailable          ErrorCode = "unavailable"
 	ErrorCodeInternal             ErrorCode = "internal"
 )
@@ -832,9 +1065,12 @@ func (ErrorCode) AllValues() []ErrorCode {
 		ErrorCodeNameTaken,
 		ErrorCodeDatabaseBusy,
 		ErrorCodeWrongStatus,
+		ErrorCodeDecisionRefused,
+		ErrorCodeRequestInProgress,
 		ErrorCodeRequestTooLarge,
 		ErrorCodeUnsupportedMediaType,
 		ErrorCodeValidationFailed,
+		ErrorCodeIdempotencyKeyReused,
 		ErrorCodeUnavailable,
 		ErrorCodeInternal,
 	}
@@ -855,11 +1091,17 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 		return []byte(s), nil
 	case ErrorCodeWrongStatus:
 		return []byte(s), nil
+	case ErrorCodeDecisionRefused:
+		return []byte(s), nil
+	case ErrorCodeRequestInProgress:
+		return []byte(s), nil
 	case ErrorCodeRequestTooLarge:
 		return []byte(s), nil
 	case ErrorCodeUnsupportedMediaType:
 		return []byte(s), nil
 	case ErrorCodeValidationFailed:
+		return []byte(s), nil
+	case ErrorCodeIdempotencyKeyReused:
 		return []byte(s), nil
 	case ErrorCodeUnavailable:
 		return []byte(s), nil
@@ -891,6 +1133,12 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 	case ErrorCodeWrongStatus:
 		*s = ErrorCodeWrongStatus
 		return nil
+	case ErrorCodeDecisionRefused:
+		*s = ErrorCodeDecisionRefused
+		return nil
+	case ErrorCodeRequestInProgress:
+		*s = ErrorCodeRequestInProgress
+		return nil
 	case ErrorCodeRequestTooLarge:
 		*s = ErrorCodeRequestTooLarge
 		return nil
@@ -899,6 +1147,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 		return nil
 	case ErrorCodeValidationFailed:
 		*s = ErrorCodeValidationFailed
+		return nil
+	case ErrorCodeIdempotencyKeyReused:
+		*s = ErrorCodeIdempotencyKeyReused
 		return nil
 	case ErrorCodeUnavailable:
 		*s = ErrorCodeUnavailable
@@ -913,7 +1164,7 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/ErrorDetail
 type ErrorDetail struct {
-	// The field, parameter or dependency.
+	// The field, parameter, header or dependency.
 	Field string `json:"field"`
 	// The rule it breaks, or what is wrong with it.
 	Message string `json:"message"`
@@ -976,30 +1227,277 @@ func (s *ErrorResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// ErrorStatusCode wraps ErrorResponse with StatusCode.
-type ErrorStatusCode struct {
+// ErrorStatusCodeWithHeaders wraps ErrorResponse with status code and response headers.
+type ErrorStatusCodeWithHeaders struct {
 	StatusCode int
+	RetryAfter OptInt
 	Response   ErrorResponse
 }
 
 // GetStatusCode returns the value of StatusCode.
-func (s *ErrorStatusCode) GetStatusCode() int {
+func (s *ErrorStatusCodeWithHeaders) GetStatusCode() int {
 	return s.StatusCode
 }
 
+// GetRetryAfter returns the value of RetryAfter.
+func (s *ErrorStatusCodeWithHeaders) GetRetryAfter() OptInt {
+	return s.RetryAfter
+}
+
 // GetResponse returns the value of Response.
-func (s *ErrorStatusCode) GetResponse() ErrorResponse {
+func (s *ErrorStatusCodeWithHeaders) GetResponse() ErrorResponse {
 	return s.Response
 }
 
 // SetStatusCode sets the value of StatusCode.
-func (s *ErrorStatusCode) SetStatusCode(val int) {
+func (s *ErrorStatusCodeWithHeaders) SetStatusCode(val int) {
 	s.StatusCode = val
 }
 
+// SetRetryAfter sets the value of RetryAfter.
+func (s *ErrorStatusCodeWithHeaders) SetRetryAfter(val OptInt) {
+	s.RetryAfter = val
+}
+
 // SetResponse sets the value of Response.
-func (s *ErrorStatusCode) SetResponse(val ErrorResponse) {
+func (s *ErrorStatusCodeWithHeaders) SetResponse(val ErrorResponse) {
 	s.Response = val
+}
+
+// Ref: #/components/schemas/Event
+type Event struct {
+	ID          uuid.UUID `json:"id"`
+	OperationID uuid.UUID `json:"operation_id"`
+	Kind        EventKind `json:"kind"`
+	// The step that the event is about; null where it is about the operation.
+	Step NilString `json:"step"`
+	// Why the operation was parked; null for other events.
+	Cause NilCauseCode `json:"cause"`
+	// Who decided; null for what DAAP did by itself.
+	Actor NilString `json:"actor"`
+	// For people - what happened.
+	Message   string    `json:"message"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// GetID returns the value of ID.
+func (s *Event) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetOperationID returns the value of OperationID.
+func (s *Event) GetOperationID() uuid.UUID {
+	return s.OperationID
+}
+
+// GetKind returns the value of Kind.
+func (s *Event) GetKind() EventKind {
+	return s.Kind
+}
+
+// GetStep returns the value of Step.
+func (s *Event) GetStep() NilString {
+	return s.Step
+}
+
+// GetCause returns the value of Cause.
+func (s *Event) GetCause() NilCauseCode {
+	return s.Cause
+}
+
+// GetActor returns the value of Actor.
+func (s *Event) GetActor() NilString {
+	return s.Actor
+}
+
+// GetMessage returns the value of Message.
+func (s *Event) GetMessage() string {
+	return s.Message
+}
+
+// GetCreatedAt returns the value of CreatedAt.
+func (s *Event) GetCreatedAt() time.Time {
+	return s.CreatedAt
+}
+
+// SetID sets the value of ID.
+func (s *Event) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetOperationID sets the value of OperationID.
+func (s *Event) SetOperationID(val uuid.UUID) {
+	s.OperationID = val
+}
+
+// SetKind sets the value of Kind.
+func (s *Event) SetKind(val EventKind) {
+	s.Kind = val
+}
+
+// SetStep sets the value of Step.
+func (s *Event) SetStep(val NilString) {
+	s.Step = val
+}
+
+// SetCause sets the value of Cause.
+func (s *Event) SetCause(val NilCauseCode) {
+	s.Cause = val
+}
+
+// SetActor sets the value of Actor.
+func (s *Event) SetActor(val NilString) {
+	s.Actor = val
+}
+
+// SetMessage sets the value of Message.
+func (s *Event) SetMessage(val string) {
+	s.Message = val
+}
+
+// SetCreatedAt sets the value of CreatedAt.
+func (s *Event) SetCreatedAt(val time.Time) {
+	s.CreatedAt = val
+}
+
+//	kind          | meaning
+//	--------------+-------------------------------------------------------------
+//	`accepted`    | the operation is recorded and holds the database
+//	`started`     | its workflow has begun
+//	`step_done`   | a step is done
+//	`step_undone` | what a step did is undone
+//	`parked`      | the operation needs attention
+//	`decided`     | a person decided how the operation goes on
+//	`restarted`   | a lost workflow is started anew
+//	`succeeded`   | the operation is over
+//	`cancelled`   | the operation is over, and given up or taken over by another
+//
+// Ref: #/components/schemas/EventKind
+type EventKind string
+
+const (
+	EventKindAccepted   EventKind = "accepted"
+	EventKindStarted    EventKind = "started"
+	EventKindStepDone   EventKind = "step_done"
+	EventKindStepUndone EventKind = "step_undone"
+	EventKindParked     EventKind = "parked"
+	EventKindDecided    EventKind = "decided"
+	EventKindRestarted  EventKind = "restarted"
+	EventKindSucceeded  EventKind = "succeeded"
+	EventKindCancelled  EventKind = "cancelled"
+)
+
+// AllValues returns all EventKind values.
+func (EventKind) AllValues() []EventKind {
+	return []EventKind{
+		EventKindAccepted,
+		EventKindStarted,
+		EventKindStepDone,
+		EventKindStepUndone,
+		EventKindParked,
+		EventKindDecided,
+		EventKindRestarted,
+		EventKindSucceeded,
+		EventKindCancelled,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s EventKind) MarshalText() ([]byte, error) {
+	switch s {
+	case EventKindAccepted:
+		return []byte(s), nil
+	case EventKindStarted:
+		return []byte(s), nil
+	case EventKindStepDone:
+		return []byte(s), nil
+	case EventKindStepUndone:
+		return []byte(s), nil
+	case EventKindParked:
+		return []byte(s), nil
+	case EventKindDecided:
+		return []byte(s), nil
+	case EventKindRestarted:
+		return []byte(s), nil
+	case EventKindSucceeded:
+		return []byte(s), nil
+	case EventKindCancelled:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *EventKind) UnmarshalText(data []byte) error {
+	switch EventKind(data) {
+	case EventKindAccepted:
+		*s = EventKindAccepted
+		return nil
+	case EventKindStarted:
+		*s = EventKindStarted
+		return nil
+	case EventKindStepDone:
+		*s = EventKindStepDone
+		return nil
+	case EventKindStepUndone:
+		*s = EventKindStepUndone
+		return nil
+	case EventKindParked:
+		*s = EventKindParked
+		return nil
+	case EventKindDecided:
+		*s = EventKindDecided
+		return nil
+	case EventKindRestarted:
+		*s = EventKindRestarted
+		return nil
+	case EventKindSucceeded:
+		*s = EventKindSucceeded
+		return nil
+	case EventKindCancelled:
+		*s = EventKindCancelled
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Ref: #/components/schemas/EventListResponse
+type EventListResponse struct {
+	Data  []Event    `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  PageMeta   `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *EventListResponse) GetData() []Event {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *EventListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *EventListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *EventListResponse) SetData(val []Event) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *EventListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *EventListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
 }
 
 type GetOpenAPIOK map[string]jx.Raw
@@ -1340,6 +1838,51 @@ func (o NilCause) Or(d Cause) Cause {
 	return d
 }
 
+// NewNilCauseCode returns new NilCauseCode with value set to v.
+func NewNilCauseCode(v CauseCode) NilCauseCode {
+	return NilCauseCode{
+		Value: v,
+	}
+}
+
+// NilCauseCode is nullable CauseCode.
+type NilCauseCode struct {
+	Value CauseCode
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilCauseCode) SetTo(v CauseCode) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilCauseCode) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilCauseCode) SetToNull() {
+	o.Null = true
+	var v CauseCode
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilCauseCode) Get() (v CauseCode, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilCauseCode) Or(d CauseCode) CauseCode {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilDatabaseError returns new NilDatabaseError with value set to v.
 func NewNilDatabaseError(v DatabaseError) NilDatabaseError {
 	return NilDatabaseError{
@@ -1624,9 +2167,16 @@ type Operation struct {
 	OwnerTeam    string         `json:"owner_team"`
 	// Finds the run in the Temporal UI, temporal and tctl.
 	WorkflowID string `json:"workflow_id"`
+	// The step at which it is; null until it has begun.
+	Step NilString `json:"step"`
 	// All steps in order; empty in lists.
-	Steps      []Step      `json:"steps"`
-	Error      NilCause    `json:"error"`
+	Steps     []Step   `json:"steps"`
+	Error     NilCause `json:"error"`
+	WaitingOn NilCause `json:"waiting_on"`
+	// Who gave it up; it undoes what it did from then on.
+	CancelledBy NilString `json:"cancelled_by"`
+	// How many workflows were started anew because one was lost.
+	Restarts   int         `json:"restarts"`
 	CreatedAt  time.Time   `json:"created_at"`
 	StartedAt  NilDateTime `json:"started_at"`
 	FinishedAt NilDateTime `json:"finished_at"`
@@ -1667,6 +2217,11 @@ func (s *Operation) GetWorkflowID() string {
 	return s.WorkflowID
 }
 
+// GetStep returns the value of Step.
+func (s *Operation) GetStep() NilString {
+	return s.Step
+}
+
 // GetSteps returns the value of Steps.
 func (s *Operation) GetSteps() []Step {
 	return s.Steps
@@ -1675,6 +2230,21 @@ func (s *Operation) GetSteps() []Step {
 // GetError returns the value of Error.
 func (s *Operation) GetError() NilCause {
 	return s.Error
+}
+
+// GetWaitingOn returns the value of WaitingOn.
+func (s *Operation) GetWaitingOn() NilCause {
+	return s.WaitingOn
+}
+
+// GetCancelledBy returns the value of CancelledBy.
+func (s *Operation) GetCancelledBy() NilString {
+	return s.CancelledBy
+}
+
+// GetRestarts returns the value of Restarts.
+func (s *Operation) GetRestarts() int {
+	return s.Restarts
 }
 
 // GetCreatedAt returns the value of CreatedAt.
@@ -1727,6 +2297,11 @@ func (s *Operation) SetWorkflowID(val string) {
 	s.WorkflowID = val
 }
 
+// SetStep sets the value of Step.
+func (s *Operation) SetStep(val NilString) {
+	s.Step = val
+}
+
 // SetSteps sets the value of Steps.
 func (s *Operation) SetSteps(val []Step) {
 	s.Steps = val
@@ -1735,6 +2310,21 @@ func (s *Operation) SetSteps(val []Step) {
 // SetError sets the value of Error.
 func (s *Operation) SetError(val NilCause) {
 	s.Error = val
+}
+
+// SetWaitingOn sets the value of WaitingOn.
+func (s *Operation) SetWaitingOn(val NilCause) {
+	s.WaitingOn = val
+}
+
+// SetCancelledBy sets the value of CancelledBy.
+func (s *Operation) SetCancelledBy(val NilString) {
+	s.CancelledBy = val
+}
+
+// SetRestarts sets the value of Restarts.
+func (s *Operation) SetRestarts(val int) {
+	s.Restarts = val
 }
 
 // SetCreatedAt sets the value of CreatedAt.
@@ -1750,6 +2340,43 @@ func (s *Operation) SetStartedAt(val NilDateTime) {
 // SetFinishedAt sets the value of FinishedAt.
 func (s *Operation) SetFinishedAt(val NilDateTime) {
 	s.FinishedAt = val
+}
+
+// OperationAcceptedHeaders wraps OperationResponse with response headers.
+type OperationAcceptedHeaders struct {
+	Location   string
+	RetryAfter int
+	Response   OperationResponse
+}
+
+// GetLocation returns the value of Location.
+func (s *OperationAcceptedHeaders) GetLocation() string {
+	return s.Location
+}
+
+// GetRetryAfter returns the value of RetryAfter.
+func (s *OperationAcceptedHeaders) GetRetryAfter() int {
+	return s.RetryAfter
+}
+
+// GetResponse returns the value of Response.
+func (s *OperationAcceptedHeaders) GetResponse() OperationResponse {
+	return s.Response
+}
+
+// SetLocation sets the value of Location.
+func (s *OperationAcceptedHeaders) SetLocation(val string) {
+	s.Location = val
+}
+
+// SetRetryAfter sets the value of RetryAfter.
+func (s *OperationAcceptedHeaders) SetRetryAfter(val int) {
+	s.RetryAfter = val
+}
+
+// SetResponse sets the value of Response.
+func (s *OperationAcceptedHeaders) SetResponse(val OperationResponse) {
+	s.Response = val
 }
 
 // Ref: #/components/schemas/OperationKind
@@ -1869,7 +2496,7 @@ func (s *OperationResponse) SetMeta(val Meta) {
 }
 
 // `pending` is recorded and not yet begun; `needs_attention` waits for a person, `error` says why;
-// `succeeded` and `cancelled` are over.
+// `cancelling` undoes what it did after it was given up; `succeeded` and `cancelled` are over.
 // Ref: #/components/schemas/OperationState
 type OperationState string
 
@@ -1877,6 +2504,7 @@ const (
 	OperationStatePending        OperationState = "pending"
 	OperationStateRunning        OperationState = "running"
 	OperationStateNeedsAttention OperationState = "needs_attention"
+	OperationStateCancelling     OperationState = "cancelling"
 	OperationStateSucceeded      OperationState = "succeeded"
 	OperationStateCancelled      OperationState = "cancelled"
 )
@@ -1887,6 +2515,7 @@ func (OperationState) AllValues() []OperationState {
 		OperationStatePending,
 		OperationStateRunning,
 		OperationStateNeedsAttention,
+		OperationStateCancelling,
 		OperationStateSucceeded,
 		OperationStateCancelled,
 	}
@@ -1900,6 +2529,8 @@ func (s OperationState) MarshalText() ([]byte, error) {
 	case OperationStateRunning:
 		return []byte(s), nil
 	case OperationStateNeedsAttention:
+		return []byte(s), nil
+	case OperationStateCancelling:
 		return []byte(s), nil
 	case OperationStateSucceeded:
 		return []byte(s), nil
@@ -1922,6 +2553,9 @@ func (s *OperationState) UnmarshalText(data []byte) error {
 	case OperationStateNeedsAttention:
 		*s = OperationStateNeedsAttention
 		return nil
+	case OperationStateCancelling:
+		*s = OperationStateCancelling
+		return nil
 	case OperationStateSucceeded:
 		*s = OperationStateSucceeded
 		return nil
@@ -1931,6 +2565,52 @@ func (s *OperationState) UnmarshalText(data []byte) error {
 	default:
 		return errors.Errorf("invalid value: %q", data)
 	}
+}
+
+// NewOptCauseCode returns new OptCauseCode with value set to v.
+func NewOptCauseCode(v CauseCode) OptCauseCode {
+	return OptCauseCode{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptCauseCode is optional CauseCode.
+type OptCauseCode struct {
+	Value CauseCode
+	Set   bool
+}
+
+// IsSet returns true if OptCauseCode was set.
+func (o OptCauseCode) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptCauseCode) Reset() {
+	var v CauseCode
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptCauseCode) SetTo(v CauseCode) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptCauseCode) Get() (v CauseCode, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptCauseCode) Or(d CauseCode) CauseCode {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
 }
 
 // NewOptDatabaseStatus returns new OptDatabaseStatus with value set to v.
@@ -2515,7 +3195,8 @@ func (s *SecretReference) SetPasswordKey(val string) {
 
 // Ref: #/components/schemas/Step
 type Step struct {
-	Name  string    `json:"name"`
+	Name string `json:"name"`
+	// What it does or undoes.
 	Title string    `json:"title"`
 	State StepState `json:"state"`
 	// How many times it was tried.
@@ -2608,6 +3289,8 @@ func (s *Step) SetFinishedAt(val NilDateTime) {
 	s.FinishedAt = val
 }
 
+// A `failed` step is tried again, or its operation needs attention. A step of an operation that was
+// given up is `undoing`, then `undone`.
 // Ref: #/components/schemas/StepState
 type StepState string
 
@@ -2616,6 +3299,9 @@ const (
 	StepStateRunning StepState = "running"
 	StepStateDone    StepState = "done"
 	StepStateFailed  StepState = "failed"
+	StepStateSkipped StepState = "skipped"
+	StepStateUndoing StepState = "undoing"
+	StepStateUndone  StepState = "undone"
 )
 
 // AllValues returns all StepState values.
@@ -2625,6 +3311,9 @@ func (StepState) AllValues() []StepState {
 		StepStateRunning,
 		StepStateDone,
 		StepStateFailed,
+		StepStateSkipped,
+		StepStateUndoing,
+		StepStateUndone,
 	}
 }
 
@@ -2638,6 +3327,12 @@ func (s StepState) MarshalText() ([]byte, error) {
 	case StepStateDone:
 		return []byte(s), nil
 	case StepStateFailed:
+		return []byte(s), nil
+	case StepStateSkipped:
+		return []byte(s), nil
+	case StepStateUndoing:
+		return []byte(s), nil
+	case StepStateUndone:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -2658,6 +3353,15 @@ func (s *StepState) UnmarshalText(data []byte) error {
 		return nil
 	case StepStateFailed:
 		*s = StepStateFailed
+		return nil
+	case StepStateSkipped:
+		*s = StepStateSkipped
+		return nil
+	case StepStateUndoing:
+		*s = StepStateUndoing
+		return nil
+	case StepStateUndone:
+		*s = StepStateUndone
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)

@@ -8,13 +8,37 @@ import (
 
 // Handler handles operations described by OpenAPI v3 specification.
 type Handler interface {
+	// AbortOperation implements abortOperation operation.
+	//
+	// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
+	// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
+	// `pending` until it gets a new one, which undoes it.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+	// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
+	// to where it only goes forward. That is where a provision records the database as ready, and where a
+	// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
+	// beginning.
+	//
+	// POST /operations/{id}/abort
+	AbortOperation(ctx context.Context, req *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error)
+	// CancelOperation implements cancelOperation operation.
+	//
+	// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
+	// already, is not at the `step` that the request names, or has come to where it only goes forward, as
+	// abort says.
+	//
+	// POST /operations/{id}/cancel
+	CancelOperation(ctx context.Context, req *DecisionRequest, params CancelOperationParams) (*OperationAcceptedHeaders, error)
 	// CreateDatabase implements createDatabase operation.
 	//
 	// The database is recorded with the operation that provisions it; both answer at once. Its name is
 	// unique among the team's databases that are not deleted.
 	//
 	// POST /databases
-	CreateDatabase(ctx context.Context, req *CreateDatabaseRequest) (*DatabaseAcceptedHeaders, error)
+	CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// DeleteDatabase implements deleteDatabase operation.
 	//
 	// Works on a database in any condition; one that is still being provisioned is taken over. The data
@@ -54,6 +78,13 @@ type Handler interface {
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
+	// ListDatabaseEvents implements listDatabaseEvents operation.
+	//
+	// The timeline of all operations on the database, with what people decided about them. Events are only
+	// ever added; a deleted database keeps its own.
+	//
+	// GET /databases/{id}/events
+	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)
 	// ListDatabases implements listDatabases operation.
 	//
 	// Deleted databases are listed only with `status=deleted`.
@@ -66,6 +97,27 @@ type Handler interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// RetryOperation implements retryOperation operation.
+	//
+	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
+	// until it gets a new one, which goes through all steps again and finds done what is done.
+	//
+	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+	// begun, is over, or is not at the `step` that the request names.
+	//
+	// POST /operations/{id}/retry
+	RetryOperation(ctx context.Context, req *DecisionRequest, params RetryOperationParams) (*OperationAcceptedHeaders, error)
+	// SkipOperation implements skipOperation operation.
+	//
+	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
+	// without.
+	//
+	// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
+	// is being undone any step may be skipped), its workflow was lost, the operation does not need
+	// attention, has not begun, is over, or is not at the `step` that the request names.
+	//
+	// POST /operations/{id}/skip
+	SkipOperation(ctx context.Context, req *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error)
 	// UpdateDatabase implements updateDatabase operation.
 	//
 	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
@@ -73,10 +125,10 @@ type Handler interface {
 	//
 	// PATCH /databases/{id}
 	UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (*DatabaseResponse, error)
-	// NewError creates *ErrorStatusCode from error returned by handler.
+	// NewError creates *ErrorStatusCodeWithHeaders from error returned by handler.
 	//
 	// Used for common default response.
-	NewError(ctx context.Context, err error) *ErrorStatusCode
+	NewError(ctx context.Context, err error) *ErrorStatusCodeWithHeaders
 }
 
 // Server implements http server based on OpenAPI v3 specification and

@@ -13,13 +13,43 @@ type UnimplementedHandler struct{}
 
 var _ Handler = UnimplementedHandler{}
 
+// AbortOperation implements abortOperation operation.
+//
+// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
+// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
+// `pending` until it gets a new one, which undoes it.
+//
+// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
+// to where it only goes forward. That is where a provision records the database as ready, and where a
+// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
+// beginning.
+//
+// POST /operations/{id}/abort
+func (UnimplementedHandler) AbortOperation(ctx context.Context, req *DecisionRequest, params AbortOperationParams) (r *OperationAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// CancelOperation implements cancelOperation operation.
+//
+// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+//
+// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
+// already, is not at the `step` that the request names, or has come to where it only goes forward, as
+// abort says.
+//
+// POST /operations/{id}/cancel
+func (UnimplementedHandler) CancelOperation(ctx context.Context, req *DecisionRequest, params CancelOperationParams) (r *OperationAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // CreateDatabase implements createDatabase operation.
 //
 // The database is recorded with the operation that provisions it; both answer at once. Its name is
 // unique among the team's databases that are not deleted.
 //
 // POST /databases
-func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest) (r *DatabaseAcceptedHeaders, _ error) {
+func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -80,6 +110,16 @@ func (UnimplementedHandler) GetOperation(ctx context.Context, params GetOperatio
 	return r, ht.ErrNotImplemented
 }
 
+// ListDatabaseEvents implements listDatabaseEvents operation.
+//
+// The timeline of all operations on the database, with what people decided about them. Events are only
+// ever added; a deleted database keeps its own.
+//
+// GET /databases/{id}/events
+func (UnimplementedHandler) ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (r *EventListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // ListDatabases implements listDatabases operation.
 //
 // Deleted databases are listed only with `status=deleted`.
@@ -98,6 +138,33 @@ func (UnimplementedHandler) ListOperations(ctx context.Context, params ListOpera
 	return r, ht.ErrNotImplemented
 }
 
+// RetryOperation implements retryOperation operation.
+//
+// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
+// until it gets a new one, which goes through all steps again and finds done what is done.
+//
+// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
+// begun, is over, or is not at the `step` that the request names.
+//
+// POST /operations/{id}/retry
+func (UnimplementedHandler) RetryOperation(ctx context.Context, req *DecisionRequest, params RetryOperationParams) (r *OperationAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// SkipOperation implements skipOperation operation.
+//
+// For an operation that needs attention at a step whose purpose is met some other way, or can be done
+// without.
+//
+// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
+// is being undone any step may be skipped), its workflow was lost, the operation does not need
+// attention, has not begun, is over, or is not at the `step` that the request names.
+//
+// POST /operations/{id}/skip
+func (UnimplementedHandler) SkipOperation(ctx context.Context, req *DecisionRequest, params SkipOperationParams) (r *OperationAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // UpdateDatabase implements updateDatabase operation.
 //
 // A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
@@ -108,10 +175,10 @@ func (UnimplementedHandler) UpdateDatabase(ctx context.Context, req UpdateDataba
 	return r, ht.ErrNotImplemented
 }
 
-// NewError creates *ErrorStatusCode from error returned by handler.
+// NewError creates *ErrorStatusCodeWithHeaders from error returned by handler.
 //
 // Used for common default response.
-func (UnimplementedHandler) NewError(ctx context.Context, err error) (r *ErrorStatusCode) {
-	r = new(ErrorStatusCode)
+func (UnimplementedHandler) NewError(ctx context.Context, err error) (r *ErrorStatusCodeWithHeaders) {
+	r = new(ErrorStatusCodeWithHeaders)
 	return r
 }

@@ -57,9 +57,45 @@ func (s *Cause) Validate() error {
 
 func (s CauseCode) Validate() error {
 	switch s {
-	case "DEADLINE":
+	case "IMAGE_PULL":
+		return nil
+	case "POD_SECURITY":
+		return nil
+	case "QUOTA":
+		return nil
+	case "UNSCHEDULABLE":
+		return nil
+	case "PVC_PENDING":
+		return nil
+	case "SECRET_MISSING":
+		return nil
+	case "S3_DENIED":
+		return nil
+	case "JOB_FAILED":
+		return nil
+	case "CRASH_LOOP":
+		return nil
+	case "PLUGIN_MISSING":
+		return nil
+	case "NETWORK_BLOCKED":
+		return nil
+	case "CLUSTER_UNRECOVERABLE":
+		return nil
+	case "OPERATOR_DOWN":
+		return nil
+	case "FINALIZER":
+		return nil
+	case "KUBERNETES_DOWN":
+		return nil
+	case "CONNECT_FAILED":
+		return nil
+	case "FORBIDDEN":
 		return nil
 	case "REJECTED":
+		return nil
+	case "WORKFLOW_LOST":
+		return nil
+	case "DEADLINE":
 		return nil
 	default:
 		return errors.Errorf("invalid value: %v", s)
@@ -250,6 +286,24 @@ func (s *Database) Validate() error {
 			Error: err,
 		})
 	}
+	if err := func() error {
+		if value, ok := s.WaitingOn.Get(); ok {
+			if err := func() error {
+				if err := value.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "waiting_on",
+			Error: err,
+		})
+	}
 	if len(failures) > 0 {
 		return &validate.Error{Fields: failures}
 	}
@@ -382,6 +436,94 @@ func (s DatabaseStatus) Validate() error {
 	}
 }
 
+func (s *DecisionRequest) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := (validate.String{
+			MinLength:     1,
+			MinLengthSet:  true,
+			MaxLength:     100,
+			MaxLengthSet:  true,
+			Email:         false,
+			Hostname:      false,
+			Regex:         nil,
+			MinNumeric:    0,
+			MinNumericSet: false,
+			MaxNumeric:    0,
+			MaxNumericSet: false,
+		}).Validate(string(s.Actor)); err != nil {
+			return errors.Wrap(err, "string")
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "actor",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if err := (validate.String{
+			MinLength:     1,
+			MinLengthSet:  true,
+			MaxLength:     500,
+			MaxLengthSet:  true,
+			Email:         false,
+			Hostname:      false,
+			Regex:         nil,
+			MinNumeric:    0,
+			MinNumericSet: false,
+			MaxNumeric:    0,
+			MaxNumericSet: false,
+		}).Validate(string(s.Reason)); err != nil {
+			return errors.Wrap(err, "string")
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "reason",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if value, ok := s.Step.Get(); ok {
+			if err := func() error {
+				if err := (validate.String{
+					MinLength:     0,
+					MinLengthSet:  false,
+					MaxLength:     40,
+					MaxLengthSet:  true,
+					Email:         false,
+					Hostname:      false,
+					Regex:         regexMap["^[a-z][a-z_]*$"],
+					MinNumeric:    0,
+					MinNumericSet: false,
+					MaxNumeric:    0,
+					MaxNumericSet: false,
+				}).Validate(string(value)); err != nil {
+					return errors.Wrap(err, "string")
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "step",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
 func (s *Error) Validate() error {
 	if s == nil {
 		return validate.ErrNilPointer
@@ -430,11 +572,17 @@ func (s ErrorCode) Validate() error {
 		return nil
 	case "wrong_status":
 		return nil
+	case "decision_refused":
+		return nil
+	case "request_in_progress":
+		return nil
 	case "request_too_large":
 		return nil
 	case "unsupported_media_type":
 		return nil
 	case "validation_failed":
+		return nil
+	case "idempotency_key_reused":
 		return nil
 	case "unavailable":
 		return nil
@@ -468,7 +616,7 @@ func (s *ErrorResponse) Validate() error {
 	return nil
 }
 
-func (s *ErrorStatusCode) Validate() error {
+func (s *ErrorStatusCodeWithHeaders) Validate() error {
 	if s == nil {
 		return validate.ErrNilPointer
 	}
@@ -482,6 +630,112 @@ func (s *ErrorStatusCode) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "Response",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s *Event) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Kind.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "kind",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if value, ok := s.Cause.Get(); ok {
+			if err := func() error {
+				if err := value.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "cause",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s EventKind) Validate() error {
+	switch s {
+	case "accepted":
+		return nil
+	case "started":
+		return nil
+	case "step_done":
+		return nil
+	case "step_undone":
+		return nil
+	case "parked":
+		return nil
+	case "decided":
+		return nil
+	case "restarted":
+		return nil
+	case "succeeded":
+		return nil
+	case "cancelled":
+		return nil
+	default:
+		return errors.Errorf("invalid value: %v", s)
+	}
+}
+
+func (s *EventListResponse) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if s.Data == nil {
+			return errors.New("nil is invalid value")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.Data {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "data",
 			Error: err,
 		})
 	}
@@ -753,6 +1007,47 @@ func (s *Operation) Validate() error {
 			Error: err,
 		})
 	}
+	if err := func() error {
+		if value, ok := s.WaitingOn.Get(); ok {
+			if err := func() error {
+				if err := value.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "waiting_on",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s *OperationAcceptedHeaders) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Response.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "Response",
+			Error: err,
+		})
+	}
 	if len(failures) > 0 {
 		return &validate.Error{Fields: failures}
 	}
@@ -841,6 +1136,8 @@ func (s OperationState) Validate() error {
 		return nil
 	case "needs_attention":
 		return nil
+	case "cancelling":
+		return nil
 	case "succeeded":
 		return nil
 	case "cancelled":
@@ -882,6 +1179,12 @@ func (s StepState) Validate() error {
 	case "done":
 		return nil
 	case "failed":
+		return nil
+	case "skipped":
+		return nil
+	case "undoing":
+		return nil
+	case "undone":
 		return nil
 	default:
 		return errors.Errorf("invalid value: %v", s)
