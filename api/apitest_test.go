@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -38,8 +39,8 @@ func start(t testing.TB, options ...func(*api.Config)) *service {
 	t.Helper()
 	store := newMemory()
 	cfg := api.Config{
-		Databases:  daap.NewDatabases(store, store, store),
-		Operations: daap.NewOperations(store),
+		Databases:  daap.NewDatabases(store, store, store, daap.DefaultBacklog),
+		Operations: daap.NewOperations(store, store, store),
 		Version:    "v1.2.3",
 		Log:        zap.NewNop(),
 	}
@@ -66,6 +67,16 @@ type answer struct {
 	oas.ErrorResponse
 }
 
+// data is what the answer gives, as JSON.
+func (a answer) data(t *testing.T) string {
+	t.Helper()
+	var envelope struct{ Data json.RawMessage }
+	if err := json.Unmarshal(a.body, &envelope); err != nil {
+		t.Fatal(err)
+	}
+	return string(envelope.Data)
+}
+
 // do sends a request; the body's Content-Type is JSON unless headers, in pairs, say otherwise.
 func (s *service) do(method, path, body string, headers ...string) answer {
 	s.t.Helper()
@@ -76,9 +87,11 @@ func (s *service) do(method, path, body string, headers ...string) answer {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	given := make(http.Header)
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		given.Add(headers[i], headers[i+1])
 	}
+	maps.Copy(req.Header, given)
 	res, err := s.http.Do(req)
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,7 +52,10 @@ func allow(item *openapi3.PathItem) string {
 		all = append(all, method)
 	}
 	slices.Sort(all)
-	return strings.Join(append(all, http.MethodHead, http.MethodOptions), ", ")
+	if item.Get != nil {
+		all = append(all, http.MethodHead)
+	}
+	return strings.Join(append(all, http.MethodOptions), ", ")
 }
 
 func TestUnknownRouteIsNotFound(t *testing.T) {
@@ -82,7 +87,7 @@ func TestMalformedIDAnswersWhatAMissingOneDoes(t *testing.T) {
 		}
 		for method := range item.Operations() {
 			request := func(id string) answer {
-				body := map[string]string{http.MethodPatch: `{}`}[method]
+				body := map[string]string{http.MethodPatch: `{}`, http.MethodPost: decided}[method]
 				return s.do(method, strings.ReplaceAll(template, "{id}", id), body, "X-Request-Id", "same")
 			}
 			missing := request(uuid.NewString())
@@ -102,6 +107,12 @@ func TestEveryOperationOfTheContractIsAnswered(t *testing.T) {
 	_, op := s.create("shop", "orders")
 	s.store.succeed(op)
 	db := s.store.operations[op].DatabaseID
+	decide := func(action string) string {
+		_, op := s.create("shop", action)
+		s.store.begin(op, daap.StepReady)
+		s.store.park(op, daap.NewCause(daap.CauseDeadline, "Waited 10 minutes."))
+		return "/operations/" + op.String() + "/" + action
+	}
 	requests := []struct {
 		operation, method, path, body string
 		status                        int
@@ -114,8 +125,13 @@ func TestEveryOperationOfTheContractIsAnswered(t *testing.T) {
 		{"updateDatabase", http.MethodPatch, "/databases/" + db.String(), `{}`, 200},
 		{"getDatabaseConnection", http.MethodGet, "/databases/" + db.String() + "/connection", "", 200},
 		{"deleteDatabase", http.MethodDelete, "/databases/" + db.String(), "", 202},
+		{"listDatabaseEvents", http.MethodGet, "/databases/" + db.String() + "/events", "", 200},
 		{"listOperations", http.MethodGet, "/operations", "", 200},
 		{"getOperation", http.MethodGet, "/operations/" + op.String(), "", 200},
+		{"retryOperation", http.MethodPost, decide("retry"), decided, 202},
+		{"skipOperation", http.MethodPost, decide("skip"), decided, 202},
+		{"abortOperation", http.MethodPost, decide("abort"), decided, 202},
+		{"cancelOperation", http.MethodPost, decide("cancel"), decided, 202},
 	}
 	answered := make(map[string]bool)
 	for _, r := range requests {
@@ -204,18 +220,47 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	states := append(daap.OpenStates(), daap.OperationSucceeded, daap.OperationCancelled)
 	codes := []daap.Code{
 		daap.CodeInternal, daap.CodeNotFound, daap.CodeValidationFailed, daap.CodeNameTaken, daap.CodeDatabaseBusy,
-		daap.CodeWrongStatus, daap.CodeUnavailable,
+		daap.CodeWrongStatus, daap.CodeUnavailable, daap.CodeDecisionRefused, daap.CodeIdempotencyKeyReused,
+		daap.CodeRequestInProgress,
 		"malformed_request", "method_not_allowed", "request_too_large", "unsupported_media_type", // HTTP's own
 	}
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
 	wantEnum(t, "OperationState", states)
 	wantEnum(t, "OperationKind", []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase})
-	wantEnum(t, "StepState", []daap.StepState{daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed})
-	wantEnum(t, "CauseCode", []daap.CauseCode{daap.CauseDeadline, daap.CauseRejected})
+	wantEnum(t, "StepState", []daap.StepState{
+		daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing,
+		daap.StepUndone,
+	})
+	wantEnum(t, "EventKind", daap.EventKinds())
+	wantEnum(t, "CauseCode", causeCodes())
 	wantEnum(t, "ErrorCode", codes)
 	for _, code := range codes {
 		if documentedStatuses()[string(code)] == 0 {
 			t.Errorf("the table of codes has no %s", code)
+		}
+	}
+}
+
+func causeCodes() []daap.CauseCode {
+	var codes []daap.CauseCode
+	for _, cause := range daap.Causes() {
+		codes = append(codes, cause.Code)
+	}
+	return codes
+}
+
+func TestTablesOfTheContractExplainEveryValue(t *testing.T) {
+	t.Parallel()
+	doc, _ := contract()
+	table := doc.Components.Schemas["CauseCode"].Value.Description
+	for _, cause := range daap.Causes() {
+		if row := fmt.Sprintf("| `%s` | %s |\n", cause.Code, cause.Meaning); !strings.Contains(table, row) {
+			t.Errorf("the table of causes has no row %s", row)
+		}
+	}
+	for _, kind := range daap.EventKinds() {
+		if !strings.Contains(doc.Components.Schemas["EventKind"].Value.Description, "| `"+string(kind)+"` | ") {
+			t.Errorf("the table of events has no %s", kind)
 		}
 	}
 }
@@ -233,6 +278,13 @@ func wantEnum[T ~string](t *testing.T, name string, want []T) {
 	}
 	slices.Sort(got)
 	slices.Sort(all)
+	if rule := doc.Components.Schemas[name].Value.Extensions["x-rule"]; rule != nil {
+		for _, value := range all {
+			if !regexp.MustCompile(`[ ,]` + value + `(,|$)`).MatchString(text(t, rule)) {
+				t.Errorf("%s: the rule does not name %s", name, value)
+			}
+		}
+	}
 	if !slices.Equal(got, all) {
 		t.Errorf("%s: the contract has %v, the domain %v", name, got, all)
 	}
@@ -253,13 +305,18 @@ func TestExamplesOfTheContractAreAccepted(t *testing.T) {
 	for key, value := range labels {
 		req.Labels.Value[key] = text(t, value)
 	}
-	res, err := s.client.CreateDatabase(t.Context(), req)
+	key := text(t, doc.Components.Parameters["IdempotencyKey"].Value.Example)
+	params := oas.CreateDatabaseParams{IdempotencyKey: oas.NewOptString(key)}
+	res, err := s.client.CreateDatabase(t.Context(), req, params)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := res.Response.Meta.OperationID.String()
 	s.store.succeed(res.Response.Meta.OperationID)
 	for path, item := range doc.Paths.Map() {
+		if item.Get == nil {
+			continue
+		}
 		for _, p := range item.Get.Parameters {
 			values, many := p.Value.Example.([]any)
 			if !many {

@@ -47,6 +47,12 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 	return patch
 }
 
+func decisionFromOAS(action daap.Action, req *oas.DecisionRequest) daap.Decision {
+	return daap.Decision{
+		Action: action, Step: daap.StepName(req.Step.Value), Actor: req.Actor, Reason: req.Reason,
+	}
+}
+
 func databaseToOAS(db daap.Database) oas.Database {
 	return oas.Database{
 		ID:          db.ID,
@@ -55,7 +61,8 @@ func databaseToOAS(db daap.Database) oas.Database {
 		Description: db.Description,
 		Labels:      db.Labels,
 		Status:      oas.DatabaseStatus(db.Status),
-		Error:       databaseErrorToOAS(db),
+		Error:       databaseErrorToOAS(db.OperationID, db.Cause),
+		WaitingOn:   databaseErrorToOAS(db.OperationID, db.WaitingOn),
 		OperationID: nilUUID(db.OperationID),
 		CreatedAt:   db.CreatedAt.UTC(),
 		UpdatedAt:   db.UpdatedAt.UTC(),
@@ -63,14 +70,15 @@ func databaseToOAS(db daap.Database) oas.Database {
 	}
 }
 
-func databaseErrorToOAS(db daap.Database) oas.NilDatabaseError {
-	if db.Cause == nil {
+func databaseErrorToOAS(op *uuid.UUID, cause *daap.Cause) oas.NilDatabaseError {
+	if cause == nil {
 		return oas.NilDatabaseError{Null: true}
 	}
 	return oas.NewNilDatabaseError(oas.DatabaseError{
-		Code:        oas.CauseCode(db.Cause.Code),
-		Message:     db.Cause.Message,
-		OperationID: nilUUID(db.OperationID).Value,
+		Code:        oas.CauseCode(cause.Code),
+		Message:     cause.Message,
+		Remedy:      cause.Remedy,
+		OperationID: nilUUID(op).Value,
 	})
 }
 
@@ -95,6 +103,14 @@ func connectionToOAS(c daap.Connection) oas.Connection {
 }
 
 func operationToOAS(op daap.Operation) oas.Operation {
+	var parkedFor, waitingOn *daap.Cause
+	switch op.State {
+	case daap.OperationNeedsAttention:
+		parkedFor = op.Cause
+	case daap.OperationRunning, daap.OperationCancelling:
+		waitingOn = op.Cause
+	default: // it waits for nothing
+	}
 	return oas.Operation{
 		ID:           op.ID,
 		Kind:         oas.OperationKind(op.Kind),
@@ -103,8 +119,12 @@ func operationToOAS(op daap.Operation) oas.Operation {
 		DatabaseName: op.DatabaseName,
 		OwnerTeam:    op.OwnerTeam,
 		WorkflowID:   op.WorkflowID(),
+		Step:         nilString(op.Step),
 		Steps:        each(op.Steps, func(s daap.Step) oas.Step { return stepToOAS(op.Kind, s) }),
-		Error:        causeToOAS(op.Cause),
+		Error:        causeToOAS(parkedFor),
+		WaitingOn:    causeToOAS(waitingOn),
+		CancelledBy:  nilString(op.CancelledBy),
+		Restarts:     op.Restarts,
 		CreatedAt:    op.CreatedAt.UTC(),
 		StartedAt:    nilTime(op.StartedAt),
 		FinishedAt:   nilTime(op.FinishedAt),
@@ -114,7 +134,7 @@ func operationToOAS(op daap.Operation) oas.Operation {
 func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
 	return oas.Step{
 		Name:       string(s.Name),
-		Title:      kind.Title(s.Name),
+		Title:      titleOf(kind, s),
 		State:      oas.StepState(s.State),
 		Attempts:   s.Attempts,
 		Progress:   s.Progress,
@@ -124,11 +144,33 @@ func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
 	}
 }
 
+func titleOf(kind daap.OperationKind, s daap.Step) string {
+	if s.State.Undoes() {
+		return "Undo: " + kind.Title(s.Name)
+	}
+	return kind.Title(s.Name)
+}
+
 func causeToOAS(cause *daap.Cause) oas.NilCause {
 	if cause == nil {
 		return oas.NilCause{Null: true}
 	}
-	return oas.NewNilCause(oas.Cause{Code: oas.CauseCode(cause.Code), Message: cause.Message})
+	return oas.NewNilCause(oas.Cause{
+		Code: oas.CauseCode(cause.Code), Message: cause.Message, Remedy: cause.Remedy,
+	})
+}
+
+func eventToOAS(e daap.Event) oas.Event {
+	return oas.Event{
+		ID:          e.ID,
+		OperationID: e.OperationID,
+		Kind:        oas.EventKind(e.Kind),
+		Step:        nilString(e.Step),
+		Cause:       oas.NilCauseCode{Value: oas.CauseCode(e.Cause), Null: e.Cause == ""},
+		Actor:       nilString(e.Actor),
+		Message:     e.Message,
+		CreatedAt:   e.CreatedAt.UTC(),
+	}
 }
 
 func healthToOAS(version string, checks []daap.HealthCheck) oas.Health {
@@ -179,6 +221,11 @@ func nilUUID(id *uuid.UUID) oas.NilUUID {
 		return oas.NilUUID{Null: true}
 	}
 	return oas.NewNilUUID(*id)
+}
+
+// nilString is null for the empty text.
+func nilString[T ~string](s T) oas.NilString {
+	return oas.NilString{Value: string(s), Null: s == ""}
 }
 
 func pointerOf(s oas.NilString) *string {

@@ -34,9 +34,9 @@ func (h *Handler) ListDatabases(
 //
 // POST /databases
 func (h *Handler) CreateDatabase(
-	ctx context.Context, req *oas.CreateDatabaseRequest,
+	ctx context.Context, req *oas.CreateDatabaseRequest, _ oas.CreateDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
-	db, op, err := h.databases.Create(ctx, specFromOAS(req))
+	db, op, err := h.databases.Create(ctx, specFromOAS(req), onceOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 func (h *Handler) UpdateDatabase(
 	ctx context.Context, req oas.UpdateDatabaseReq, params oas.UpdateDatabaseParams,
 ) (*oas.DatabaseResponse, error) {
-	db, err := h.databases.Update(ctx, params.ID, patchFromOAS(req))
+	db, err := h.databases.Update(ctx, params.ID, patchFromOAS(req), onceOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (h *Handler) UpdateDatabase(
 func (h *Handler) DeleteDatabase(
 	ctx context.Context, params oas.DeleteDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
-	db, op, err := h.databases.Delete(ctx, params.ID)
+	db, op, err := h.databases.Delete(ctx, params.ID, onceOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +93,29 @@ func (h *Handler) GetDatabaseConnection(
 	return &oas.ConnectionResponse{Data: connectionToOAS(connection), Error: noError, Meta: meta(ctx)}, nil
 }
 
+// ListDatabaseEvents answers one page of what happened to a database.
+//
+// GET /databases/{id}/events
+func (h *Handler) ListDatabaseEvents(
+	ctx context.Context, params oas.ListDatabaseEventsParams,
+) (*oas.EventListResponse, error) {
+	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	if err != nil {
+		return nil, err
+	}
+	events, next, err := h.databases.Events(ctx, daap.EventFilter{DatabaseID: params.ID, Page: page})
+	if err != nil {
+		return nil, err
+	}
+	return &oas.EventListResponse{Data: each(events, eventToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+}
+
 // accepted is the answer to a change that takes time.
 func accepted(ctx context.Context, db daap.Database, op daap.Operation) *oas.DatabaseAcceptedHeaders {
 	x := exchangeOf(ctx)
 	x.note(zap.Stringer("database_id", db.ID), zap.Stringer("operation_id", op.ID))
 	return &oas.DatabaseAcceptedHeaders{
-		Location:   "/operations/" + op.ID.String(),
+		Location:   operationAt(op.ID),
 		RetryAfter: retryAfter,
 		Response: oas.AcceptedResponse{
 			Data:  databaseToOAS(db),

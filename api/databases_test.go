@@ -24,7 +24,7 @@ func (s *service) create(team, name string, labels ...string) (oas.Database, uui
 	for i := 0; i < len(labels); i += 2 {
 		req.Labels.Value[labels[i]] = labels[i+1]
 	}
-	res, err := s.client.CreateDatabase(s.t.Context(), req)
+	res, err := s.client.CreateDatabase(s.t.Context(), req, oas.CreateDatabaseParams{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func (s *service) create(team, name string, labels ...string) (oas.Database, uui
 // wantCode fails unless err is the API's answer with the code.
 func wantCode(t *testing.T, err error, code oas.ErrorCode) oas.Error {
 	t.Helper()
-	var answer *oas.ErrorStatusCode
+	var answer *oas.ErrorStatusCodeWithHeaders
 	if !errors.As(err, &answer) || answer.Response.Error.Code != code {
 		t.Fatalf("got %v, want the code %s", err, code)
 	}
@@ -48,7 +48,7 @@ func TestCreatedDatabaseIsAcceptedWithItsOperation(t *testing.T) {
 		Name: "orders", OwnerTeam: "shop",
 		Description: oas.NewOptString("Orders\nof the shop"),
 		Labels:      oas.NewOptLabels(oas.Labels{"env": "prod"}),
-	})
+	}, oas.CreateDatabaseParams{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func TestNameOfALiveDatabaseIsTaken(t *testing.T) {
 	s := start(t)
 	s.create("shop", "orders")
 	s.create("billing", "orders")
-	_, err := s.client.CreateDatabase(t.Context(), &oas.CreateDatabaseRequest{Name: "orders", OwnerTeam: "shop"})
+	again := &oas.CreateDatabaseRequest{Name: "orders", OwnerTeam: "shop"}
+	_, err := s.client.CreateDatabase(t.Context(), again, oas.CreateDatabaseParams{})
 	if e := wantCode(t, err, oas.ErrorCodeNameTaken); len(e.Details) != 1 || e.Details[0].Field != "name" {
 		t.Errorf("got details %v", e.Details)
 	}
@@ -124,13 +125,15 @@ func TestDatabaseThatNeedsAttentionSaysWhy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
-	s.store.park(op, daap.Cause{Code: daap.CauseDeadline, Message: "Waited 10 minutes."})
+	s.store.park(op, daap.Cause{Code: daap.CauseDeadline, Message: "Waited 10 minutes.", Remedy: "Wait longer."})
 	res, err := s.client.GetDatabase(t.Context(), oas.GetDatabaseParams{ID: db.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := oas.DatabaseError{Code: oas.CauseCodeDEADLINE, Message: "Waited 10 minutes.", OperationID: op}
-	if res.Data.Status != oas.DatabaseStatusError || res.Data.Error.Value != want {
+	want := oas.DatabaseError{
+		Code: oas.CauseCodeDEADLINE, Message: "Waited 10 minutes.", Remedy: "Wait longer.", OperationID: op,
+	}
+	if res.Data.Status != oas.DatabaseStatusError || res.Data.Error.Value != want || !res.Data.WaitingOn.Null {
 		t.Errorf("got %+v", res.Data)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -21,22 +22,32 @@ const (
 )
 
 var statusOf = map[daap.Code]int{
-	codeMalformedRequest:      http.StatusBadRequest,
-	daap.CodeNotFound:         http.StatusNotFound,
-	codeMethodNotAllowed:      http.StatusMethodNotAllowed,
-	daap.CodeNameTaken:        http.StatusConflict,
-	daap.CodeDatabaseBusy:     http.StatusConflict,
-	daap.CodeWrongStatus:      http.StatusConflict,
-	codeRequestTooLarge:       http.StatusRequestEntityTooLarge,
-	codeUnsupportedMediaType:  http.StatusUnsupportedMediaType,
-	daap.CodeValidationFailed: http.StatusUnprocessableEntity,
-	daap.CodeInternal:         http.StatusInternalServerError,
-	daap.CodeUnavailable:      http.StatusServiceUnavailable,
+	codeMalformedRequest:          http.StatusBadRequest,
+	daap.CodeNotFound:             http.StatusNotFound,
+	codeMethodNotAllowed:          http.StatusMethodNotAllowed,
+	daap.CodeNameTaken:            http.StatusConflict,
+	daap.CodeDatabaseBusy:         http.StatusConflict,
+	daap.CodeWrongStatus:          http.StatusConflict,
+	daap.CodeDecisionRefused:      http.StatusConflict,
+	daap.CodeRequestInProgress:    http.StatusConflict,
+	codeRequestTooLarge:           http.StatusRequestEntityTooLarge,
+	codeUnsupportedMediaType:      http.StatusUnsupportedMediaType,
+	daap.CodeValidationFailed:     http.StatusUnprocessableEntity,
+	daap.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	daap.CodeInternal:             http.StatusInternalServerError,
+	daap.CodeUnavailable:          http.StatusServiceUnavailable,
+}
+
+// retryAfterOf is after how many seconds a refused request may fare better, for the codes of which time alone
+// is the remedy.
+var retryAfterOf = map[daap.Code]int{
+	daap.CodeRequestInProgress: 2,
+	daap.CodeUnavailable:       5,
 }
 
 // NewError is the only place where an error becomes a status. What was not made for people is logged, and
 // shown as a failure that the platform team can find.
-func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCode {
+func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCodeWithHeaders {
 	x := exchangeOf(ctx)
 	e := forPeople(err, x.requestID)
 	status := statusOf[e.Code]
@@ -48,7 +59,12 @@ func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCode 
 		h.log.Log(level, "request failed",
 			zap.String("request_id", x.requestID), zap.String("route", x.route.OperationID()), zap.Error(err))
 	}
-	return &oas.ErrorStatusCode{StatusCode: status, Response: errorToOAS(e, x.requestID)}
+	seconds, may := retryAfterOf[e.Code]
+	return &oas.ErrorStatusCodeWithHeaders{
+		StatusCode: status,
+		RetryAfter: oas.OptInt{Value: seconds, Set: may},
+		Response:   errorToOAS(e, x.requestID),
+	}
 }
 
 // forPeople finds the error made for people in err, or makes the one that says why there is none.
@@ -108,6 +124,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.Error("encode an error", zap.Error(err))
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if seconds, may := answer.RetryAfter.Get(); may {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	}
 	w.WriteHeader(answer.StatusCode)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }

@@ -32,9 +32,14 @@ var everyRequest = []struct{ method, path, body string }{
 	{http.MethodPatch, "/databases/" + existing.String(), `{"description":"x"}`},
 	{http.MethodDelete, "/databases/" + existing.String(), ""},
 	{http.MethodGet, "/databases/" + existing.String() + "/connection", ""},
+	{http.MethodGet, "/databases/" + existing.String() + "/events", ""},
 	{http.MethodGet, "/operations", ""},
 	{http.MethodGet, "/operations/" + existing.String(), ""},
 	{http.MethodGet, "/operations/" + existing.String() + "?wait=1s", ""},
+	{http.MethodPost, "/operations/" + existing.String() + "/retry", decided},
+	{http.MethodPost, "/operations/" + existing.String() + "/skip", decided},
+	{http.MethodPost, "/operations/" + existing.String() + "/abort", decided},
+	{http.MethodPost, "/operations/" + existing.String() + "/cancel", decided},
 }
 
 func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
@@ -94,6 +99,18 @@ func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
 		s.store.err = &daap.Error{Code: daap.Code(code), Message: "Told."}
 		if got := s.do(http.MethodGet, "/databases", ""); got.status != status || got.Error.Message != "Told." {
 			t.Errorf("%s: got %d %s", code, got.status, got.body)
+		}
+	}
+}
+
+func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for code := range documentedStatuses() {
+		s.store.err = &daap.Error{Code: daap.Code(code), Message: "Told."}
+		want := map[daap.Code]string{daap.CodeRequestInProgress: "2", daap.CodeUnavailable: "5"}[daap.Code(code)]
+		if got := s.do(http.MethodGet, "/databases", "").header.Get("Retry-After"); got != want {
+			t.Errorf("%s: got Retry-After %q, want %q", code, got, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
 )
 
@@ -16,7 +17,9 @@ type exchange struct {
 	requestID string
 	method    string
 	// route is the operation of the contract; zero where there is none.
-	route  oas.Route
+	route oas.Route
+	// once is by what the request is known again; zero where it need not be.
+	once   daap.Once
 	writer middleware.WrapResponseWriter
 	fields []zap.Field
 }

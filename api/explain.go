@@ -44,9 +44,8 @@ func (o operation) explainParams(r *http.Request, err error) error {
 	if p.in == openapi3.ParameterInPath {
 		return daap.NotFound(o.noun)
 	}
-	query, _ := url.ParseQuery(r.URL.RawQuery) // looseQuery reports the error
-	details := []daap.Detail{{Field: p.name, Message: brokenRule(o.params[p], query[p.name])}}
-	for _, loose := range o.looseQuery(r) {
+	details := []daap.Detail{{Field: p.name, Message: brokenRule(o.params[p], p.values(r))}}
+	for _, loose := range o.loose(r) {
 		if loose.Field != p.name {
 			details = append(details, loose)
 		}
@@ -54,7 +53,16 @@ func (o operation) explainParams(r *http.Request, err error) error {
 	return daap.Invalid(details...)
 }
 
-// brokenRule is the rule that the values of a query parameter break.
+// values are all that the request gives for the parameter.
+func (p parameter) values(r *http.Request) []string {
+	if p.in == openapi3.ParameterInHeader {
+		return r.Header.Values(p.name)
+	}
+	query, _ := url.ParseQuery(r.URL.RawQuery) // looseQuery reports the error
+	return query[p.name]
+}
+
+// brokenRule is the rule that the values of a parameter break.
 func brokenRule(schema *openapi3.Schema, values []string) string {
 	if !schema.Type.Is(openapi3.TypeArray) {
 		if len(values) > 1 {

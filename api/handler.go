@@ -36,6 +36,6 @@ func meta(ctx context.Context) oas.Meta {
 func pageMeta(ctx context.Context, next string) oas.PageMeta {
 	return oas.PageMeta{
 		RequestID:  exchangeOf(ctx).requestID,
-		NextCursor: oas.NilString{Value: next, Null: next == ""},
+		NextCursor: nilString(next),
 	}
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,12 @@ type memory struct {
 	mu         sync.Mutex
 	databases  map[uuid.UUID]daap.Database
 	operations map[uuid.UUID]daap.Operation
+	events     map[uuid.UUID]daap.Event
+	// answers are by the key of the request that got them.
+	answers map[string]kept
+	// taken are the ids of decisions, and lost the operations whose workflow is gone.
+	taken map[string]bool
+	lost  map[uuid.UUID]bool
 	// err is what every call fails with, and panics what it panics with; nil where none is to.
 	err    error
 	panics any
@@ -28,7 +35,47 @@ func newMemory() *memory {
 	return &memory{
 		databases:  make(map[uuid.UUID]daap.Database),
 		operations: make(map[uuid.UUID]daap.Operation),
+		events:     make(map[uuid.UUID]daap.Event),
+		answers:    make(map[string]kept),
+		taken:      make(map[string]bool),
+		lost:       make(map[uuid.UUID]bool),
 	}
+}
+
+// kept is an answer and the request that got it.
+type kept struct {
+	request [sha256.Size]byte
+	answer  any
+}
+
+// accepted is the answer to a change that takes time.
+type accepted struct {
+	db daap.Database
+	op daap.Operation
+}
+
+// answerOnce makes a change and keeps its answer; a request that was carried out gets its answer again. The
+// caller has entered.
+func answerOnce[T any](m *memory, once daap.Once, change func() (T, error)) (T, error) {
+	answer, found, err := remembered[T](m, once)
+	if err != nil || found {
+		return answer, err
+	}
+	if answer, err = change(); err == nil && once.Key != "" {
+		m.answers[once.Key] = kept{once.Request, answer}
+	}
+	return answer, err
+}
+
+func remembered[T any](m *memory, once daap.Once) (answer T, found bool, err error) {
+	was, found := m.answers[once.Key]
+	switch {
+	case !found:
+		return answer, false, nil
+	case was.request != once.Request:
+		return answer, false, daap.KeyReused()
+	}
+	return was.answer.(T), true, nil //nolint:errcheck // an equal request has an answer of the same type
 }
 
 // enter begins a call; the caller unlocks.
@@ -83,25 +130,58 @@ func (m *memory) CACertificate(ctx context.Context, _ uuid.UUID) (string, error)
 	return "-----BEGIN CERTIFICATE-----\n", m.enter(ctx)
 }
 
-func (m *memory) CreateDatabase(ctx context.Context, db daap.Database, op daap.Operation) (daap.Database, error) {
+func (m *memory) Events(ctx context.Context, filter daap.EventFilter) ([]daap.Event, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
-		return daap.Database{}, err
+		return nil, err
 	}
-	for _, other := range m.databases {
-		if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
-			return daap.Database{}, daap.NameTaken(db.OwnerTeam, db.Name)
-		}
-	}
-	db.CreatedAt, op.CreatedAt = time.Now(), time.Now()
-	return m.hold(db, op), nil
+	return pageOf(m.events, filter.Page, func(e daap.Event) bool { return e.DatabaseID == filter.DatabaseID }), nil
 }
 
-func (m *memory) PatchDatabase(ctx context.Context, id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
+func (m *memory) Backlogged(ctx context.Context, limit int) (bool, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return false, err
+	}
+	waiting := 0
+	for _, op := range m.operations {
+		if op.State == daap.OperationPending {
+			waiting++
+		}
+	}
+	return waiting > limit, nil
+}
+
+func (m *memory) CreateDatabase(
+	ctx context.Context, db daap.Database, op daap.Operation, once daap.Once,
+) (daap.Database, daap.Operation, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.Database{}, daap.Operation{}, err
+	}
+	answer, err := answerOnce(m, once, func() (accepted, error) {
+		for _, other := range m.databases {
+			if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
+				return accepted{}, daap.NameTaken(db.OwnerTeam, db.Name)
+			}
+		}
+		db.CreatedAt, op.CreatedAt = time.Now(), time.Now()
+		return accepted{m.hold(db, op), op}, nil
+	})
+	return answer.db, answer.op, err
+}
+
+func (m *memory) PatchDatabase(
+	ctx context.Context, id uuid.UUID, patch daap.DatabasePatch, once daap.Once,
+) (daap.Database, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, err
 	}
+	return answerOnce(m, once, func() (daap.Database, error) { return m.patch(id, patch) })
+}
+
+func (m *memory) patch(id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
 	db, err := m.database(id)
 	if err != nil {
 		return daap.Database{}, err
@@ -117,26 +197,35 @@ func (m *memory) PatchDatabase(ctx context.Context, id uuid.UUID, patch daap.Dat
 	return db, nil
 }
 
-func (m *memory) AcceptOperation(ctx context.Context, op daap.Operation) (daap.Database, daap.Operation, error) {
+func (m *memory) AcceptOperation(
+	ctx context.Context, op daap.Operation, once daap.Once,
+) (daap.Database, daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, op, err
 	}
+	answer, err := answerOnce(m, once, func() (accepted, error) { return m.accept(op) })
+	return answer.db, answer.op, err
+}
+
+func (m *memory) accept(op daap.Operation) (accepted, error) {
 	db, err := m.database(op.DatabaseID)
 	if err != nil {
-		return db, op, err
+		return accepted{}, err
 	}
 	if db.OperationID != nil {
-		if held := m.operations[*db.OperationID]; !op.Kind.TakesOver(held.Kind) {
-			return db, op, daap.Busy(held)
+		held := m.operations[*db.OperationID]
+		if !op.Kind.TakesOver(held) {
+			return accepted{}, daap.Busy(held)
 		}
-		m.settle(*db.OperationID, daap.OperationCancelled)
+		m.settle(held.ID, daap.OperationCancelled)
+		m.add(held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", op.ID, op.Kind))
 	}
 	if !db.Status.CanMoveTo(op.Kind.During()) {
-		return db, op, daap.WrongStatus(db.Status, "cannot be deleted")
+		return accepted{}, daap.WrongStatus(db.Status, "cannot be deleted")
 	}
-	op.DatabaseName, op.OwnerTeam, op.CreatedAt = db.Name, db.OwnerTeam, time.Now()
-	return m.hold(db, op), op, nil
+	op.DatabaseName, op.OwnerTeam, op.CreatedAt, op.StatusBefore = db.Name, db.OwnerTeam, time.Now(), db.Status
+	return accepted{m.hold(db, op), op}, nil
 }
 
 func (m *memory) Operation(ctx context.Context, id uuid.UUID) (daap.Operation, error) {
@@ -162,7 +251,8 @@ func (m *memory) Operations(ctx context.Context, filter daap.OperationFilter) ([
 	}
 	found := pageOf(m.operations, filter.Page, func(op daap.Operation) bool {
 		return (filter.DatabaseID == nil || op.DatabaseID == *filter.DatabaseID) &&
-			(filter.State == "" || op.State == filter.State) && (filter.Kind == "" || op.Kind == filter.Kind)
+			(filter.State == "" || op.State == filter.State) && (filter.Kind == "" || op.Kind == filter.Kind) &&
+			(filter.Cause == "" || op.State == daap.OperationNeedsAttention && op.Cause.Code == filter.Cause)
 	})
 	for i := range found {
 		found[i].Steps = nil
@@ -170,45 +260,18 @@ func (m *memory) Operations(ctx context.Context, filter daap.OperationFilter) ([
 	return found, nil
 }
 
-// Start begins nothing: the tests say how an operation ends.
-func (m *memory) Start(context.Context, daap.Operation) error { return nil }
-
 // hold gives the database to op.
 func (m *memory) hold(db daap.Database, op daap.Operation) daap.Database {
 	db.Status, db.OperationID, db.Cause, db.UpdatedAt = op.Kind.During(), &op.ID, nil, time.Now()
 	m.databases[db.ID], m.operations[op.ID] = db, op
+	m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
 	return db
 }
 
-func (m *memory) settle(id uuid.UUID, state daap.OperationState) daap.Operation {
-	now, op := time.Now(), m.operations[id]
-	op.State, op.StartedAt, op.FinishedAt = state, &now, &now
-	m.operations[id] = op
-	return op
-}
-
-// succeed ends the operation as a worker would.
-func (m *memory) succeed(id uuid.UUID) {
-	defer m.mu.Unlock()
-	m.mu.Lock()
-	op := m.settle(id, daap.OperationSucceeded)
-	db := m.databases[op.DatabaseID]
-	db.Status, db.OperationID = op.Kind.After(), nil
-	if db.Status == daap.DatabaseDeleted {
-		db.DeletedAt = op.FinishedAt
-	}
-	m.databases[db.ID] = db
-}
-
-// park leaves the operation to a person.
-func (m *memory) park(id uuid.UUID, cause daap.Cause) {
-	defer m.mu.Unlock()
-	m.mu.Lock()
-	op := m.settle(id, daap.OperationNeedsAttention)
-	op.Cause, op.FinishedAt = &cause, nil
-	db := m.databases[op.DatabaseID]
-	db.Status, db.Cause = daap.DatabaseError, &cause
-	m.databases[db.ID], m.operations[id] = db, op
+// add records what happened.
+func (m *memory) add(e daap.Event) {
+	e.ID, e.CreatedAt = uuid.Must(uuid.NewV7()), time.Now()
+	m.events[e.ID] = e
 }
 
 func pageOf[T any](items map[uuid.UUID]T, page daap.Page, chosen func(T) bool) []T {

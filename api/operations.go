@@ -49,6 +49,7 @@ func operationFilter(params oas.ListOperationsParams) (daap.OperationFilter, err
 	filter := daap.OperationFilter{
 		State: daap.OperationState(params.State.Value),
 		Kind:  daap.OperationKind(params.Kind.Value),
+		Cause: daap.CauseCode(params.Cause.Value),
 		Page:  page,
 	}
 	if id, given := params.DatabaseID.Get(); given {

@@ -44,15 +44,59 @@ func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, id := s.create("shop", "orders")
-	s.store.park(id, daap.Cause{Code: daap.CauseRejected, Message: "The Cluster was refused."})
+	s.store.begin(id, daap.StepCluster)
+	s.store.park(id, daap.NewCause(daap.CauseRejected, "The Cluster was refused."))
 	res, err := s.client.GetOperation(t.Context(), oas.GetOperationParams{ID: id, Wait: oas.NewOptString("60s")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := oas.Cause{Code: oas.CauseCodeREJECTED, Message: "The Cluster was refused."}
-	if res.Data.State != oas.OperationStateNeedsAttention || res.Data.Error.Value != want {
+	want := oas.Cause{
+		Code: oas.CauseCodeREJECTED, Message: "The Cluster was refused.",
+		Remedy: "Mend what the message names, then retry.",
+	}
+	if res.Data.State != oas.OperationStateNeedsAttention || res.Data.Error.Value != want || !res.Data.WaitingOn.Null {
 		t.Errorf("got %+v", res.Data)
 	}
+	if res.Data.Step.Value != "cluster" {
+		t.Errorf("it is at %v", res.Data.Step)
+	}
+}
+
+func TestOperationThatGetsOnSaysWhatKeepsIt(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for name, cancelled := range map[string]bool{"running": false, "cancelling": true} {
+		db, id := s.create("shop", name)
+		s.store.begin(id, daap.StepCluster)
+		if cancelled {
+			s.decide(id, "cancel", http.StatusAccepted)
+		}
+		s.store.keep(id, daap.NewCause(daap.CauseImagePull, "No such image."))
+		op := s.operation(id)
+		if op.State != oas.OperationState(name) || op.WaitingOn.Value.Code != oas.CauseCodeIMAGEPULL || !op.Error.Null {
+			t.Errorf("%s: got %+v", name, op)
+		}
+		found, err := s.client.GetDatabase(t.Context(), oas.GetDatabaseParams{ID: db.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := oas.DatabaseError{
+			Code: oas.CauseCodeIMAGEPULL, Message: "No such image.", Remedy: op.WaitingOn.Value.Remedy, OperationID: id,
+		}
+		if found.Data.WaitingOn.Value != want || !found.Data.Error.Null || want.Remedy == "" {
+			t.Errorf("%s: got %+v", name, found.Data)
+		}
+	}
+}
+
+// operation returns the operation as the API tells it.
+func (s *service) operation(id uuid.UUID) oas.Operation {
+	s.t.Helper()
+	res, err := s.client.GetOperation(s.t.Context(), oas.GetOperationParams{ID: id})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.Data
 }
 
 func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
@@ -62,6 +106,7 @@ func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
 	s.store.succeed(provisionOne)
 	deleteOne := s.delete(one.ID)
 	_, provisionTwo := s.create("shop", "two")
+	s.store.park(provisionTwo, daap.NewCause(daap.CauseQuota, "Too many pods."))
 	for name, row := range map[string]struct {
 		params oas.ListOperationsParams
 		want   []uuid.UUID
@@ -74,7 +119,11 @@ func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
 		"kind": {
 			oas.ListOperationsParams{Kind: oas.NewOptOperationKind(oas.OperationKindDeleteDatabase)}, []uuid.UUID{deleteOne},
 		},
-		"first page": {oas.ListOperationsParams{Limit: oas.NewOptInt(1)}, []uuid.UUID{provisionTwo}},
+		"cause": {
+			oas.ListOperationsParams{Cause: oas.NewOptCauseCode(oas.CauseCodeQUOTA)}, []uuid.UUID{provisionTwo},
+		},
+		"cause that none has": {oas.ListOperationsParams{Cause: oas.NewOptCauseCode(oas.CauseCodeDEADLINE)}, nil},
+		"first page":          {oas.ListOperationsParams{Limit: oas.NewOptInt(1)}, []uuid.UUID{provisionTwo}},
 		"second page": {
 			oas.ListOperationsParams{Cursor: oas.NewOptString(daap.Cursor(provisionTwo))}, []uuid.UUID{deleteOne, provisionOne},
 		},
@@ -145,7 +194,9 @@ func pending() daap.Operation {
 func bare() (*memory, http.Handler) {
 	store := newMemory()
 	return store, api.New(api.Config{
-		Databases: daap.NewDatabases(store, store, store), Operations: daap.NewOperations(store), Log: zap.NewNop(),
+		Databases:  daap.NewDatabases(store, store, store, daap.DefaultBacklog),
+		Operations: daap.NewOperations(store, store, store),
+		Log:        zap.NewNop(),
 	})
 }
 

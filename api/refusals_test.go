@@ -30,7 +30,7 @@ const (
 	ruleText  = "must be UTF-8 text without control characters"
 	ruleKey   = "a key must be 1 to 63 lower-case letters, digits, dots, slashes, hyphens and underscores, " +
 		"beginning and ending with a letter or digit"
-	ruleState = "must be one of pending, running, needs_attention, succeeded, cancelled"
+	ruleState = "must be one of pending, running, needs_attention, cancelling, succeeded, cancelled"
 )
 
 func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
@@ -157,7 +157,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 	row := func(pathAndQuery string, fields ...string) {
 		rows[pathAndQuery] = refusal{method: http.MethodGet, path: pathAndQuery, fields: fields}
 	}
-	for _, list := range []string{"/databases", "/operations"} {
+	for _, list := range []string{"/databases", "/operations", "/databases/" + existing.String() + "/events"} {
 		for _, limit := range []string{"0", "101", "-1", "x", "", "1.5", "1e1", "99999999999999999999", "%201"} {
 			row(list+"?limit="+limit, "limit", "must be a whole number from 1 to 100")
 		}
@@ -192,6 +192,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 	}
 	for _, state := range []string{"", "over"} {
 		row("/operations?state="+state, "state", ruleState)
+		row("/operations?cause="+state, "cause", ruleCause())
 		row("/operations?kind="+state, "kind", "must be one of provision_database, delete_database")
 	}
 	for _, wait := range []string{"", "61s", "30", "1m", "-1s", "1.5s", "01s", "30s%20", "30S", "100s"} {
@@ -207,7 +208,20 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 		method: http.MethodPost, path: "/databases?dry_run=true", body: `{"name":"orders","owner_team":"shop"}`,
 		fields: []string{"dry_run", "is not a known parameter"},
 	}
+	rows["unknown parameter of a decision"] = refusal{
+		method: http.MethodPost, path: "/operations/" + existing.String() + "/retry?force", body: decided,
+		fields: []string{"force", "is not a known parameter"},
+	}
 	refuseAll(t, rows)
+}
+
+// ruleCause names the causes in the domain's order.
+func ruleCause() string {
+	var names []string
+	for _, code := range causeCodes() {
+		names = append(names, string(code))
+	}
+	return "must be one of " + strings.Join(names, ", ")
 }
 
 func TestBodyThatCannotBeReadIsRefusedSayingWhy(t *testing.T) {
@@ -219,9 +233,10 @@ func TestBodyThatCannotBeReadIsRefusedSayingWhy(t *testing.T) {
 	for _, request := range []struct{ method, path, mediaTypes string }{
 		{http.MethodPost, "/databases", create},
 		{http.MethodPatch, "/databases/" + existing.String(), patch},
+		{http.MethodPost, "/operations/" + existing.String() + "/skip", create},
 	} {
 		row := func(name string, code oas.ErrorCode, message, body string, headers ...string) {
-			rows[request.method+" "+name] = refusal{
+			rows[request.method+" "+request.path+" "+name] = refusal{
 				method: request.method, path: request.path, body: body, headers: headers, code: code, message: message,
 			}
 		}
@@ -280,8 +295,11 @@ func refuseAll(t *testing.T, rows map[string]refusal) {
 			}
 		})
 	}
-	if len(s.store.databases) != 1 || len(s.store.operations) != 1 {
+	if len(s.store.databases) != 1 || len(s.store.operations) != 1 || len(s.store.events) != 0 {
 		t.Error("a refused request changed something")
+	}
+	if len(s.store.answers) != 0 {
+		t.Error("a refused request was kept")
 	}
 }
 

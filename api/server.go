@@ -50,7 +50,7 @@ func New(cfg Config) http.Handler {
 		oas.WithErrorHandler(h.refuse),
 		oas.WithNotFound(h.noRoute),
 		oas.WithMethodNotAllowed(h.wrongMethod),
-		oas.WithMiddleware(h.contract.strict))
+		oas.WithMiddleware(h.contract.strict, recognise))
 	if err != nil {
 		panic(fmt.Sprintf("api: generated server: %v", err)) // as with a bad regular expression, no input causes it
 	}

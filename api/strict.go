@@ -18,7 +18,7 @@ import (
 // strict refuses what the generated server lets pass and nobody can have meant: a filter with a typo would
 // list everything, and of two values for one field either may be the wrong one.
 func (c *contract) strict(req middleware.Request, next middleware.Next) (middleware.Response, error) {
-	details := c.operations[req.OperationID].looseQuery(req.Raw)
+	details := c.operations[req.OperationID].loose(req.Raw)
 	if len(req.RawBody) > 0 {
 		details = append(details, duplicateKeys(req.RawBody)...)
 	}
@@ -26,6 +26,21 @@ func (c *contract) strict(req middleware.Request, next middleware.Next) (middlew
 		return middleware.Response{}, daap.Invalid(details...)
 	}
 	return next(req)
+}
+
+// loose returns what is wrong with a request's headers and query beyond the rules of its parameters.
+func (o operation) loose(r *http.Request) []daap.Detail {
+	return append(o.looseHeaders(r), o.looseQuery(r)...)
+}
+
+func (o operation) looseHeaders(r *http.Request) []daap.Detail {
+	var details []daap.Detail
+	for p := range o.params {
+		if p.in == openapi3.ParameterInHeader && len(r.Header.Values(p.name)) > 1 {
+			details = append(details, daap.Detail{Field: p.name, Message: "must be given once"})
+		}
+	}
+	return details
 }
 
 // looseQuery returns what is wrong with a query beyond the rules of its parameters.
