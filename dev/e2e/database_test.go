@@ -162,7 +162,7 @@ func TestNameIsTakenUntilDeleted(t *testing.T) {
 	ctx := t.Context()
 	db, _ := create(ctx, t, "one-of-a-kind")
 	again := &oas.CreateDatabaseRequest{Name: db.Name, OwnerTeam: oas.TeamName(db.OwnerTeam)}
-	_, err := stack.API.CreateDatabase(ctx, again)
+	_, err := stack.API.CreateDatabase(ctx, again, oas.CreateDatabaseParams{})
 	refused(t, err, http.StatusConflict, oas.ErrorCodeNameTaken)
 
 	remove(ctx, t, db.ID)
@@ -173,7 +173,7 @@ func TestNameIsTakenUntilDeleted(t *testing.T) {
 
 func refused(t *testing.T, err error, status int, code oas.ErrorCode) {
 	t.Helper()
-	var answer *oas.ErrorStatusCode
+	var answer *oas.ErrorStatusCodeWithHeaders
 	if !errors.As(err, &answer) || answer.StatusCode != status || answer.Response.Error.Code != code {
 		t.Fatalf("answer = %v, want %d %s", err, status, code)
 	}

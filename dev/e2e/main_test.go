@@ -41,7 +41,7 @@ func create(ctx context.Context, t *testing.T, name string) (oas.Database, uuid.
 		Name:      name,
 		OwnerTeam: "e2e",
 		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
-	})
+	}, oas.CreateDatabaseParams{})
 	if err != nil {
 		t.Fatalf("create database %s: %v", name, err)
 	}

@@ -71,7 +71,7 @@ func (s *Stack) Follow(ctx context.Context, id uuid.UUID, show func(oas.Operatio
 			show(found.Data)
 		}
 		switch found.Data.State {
-		case oas.OperationStatePending, oas.OperationStateRunning:
+		case oas.OperationStatePending, oas.OperationStateRunning, oas.OperationStateCancelling:
 		default:
 			return found.Data, nil
 		}
