@@ -2,6 +2,7 @@ package daap
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,11 @@ func (o Operation) Happened(kind EventKind, format string, args ...any) Event {
 
 // WasParked is the event that the operation needs attention.
 func (o Operation) WasParked(step StepName, cause Cause) Event {
-	e := o.Happened(EventParked, "%s %s", cause.Message, cause.Remedy)
+	message := cause.Message
+	if !strings.HasSuffix(message, ".") {
+		message += "."
+	}
+	e := o.Happened(EventParked, "%s %s", message, cause.Remedy)
 	e.Step, e.Cause = step, cause.Code
 	return e
 }

@@ -78,8 +78,7 @@ func causeOf(err error) *daap.Cause {
 	default:
 		return nil
 	}
-	cause := daap.NewCause(code, "%s", clip(err.Error()))
-	return &cause
+	return because(code, "%s", err.Error())
 }
 
 // unreachable says whether Kubernetes did not answer, or said that it cannot just now.
@@ -101,11 +100,14 @@ func withCause(err error, cause *daap.Cause) error {
 }
 
 // notReady is the error of a wait that ran out of its try. The next try begins at once: a wait sleeps
-// within itself.
-func notReady(progress string, cause *daap.Cause) error {
+// within itself. After the last try of a step the next one would come after its deadline, so that the step ends.
+func notReady(progress string, cause *daap.Cause, last bool) error {
 	options := temporal.ApplicationErrorOptions{
 		NextRetryDelay: time.Second,
 		Category:       temporal.ApplicationErrorCategoryBenign,
+	}
+	if last {
+		options.NextRetryDelay = 2 * lastWords
 	}
 	if cause == nil {
 		return temporal.NewApplicationErrorWithOptions(progress, ErrorNotReady, options)
@@ -129,11 +131,18 @@ func Cause(err error, title string) daap.Cause {
 // Reason is the sentence at the heart of a failed activity, without the engine's own words around it.
 func Reason(err error) string {
 	var app *temporal.ApplicationError
+	var late *temporal.TimeoutError
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, &app):
 		return app.Message()
+	case errors.As(err, &late):
+		var progress string
+		if late.HasLastHeartbeatDetails() && late.LastHeartbeatDetails(&progress) == nil {
+			return "no worker ended a try; the last one said: " + progress
+		}
+		return "no worker ended a try; look whether one runs"
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it did not end in the time of one try"
 	}

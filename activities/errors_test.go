@@ -13,6 +13,10 @@ import (
 	"github.com/daap-dev/daap"
 )
 
+func unreachableError() error {
+	return &net.OpError{Op: "dial", Err: errors.New("connection refused")}
+}
+
 func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 	t.Parallel()
 	clusters := schema.GroupResource{Group: "postgresql.cnpg.io", Resource: "clusters"}
@@ -35,8 +39,8 @@ func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 		"conflict":          {apierrors.NewConflict(clusters, "pg-1", errors.New("changed")), "", false},
 		"too many requests": {apierrors.NewTooManyRequests("slow down", 1), "KUBERNETES_DOWN", false},
 		"webhook":           {apierrors.NewInternalError(errors.New("failed calling webhook: refused")), "OPERATOR_DOWN", false},
-		"connection":        {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, "KUBERNETES_DOWN", false},
-		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), &net.OpError{Op: "dial", Err: errors.New("refused")}), "", false},
+		"connection":        {unreachableError(), "KUBERNETES_DOWN", false},
+		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), unreachableError()), "", false},
 		"not found":         {apierrors.NewNotFound(clusters, "pg-1"), "", false},
 	}
 	for name, tt := range tests {
@@ -61,9 +65,9 @@ func TestCauseIsWhatTheErrorCarriesElseTheDeadline(t *testing.T) {
 		err  error
 		want daap.CauseCode
 	}{
-		"carried":    {notReady("0 of 1", &quota), daap.CauseQuota},
+		"carried":    {notReady("0 of 1", &quota, false), daap.CauseQuota},
 		"classified": {classify(apierrors.NewBadRequest("no")), daap.CauseRejected},
-		"unknown":    {notReady("0 of 1", nil), daap.CauseDeadline},
+		"unknown":    {notReady("0 of 1", nil, true), daap.CauseDeadline},
 	} {
 		if got := Cause(tt.err, "Wait"); got.Code != tt.want || got.Message == "" || got.Remedy == "" {
 			t.Errorf("cause of %s = %+v, want %s with message and remedy", name, got, tt.want)

@@ -53,8 +53,7 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
 		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
 			err = fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
-			cause := daap.NewCause(daap.CauseConnectFailed, "%s", clip(err.Error()))
-			return withCause(err, &cause)
+			return withCause(err, because(daap.CauseConnectFailed, "%s", err.Error()))
 		}
 	}
 	return nil

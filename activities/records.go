@@ -11,7 +11,7 @@ import (
 
 // lifecycle moves an operation from one state to the next.
 type lifecycle interface {
-	ParkOperation(ctx context.Context, operation uuid.UUID, cause daap.Cause) error
+	ParkOperation(ctx context.Context, operation uuid.UUID, step daap.StepName, cause daap.Cause) error
 	FinishOperation(ctx context.Context, operation uuid.UUID) error
 	FinishCancel(ctx context.Context, operation uuid.UUID) error
 }
@@ -34,7 +34,9 @@ type Records struct {
 // ParkInput is an operation that cannot go on by itself, and why.
 type ParkInput struct {
 	Operation uuid.UUID
-	Cause     daap.Cause
+	// Step is the one at which the operation is.
+	Step  daap.StepName
+	Cause daap.Cause
 }
 
 // DecideInput is an operation and what a person decided about it.
@@ -47,7 +49,7 @@ type DecideInput struct {
 
 // Park records that the operation needs attention, and the database with it.
 func (r *Records) Park(ctx context.Context, in ParkInput) error {
-	return did("park", in.Operation, r.Operations.ParkOperation(ctx, in.Operation, in.Cause))
+	return did("park", in.Operation, r.Operations.ParkOperation(ctx, in.Operation, in.Step, in.Cause))
 }
 
 // Resume records that a parked operation goes on with the step at which it is.

@@ -19,6 +19,8 @@ const (
 	lastDiagnosis  = time.Minute
 	// heartbeatInterval is well under the heartbeat timeout of waiting activities.
 	heartbeatInterval = 5 * time.Second
+	// lastWords is how long before its deadline a wait ends, to find out why and say so.
+	lastWords = 6 * time.Second
 	// waitAttempt is how long one attempt of a wait lasts; its step's deadline is longer and lies in the workflow.
 	waitAttempt = 5 * time.Minute
 )

@@ -36,12 +36,13 @@ type waiter struct {
 func (w waiter) until(ctx context.Context, in Input, look look) error {
 	changed, end := w.watch.subscribe(daap.Namespace(in.Database))
 	defer end()
-	over := time.NewTimer(waitAttempt)
+	try, last := lengthOfTry(ctx)
+	over := time.NewTimer(try)
 	defer over.Stop()
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()
 	report := progressReport{operations: w.operations, in: in}
-	diagnosis := diagnosisInTurn{diagnose: w.diagnose, next: time.Now().Add(firstDiagnosis), pause: firstDiagnosis}
+	diagnosis := newDiagnosisInTurn(w.diagnose)
 	for {
 		done, progress, err := look(ctx)
 		if err != nil || done {
@@ -58,13 +59,23 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 				return fmt.Errorf("wait for %s: %w", in.Step, err)
 			}
 		case <-over.C:
-			return notReady(progress, diagnosis.now(ctx))
+			return notReady(progress, diagnosis.now(ctx), last)
 		case <-activity.GetWorkerStopChannel(ctx):
 			return errors.New("the worker stops; another one goes on waiting")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// lengthOfTry is how long this try of a wait lasts: it ends before the step's deadline, as only then the wait
+// itself says what it waited for. last says that there is no time for another one.
+func lengthOfTry(ctx context.Context) (try time.Duration, last bool) {
+	deadline, ok := ctx.Deadline()
+	if left := time.Until(deadline) - lastWords; ok && left < waitAttempt {
+		return max(left, 0), true
+	}
+	return waitAttempt, false
 }
 
 // diagnosisInTurn asks for the cause soon at first, then more and more seldom: it costs Kubernetes a handful of
@@ -74,6 +85,10 @@ type diagnosisInTurn struct {
 	next     time.Time
 	pause    time.Duration
 	found    *daap.Cause
+}
+
+func newDiagnosisInTurn(diagnose func(ctx context.Context) (*daap.Cause, error)) diagnosisInTurn {
+	return diagnosisInTurn{diagnose: diagnose, next: time.Now().Add(firstDiagnosis), pause: firstDiagnosis}
 }
 
 // inTurn returns the cause that was last found, after looking for it where that is due.
@@ -87,7 +102,7 @@ func (d *diagnosisInTurn) inTurn(ctx context.Context) *daap.Cause {
 	return found
 }
 
-// now looks for the cause; where that fails, the one before stands.
+// now looks for the cause; where that fails, why it does is the cause, or the one before stands.
 func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
 	if d.diagnose == nil {
 		return nil
@@ -95,6 +110,9 @@ func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
 	found, err := d.diagnose(ctx)
 	if err != nil {
 		activity.GetLogger(ctx).Warn("Why it takes so long cannot be found out.", "error", err)
+		if cause := causeOf(err); cause != nil {
+			d.found = cause
+		}
 		return d.found
 	}
 	d.found = found

@@ -31,7 +31,7 @@ func TestAProvisionThatIsGivenUpGoesBackAndEndsDeleted(t *testing.T) {
 		f := newFixture(t)
 		db, op := f.running("shop", "orders")
 		if parked {
-			f.must(f.ParkOperation(t.Context(), op.ID, failed))
+			f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 		}
 		for range 2 {
 			f.must(f.CancelOperation(t.Context(), op.ID, cancel))
@@ -46,7 +46,7 @@ func TestAProvisionThatIsGivenUpGoesBackAndEndsDeleted(t *testing.T) {
 		wantSuperseded(t, f.FinishOperation(t.Context(), op.ID))
 		f.must(f.HoldsDatabase(t.Context(), op.ID, true))
 
-		f.must(f.ParkOperation(t.Context(), op.ID, failed))
+		f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 		f.must(f.ResumeOperation(t.Context(), op.ID, retry))
 		want(t, "state after a retry of the way back", f.operation(op.ID).State, daap.OperationCancelling)
 		for range 2 {
@@ -94,7 +94,7 @@ func TestASkippedStepIsMarkedAndTheOperationGetsOn(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepConnect, State: daap.StepFailed, LastError: "no"}))
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	for range 2 {
 		f.must(f.SkipStep(t.Context(), op.ID, daap.StepConnect, daap.Decision{Action: daap.ActionSkip, Actor: "alice", Reason: "seen by hand"}))
 		want(t, "step", f.step(op.ID, daap.StepConnect).State, daap.StepSkipped)
@@ -131,7 +131,7 @@ func TestTheTimelineTellsAllThatHappened(t *testing.T) {
 	for range 2 {
 		f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepNamespace, State: daap.StepDone, Attempts: 1}))
 	}
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	f.must(f.ResumeOperation(t.Context(), op.ID, retry))
 	f.must(f.FinishOperation(t.Context(), op.ID))
 	want(t, "events", f.happened(db.ID), []daap.EventKind{
@@ -160,4 +160,18 @@ func TestAPendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
 	f.must(err)
 	want(t, "cancelled one that has begun", done, false)
 	want(t, "events", f.happened(db.ID), []daap.EventKind{daap.EventAccepted, daap.EventDecided, daap.EventCancelled})
+}
+
+func TestADeadlineTellsWhatWasKnownToKeepTheStep(t *testing.T) {
+	t.Parallel()
+	pull := daap.NewCause(daap.CauseImagePull, "no image")
+	for step, want := range map[daap.StepName]daap.CauseCode{daap.StepReady: pull.Code, daap.StepConnect: failed.Code} {
+		f := newFixture(t)
+		_, op := f.running("shop", "orders")
+		f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepReady, State: daap.StepRunning, Progress: "waits", Cause: &pull}))
+		f.must(f.ParkOperation(t.Context(), op.ID, step, failed))
+		if got := f.operation(op.ID); got.Cause.Code != want || got.Step != step {
+			t.Errorf("parked at %s with %s, want %s with %s", got.Step, got.Cause.Code, step, want)
+		}
+	}
 }

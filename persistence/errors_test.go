@@ -70,7 +70,7 @@ func TestWhatAFailureSaysIsRecordedWhateverItIs(t *testing.T) {
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{
 		Name: daap.StepCluster, State: daap.StepFailed, Progress: said, LastError: said,
 	}))
-	f.must(f.ParkOperation(t.Context(), op.ID, daap.Cause{Code: daap.CauseRejected, Message: said}))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, daap.Cause{Code: daap.CauseRejected, Message: said}))
 	step := f.step(op.ID, daap.StepCluster)
 	want(t, "progress, last error", [2]string{step.Progress, step.LastError}, [2]string{stored, stored})
 	want(t, "cause", f.operation(op.ID).Cause.Message, stored)

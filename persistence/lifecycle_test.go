@@ -17,7 +17,7 @@ func TestBeginOperationMovesItToRunningOnce(t *testing.T) {
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	want(t, "operation begun twice", f.operation(op.ID), begun)
 
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	want(t, "state of a parked one", f.operation(op.ID).State, daap.OperationNeedsAttention)
 }
@@ -26,7 +26,7 @@ func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	parked, inError := f.operation(op.ID), f.database(db.ID)
 	want(t, "state", parked.State, daap.OperationNeedsAttention)
 	want(t, "cause", *parked.Cause, failed)
@@ -34,7 +34,7 @@ func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
 	want(t, "cause of the database", *inError.Cause, failed)
 	want(t, "holder", *inError.OperationID, op.ID)
 
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	want(t, "operation parked twice", f.operation(op.ID), parked)
 	want(t, "database parked twice", f.database(db.ID), inError)
 }
@@ -50,7 +50,7 @@ func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 				op = f.accepted(kind, db.ID)
 				f.must(f.BeginOperation(t.Context(), op.ID, false))
 			}
-			f.must(f.ParkOperation(t.Context(), op.ID, failed))
+			f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 			for range 2 {
 				f.must(f.ResumeOperation(t.Context(), op.ID, retry))
 				resumed, after := f.operation(op.ID), f.database(db.ID)
@@ -81,7 +81,7 @@ func TestFinishOperationEndsItOnce(t *testing.T) {
 				}
 				f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepFinish, State: daap.StepRunning}))
 				if parked {
-					f.must(f.ParkOperation(t.Context(), op.ID, failed))
+					f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 				}
 				f.must(f.FinishOperation(t.Context(), op.ID))
 
@@ -107,7 +107,7 @@ func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.created("shop", "orders")
 	for name, err := range map[string]error{
-		"park":   f.ParkOperation(t.Context(), op.ID, failed),
+		"park":   f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed),
 		"resume": f.ResumeOperation(t.Context(), op.ID, retry),
 		"finish": f.FinishOperation(t.Context(), op.ID),
 	} {
@@ -130,7 +130,7 @@ func TestASupersededOperationChangesNothing(t *testing.T) {
 
 	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID, false))
 	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
-	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
+	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID, retry))
 	wantSuperseded(t, f.FinishOperation(t.Context(), op.ID))
 	wantSuperseded(t, f.SaveCACertificate(t.Context(), op.ID, db.ID, "pem"))
@@ -146,7 +146,7 @@ func TestAnOperationThatSucceededIsOver(t *testing.T) {
 	db, op := f.ready("shop", "orders")
 	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID, false))
 	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
-	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, failed))
+	wantSuperseded(t, f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	wantSuperseded(t, f.ResumeOperation(t.Context(), op.ID, retry))
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseReady)
 	superseded, err := f.SupersededOperations(t.Context(), db.ID)
@@ -160,7 +160,7 @@ func TestAnUnknownOperationHoldsNothing(t *testing.T) {
 	db, _ := f.running("shop", "orders")
 	wantSuperseded(t, f.HoldsDatabase(t.Context(), uuid.New(), false))
 	wantSuperseded(t, f.BeginOperation(t.Context(), uuid.New(), false))
-	wantSuperseded(t, f.ParkOperation(t.Context(), uuid.New(), failed))
+	wantSuperseded(t, f.ParkOperation(t.Context(), uuid.New(), daap.StepCluster, failed))
 	wantSuperseded(t, f.FinishOperation(t.Context(), uuid.New()))
 	wantSuperseded(t, f.SaveCACertificate(t.Context(), uuid.New(), db.ID, "pem"))
 }

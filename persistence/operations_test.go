@@ -33,7 +33,7 @@ func TestAcceptOperationTakesOverFromAProvision(t *testing.T) {
 		"running": func(f fixture) (daap.Database, daap.Operation) { return f.running("shop", "orders") },
 		"parked": func(f fixture) (daap.Database, daap.Operation) {
 			db, op := f.running("shop", "orders")
-			f.must(f.ParkOperation(f.t.Context(), op.ID, failed))
+			f.must(f.ParkOperation(f.t.Context(), op.ID, daap.StepCluster, failed))
 			return db, op
 		},
 	} {
@@ -73,7 +73,7 @@ func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 		case "running":
 			f.must(f.BeginOperation(t.Context(), holder.ID, false))
 		case "parked":
-			f.must(f.ParkOperation(t.Context(), holder.ID, failed))
+			f.must(f.ParkOperation(t.Context(), holder.ID, daap.StepCluster, failed))
 		}
 		for _, kind := range []daap.OperationKind{daap.DeleteDatabase, daap.ProvisionDatabase} {
 			refused := newOperation(t, kind, db.ID)

@@ -66,7 +66,7 @@ func TestALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
-	f.must(f.ParkOperation(t.Context(), op.ID, failed))
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	restarted, err := f.RestartOperation(t.Context(), op.ID, abort)
 	f.must(err)
 	want(t, "given up by", restarted.CancelledBy, "alice")

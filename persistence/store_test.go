@@ -18,7 +18,9 @@ func (noEngine) Decide(context.Context, daap.Operation, daap.Decision, string) e
 	return daap.ErrNoWorkflow
 }
 
-func (noEngine) Look(context.Context, string) (daap.WorkflowLook, error) { return daap.WorkflowLook{}, nil }
+func (noEngine) Look(context.Context, string) (daap.WorkflowLook, error) {
+	return daap.WorkflowLook{}, nil
+}
 
 func TestStoreServesTheUseCases(t *testing.T) {
 	t.Parallel()

@@ -89,13 +89,13 @@ func (r *rows) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error 
 	return nil
 }
 
-func (r *rows) ParkOperation(_ context.Context, _ uuid.UUID, cause daap.Cause) error {
+func (r *rows) ParkOperation(_ context.Context, _ uuid.UUID, step daap.StepName, cause daap.Cause) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.holds(); err != nil || r.op.State == daap.OperationNeedsAttention {
 		return err
 	}
-	r.op.State = daap.OperationNeedsAttention
+	r.op.State, r.op.Step = daap.OperationNeedsAttention, step
 	r.parks = append(r.parks, cause)
 	return nil
 }

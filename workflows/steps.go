@@ -150,7 +150,7 @@ func (r *runner) input() activities.Input {
 func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 	var rows *activities.Records
 	r.parked = true // before the row shows it: a decision made at once must be heard
-	in := activities.ParkInput{Operation: r.in.Operation, Cause: cause}
+	in := activities.ParkInput{Operation: r.in.Operation, Step: r.steps[r.at].name, Cause: cause}
 	if err := workflow.ExecuteActivity(records(ctx), rows.Park, in).Get(ctx, nil); err != nil {
 		return again, err
 	}
