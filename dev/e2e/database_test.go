@@ -36,7 +36,8 @@ func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
 	if db.Status != oas.DatabaseStatusProvisioning || db.OperationID.Value != operation {
 		t.Errorf("created database is %s held by %v, want provisioning held by %s", db.Status, db.OperationID, operation)
 	}
-	succeed(ctx, t, operation)
+	op := succeed(ctx, t, operation)
+	historyIsShort(ctx, t, op.WorkflowID)
 
 	got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
 	if err != nil || got.Data.Status != oas.DatabaseStatusReady {

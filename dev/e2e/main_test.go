@@ -37,9 +37,14 @@ func TestMain(m *testing.M) {
 // test ends, unless the test has done so.
 func create(ctx context.Context, t *testing.T, name string) (oas.Database, uuid.UUID) {
 	t.Helper()
+	return createFor(ctx, t, "e2e", name)
+}
+
+func createFor(ctx context.Context, t *testing.T, team oas.TeamName, name string) (oas.Database, uuid.UUID) {
+	t.Helper()
 	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
 		Name:      name,
-		OwnerTeam: "e2e",
+		OwnerTeam: team,
 		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
 	}, oas.CreateDatabaseParams{})
 	if err != nil {

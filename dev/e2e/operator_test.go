@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,19 +22,7 @@ import (
 // TestDeleteOfADatabaseThatNeverFinished runs alone: it takes CloudNativePG's operator away.
 func TestDeleteOfADatabaseThatNeverFinished(t *testing.T) { //nolint:paralleltest // others need the operator
 	ctx := t.Context()
-	scaleOperator(ctx, t, 0)
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(ctx)
-		scaleOperator(ctx, t, 1)
-		until(ctx, t, "the operator's webhook answers again", func() bool {
-			err := stack.Kubernetes.Create(ctx, anyCluster(), client.DryRunAll)
-			if err != nil && !apierrors.IsInternalError(err) { // what calling a webhook in vain is
-				t.Fatalf("create a cluster: %v", err)
-			}
-			return err == nil
-		})
-	})
-
+	takeOperatorAway(ctx, t)
 	db, operation := create(ctx, t, "never-finished")
 	until(ctx, t, "the provision says what keeps it", func() bool {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
@@ -48,6 +38,58 @@ func TestDeleteOfADatabaseThatNeverFinished(t *testing.T) { //nolint:paralleltes
 	})
 	remove(ctx, t, db.ID)
 	nothingLeft(ctx, t, db.ID)
+}
+
+// TestProvisionSaysThatTheOperatorIsDownAndGoesOnByItself runs alone: it takes CloudNativePG's operator away.
+func TestProvisionSaysThatTheOperatorIsDownAndGoesOnByItself(t *testing.T) { //nolint:paralleltest // others need the operator
+	ctx := t.Context()
+	bringBack := takeOperatorAway(ctx, t)
+	db, operation := create(ctx, t, "waits-for-operator")
+	until(ctx, t, "the operation and the database say that the operator is down", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return op.Data.WaitingOn.Value.Code == oas.CauseCodeOPERATORDOWN && got.Data.WaitingOn.Value.Code == oas.CauseCodeOPERATORDOWN
+	})
+	bringBack()
+	op := succeed(ctx, t, operation)
+	historyIsShort(ctx, t, op.WorkflowID)
+}
+
+// takeOperatorAway scales the operator to nothing, until bringBack is called or the test ends.
+func takeOperatorAway(ctx context.Context, t *testing.T) (bringBack func()) {
+	t.Helper()
+	scaleOperator(ctx, t, 0)
+	bringBack = func() {
+		ctx := context.WithoutCancel(ctx)
+		scaleOperator(ctx, t, 1)
+		until(ctx, t, "the operator's webhook answers again", func() bool {
+			err := stack.Kubernetes.Create(ctx, anyCluster(), client.DryRunAll)
+			if err != nil && !apierrors.IsInternalError(err) { // what calling a webhook in vain is
+				t.Fatalf("create a cluster: %v", err)
+			}
+			return err == nil
+		})
+	}
+	t.Cleanup(bringBack)
+	return bringBack
+}
+
+// maxEvents is how long the history of a provision may be, whatever it waits for.
+const maxEvents = 60
+
+func historyIsShort(ctx context.Context, t *testing.T, workflowID string) {
+	t.Helper()
+	out := shell(ctx, t, `temporal workflow show --namespace daap --workflow-id "$workflow" --output json | jq '.events | length'`,
+		"workflow="+workflowID)
+	if n, err := strconv.Atoi(strings.TrimSpace(out)); err != nil || n > maxEvents {
+		t.Errorf("the history has %s events (%v), want at most %d", out, err, maxEvents)
+	}
 }
 
 func anyCluster() client.Object {

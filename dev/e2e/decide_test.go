@@ -1,0 +1,129 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// decision is what the tests decide, and why.
+func decision(reason string) *oas.DecisionRequest {
+	return &oas.DecisionRequest{Actor: "e2e", Reason: reason}
+}
+
+func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	admit := refuseClustersOf(ctx, t, "refused")
+	db, operation := createFor(ctx, t, "refused", "refused-first")
+	op := parked(ctx, t, operation)
+	if op.Error.Value.Code != oas.CauseCodeREJECTED || op.Error.Value.Remedy == "" || op.Step.Value != "cluster" {
+		t.Errorf("parked at %v with %+v, want at cluster with REJECTED and a remedy", op.Step, op.Error.Value)
+	}
+	got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+	if err != nil || got.Data.Status != oas.DatabaseStatusError || got.Data.Error.Value.OperationID != operation {
+		t.Errorf("database is %+v (%v), want in error for its operation", got, err)
+	}
+	admit()
+	_, err = stack.API.RetryOperation(ctx, decision("admitted"), oas.RetryOperationParams{ID: operation})
+	if err != nil {
+		t.Fatalf("retry: %v", err)
+	}
+	succeed(ctx, t, operation)
+	wantEvents(ctx, t, db.ID, map[oas.EventKind]int{
+		oas.EventKindAccepted: 1, oas.EventKindParked: 1, oas.EventKindDecided: 1, oas.EventKindSucceeded: 1, oas.EventKindStepDone: 6,
+	})
+	_, err = stack.API.RetryOperation(ctx, decision("again"), oas.RetryOperationParams{ID: operation})
+	refused(t, err, http.StatusConflict, oas.ErrorCodeDecisionRefused)
+}
+
+func TestProvisionThatIsCancelledLeavesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, operation := create(ctx, t, "cancelled")
+	until(ctx, t, "the provision waits for its Cluster", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return op.Data.Step.Value == "ready"
+	})
+	params := oas.CancelOperationParams{ID: operation, IdempotencyKey: oas.NewOptString(uuid.NewString())}
+	for range 2 { // the second is the same request, and gets the same answer
+		if _, err := stack.API.CancelOperation(ctx, decision("not needed"), params); err != nil {
+			t.Fatalf("cancel: %v", err)
+		}
+	}
+	op, err := stack.Follow(ctx, operation, nil)
+	if err != nil || op.State != oas.OperationStateCancelled || op.CancelledBy.Value != "e2e" {
+		t.Fatalf("operation is %s (%v), want cancelled by e2e; steps: %s", op.State, err, describe(op))
+	}
+	nothingLeft(ctx, t, db.ID)
+	create(ctx, t, db.Name) // its name is free
+}
+
+func TestOperationWhoseWorkflowIsTerminatedIsFoundAndRetried(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, operation := create(ctx, t, "terminated")
+	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell(ctx, t, `temporal workflow terminate --namespace daap --workflow-id "$workflow" --reason "by mistake"`,
+		"workflow="+op.Data.WorkflowID)
+	found := parked(ctx, t, operation)
+	if found.Error.Value.Code != oas.CauseCodeWORKFLOWLOST {
+		t.Errorf("parked with %+v, want WORKFLOW_LOST", found.Error.Value)
+	}
+	if _, err := stack.API.RetryOperation(ctx, decision("by mistake"), oas.RetryOperationParams{ID: operation}); err != nil {
+		t.Fatalf("retry: %v", err)
+	}
+	if op := succeed(ctx, t, operation); op.Restarts != 1 {
+		t.Errorf("restarted %d times, want once", op.Restarts)
+	}
+	remove(ctx, t, db.ID)
+	nothingLeft(ctx, t, db.ID)
+}
+
+// parked waits until the operation needs attention and fails the test when it ends instead.
+func parked(ctx context.Context, t *testing.T, operation uuid.UUID) oas.Operation {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	op, err := stack.Follow(ctx, operation, nil)
+	if err != nil || op.State != oas.OperationStateNeedsAttention {
+		t.Fatalf("operation %s is %s (%v), want it to need attention; steps: %s", operation, op.State, err, describe(op))
+	}
+	return op
+}
+
+// wantEvents fails the test unless the timeline of the database has as many events of these kinds.
+func wantEvents(ctx context.Context, t *testing.T, database uuid.UUID, want map[oas.EventKind]int) {
+	t.Helper()
+	got := countEvents(ctx, t, database)
+	for kind, n := range want {
+		if got[kind] != n {
+			t.Errorf("%d events %s, want %d (all: %v)", got[kind], kind, n, got)
+		}
+	}
+}
+
+func countEvents(ctx context.Context, t *testing.T, database uuid.UUID) map[oas.EventKind]int {
+	t.Helper()
+	page, err := stack.API.ListDatabaseEvents(ctx, oas.ListDatabaseEventsParams{ID: database, Limit: oas.NewOptInt(100)})
+	if err != nil {
+		t.Fatalf("events of database %s: %v", database, err)
+	}
+	count := map[oas.EventKind]int{}
+	for _, event := range page.Data {
+		count[event.Kind]++
+	}
+	return count
+}
