@@ -140,6 +140,38 @@ func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
 	})
 }
 
+// A deletion that takes a provision over cancels its workflow and waits until it has ended.
+func TestParkedOperationThatIsTakenOverEndsWhenItsWorkflowIsCancelled(t *testing.T) {
+	t.Parallel()
+	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
+		for _, undo := range []bool{false, true} {
+			w := newWorld(t, kind)
+			at := visit{step.Name, undo}
+			w.fail = func(tried visit) error {
+				if tried == at || undo && tried == (visit{step: lastBeforePivot(kind)}) {
+					return refusedFor(quota)
+				}
+				return nil
+			}
+			w.environment()
+			if undo {
+				w.env.RegisterDelayedCallback(func() { w.signal(daap.Decision{Action: daap.ActionAbort, Actor: "alice"}) }, time.Hour)
+			}
+			ran := 0
+			w.decidedRun(func() {
+				w.rows.mu.Lock()
+				w.rows.op.State = daap.OperationCancelled
+				w.rows.mu.Unlock()
+				ran = len(w.ran)
+				w.env.CancelWorkflow()
+			}, 2*time.Hour)
+			if w.tried(at) > 0 && len(w.ran) != ran {
+				t.Errorf("after it was taken over it ran %v", w.ran[ran:])
+			}
+		}
+	})
+}
+
 func lastBeforePivot(kind daap.OperationKind) daap.StepName {
 	var last daap.StepName
 	for _, plan := range kind.Steps() {
