@@ -49,46 +49,86 @@ type CauseKind struct {
 
 // causes are all causes, the most telling first: of several at once the first one is told.
 var causes = []CauseKind{
-	{CauseImagePull, "an image cannot be pulled",
-		"Make the image available to the nodes or mend its name and the pull secret; it is pulled again by itself, or retry."},
-	{CausePodSecurity, "Pod Security refuses a pod",
-		"Exempt the namespace or mend the pod's settings as the message says, then retry."},
-	{CauseQuota, "a resource quota or limit of Kubernetes refuses an object",
-		"Raise the quota that the message names or free what it counts, then retry."},
-	{CauseUnschedulable, "no node has room for a pod",
-		"Add nodes or free the resource that the message names; the pod is scheduled by itself, or retry."},
-	{CausePVCPending, "a volume is not bound to its claim",
-		"Look at the storage class and its provisioner; the volume is bound by itself, or retry."},
-	{CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",
-		"Put back what the message names, as dev/causes.md says, then retry."},
-	{CauseS3Denied, "the object store refuses or cannot be reached",
-		"Check the bucket, the credentials and their rights, then retry."},
-	{CauseJobFailed, "a Job of the operator failed",
-		"Read the Job's last lines in the message; mend what they name, delete the failed Job, then retry."},
-	{CauseCrashLoop, "a container ends again and again",
-		"Read the container's log; mend what it names, then retry."},
-	{CausePluginMissing, "the operator does not know a plugin that the Cluster needs",
-		"Install the plugin or look whether its pod is ready, then retry."},
-	{CauseNetworkBlocked, "the operator does not reach the instances",
-		"Allow connections from the operator's namespace to port 8000 of the database's pods, then retry."},
-	{CauseClusterUnrecoverable, "the operator has given the Cluster up",
-		"Abort a provision and ask for the database anew; nothing was in it."},
-	{CauseOperatorDown, "CloudNativePG's operator does not run",
-		"Bring the operator's Deployment up; the operation goes on by itself, or retry."},
-	{CauseFinalizer, "something in the namespace cannot be deleted",
-		"Bring up what owns the finalizer that the message names, or remove the finalizer by hand; then retry."},
-	{CauseKubernetesDown, "the Kubernetes API does not answer",
-		"Bring the API server up; the operation goes on by itself, or retry."},
-	{CauseConnectFailed, "the database runs but takes no connection",
-		"Look at the logs of the database's and the pooler's pods and at the network between them and the worker, then retry."},
-	{CauseForbidden, "Kubernetes does not let the worker do this",
-		"Give the worker's service account the right that the message names, then retry."},
-	{CauseRejected, "Kubernetes refused an object for good",
-		"Mend what the message names, then retry."},
-	{CauseWorkflowLost, "the workflow ended without carrying the operation out",
-		"Retry: a new workflow goes through all steps again, and finds done what is done. Or abort."},
-	{CauseDeadline, "the step was not done in its time",
-		"Look at what the message says it waited for; then retry."},
+	{
+		CauseImagePull, "an image cannot be pulled",
+		"Make the image available to the nodes, or mend its name and the pull secret; it is pulled by itself, or retry.",
+	},
+	{
+		CausePodSecurity, "Pod Security refuses a pod",
+		"Exempt the namespace or mend the pod's settings as the message says, then retry.",
+	},
+	{
+		CauseQuota, "a resource quota or limit of Kubernetes refuses an object",
+		"Raise the quota that the message names or free what it counts, then retry.",
+	},
+	{
+		CauseUnschedulable, "no node has room for a pod",
+		"Add nodes or free the resource that the message names; the pod is scheduled by itself, or retry.",
+	},
+	{
+		CausePVCPending, "a volume is not bound to its claim",
+		"Look at the storage class and its provisioner; the volume is bound by itself, or retry.",
+	},
+	{
+		CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",
+		"Put back what the message names, as dev/causes.md says, then retry.",
+	},
+	{
+		CauseS3Denied, "the object store refuses or cannot be reached",
+		"Check the bucket, the credentials and their rights, then retry.",
+	},
+	{
+		CauseJobFailed, "a Job of the operator failed",
+		"Read the Job's last lines in the message; mend what they name, delete the failed Job, then retry.",
+	},
+	{
+		CauseCrashLoop, "a container ends again and again",
+		"Read the container's log; mend what it names, then retry.",
+	},
+	{
+		CausePluginMissing, "the operator does not know a plugin that the Cluster needs",
+		"Install the plugin or look whether its pod is ready, then retry.",
+	},
+	{
+		CauseNetworkBlocked, "the operator does not reach the instances",
+		"Allow connections from the operator's namespace to port 8000 of the database's pods, then retry.",
+	},
+	{
+		CauseClusterUnrecoverable, "the operator has given the Cluster up",
+		"Abort a provision and ask for the database anew; nothing was in it.",
+	},
+	{
+		CauseOperatorDown, "CloudNativePG's operator does not run",
+		"Bring the operator's Deployment up; the operation goes on by itself, or retry.",
+	},
+	{
+		CauseFinalizer, "something in the namespace cannot be deleted",
+		"Bring up what owns the finalizer that the message names, or remove the finalizer by hand; then retry.",
+	},
+	{
+		CauseKubernetesDown, "the Kubernetes API does not answer",
+		"Bring the API server up; the operation goes on by itself, or retry.",
+	},
+	{
+		CauseConnectFailed, "the database runs but takes no connection",
+		"Look at the logs of the database's and the pooler's pods, and at the worker's way to them; then retry.",
+	},
+	{
+		CauseForbidden, "Kubernetes does not let the worker do this",
+		"Give the worker's service account the right that the message names, then retry.",
+	},
+	{
+		CauseRejected, "Kubernetes refused an object for good",
+		"Mend what the message names, then retry.",
+	},
+	{
+		CauseWorkflowLost, "the workflow ended without carrying the operation out",
+		"Retry: a new workflow goes through all steps again, and finds done what is done. Or abort.",
+	},
+	{
+		CauseDeadline, "the step was not done in its time",
+		"Look at what the message says it waited for; then retry.",
+	},
 }
 
 // Causes returns what is known of every cause, the most telling first.

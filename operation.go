@@ -134,10 +134,10 @@ var pivots = map[OperationKind]struct {
 func (k OperationKind) pastPivot(at StepName) string {
 	pivot := pivots[k]
 	for _, plan := range plans[k] {
-		switch plan.Name {
-		case pivot.step:
+		if plan.Name == pivot.step {
 			return pivot.why
-		case at:
+		}
+		if plan.Name == at {
 			return ""
 		}
 	}

@@ -104,7 +104,10 @@ func (o *Operations) decide(ctx context.Context, op Operation, d Decision, once 
 
 // decideWithoutWorkflow takes up an operation whose workflow is lost: only one that was found out and parked.
 func (o *Operations) decideWithoutWorkflow(ctx context.Context, op Operation, d Decision) error {
-	at := Standing{Kind: op.Kind, Step: op.Step, Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != ""}
+	at := Standing{
+		Kind: op.Kind, Step: op.Step,
+		Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != "",
+	}
 	if !at.Parked {
 		return Unavailable("The operation's workflow is gone, which is found out within two minutes; try again then.")
 	}

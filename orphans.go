@@ -107,7 +107,8 @@ func (o *Orphans) repair(ctx context.Context, op Operation, look WorkflowLook) e
 	case pending, !look.Found && !parked && op.Restarts < maxRestarts:
 		return o.store.RestartOrphan(ctx, op)
 	case !look.Found:
-		return o.store.ParkOrphan(ctx, op, NewCause(CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
+		return o.store.ParkOrphan(ctx, op,
+			NewCause(CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
 	default:
 		return o.store.ParkOrphan(ctx, op, NewCause(CauseWorkflowLost, "The operation's workflow was %s.", look.End))
 	}

@@ -129,9 +129,9 @@ func logSays(pod, text string) piece {
 	return func(e *evidence) { e.Logs[containerOf{pod, "c"}] = text }
 }
 
-func claim(name string, age time.Duration, phase corev1.PersistentVolumeClaimPhase) piece {
+func claim(age time.Duration, phase corev1.PersistentVolumeClaimPhase) piece {
 	return func(e *evidence) {
-		c := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: ago(age)}}
+		c := corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: "pg-1-1", CreationTimestamp: ago(age)}}
 		c.Status.Phase = phase
 		e.Claims = append(e.Claims, c)
 	}
@@ -143,9 +143,9 @@ func deleted(age time.Duration, object *metav1.ObjectMeta, finalizers ...string)
 	object.DeletionTimestamp, object.Finalizers = &at, finalizers
 }
 
-func namespaceDeleted(age time.Duration, kind corev1.NamespaceConditionType, message string) piece {
+func namespaceDeleted(kind corev1.NamespaceConditionType, message string) piece {
 	return func(e *evidence) {
-		deleted(age, &e.Namespace.ObjectMeta)
+		deleted(time.Minute, &e.Namespace.ObjectMeta)
 		e.Namespace.Status.Conditions = []corev1.NamespaceCondition{{Type: kind, Status: corev1.ConditionTrue, Message: message}}
 	}
 }
@@ -193,13 +193,13 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"quota of a Job that went":  {[]piece{warning("Job", "init", "FailedCreate", overQuota)}, "", ""},
 		"no room":                   {[]piece{pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, "Insufficient cpu"},
 		"no volume for a pod":       {[]piece{pod("pg-1-1", noRoom(noVolume))}, daap.CausePVCPending, "Pod pg-1-1 waits"},
-		"provisioning failed":       {[]piece{claim("pg-1-1", time.Second, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "no such class")}, daap.CausePVCPending, "no such class"},
-		"no provisioner":            {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ExternalProvisioning", "waiting for x.example")}, daap.CausePVCPending, "x.example"},
-		"claim for long":            {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimPending)}, daap.CausePVCPending, "nothing says why"},
-		"claim of just now":         {[]piece{claim("pg-1-1", time.Second, corev1.ClaimPending)}, "", ""},
-		"claim that is bound":       {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimBound), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "")}, "", ""},
-		"claim waits for its pod":   {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "WaitForFirstConsumer", "")}, "", ""},
-		"claim lost its volume":     {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimLost)}, daap.CausePVCPending, "lost its volume"},
+		"provisioning failed":       {[]piece{claim(time.Second, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "no such class")}, daap.CausePVCPending, "no such class"},
+		"no provisioner":            {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ExternalProvisioning", "waiting for x.example")}, daap.CausePVCPending, "x.example"},
+		"claim for long":            {[]piece{claim(time.Minute, corev1.ClaimPending)}, daap.CausePVCPending, "nothing says why"},
+		"claim of just now":         {[]piece{claim(time.Second, corev1.ClaimPending)}, "", ""},
+		"claim that is bound":       {[]piece{claim(time.Minute, corev1.ClaimBound), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "")}, "", ""},
+		"claim waits for its pod":   {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "WaitForFirstConsumer", "")}, "", ""},
+		"claim lost its volume":     {[]piece{claim(time.Minute, corev1.ClaimLost)}, daap.CausePVCPending, "lost its volume"},
 		"no secret":                 {[]piece{pod("pg-1-1", container(waits("CreateContainerConfigError", `secret "app" not found`)))}, daap.CauseSecretMissing, `secret "app"`},
 		"no secret for bootstrap":   {[]piece{pod("pg-1-1", initContainer(waits("CreateContainerConfigError", `configmap "queries" not found`)))}, daap.CauseSecretMissing, "queries"},
 		"no secret for a mount":     {[]piece{pod("pg-1-1"), warning("Pod", "pg-1-1", "FailedMount", `MountVolume.SetUp failed for volume "a" : secret "app" not found`)}, daap.CauseSecretMissing, "Pod pg-1-1"},
@@ -227,23 +227,23 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"one operator of two":       {[]piece{operators(0, 1)}, "", ""},
 		"operator not there":        {[]piece{phase("", ""), operators()}, daap.CauseOperatorDown, "No Deployment"},
 		"operator not to be seen":   {[]piece{operators(), func(e *evidence) { e.OperatorsKnown = false }}, "", ""},
-		"finalizer of a claim":      {[]piece{claim("pg-1-1", time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "example.com/keep") }}, daap.CauseFinalizer, "PersistentVolumeClaim pg-1-1 is being deleted and held by finalizer example.com/keep"},
-		"claim in use":              {[]piece{pod("pg-1-1"), claim("pg-1-1", time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "kubernetes.io/pvc-protection") }}, "", ""},
-		"finalizer of just now":     {[]piece{claim("pg-1-1", time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Second, &e.Claims[0].ObjectMeta, "example.com/keep") }}, "", ""},
-		"finalizer in a namespace":  {[]piece{namespaceDeleted(time.Minute, corev1.NamespaceFinalizersRemaining, "cnpg.io/deleteDatabase in 1 resource instances")}, daap.CauseFinalizer, "cnpg.io/deleteDatabase"},
-		"content that cannot go":    {[]piece{namespaceDeleted(time.Minute, corev1.NamespaceDeletionContentFailure, "webhook denied the request")}, daap.CauseFinalizer, "webhook denied"},
-		"pods that still stop":      {[]piece{namespaceDeleted(time.Minute, corev1.NamespaceContentRemaining, "pods. has 1"), pod("pg-1-1", func(p *corev1.Pod) { deleted(-time.Minute, &p.ObjectMeta) })}, "", ""},
+		"finalizer of a claim":      {[]piece{claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "example.com/keep") }}, daap.CauseFinalizer, "PersistentVolumeClaim pg-1-1 is being deleted and held by finalizer example.com/keep"},
+		"claim in use":              {[]piece{pod("pg-1-1"), claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "kubernetes.io/pvc-protection") }}, "", ""},
+		"finalizer of just now":     {[]piece{claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Second, &e.Claims[0].ObjectMeta, "example.com/keep") }}, "", ""},
+		"finalizer in a namespace":  {[]piece{namespaceDeleted(corev1.NamespaceFinalizersRemaining, "cnpg.io/deleteDatabase in 1 resource instances")}, daap.CauseFinalizer, "cnpg.io/deleteDatabase"},
+		"content that cannot go":    {[]piece{namespaceDeleted(corev1.NamespaceDeletionContentFailure, "webhook denied the request")}, daap.CauseFinalizer, "webhook denied"},
+		"pods that still stop":      {[]piece{namespaceDeleted(corev1.NamespaceContentRemaining, "pods. has 1"), pod("pg-1-1", func(p *corev1.Pod) { deleted(-time.Minute, &p.ObjectMeta) })}, "", ""},
 		"healthy":                   {[]piece{phase(cnpgv1.PhaseHealthy, "")}, "", ""},
 		"coming up":                 {[]piece{pod("pg-1-1", initContainer(waits("PodInitializing", "")), container(waits("ContainerCreating", "")))}, "", ""},
 
 		"image before crash":            {[]piece{pod("a", container(crashing(5))), pod("b", container(waits("ErrImagePull", "")))}, daap.CauseImagePull, "Pod b"},
 		"pod security before quota":     {[]piece{job("init", 0), warning("Job", "init", "FailedCreate", overQuota), warning("Job", "init", "FailedCreate", insecure)}, daap.CausePodSecurity, ""},
 		"quota before the operator":     {[]piece{operators(0), warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, daap.CauseQuota, ""},
-		"no room before the claim":      {[]piece{claim("pg-1-1", time.Minute, corev1.ClaimPending), pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, ""},
+		"no room before the claim":      {[]piece{claim(time.Minute, corev1.ClaimPending), pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, ""},
 		"Job before given up":           {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), job("init", 7, batchv1.JobFailed)}, daap.CauseJobFailed, "no error in its log"},
 		"given up before the operator":  {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), operators(0)}, daap.CauseClusterUnrecoverable, ""},
-		"operator before the finalizer": {[]piece{operators(0), namespaceDeleted(time.Minute, corev1.NamespaceFinalizersRemaining, "x")}, daap.CauseOperatorDown, ""},
-		"finalizer before old troubles": {[]piece{namespaceDeleted(time.Minute, corev1.NamespaceFinalizersRemaining, "x"), pod("a", container(crashing(5)))}, daap.CauseFinalizer, ""},
+		"operator before the finalizer": {[]piece{operators(0), namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x")}, daap.CauseOperatorDown, ""},
+		"finalizer before old troubles": {[]piece{namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x"), pod("a", container(crashing(5)))}, daap.CauseFinalizer, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

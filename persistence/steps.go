@@ -49,7 +49,8 @@ func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 	at := daap.Operation{ID: op}
 	why := columnsOf(step.Cause)
 	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too.
-	begins := step.Cause == nil && step.Progress == "" && (step.State == daap.StepRunning || step.State == daap.StepUndoing)
+	begins := step.Cause == nil && step.Progress == "" &&
+		(step.State == daap.StepRunning || step.State == daap.StepUndoing)
 	err := tx.QueryRow(ctx, `
 		UPDATE operations
 		SET    step = $2,

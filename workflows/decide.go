@@ -102,7 +102,8 @@ func (r *runner) take(ctx workflow.Context, d *decision) error {
 
 // refuse says why a decision cannot be taken; nil when it can.
 func (r *runner) refuse(d daap.Decision) error {
-	at := daap.Standing{Kind: r.kind, Step: r.steps[min(r.at, len(r.steps)-1)].name, Parked: r.parked, Cancelling: r.cancelling}
+	step := r.steps[min(r.at, len(r.steps)-1)].name // after the last one there is none
+	at := daap.Standing{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
 	why := at.Refusal(d)
 	if why == "" && r.decided != nil {
 		why = fmt.Sprintf("Another decision, to %s, is being carried out.", r.decided.Action)

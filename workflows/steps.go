@@ -120,7 +120,7 @@ func (r *runner) complete(ctx workflow.Context, within patience, parts ...doing)
 		switch next {
 		case onward:
 			i++
-		case again:
+		case again, stayParked:
 			i = 0
 		case skip:
 			return nil

@@ -30,7 +30,8 @@ type Config struct {
 	LogFormat string `env:"DAAP_LOG_FORMAT" envDefault:"json"`
 	// ShutdownTimeout bounds how long a process that is told to stop finishes what it has begun; 1s to 5m.
 	ShutdownTimeout time.Duration `env:"DAAP_SHUTDOWN_TIMEOUT" envDefault:"20s"`
-	// StepDeadline is after how long a step that is not done needs a person, unless its own deadline is sooner; 10s to 30m.
+	// StepDeadline is after how long a step that is not done needs a person, unless its own deadline is sooner;
+	// 10s to 30m.
 	StepDeadline time.Duration `env:"DAAP_STEP_DEADLINE" envDefault:"30m"`
 	// Backlog is how many accepted operations may wait for their start before no more are accepted; 1 to 100000.
 	Backlog int `env:"DAAP_BACKLOG" envDefault:"1000"`
