@@ -31,6 +31,7 @@ const (
 	CauseClusterUnrecoverable CauseCode = "CLUSTER_UNRECOVERABLE"
 	CauseFinalizer            CauseCode = "FINALIZER"
 	CauseKubernetesDown       CauseCode = "KUBERNETES_DOWN"
+	CausePlatformPostgresDown CauseCode = "PLATFORM_POSTGRES_DOWN"
 	CauseConnectFailed        CauseCode = "CONNECT_FAILED"
 	CauseForbidden            CauseCode = "FORBIDDEN"
 	CauseRejected             CauseCode = "REJECTED"
@@ -108,6 +109,10 @@ var causes = []CauseKind{
 	{
 		CauseKubernetesDown, "the Kubernetes API does not answer",
 		"Bring the API server up; the operation goes on by itself, or retry.",
+	},
+	{
+		CausePlatformPostgresDown, "DAAP's own PostgreSQL does not answer",
+		"Bring DAAP's own PostgreSQL up; the operation goes on by itself, or retry.",
 	},
 	{
 		CauseConnectFailed, "the database runs but takes no connection",

@@ -288,7 +288,7 @@ func networkBlocked(e evidence) *daap.Cause {
 func clusterUnrecoverable(e evidence) *daap.Cause {
 	phase, reason := e.phase()
 	if phase != cnpgv1.PhaseUnrecoverable {
-		return nil
+		return leftHalfMade(e)
 	}
 	for pod, container := range e.containers() {
 		if said := e.lastErrors(pod, container); said != "" {
@@ -298,6 +298,29 @@ func clusterUnrecoverable(e evidence) *daap.Cause {
 	}
 	return because(daap.CauseClusterUnrecoverable, "Cluster %s: %s", e.Cluster.Name, withReason(phase, reason))
 }
+
+// leftHalfMade finds a Cluster whose operator died between making the volume claim of the first instance and the Job
+// that fills it: it waits for that Job for good, also after the operator is back.
+func leftHalfMade(e evidence) *daap.Cause {
+	if e.Cluster == nil || len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
+		e.At.Sub(e.Cluster.CreationTimestamp.Time) < patience || operatorDown(e) != nil {
+		return nil
+	}
+	for i := range e.Pods {
+		if e.Pods[i].Labels[podRoleLabel] != poolerRole {
+			return nil
+		}
+	}
+	return because(daap.CauseClusterUnrecoverable,
+		"Cluster %s: its operator died while it made the first instance; volume claim %s waits for a Job that is not there",
+		e.Cluster.Name, strings.Join(e.Cluster.Status.DanglingPVC, ", "))
+}
+
+// podRoleLabel is CNPG's label that tells the pods of a Pooler from those of instances.
+const (
+	podRoleLabel = "cnpg.io/podRole"
+	poolerRole   = "pooler"
+)
 
 func operatorDown(e evidence) *daap.Cause {
 	if !e.OperatorsKnown {

@@ -150,6 +150,12 @@ func namespaceDeleted(kind corev1.NamespaceConditionType, message string) piece 
 	}
 }
 
+// dangling is a Cluster whose first claim was made and nothing else.
+func dangling(e *evidence) {
+	phase(cnpgv1.PhaseFirstPrimary, "")(e)
+	e.Cluster.CreationTimestamp, e.Cluster.Status.DanglingPVC = ago(time.Minute), []string{"pg-1-1"}
+}
+
 func operators(ready ...int32) piece {
 	return func(e *evidence) {
 		e.Operators = nil
@@ -241,6 +247,9 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"quota before the operator":     {[]piece{operators(0), warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, daap.CauseQuota, ""},
 		"no room before the claim":      {[]piece{claim(time.Minute, corev1.ClaimPending), pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, ""},
 		"Job before given up":           {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), job("init", 7, batchv1.JobFailed)}, daap.CauseJobFailed, "no error in its log"},
+		"left half made":                {[]piece{dangling}, daap.CauseClusterUnrecoverable, "waits for a Job that is not there"},
+		"half made by a job":            {[]piece{dangling, func(e *evidence) { e.Jobs = append(e.Jobs, batchv1.Job{}) }}, "", ""},
+		"half made, operator down":      {[]piece{dangling, operators(0)}, daap.CauseOperatorDown, ""},
 		"given up before the operator":  {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), operators(0)}, daap.CauseClusterUnrecoverable, ""},
 		"operator before the finalizer": {[]piece{operators(0), namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x")}, daap.CauseOperatorDown, ""},
 		"finalizer before old troubles": {[]piece{namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x"), pod("a", container(crashing(5)))}, daap.CauseFinalizer, ""},

@@ -40,7 +40,10 @@ func classify(err error) error {
 		if e.Code == daap.CodeDecisionRefused {
 			return temporal.NewNonRetryableApplicationError(e.Message, ErrorRefused, nil)
 		}
-		return err // DAAP's own rows; they are tried again
+		if e.Code == daap.CodeUnavailable { // of DAAP's own rows; what the driver says of it is for the log
+			return withCause(e, because(daap.CausePlatformPostgresDown, "%s", e.Message))
+		}
+		return err
 	}
 	cause := causeOf(err)
 	if cause == nil {

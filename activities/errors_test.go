@@ -40,7 +40,7 @@ func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 		"too many requests": {apierrors.NewTooManyRequests("slow down", 1), "KUBERNETES_DOWN", false},
 		"webhook":           {apierrors.NewInternalError(errors.New("failed calling webhook: refused")), "OPERATOR_DOWN", false},
 		"connection":        {unreachableError(), "KUBERNETES_DOWN", false},
-		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), unreachableError()), "", false},
+		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), unreachableError()), "PLATFORM_POSTGRES_DOWN", false},
 		"not found":         {apierrors.NewNotFound(clusters, "pg-1"), "", false},
 	}
 	for name, tt := range tests {
