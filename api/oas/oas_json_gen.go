@@ -425,6 +425,8 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeFINALIZER
 	case CauseCodeKUBERNETESDOWN:
 		*s = CauseCodeKUBERNETESDOWN
+	case CauseCodePLATFORMPOSTGRESDOWN:
+		*s = CauseCodePLATFORMPOSTGRESDOWN
 	case CauseCodeCONNECTFAILED:
 		*s = CauseCodeCONNECTFAILED
 	case CauseCodeFORBIDDEN:

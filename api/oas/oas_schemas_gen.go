@@ -121,28 +121,29 @@ func (s *Cause) SetRemedy(val string) {
 
 // Why an operation does not get on; the message says what exactly, the remedy what to do now.
 //
-//	code                    | meaning
-//	------------------------+-----------------------------------------------------------
-//	`IMAGE_PULL`            | an image cannot be pulled
-//	`POD_SECURITY`          | Pod Security refuses a pod
-//	`QUOTA`                 | a resource quota or limit of Kubernetes refuses an object
-//	`UNSCHEDULABLE`         | no node has room for a pod
-//	`PVC_PENDING`           | a volume is not bound to its claim
-//	`SECRET_MISSING`        | a Secret or ConfigMap that a pod needs is missing
-//	`S3_DENIED`             | the object store refuses or cannot be reached
-//	`JOB_FAILED`            | a Job of the operator failed
-//	`CRASH_LOOP`            | a container ends again and again
-//	`PLUGIN_MISSING`        | the operator does not know a plugin that the Cluster needs
-//	`NETWORK_BLOCKED`       | the operator does not reach the instances
-//	`CLUSTER_UNRECOVERABLE` | the operator has given the Cluster up
-//	`OPERATOR_DOWN`         | CloudNativePG's operator does not run
-//	`FINALIZER`             | something in the namespace cannot be deleted
-//	`KUBERNETES_DOWN`       | the Kubernetes API does not answer
-//	`CONNECT_FAILED`        | the database runs but takes no connection
-//	`FORBIDDEN`             | Kubernetes does not let the worker do this
-//	`REJECTED`              | Kubernetes refused an object for good
-//	`WORKFLOW_LOST`         | the workflow ended without carrying the operation out
-//	`DEADLINE`              | the step was not done in its time
+//	code                     | meaning
+//	-------------------------+-----------------------------------------------------------
+//	`IMAGE_PULL`             | an image cannot be pulled
+//	`POD_SECURITY`           | Pod Security refuses a pod
+//	`QUOTA`                  | a resource quota or limit of Kubernetes refuses an object
+//	`UNSCHEDULABLE`          | no node has room for a pod
+//	`PVC_PENDING`            | a volume is not bound to its claim
+//	`SECRET_MISSING`         | a Secret or ConfigMap that a pod needs is missing
+//	`S3_DENIED`              | the object store refuses or cannot be reached
+//	`JOB_FAILED`             | a Job of the operator failed
+//	`CRASH_LOOP`             | a container ends again and again
+//	`PLUGIN_MISSING`         | the operator does not know a plugin that the Cluster needs
+//	`NETWORK_BLOCKED`        | the operator does not reach the instances
+//	`CLUSTER_UNRECOVERABLE`  | the operator has given the Cluster up
+//	`OPERATOR_DOWN`          | CloudNativePG's operator does not run
+//	`FINALIZER`              | something in the namespace cannot be deleted
+//	`KUBERNETES_DOWN`        | the Kubernetes API does not answer
+//	`PLATFORM_POSTGRES_DOWN` | DAAP's own PostgreSQL does not answer
+//	`CONNECT_FAILED`         | the database runs but takes no connection
+//	`FORBIDDEN`              | Kubernetes does not let the worker do this
+//	`REJECTED`               | Kubernetes refused an object for good
+//	`WORKFLOW_LOST`          | the workflow ended without carrying the operation out
+//	`DEADLINE`               | the step was not done in its time
 //
 // Ref: #/components/schemas/CauseCode
 type CauseCode string
@@ -163,6 +164,7 @@ const (
 	CauseCodeOPERATORDOWN         CauseCode = "OPERATOR_DOWN"
 	CauseCodeFINALIZER            CauseCode = "FINALIZER"
 	CauseCodeKUBERNETESDOWN       CauseCode = "KUBERNETES_DOWN"
+	CauseCodePLATFORMPOSTGRESDOWN CauseCode = "PLATFORM_POSTGRES_DOWN"
 	CauseCodeCONNECTFAILED        CauseCode = "CONNECT_FAILED"
 	CauseCodeFORBIDDEN            CauseCode = "FORBIDDEN"
 	CauseCodeREJECTED             CauseCode = "REJECTED"
@@ -188,6 +190,7 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeOPERATORDOWN,
 		CauseCodeFINALIZER,
 		CauseCodeKUBERNETESDOWN,
+		CauseCodePLATFORMPOSTGRESDOWN,
 		CauseCodeCONNECTFAILED,
 		CauseCodeFORBIDDEN,
 		CauseCodeREJECTED,
@@ -228,6 +231,8 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeFINALIZER:
 		return []byte(s), nil
 	case CauseCodeKUBERNETESDOWN:
+		return []byte(s), nil
+	case CauseCodePLATFORMPOSTGRESDOWN:
 		return []byte(s), nil
 	case CauseCodeCONNECTFAILED:
 		return []byte(s), nil
@@ -291,6 +296,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeKUBERNETESDOWN:
 		*s = CauseCodeKUBERNETESDOWN
+		return nil
+	case CauseCodePLATFORMPOSTGRESDOWN:
+		*s = CauseCodePLATFORMPOSTGRESDOWN
 		return nil
 	case CauseCodeCONNECTFAILED:
 		*s = CauseCodeCONNECTFAILED

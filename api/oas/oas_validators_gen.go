@@ -87,6 +87,8 @@ func (s CauseCode) Validate() error {
 		return nil
 	case "KUBERNETES_DOWN":
 		return nil
+	case "PLATFORM_POSTGRES_DOWN":
+		return nil
 	case "CONNECT_FAILED":
 		return nil
 	case "FORBIDDEN":
