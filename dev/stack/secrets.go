@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,48 @@ func writeSecrets(l layout) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.in("daap.env"), []byte(strings.Join(env, "\n")+"\n"), 0o600)
+	return writeEnv(l, append(env, settings()...))
+}
+
+func writeEnv(l layout, env []string) error {
+	// Renamed into its place: a part that starts at this moment reads one or the other.
+	path := l.in("daap.env")
+	if err := os.WriteFile(path+".tmp", []byte(strings.Join(env, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".tmp", path)
+}
+
+// passedOn are settings of DAAP that up takes from its own environment where they are set there.
+var passedOn = []string{"DAAP_STEP_DEADLINE", "DAAP_BACKLOG", "DAAP_CHAOS_URL"}
+
+// settings are those of them that are set.
+func settings() []string {
+	var set []string
+	for _, name := range passedOn {
+		if value := os.Getenv(name); value != "" {
+			set = append(set, name+"="+value)
+		}
+	}
+	return set
+}
+
+// refreshEnv brings the settings that are passed on up to date in the environment of a running stack, and says
+// whether it is another than before. The rest is that of its start: the cache may be another by now.
+func refreshEnv(l layout) (bool, error) {
+	before, err := l.secretEnv("daap.env")
+	if err != nil {
+		return false, err
+	}
+	env := slices.DeleteFunc(slices.Clone(before), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(passedOn, name)
+	})
+	env = append(env, settings()...)
+	if slices.Equal(before, env) {
+		return false, nil
+	}
+	return true, writeEnv(l, env)
 }
 
 // daapEnv is the environment of DAAP on this stack.

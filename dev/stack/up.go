@@ -119,12 +119,16 @@ func copySelf(target string) error {
 	return os.Rename(target+".tmp", target)
 }
 
-// refresh builds DAAP again and restarts it if it changed.
+// refresh builds DAAP again, brings its settings up to date, and restarts it if something changed.
 func refresh(l layout, c client, p *progress) error {
 	done := p.start("build DAAP")
-	changed, err := buildDAAP(l)
+	built, err := buildDAAP(l)
 	done(err)
-	if err != nil || !changed {
+	if err != nil {
+		return err
+	}
+	set, err := refreshEnv(l)
+	if err != nil || !built && !set {
 		return err
 	}
 	return c.restart("api", "worker")
@@ -172,7 +176,7 @@ func follow(l layout, c client, p *progress, refreshed <-chan error) error {
 			if err != nil {
 				return err
 			}
-			refreshed = nil
+			refreshed, quiet = nil, time.Now() // a first build may take longer than parts may be quiet
 		default:
 		}
 		statuses, err := c.status()
