@@ -47,6 +47,7 @@ fmt: ## format the code
 lint: ## lint; workflows also for what would not replay
 	$(tool) golangci-lint run
 	$(tool) golangci-lint run --build-tags e2e ./dev/e2e/...
+	$(tool) golangci-lint run --build-tags chaos ./dev/chaos/... ./cmd/daap/...
 	$(tool) workflowcheck ./workflows/...
 
 .PHONY: test
@@ -60,6 +61,18 @@ test-deps:
 .PHONY: e2e
 e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql
 	@eval "$$($(stack) env)" && go test -tags e2e -count=1 -v -timeout 30m ./dev/e2e/...
+
+# What a worker of the chaos tests is started with; the tests listen where it asks.
+chaos := GOFLAGS=-tags=chaos DAAP_STEP_DEADLINE=60s DAAP_CHAOS_URL=http://127.0.0.1:18999
+
+.PHONY: chaos
+chaos: ## kill, cut and fill what operations need, at each of their steps, on the local stack (SHORT=1: CI's part)
+	@$(chaos) $(stack) up; status=$$?; \
+	if [ $$status = 0 ]; then \
+		eval "$$($(stack) env)" && go test -tags chaos -count=1 -v -timeout 120m -parallel 3 $(if $(SHORT),-short) \
+			$(if $(RUN),-run '$(RUN)') ./dev/chaos/; status=$$?; \
+	fi; \
+	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
 
 .PHONY: check
 check: test-deps ## what CI says: generated code, tidy, lint, compose files, tests

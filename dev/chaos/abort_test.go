@@ -1,0 +1,32 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"testing"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/chaos/fault"
+)
+
+// abortedUnderFault gives a parked provision up, and kills the worker while it removes the Cluster again.
+func abortedUnderFault(ctx context.Context, t *testing.T, c cell) {
+	x := begin(ctx, t, c.kind, c.place().at(func(fault.At) fault.Verdict {
+		return fault.Verdict{Fail: "this goes on until it is out of time"}
+	}))
+	op := x.parked(ctx, t, daap.CauseDeadline)
+	s := newStrike(victimOf("worker"))
+	points.plan(x.operation, place{step: daap.StepCluster, point: fault.Before, undo: true}.at(s.once))
+	abort(ctx, t, op)
+	op = x.over(ctx, t)
+	s.prove(ctx, t)
+	if op.State != oas.OperationStateCancelled || op.CancelledBy.Value != team {
+		t.Fatalf("operation is %s by %q, want cancelled by %s; steps: %s", op.State, op.CancelledBy.Value, team, describe(op))
+	}
+	if db := getDatabase(ctx, t, x.database); db.Status != oas.DatabaseStatusDeleted {
+		t.Errorf("database is %s, want deleted", db.Status)
+	}
+	x.holds(ctx, t, op)
+}

@@ -1,0 +1,54 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/daap-dev/daap"
+)
+
+// aside is the name under which the node keeps the image meanwhile: without a name it would be thrown away.
+const aside = "localhost/aside:chaos"
+
+// imageMissing takes the image of the databases from the node, until it is put back.
+func imageMissing(ctx context.Context, t *testing.T, c cell) {
+	image := os.Getenv("DAAP_POSTGRES_IMAGE")
+	ctr(ctx, t, "tag", "--force", image, aside)
+	putBack := func(ctx context.Context) { ctr(ctx, t, "tag", "--force", aside, image) }
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(ctx)
+		putBack(ctx)
+		ctr(ctx, t, "rm", aside)
+	})
+	ctr(ctx, t, "rm", image)
+	if names := ctr(ctx, t, "ls", "--quiet"); strings.Contains(names, image+"\n") {
+		t.Fatalf("the node still has %s", image)
+	}
+	x := begin(ctx, t, c.kind, nil)
+	op := x.parked(ctx, t, daap.CauseImagePull)
+	if !strings.Contains(op.Error.Value.Message, image) {
+		t.Errorf("the cause does not name the image %s: %s", image, op.Error.Value.Message)
+	}
+	putBack(ctx)
+	retry(ctx, t, op)
+	x.succeeds(ctx, t)
+}
+
+// ctr does something with the images of the node.
+func ctr(ctx context.Context, t *testing.T, args ...string) string {
+	t.Helper()
+	socket := filepath.Join(parts.state, "containerd", "containerd.sock")
+	cmd := exec.CommandContext(ctx, "ctr", append([]string{"--address", socket, "-n", "k8s.io", "images"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("ctr images %s: %v", strings.Join(args, " "), fmt.Errorf("%w: %s", err, out))
+	}
+	return string(out)
+}
