@@ -74,6 +74,10 @@ chaos: ## kill, cut and fill what operations need, at each of their steps, on th
 	fi; \
 	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
 
+.PHONY: record
+record: ## record a run on the stack for the replay test: make record WORKFLOW=<workflow id> NAME=provision_database_parked
+	@bash dev/record.sh '$(WORKFLOW)' '$(NAME)'
+
 .PHONY: check
 check: test-deps ## what CI says: generated code, tidy, lint, compose files, tests
 	$(MAKE) generate

@@ -109,14 +109,8 @@ func (d *Databases) Get(ctx context.Context, id uuid.UUID) (Database, error) {
 // List returns one page of databases, newest first, and the cursor of the next page: empty on the last.
 // Errors: CodeValidationFailed.
 func (d *Databases) List(ctx context.Context, filter DatabaseFilter) ([]Database, string, error) {
-	limit := filter.Page.Limit
-	filter.Page.Limit++ // one more than asked tells whether there is a next page
-	dbs, err := d.store.Databases(ctx, filter)
-	if err != nil {
-		return nil, "", fmt.Errorf("list databases: %w", err)
-	}
-	dbs, next := cut(dbs, limit, func(db Database) uuid.UUID { return db.ID })
-	return dbs, next, nil
+	return onePage("list databases", &filter.Page, func() ([]Database, error) { return d.store.Databases(ctx, filter) },
+		func(db Database) uuid.UUID { return db.ID })
 }
 
 // Update applies a merge patch. Errors: CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and
@@ -166,14 +160,8 @@ func (d *Databases) Events(ctx context.Context, filter EventFilter) ([]Event, st
 	if _, err := d.store.Database(ctx, filter.DatabaseID); err != nil {
 		return nil, "", err
 	}
-	limit := filter.Page.Limit
-	filter.Page.Limit++ // one more than asked tells whether there is a next page
-	events, err := d.store.Events(ctx, filter)
-	if err != nil {
-		return nil, "", fmt.Errorf("list events of database %s: %w", filter.DatabaseID, err)
-	}
-	events, next := cut(events, limit, func(e Event) uuid.UUID { return e.ID })
-	return events, next, nil
+	return onePage("list events", &filter.Page, func() ([]Event, error) { return d.store.Events(ctx, filter) },
+		func(e Event) uuid.UUID { return e.ID })
 }
 
 // newOperation returns a pending operation of the given kind with its steps.
@@ -187,12 +175,4 @@ func newOperation(kind OperationKind, database uuid.UUID) (Operation, error) {
 		op.Steps = append(op.Steps, Step{Name: plan.Name, State: StepPending})
 	}
 	return op, nil
-}
-
-// cut returns at most limit items and the cursor of the page after them, empty when there is none.
-func cut[T any](items []T, limit int, id func(T) uuid.UUID) ([]T, string) {
-	if len(items) <= limit {
-		return items, ""
-	}
-	return items[:limit], Cursor(id(items[limit-1]))
 }

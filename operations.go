@@ -163,12 +163,6 @@ func (o *Operations) untilSettled(ctx context.Context, id uuid.UUID, wait time.D
 // List returns one page of operations without their steps, newest first, and the cursor of the next page:
 // empty on the last.
 func (o *Operations) List(ctx context.Context, filter OperationFilter) ([]Operation, string, error) {
-	limit := filter.Page.Limit
-	filter.Page.Limit++ // one more than asked tells whether there is a next page
-	ops, err := o.store.Operations(ctx, filter)
-	if err != nil {
-		return nil, "", fmt.Errorf("list operations: %w", err)
-	}
-	ops, next := cut(ops, limit, func(op Operation) uuid.UUID { return op.ID })
-	return ops, next, nil
+	return onePage("list operations", &filter.Page, func() ([]Operation, error) { return o.store.Operations(ctx, filter) },
+		func(op Operation) uuid.UUID { return op.ID })
 }

@@ -2,6 +2,7 @@ package daap
 
 import (
 	"encoding/base64"
+	"fmt"
 
 	"github.com/google/uuid"
 )
@@ -42,4 +43,21 @@ func ParsePage(limit int, cursor string) (Page, error) {
 		return Page{}, Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
 	}
 	return Page{Limit: limit, After: uuid.UUID(raw)}, nil
+}
+
+// onePage reads a page and returns it with the cursor of the next one, empty on the last. page is what read goes
+// by: it reads one item more, which tells whether there is a next page.
+func onePage[T any](
+	doing string, page *Page, read func() ([]T, error), id func(T) uuid.UUID,
+) ([]T, string, error) {
+	limit := page.Limit
+	page.Limit++
+	items, err := read()
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", doing, err)
+	}
+	if len(items) <= limit {
+		return items, "", nil
+	}
+	return items[:limit], Cursor(id(items[limit-1])), nil
 }

@@ -43,6 +43,20 @@ func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {
 	refused(t, err, http.StatusConflict, oas.ErrorCodeDecisionRefused)
 }
 
+func TestDeleteTakesOverFromAParkedProvision(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	refuseClustersOf(ctx, t, "parked")
+	db, provision := createFor(ctx, t, "parked", "taken-over-parked")
+	parked(ctx, t, provision)
+	remove(ctx, t, db.ID)
+	nothingLeft(ctx, t, db.ID)
+	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
+	if err != nil || op.Data.State != oas.OperationStateCancelled {
+		t.Errorf("the provision is %v (%v), want cancelled", op, err)
+	}
+}
+
 func TestProvisionThatIsCancelledLeavesNothing(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
