@@ -40,7 +40,7 @@ var short = []string{
 	"provision_database/ready/before/image",
 	"provision_database/namespace/before/quota",
 	"provision_database/pooler/before/abort",
-	"provision_database/cluster/before/zombie",
+	"provision_database/namespace/before/zombie",
 	"provision_database/cluster/after/worker",
 	"delete_database/workloads/after/answer",
 	"provision_database/accept/before/temporal",
