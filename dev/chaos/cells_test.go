@@ -44,6 +44,7 @@ var short = []string{
 	"provision_database/cluster/after/worker",
 	"delete_database/workloads/after/answer",
 	"provision_database/accept/before/temporal",
+	"delete_database/accept/before/postgres",
 	"delete_database/namespace/before/apiserver",
 	"provision_database/ready/before/operator",
 	"provision_database/finish/after/postgres",
