@@ -11,6 +11,12 @@ type Cause struct {
 	Remedy string
 }
 
+// TellsLess says whether the cause tells less than any other that is known of the step: that the time is over, or
+// that DAAP's own PostgreSQL was away, which is over by the time that it is recorded there. It is false for none.
+func (c *Cause) TellsLess() bool {
+	return c != nil && (c.Code == CauseDeadline || c.Code == CausePlatformPostgresDown)
+}
+
 // CauseCode names a kind of cause; it is stable, and part of the API.
 type CauseCode string
 

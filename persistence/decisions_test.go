@@ -162,6 +162,18 @@ func TestAPendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
 	want(t, "events", f.happened(db.ID), []daap.EventKind{daap.EventAccepted, daap.EventDecided, daap.EventCancelled})
 }
 
+func TestOurOwnPostgreSQLBeingAwayHidesNoOtherCause(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, op := f.running("shop", "orders")
+	quota, away := daap.NewCause(daap.CauseQuota, "full"), daap.NewCause(daap.CausePlatformPostgresDown, "away")
+	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepReady, State: daap.StepRunning, Progress: "waits", Cause: &quota}))
+	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepReady, State: daap.StepFailed, Cause: &away}))
+	want(t, "cause while it runs", f.operation(op.ID).Cause, &quota)
+	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepReady, away))
+	want(t, "cause of the park", f.operation(op.ID).Cause, &quota)
+}
+
 func TestADeadlineTellsWhatWasKnownToKeepTheStep(t *testing.T) {
 	t.Parallel()
 	pull := daap.NewCause(daap.CauseImagePull, "no image")

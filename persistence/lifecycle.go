@@ -71,14 +71,14 @@ func statusMeanwhile(op daap.Operation) daap.DatabaseStatus {
 }
 
 // ParkOperation moves an operation that gets on to needs_attention at the step, and its database to error, both
-// with the cause; where that is only that the time is over, with what was known to keep the step. Safe to repeat:
+// with the cause; where that tells less than what was known to keep the step, with that. Safe to repeat:
 // one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
 func (s *Store) ParkOperation(ctx context.Context, op uuid.UUID, step daap.StepName, cause daap.Cause) error {
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationNeedsAttention {
 			return nil
 		}
-		if cause.Code == daap.CauseDeadline && op.Cause != nil && op.Step == step {
+		if cause.TellsLess() && op.Cause != nil && op.Step == step {
 			cause = *op.Cause
 		}
 		if _, err := tx.Exec(ctx, `UPDATE operations SET step = NULLIF($2, '') WHERE id = $1`, op.ID, step); err != nil {

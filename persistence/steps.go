@@ -48,18 +48,20 @@ func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) er
 func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.Operation, error) {
 	at := daap.Operation{ID: op}
 	why := columnsOf(step.Cause)
-	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too.
+	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too. So it is
+	// where DAAP's own PostgreSQL was away, which is over now that it takes this.
 	begins := step.Cause == nil && step.Progress == "" &&
 		(step.State == daap.StepRunning || step.State == daap.StepUndoing)
+	keeps := begins || step.Cause.TellsLess()
 	err := tx.QueryRow(ctx, `
 		UPDATE operations
 		SET    step = $2,
-		       cause_code    = CASE WHEN $7 AND step = $2 THEN cause_code    ELSE $4 END,
-		       cause_message = CASE WHEN $7 AND step = $2 THEN cause_message ELSE $5 END,
-		       cause_remedy  = CASE WHEN $7 AND step = $2 THEN cause_remedy  ELSE $6 END
+		       cause_code    = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_code, $4)    ELSE $4 END,
+		       cause_message = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_message, $5) ELSE $5 END,
+		       cause_remedy  = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_remedy, $6)  ELSE $6 END
 		WHERE  id = $1 AND state IN ('running', 'cancelling') AND (cancelled_by IS NOT NULL) = $3
 		RETURNING database_id, kind`,
-		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, begins).Scan(&at.DatabaseID, &at.Kind)
+		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps).Scan(&at.DatabaseID, &at.Kind)
 	return at, err
 }
 

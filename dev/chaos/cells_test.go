@@ -22,7 +22,8 @@ type cell struct {
 	point string
 	fault string
 	run   func(ctx context.Context, t *testing.T, c cell)
-	// alone says that the harm is one to every operation, or that a worker that is killed beside it would end it.
+	// alone says that the harm is one to every operation, that a worker that is killed beside it would end it, or
+	// that it must park for its own cause and no other's.
 	alone bool
 }
 
@@ -56,7 +57,7 @@ var short = []string{
 func cells() []cell {
 	all := []cell{
 		{daap.ProvisionDatabase, daap.StepReady, fault.Before, "image", imageMissing, true},
-		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, false},
+		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, true},
 		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, false},
 	}
 	var ofKind [][]cell
