@@ -47,6 +47,7 @@ fmt: ## format the code
 lint: ## lint; workflows also for what would not replay
 	$(tool) golangci-lint run
 	$(tool) golangci-lint run --build-tags e2e ./dev/e2e/...
+	$(tool) golangci-lint run --build-tags bench ./dev/bench/...
 	$(tool) golangci-lint run --build-tags chaos ./dev/chaos/... ./cmd/daap/...
 	$(tool) workflowcheck ./workflows/...
 
@@ -73,6 +74,10 @@ chaos: ## kill, cut and fill what operations need, at each of their steps, on th
 			$(if $(RUN),-run '$(RUN)') ./dev/chaos/; status=$$?; \
 	fi; \
 	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
+
+.PHONY: bench
+bench: test-deps ## measure what README.md promises of authentication, as ratios within one run
+	go test -tags bench -count=1 -v -timeout 20m ./dev/bench/
 
 .PHONY: record
 record: ## record a run on the stack for the replay test: make record WORKFLOW=<workflow id> NAME=provision_database_parked

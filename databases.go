@@ -16,25 +16,25 @@ type Databases struct {
 	backlog int
 }
 
-// databaseStore reads databases; one that does not exist is NotFound.
+// databaseStore reads databases; one that does not exist, or is out of scope, is NotFound.
 type databaseStore interface {
-	Database(ctx context.Context, id uuid.UUID) (Database, error)
-	Databases(ctx context.Context, filter DatabaseFilter) ([]Database, error)
-	CACertificate(ctx context.Context, id uuid.UUID) (string, error)
-	Events(ctx context.Context, filter EventFilter) ([]Event, error)
+	Database(ctx context.Context, scope Scope, id uuid.UUID) (Database, error)
+	Databases(ctx context.Context, scope Scope, filter DatabaseFilter) ([]Database, error)
+	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (string, error)
+	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
 }
 
-// databaseChanges writes databases, each call in one transaction with the answer kept for once: a request
-// that was carried out before is given its answer again and changes nothing. KeyReused and InProgress are
-// errors of all that take a Once.
+// databaseChanges writes databases, each call in one transaction with its entry in the audit log, and with the
+// answer kept for the grant's Once: a request that was carried out before is given its answer again and changes
+// nothing. KeyReused and InProgress are errors of all that take a Grant.
 type databaseChanges interface {
 	// CreateDatabase records the database and its operation, or neither. NameTaken when the name is.
-	CreateDatabase(ctx context.Context, db Database, op Operation, once Once) (Database, Operation, error)
+	CreateDatabase(ctx context.Context, by Grant, db Database, op Operation) (Database, Operation, error)
 	// PatchDatabase applies the patch to the database as it is under lock.
-	PatchDatabase(ctx context.Context, id uuid.UUID, patch DatabasePatch, once Once) (Database, error)
+	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch) (Database, error)
 	// AcceptOperation gives the database to op and records op, or neither. Busy when another operation
 	// holds the database and op may not take it over; WrongStatus when the status does not allow it.
-	AcceptOperation(ctx context.Context, op Operation, once Once) (Database, Operation, error)
+	AcceptOperation(ctx context.Context, by Grant, op Operation) (Database, Operation, error)
 	// Backlogged says whether more than the given number of operations wait for their start.
 	Backlogged(ctx context.Context, limit int) (bool, error)
 }
@@ -66,10 +66,18 @@ func (d *Databases) admit(ctx context.Context) error {
 	return nil
 }
 
-// Create records the database with the operation that provisions it, and starts that. A start that fails
-// is no failed request: the operation stays pending and the Dispatcher starts it. Errors: CodeValidationFailed,
-// CodeNameTaken, CodeUnavailable above the backlog, and those of once.
-func (d *Databases) Create(ctx context.Context, spec DatabaseSpec, once Once) (Database, Operation, error) {
+// Create records the database with the operation that provisions it, and starts that. The owner is the caller's
+// team where the spec names none. A start that fails is no failed request: the operation stays pending and the
+// Dispatcher starts it. Errors: CodeUnauthenticated, CodeForbidden also for another team's database,
+// CodeValidationFailed, CodeNameTaken, CodeUnavailable above the backlog, and those of once.
+func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) (Database, Operation, error) {
+	by, err := req.authorize(MayCreateDatabase)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	if spec.OwnerTeam, err = by.owner(spec.OwnerTeam); err != nil {
+		return Database{}, Operation{}, err
+	}
 	if err := spec.Validate(); err != nil {
 		return Database{}, Operation{}, err
 	}
@@ -80,12 +88,12 @@ func (d *Databases) Create(ctx context.Context, spec DatabaseSpec, once Once) (D
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
 	}
-	op, err := newOperation(ProvisionDatabase, id)
+	op, err := newOperation(ProvisionDatabase, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
 	op.DatabaseName, op.OwnerTeam = spec.Name, spec.OwnerTeam
-	db, op, err := d.changes.CreateDatabase(ctx, Database{
+	db, op, err := d.changes.CreateDatabase(ctx, by, Database{
 		ID:          id,
 		Name:        spec.Name,
 		OwnerTeam:   spec.OwnerTeam,
@@ -93,7 +101,7 @@ func (d *Databases) Create(ctx context.Context, spec DatabaseSpec, once Once) (D
 		Labels:      spec.Labels,
 		Status:      op.Kind.During(),
 		Incarnation: 1,
-	}, op, once)
+	}, op)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
 	}
@@ -101,36 +109,54 @@ func (d *Databases) Create(ctx context.Context, spec DatabaseSpec, once Once) (D
 	return db, op, nil
 }
 
-// Get returns one database, deleted ones too. Errors: CodeNotFound.
-func (d *Databases) Get(ctx context.Context, id uuid.UUID) (Database, error) {
-	return d.store.Database(ctx, id)
+// Get returns one database, deleted ones too. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
+func (d *Databases) Get(ctx context.Context, req Request, id uuid.UUID) (Database, error) {
+	by, err := req.authorize(MayGetDatabase)
+	if err != nil {
+		return Database{}, err
+	}
+	return d.store.Database(ctx, by.Scope, id)
 }
 
 // List returns one page of databases, newest first, and the cursor of the next page: empty on the last.
-// Errors: CodeValidationFailed.
-func (d *Databases) List(ctx context.Context, filter DatabaseFilter) ([]Database, string, error) {
-	return onePage("list databases", &filter.Page, func() ([]Database, error) { return d.store.Databases(ctx, filter) },
+// Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed.
+func (d *Databases) List(ctx context.Context, req Request, filter DatabaseFilter) ([]Database, string, error) {
+	by, err := req.authorize(MayListDatabases)
+	if err != nil {
+		return nil, "", err
+	}
+	return onePage("list databases", &filter.Page,
+		func() ([]Database, error) { return d.store.Databases(ctx, by.Scope, filter) },
 		func(db Database) uuid.UUID { return db.ID })
 }
 
-// Update applies a merge patch. Errors: CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and
-// those of once.
-func (d *Databases) Update(ctx context.Context, id uuid.UUID, patch DatabasePatch, once Once) (Database, error) {
-	return d.changes.PatchDatabase(ctx, id, patch, once)
+// Update applies a merge patch. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed,
+// CodeWrongStatus when deleted, and those of once.
+func (d *Databases) Update(ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch) (Database, error) {
+	by, err := req.authorize(MayUpdateDatabase)
+	if err != nil {
+		return Database{}, err
+	}
+	return d.changes.PatchDatabase(ctx, by, id, patch)
 }
 
 // Delete records the operation that deletes the database and everything made for it, and starts that as
-// Create does. It takes over from a provision that is not over. Errors: CodeNotFound, CodeDatabaseBusy,
-// CodeWrongStatus when deleted already, CodeUnavailable above the backlog, and those of once.
-func (d *Databases) Delete(ctx context.Context, id uuid.UUID, once Once) (Database, Operation, error) {
-	if err := d.admit(ctx); err != nil {
-		return Database{}, Operation{}, err
-	}
-	op, err := newOperation(DeleteDatabase, id)
+// Create does. It takes over from a provision that is not over. Errors: CodeUnauthenticated, CodeForbidden,
+// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus when deleted already, CodeUnavailable above the backlog, and
+// those of once.
+func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
+	by, err := req.authorize(MayDeleteDatabase)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
-	db, op, err := d.changes.AcceptOperation(ctx, op, once)
+	if err := d.admit(ctx); err != nil {
+		return Database{}, Operation{}, err
+	}
+	op, err := newOperation(DeleteDatabase, id, by)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	db, op, err := d.changes.AcceptOperation(ctx, by, op)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("delete database %s: %w", id, err)
 	}
@@ -138,16 +164,21 @@ func (d *Databases) Delete(ctx context.Context, id uuid.UUID, once Once) (Databa
 	return db, op, nil
 }
 
-// Connection returns how to connect. Errors: CodeNotFound, CodeWrongStatus unless the database is ready.
-func (d *Databases) Connection(ctx context.Context, id uuid.UUID) (Connection, error) {
-	db, err := d.store.Database(ctx, id)
+// Connection returns how to connect. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeWrongStatus
+// unless the database is ready.
+func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (Connection, error) {
+	by, err := req.authorize(MayGetDatabaseConnection)
+	if err != nil {
+		return Connection{}, err
+	}
+	db, err := d.store.Database(ctx, by.Scope, id)
 	if err != nil {
 		return Connection{}, err
 	}
 	if db.Status != DatabaseReady {
 		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one when it is ready")
 	}
-	ca, err := d.store.CACertificate(ctx, id)
+	ca, err := d.store.CACertificate(ctx, by.Scope, id)
 	if err != nil {
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
@@ -155,22 +186,27 @@ func (d *Databases) Connection(ctx context.Context, id uuid.UUID) (Connection, e
 }
 
 // Events returns one page of the database's timeline, newest first, and the cursor of the next page: empty on
-// the last. Errors: CodeNotFound.
-func (d *Databases) Events(ctx context.Context, filter EventFilter) ([]Event, string, error) {
-	if _, err := d.store.Database(ctx, filter.DatabaseID); err != nil {
+// the last. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
+func (d *Databases) Events(ctx context.Context, req Request, filter EventFilter) ([]Event, string, error) {
+	by, err := req.authorize(MayListDatabaseEvents)
+	if err != nil {
 		return nil, "", err
 	}
-	return onePage("list events", &filter.Page, func() ([]Event, error) { return d.store.Events(ctx, filter) },
+	if _, err := d.store.Database(ctx, by.Scope, filter.DatabaseID); err != nil {
+		return nil, "", err
+	}
+	return onePage("list events", &filter.Page,
+		func() ([]Event, error) { return d.store.Events(ctx, by.Scope, filter) },
 		func(e Event) uuid.UUID { return e.ID })
 }
 
-// newOperation returns a pending operation of the given kind with its steps.
-func newOperation(kind OperationKind, database uuid.UUID) (Operation, error) {
+// newOperation returns a pending operation of the given kind with its steps, for the one who asks for it.
+func newOperation(kind OperationKind, database uuid.UUID, by Grant) (Operation, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Operation{}, fmt.Errorf("make an operation id: %w", err)
 	}
-	op := Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database}
+	op := Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database, Origin: by.Origin()}
 	for _, plan := range kind.Steps() {
 		op.Steps = append(op.Steps, Step{Name: plan.Name, State: StepPending})
 	}

@@ -13,6 +13,12 @@ import (
 	"github.com/daap-dev/daap"
 )
 
+// platform and product are requests of both roles.
+var (
+	platform = daap.Request{Caller: daap.Caller{KeyName: "alice", Team: "platform", Role: daap.RolePlatformTeam}}
+	product  = daap.Request{Caller: daap.Caller{KeyName: "bob", Team: "shop", Role: daap.RoleProductTeam}}
+)
+
 // ledger keeps databases and operations in memory, as the use cases need them.
 type ledger struct {
 	db        daap.Database
@@ -30,45 +36,56 @@ type ledger struct {
 	backlogged        bool
 }
 
-func (l *ledger) Database(context.Context, uuid.UUID) (daap.Database, error) { return l.db, nil }
+func (l *ledger) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
+	return l.db, nil
+}
 
-func (l *ledger) Databases(_ context.Context, f daap.DatabaseFilter) ([]daap.Database, error) {
+func (l *ledger) Databases(_ context.Context, _ daap.Scope, f daap.DatabaseFilter) ([]daap.Database, error) {
 	l.filter = f
 	return l.list[:min(f.Page.Limit, len(l.list))], nil
 }
-func (l *ledger) CACertificate(context.Context, uuid.UUID) (string, error) { return "PEM", nil }
+
+func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (string, error) {
+	return "PEM", nil
+}
 
 func (l *ledger) CreateDatabase(
-	_ context.Context, db daap.Database, op daap.Operation, _ daap.Once,
+	_ context.Context, _ daap.Grant, db daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	l.db, l.op = db, op
 	return db, op, nil
 }
 
-func (l *ledger) Events(context.Context, daap.EventFilter) ([]daap.Event, error) { return nil, nil }
+func (l *ledger) Events(context.Context, daap.Scope, daap.EventFilter) ([]daap.Event, error) {
+	return nil, nil
+}
 
 func (l *ledger) Backlogged(context.Context, int) (bool, error) { return l.backlogged, nil }
 
-func (l *ledger) PatchDatabase(context.Context, uuid.UUID, daap.DatabasePatch, daap.Once) (daap.Database, error) {
+func (l *ledger) PatchDatabase(
+	context.Context, daap.Grant, uuid.UUID, daap.DatabasePatch,
+) (daap.Database, error) {
 	return l.db, nil
 }
 
 func (l *ledger) AcceptOperation(
-	_ context.Context, op daap.Operation, _ daap.Once,
+	_ context.Context, _ daap.Grant, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	l.op = op
 	return l.db, op, nil
 }
 
-func (l *ledger) Operation(context.Context, uuid.UUID) (daap.Operation, error) { return l.op, nil }
+func (l *ledger) Operation(context.Context, daap.Scope, uuid.UUID) (daap.Operation, error) {
+	return l.op, nil
+}
 
-func (l *ledger) OperationState(context.Context, uuid.UUID) (daap.OperationState, error) {
+func (l *ledger) OperationState(context.Context, daap.Scope, uuid.UUID) (daap.OperationState, error) {
 	state := l.states[min(l.looked, len(l.states)-1)]
 	l.looked++
 	return state, nil
 }
 
-func (l *ledger) Operations(context.Context, daap.OperationFilter) ([]daap.Operation, error) {
+func (l *ledger) Operations(context.Context, daap.Scope, daap.OperationFilter) ([]daap.Operation, error) {
 	return nil, nil
 }
 
@@ -95,14 +112,14 @@ func TestLostStartIsNoFailedRequest(t *testing.T) {
 	down := startFunc(func(context.Context, daap.Operation) error { return errors.New("the engine is down") })
 	l := &ledger{}
 	databases := daap.NewDatabases(l, l, down, 1)
-	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
+	db, op, err := databases.Create(t.Context(), platform, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
 	if err != nil || db.Status != daap.DatabaseProvisioning || op.State != daap.OperationPending {
 		t.Errorf("Create() = %s, %s, %v; want provisioning, pending, no error", db.Status, op.State, err)
 	}
 	if len(op.Steps) != len(daap.ProvisionDatabase.Steps()) {
 		t.Errorf("the operation has %d steps, want those of the plan", len(op.Steps))
 	}
-	if _, _, err := databases.Delete(t.Context(), db.ID, daap.Once{}); err != nil {
+	if _, _, err := databases.Delete(t.Context(), platform, db.ID); err != nil {
 		t.Errorf("Delete() = %v, want no error", err)
 	}
 }
@@ -111,11 +128,11 @@ func TestNothingIsStartedBeforeItIsRecorded(t *testing.T) {
 	t.Parallel()
 	l := &ledger{}
 	databases := daap.NewDatabases(l, l, l, 1)
-	db, _, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
+	db, _, err := databases.Create(t.Context(), platform, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := databases.Delete(t.Context(), db.ID, daap.Once{}); err != nil {
+	if _, _, err := databases.Delete(t.Context(), platform, db.ID); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.started) != 2 || len(l.startedUnrecorded) > 0 {
@@ -127,8 +144,8 @@ func TestNothingIsAcceptedAboveTheBacklog(t *testing.T) {
 	t.Parallel()
 	l := &ledger{backlogged: true}
 	databases := daap.NewDatabases(l, l, l, 1)
-	_, _, created := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, daap.Once{})
-	_, _, deleted := databases.Delete(t.Context(), uuid.New(), daap.Once{})
+	_, _, created := databases.Create(t.Context(), platform, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+	_, _, deleted := databases.Delete(t.Context(), platform, uuid.New())
 	for _, err := range []error{created, deleted} {
 		if e := daap.AsError(err); e == nil || e.Code != daap.CodeUnavailable {
 			t.Errorf("above the backlog = %v, want unavailable", err)
@@ -147,7 +164,7 @@ func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	t.Parallel()
 	for _, status := range daap.DatabaseStatuses() {
 		l := &ledger{db: daap.Database{Status: status}}
-		conn, err := daap.NewDatabases(l, l, l, 1).Connection(t.Context(), uuid.New())
+		conn, err := daap.NewDatabases(l, l, l, 1).Connection(t.Context(), platform, uuid.New())
 		if status == daap.DatabaseReady {
 			if err != nil || conn.CACertificate != "PEM" {
 				t.Errorf("Connection() of a ready database = %v, %v", conn, err)
@@ -167,7 +184,7 @@ func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
 		for range have {
 			l.list = append(l.list, daap.Database{ID: uuid.New()})
 		}
-		got, cursor, err := daap.NewDatabases(l, l, l, 1).List(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 2}})
+		got, cursor, err := daap.NewDatabases(l, l, l, 1).List(t.Context(), platform, daap.DatabaseFilter{Page: daap.Page{Limit: 2}})
 		if err != nil || len(got) != min(have, 2) || (cursor != "") != wantCursor {
 			t.Errorf("List() of %d, two a page = %d, cursor %q, %v", have, len(got), cursor, err)
 		}
@@ -213,7 +230,7 @@ func TestGetWaitsUntilTheOperationIsSettled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				l := &ledger{states: tt.states}
-				if _, err := daap.NewOperations(l, nil, nil).Get(t.Context(), uuid.New(), tt.wait); err != nil {
+				if _, err := daap.NewOperations(l, nil, nil).Get(t.Context(), platform, uuid.New(), tt.wait); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took != tt.took {

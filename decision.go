@@ -32,15 +32,12 @@ type Decision struct {
 	Action Action `json:"action"`
 	// Step, where given, must be the step at which the operation is.
 	Step StepName `json:"step,omitempty"`
-	// Actor says who decided, Reason why.
-	Actor  string `json:"actor,omitempty"`
+	// Origin says who decided, Reason why.
+	Origin
 	Reason string `json:"reason,omitempty"`
 }
 
-const (
-	maxActor  = 100
-	maxReason = 500
-)
+const maxReason = 500
 
 // Validate returns an Error of CodeValidationFailed that names every field at fault, or nil.
 func (d Decision) Validate() error {
@@ -48,7 +45,6 @@ func (d Decision) Validate() error {
 	if !slices.Contains(Actions(), d.Action) {
 		c.fail("action", "must be retry, skip, abort or cancel")
 	}
-	c.sentence("actor", d.Actor, maxActor)
 	c.sentence("reason", d.Reason, maxReason)
 	return c.err()
 }

@@ -3,7 +3,6 @@ package daap
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,19 +39,7 @@ func NewDispatcher(store outbox, starter operationStarter, report func(error)) *
 }
 
 // Run sweeps until ctx is done.
-func (d *Dispatcher) Run(ctx context.Context) {
-	for {
-		jitter := rand.N(sweepInterval / 2) //nolint:gosec // spreads processes in time, keeps nothing secret
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(sweepInterval + jitter):
-		}
-		if err := d.Sweep(ctx); err != nil && ctx.Err() == nil {
-			d.report(err)
-		}
-	}
-}
+func (d *Dispatcher) Run(ctx context.Context) { every(ctx, sweepInterval, d.Sweep, d.report) }
 
 // Sweep starts what is due now. The first start that fails ends it: the engine is down, and the others
 // come up again later.

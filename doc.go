@@ -5,4 +5,8 @@
 // Kubernetes namespace of its own. A change of a database that takes time is an Operation: a row that is
 // at once what people look at, the lock that keeps a second change out, and the outbox from which the
 // workflow that carries it out is started. An operation is a list of Steps.
+//
+// Who asks is the bearer of an APIKey, which has a team and a role. Each use case begins by asking the table of
+// accesses whether the Request may, and gets a Grant: whose rows it may see and change. What is done is in the
+// audit log, under the one who asked for it.
 package daap

@@ -3,6 +3,7 @@ package daap
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -25,6 +26,14 @@ const (
 	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
 	// CodeRequestInProgress: a twin of the request is being carried out.
 	CodeRequestInProgress Code = "request_in_progress"
+	// CodeUnauthenticated: nobody is known to ask.
+	CodeUnauthenticated Code = "unauthenticated"
+	// CodeForbidden: who asks may not.
+	CodeForbidden Code = "forbidden"
+	// CodeRateLimited: who asks does so too often.
+	CodeRateLimited Code = "rate_limited"
+	// CodeKeyNotActive: the API key is revoked or has expired.
+	CodeKeyNotActive Code = "key_not_active"
 )
 
 // Error is a failure made for people: Message says what happened, why, and what to do now.
@@ -35,6 +44,8 @@ type Error struct {
 	Details []Detail
 	// Operation is the operation that holds the database, with CodeDatabaseBusy.
 	Operation uuid.UUID
+	// RetryAfter is when the same request may fare better, with CodeRateLimited.
+	RetryAfter time.Duration
 }
 
 // Detail says what is wrong with one field.
@@ -100,6 +111,24 @@ func WrongStatus(status DatabaseStatus, what string) *Error {
 func Unavailable(message string, details ...Detail) *Error {
 	return &Error{Code: CodeUnavailable, Message: message, Details: details}
 }
+
+// Unauthenticated is the error for a request of which it is not known who asks.
+func Unauthenticated(message string) *Error {
+	return &Error{Code: CodeUnauthenticated, Message: message}
+}
+
+// Forbidden is the error for what who asks may not do, whatever it is about.
+func Forbidden(message string, details ...Detail) *Error {
+	return &Error{Code: CodeForbidden, Message: message, Details: details}
+}
+
+// RateLimited is the error for what was asked too often; it may be asked again after the given time.
+func RateLimited(message string, after time.Duration) *Error {
+	return &Error{Code: CodeRateLimited, Message: message, RetryAfter: after}
+}
+
+// KeyNotActive is the error for a change of a key that is over.
+func KeyNotActive(why string) *Error { return &Error{Code: CodeKeyNotActive, Message: why} }
 
 // ErrNoWorkflow says that an operation has no workflow that could be told anything: it is not begun, or over,
 // or lost.

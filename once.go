@@ -10,18 +10,19 @@ import (
 // it made, in one transaction, and given again for a day. The zero value is a request that names no key:
 // each takes effect.
 type Once struct {
-	// Key is the client's name for the request, from the header Idempotency-Key.
+	// Key is the client's name for the request, from the header Idempotency-Key. Each team has its own keys.
 	Key string
 	// Request is the hash of all that the request asks for: the same key with another one is refused.
 	Request [sha256.Size]byte
 }
 
-// decisionID names a decision to the engine: the same request makes the same decision.
-func (o Once) decisionID() string {
-	if o.Key == "" {
+// decisionID names a decision to the engine: the same request of the same team makes the same decision.
+func (g Grant) decisionID() string {
+	if g.Once.Key == "" {
 		return uuid.NewString()
 	}
-	return uuid.NewSHA1(uuid.NewSHA1(uuid.Nil, []byte(o.Key)), o.Request[:]).String()
+	of := uuid.NewSHA1(uuid.NewSHA1(uuid.Nil, []byte(g.Caller.Team)), []byte(g.Once.Key))
+	return uuid.NewSHA1(of, g.Once.Request[:]).String()
 }
 
 // KeyReused is the error for a key that an earlier, different request was sent with.

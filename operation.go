@@ -23,6 +23,8 @@ type Operation struct {
 	// Cause says why the operation does not get on: always while it needs attention, and as soon as it is
 	// known while it runs.
 	Cause *Cause
+	// Origin is who asked for it, from where.
+	Origin Origin
 	// StatusBefore is the database's status when the operation was accepted; empty for a provision.
 	StatusBefore DatabaseStatus
 	// CancelledBy is who gave the operation up; it undoes what it did from then on. Empty otherwise.

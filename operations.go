@@ -16,26 +16,27 @@ type Operations struct {
 	engine    engine
 }
 
-// operationStore reads operations; one that does not exist is NotFound.
+// operationStore reads operations; one that does not exist, or whose database is out of scope, is NotFound.
 type operationStore interface {
 	// Operation returns the operation with its steps.
-	Operation(ctx context.Context, id uuid.UUID) (Operation, error)
+	Operation(ctx context.Context, scope Scope, id uuid.UUID) (Operation, error)
 	// OperationState returns the state alone: what waiting asks for again and again.
-	OperationState(ctx context.Context, id uuid.UUID) (OperationState, error)
-	Operations(ctx context.Context, filter OperationFilter) ([]Operation, error)
+	OperationState(ctx context.Context, scope Scope, id uuid.UUID) (OperationState, error)
+	Operations(ctx context.Context, scope Scope, filter OperationFilter) ([]Operation, error)
 }
 
 // decisions records what people decide where no workflow does.
 type decisions interface {
 	// CancelPending cancels the operation if it has not begun, and says whether it did.
-	CancelPending(ctx context.Context, id uuid.UUID, d Decision) (bool, error)
+	CancelPending(ctx context.Context, scope Scope, id uuid.UUID, d Decision) (bool, error)
 	// RestartOperation makes a parked operation pending again, to be started anew: forward for a retry,
 	// backward for an abort. Refused when it is not parked any more.
-	RestartOperation(ctx context.Context, id uuid.UUID, d Decision) (Operation, error)
-	// Remembered finds the answer that was kept for once, and says whether there was one.
-	Remembered(ctx context.Context, once Once) (Operation, bool, error)
-	// Remember keeps the answer for once.
-	Remember(ctx context.Context, once Once, answer Operation) error
+	RestartOperation(ctx context.Context, scope Scope, id uuid.UUID, d Decision) (Operation, error)
+	// Remembered finds the answer that was kept for the request, and says whether there was one; the audit log
+	// has an entry of it then.
+	Remembered(ctx context.Context, by Grant) (Operation, bool, error)
+	// Remember keeps the answer for the request.
+	Remember(ctx context.Context, by Grant, answer Operation) error
 }
 
 // engine carries operations out.
@@ -53,32 +54,38 @@ func NewOperations(store operationStore, decisions decisions, engine engine) *Op
 }
 
 // Decide carries out what a person decides about an operation and returns the operation as it then is.
-// Errors: CodeValidationFailed, CodeNotFound, CodeDecisionRefused, CodeUnavailable, and those of once.
-func (o *Operations) Decide(ctx context.Context, id uuid.UUID, d Decision, once Once) (Operation, error) {
-	if err := d.Validate(); err != nil {
-		return Operation{}, err
-	}
-	answer, found, err := o.decisions.Remembered(ctx, once)
-	if err != nil || found {
-		return answer, err
-	}
-	op, err := o.store.Operation(ctx, id)
+// Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNotFound, CodeDecisionRefused,
+// CodeUnavailable, and those of once.
+func (o *Operations) Decide(ctx context.Context, req Request, id uuid.UUID, d Decision) (Operation, error) {
+	by, err := req.authorize(mayDecide[d.Action])
 	if err != nil {
 		return Operation{}, err
 	}
-	if err := o.decide(ctx, op, d, once); err != nil {
-		return Operation{}, fmt.Errorf("%s operation %s: %w", d.Action, id, err)
-	}
-	if op, err = o.store.Operation(ctx, id); err != nil {
+	if err := d.Validate(); err != nil {
 		return Operation{}, err
 	}
-	if err := o.decisions.Remember(ctx, once, op); err != nil {
+	d.Origin = by.Origin()
+	answer, found, err := o.decisions.Remembered(ctx, by)
+	if err != nil || found {
+		return answer, err
+	}
+	op, err := o.store.Operation(ctx, by.Scope, id)
+	if err != nil {
+		return Operation{}, err
+	}
+	if err := o.decide(ctx, by, op, d); err != nil {
+		return Operation{}, fmt.Errorf("%s operation %s: %w", d.Action, id, err)
+	}
+	if op, err = o.store.Operation(ctx, by.Scope, id); err != nil {
+		return Operation{}, err
+	}
+	if err := o.decisions.Remember(ctx, by, op); err != nil {
 		return Operation{}, fmt.Errorf("keep the answer for %s of operation %s: %w", d.Action, id, err)
 	}
 	return op, nil
 }
 
-func (o *Operations) decide(ctx context.Context, op Operation, d Decision, once Once) error {
+func (o *Operations) decide(ctx context.Context, by Grant, op Operation, d Decision) error {
 	if !op.State.Open() {
 		return Refused(fmt.Sprintf("The operation is over: %s.", op.State))
 	}
@@ -91,19 +98,19 @@ func (o *Operations) decide(ctx context.Context, op Operation, d Decision, once 
 		if d.Action != ActionCancel {
 			return Refused("The operation has not begun; it can only be cancelled.")
 		}
-		if cancelled, err := o.decisions.CancelPending(ctx, op.ID, d); err != nil || cancelled {
+		if cancelled, err := o.decisions.CancelPending(ctx, by.Scope, op.ID, d); err != nil || cancelled {
 			return err
 		} // else it has begun meanwhile, and its workflow decides
 	}
-	err := o.engine.Decide(ctx, op, d, once.decisionID())
+	err := o.engine.Decide(ctx, op, d, by.decisionID())
 	if errors.Is(err, ErrNoWorkflow) {
-		return o.decideWithoutWorkflow(ctx, op, d)
+		return o.decideWithoutWorkflow(ctx, by, op, d)
 	}
 	return err
 }
 
 // decideWithoutWorkflow takes up an operation whose workflow is lost: only one that was found out and parked.
-func (o *Operations) decideWithoutWorkflow(ctx context.Context, op Operation, d Decision) error {
+func (o *Operations) decideWithoutWorkflow(ctx context.Context, by Grant, op Operation, d Decision) error {
 	at := Standing{
 		Kind: op.Kind, Step: op.Step,
 		Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != "",
@@ -117,7 +124,7 @@ func (o *Operations) decideWithoutWorkflow(ctx context.Context, op Operation, d 
 	if d.Action == ActionSkip {
 		return Refused("The operation's workflow is gone: retry, which finds done what is done, or abort.")
 	}
-	restarted, err := o.decisions.RestartOperation(ctx, op.ID, d)
+	restarted, err := o.decisions.RestartOperation(ctx, by.Scope, op.ID, d)
 	if err != nil {
 		return err
 	}
@@ -129,15 +136,19 @@ func (o *Operations) decideWithoutWorkflow(ctx context.Context, op Operation, d 
 const waitInterval = 250 * time.Millisecond
 
 // Get returns the operation with its steps, once it is settled or wait has passed, whichever is first.
-// Errors: CodeNotFound.
-func (o *Operations) Get(ctx context.Context, id uuid.UUID, wait time.Duration) (Operation, error) {
-	if err := o.untilSettled(ctx, id, wait); err != nil {
+// Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
+func (o *Operations) Get(ctx context.Context, req Request, id uuid.UUID, wait time.Duration) (Operation, error) {
+	by, err := req.authorize(MayGetOperation)
+	if err != nil {
+		return Operation{}, err
+	}
+	if err := o.untilSettled(ctx, by.Scope, id, wait); err != nil {
 		return Operation{}, fmt.Errorf("wait for operation %s: %w", id, err)
 	}
-	return o.store.Operation(ctx, id)
+	return o.store.Operation(ctx, by.Scope, id)
 }
 
-func (o *Operations) untilSettled(ctx context.Context, id uuid.UUID, wait time.Duration) error {
+func (o *Operations) untilSettled(ctx context.Context, scope Scope, id uuid.UUID, wait time.Duration) error {
 	if wait <= 0 {
 		return nil
 	}
@@ -146,7 +157,7 @@ func (o *Operations) untilSettled(ctx context.Context, id uuid.UUID, wait time.D
 	look := time.NewTicker(waitInterval)
 	defer look.Stop()
 	for {
-		state, err := o.store.OperationState(ctx, id)
+		state, err := o.store.OperationState(ctx, scope, id)
 		if err != nil || state.Settled() {
 			return err
 		}
@@ -161,8 +172,13 @@ func (o *Operations) untilSettled(ctx context.Context, id uuid.UUID, wait time.D
 }
 
 // List returns one page of operations without their steps, newest first, and the cursor of the next page:
-// empty on the last.
-func (o *Operations) List(ctx context.Context, filter OperationFilter) ([]Operation, string, error) {
-	return onePage("list operations", &filter.Page, func() ([]Operation, error) { return o.store.Operations(ctx, filter) },
+// empty on the last. Errors: CodeUnauthenticated, CodeForbidden.
+func (o *Operations) List(ctx context.Context, req Request, filter OperationFilter) ([]Operation, string, error) {
+	by, err := req.authorize(MayListOperations)
+	if err != nil {
+		return nil, "", err
+	}
+	return onePage("list operations", &filter.Page,
+		func() ([]Operation, error) { return o.store.Operations(ctx, by.Scope, filter) },
 		func(op Operation) uuid.UUID { return op.ID })
 }

@@ -31,26 +31,28 @@ func (d *desk) Decide(_ context.Context, _ daap.Operation, decision daap.Decisio
 	return d.decide
 }
 
-func (d *desk) CancelPending(_ context.Context, _ uuid.UUID, decision daap.Decision) (bool, error) {
+func (d *desk) CancelPending(_ context.Context, _ daap.Scope, _ uuid.UUID, decision daap.Decision) (bool, error) {
 	if d.pending {
 		d.cancelled = append(d.cancelled, decision.Action)
 	}
 	return d.pending, nil
 }
 
-func (d *desk) RestartOperation(_ context.Context, _ uuid.UUID, decision daap.Decision) (daap.Operation, error) {
+func (d *desk) RestartOperation(
+	_ context.Context, _ daap.Scope, _ uuid.UUID, decision daap.Decision,
+) (daap.Operation, error) {
 	d.restarted = append(d.restarted, decision.Action)
 	return d.op, nil
 }
 
-func (d *desk) Remembered(_ context.Context, once daap.Once) (daap.Operation, bool, error) {
-	answer, found := d.answers[once.Key]
+func (d *desk) Remembered(_ context.Context, by daap.Grant) (daap.Operation, bool, error) {
+	answer, found := d.answers[by.Once.Key]
 	return answer, found, nil
 }
 
-func (d *desk) Remember(_ context.Context, once daap.Once, answer daap.Operation) error {
-	if once.Key != "" {
-		d.answers[once.Key] = answer
+func (d *desk) Remember(_ context.Context, by daap.Grant, answer daap.Operation) error {
+	if by.Once.Key != "" {
+		d.answers[by.Once.Key] = answer
 	}
 	return nil
 }
@@ -81,8 +83,8 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 			t.Parallel()
 			d := &desk{decide: tt.engine, pending: tt.state == daap.OperationPending && !tt.begun}
 			d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: tt.state, Step: daap.StepReady}
-			_, err := daap.NewOperations(d, d, d).Decide(t.Context(), d.op.ID,
-				daap.Decision{Action: tt.action, Actor: "alice", Reason: "why"}, daap.Once{})
+			_, err := daap.NewOperations(d, d, d).Decide(t.Context(), platform, d.op.ID,
+				daap.Decision{Action: tt.action, Reason: "why"})
 			got := map[bool]string{len(d.told) > 0: "told", len(d.cancelled) > 0: "cancelled", len(d.restarted) > 0: "restarted"}[true]
 			if e := daap.AsError(err); e != nil {
 				got = string(e.Code)
@@ -99,8 +101,10 @@ func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	d := &desk{answers: map[string]daap.Operation{}}
 	d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationNeedsAttention}
 	decide := func(request byte) error {
-		_, err := daap.NewOperations(d, d, d).Decide(t.Context(), d.op.ID,
-			daap.Decision{Action: daap.ActionRetry, Actor: "alice", Reason: "why"}, daap.Once{Key: "a", Request: [32]byte{request}})
+		named := platform
+		named.Once = daap.Once{Key: "a", Request: [32]byte{request}}
+		_, err := daap.NewOperations(d, d, d).Decide(t.Context(), named, d.op.ID,
+			daap.Decision{Action: daap.ActionRetry, Reason: "why"})
 		return err
 	}
 	if err := errors.Join(decide(1), decide(1)); err != nil || len(d.told) != 1 {
@@ -116,12 +120,11 @@ func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	}
 }
 
-func TestDecisionWithoutWhoOrWhyIsRefusedByField(t *testing.T) {
+func TestDecisionWithoutWhyIsRefusedByField(t *testing.T) {
 	t.Parallel()
 	for field, decision := range map[string]daap.Decision{
-		"actor":  {Action: daap.ActionRetry, Reason: "why"},
-		"reason": {Action: daap.ActionRetry, Actor: "alice"},
-		"action": {Action: "explode", Actor: "alice", Reason: "why"},
+		"reason": {Action: daap.ActionRetry},
+		"action": {Action: "explode", Reason: "why"},
 	} {
 		err := decision.Validate()
 		if e := daap.AsError(err); e == nil || len(e.Details) != 1 || e.Details[0].Field != field {

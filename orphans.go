@@ -3,7 +3,6 @@ package daap
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -56,19 +55,7 @@ func NewOrphans(store orphanStore, engine workflowLooker, report func(error)) *O
 }
 
 // Run searches until ctx is done.
-func (o *Orphans) Run(ctx context.Context) {
-	for {
-		jitter := rand.N(orphanInterval / 2) //nolint:gosec // spreads processes in time, keeps nothing secret
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(orphanInterval + jitter):
-		}
-		if err := o.Search(ctx); err != nil && ctx.Err() == nil {
-			o.report(err)
-		}
-	}
-}
+func (o *Orphans) Run(ctx context.Context) { every(ctx, orphanInterval, o.Search, o.report) }
 
 // Search looks at what is due now and repairs what it finds. The first look that fails ends it: the engine
 // is down, and the others come up again later.

@@ -22,5 +22,5 @@ type Input struct {
 
 // databases reads the record of the database that an activity works on.
 type databases interface {
-	Database(ctx context.Context, id uuid.UUID) (daap.Database, error)
+	Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error)
 }

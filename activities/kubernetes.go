@@ -43,9 +43,9 @@ func (k *Kubernetes) ApplyPooler(ctx context.Context, in Input) error {
 
 // CreateCredentials makes the Secret with the owner's password, once: a password that is there stays.
 func (k *Kubernetes) CreateCredentials(ctx context.Context, in Input) error {
-	db, err := k.Databases.Database(ctx, in.Database)
+	db, err := k.record(ctx, in)
 	if err != nil {
-		return fmt.Errorf("read database %s: %w", in.Database, err)
+		return err
 	}
 	secret := manifest.Credentials(db, rand.Text())
 	if err := k.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -56,9 +56,9 @@ func (k *Kubernetes) CreateCredentials(ctx context.Context, in Input) error {
 
 // WaitReady waits until the Cluster and the Pooler run all of what was asked for.
 func (k *Kubernetes) WaitReady(ctx context.Context, in Input) error {
-	db, err := k.Databases.Database(ctx, in.Database)
+	db, err := k.record(ctx, in)
 	if err != nil {
-		return fmt.Errorf("read database %s: %w", in.Database, err)
+		return err
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return ready(ctx, k.Watch, db) })
 }
@@ -67,9 +67,9 @@ func (k *Kubernetes) wait(ctx context.Context, in Input, look look) error {
 	w := waiter{watch: k.Watch, operations: k.Holds}
 	if k.Diagnosis != nil {
 		w.diagnose = func(ctx context.Context) (*daap.Cause, error) {
-			db, err := k.Databases.Database(ctx, in.Database)
+			db, err := k.record(ctx, in)
 			if err != nil {
-				return nil, fmt.Errorf("read database %s: %w", in.Database, err)
+				return nil, err
 			}
 			return k.Diagnosis.Of(ctx, db)
 		}
@@ -77,11 +77,20 @@ func (k *Kubernetes) wait(ctx context.Context, in Input, look look) error {
 	return w.until(ctx, in, look)
 }
 
+// record reads the row of the database, whosever it is.
+func (k *Kubernetes) record(ctx context.Context, in Input) (daap.Database, error) {
+	db, err := k.Databases.Database(ctx, daap.EveryTeam, in.Database)
+	if err != nil {
+		return db, fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	return db, nil
+}
+
 // apply makes the object of the database be as build says, by server-side apply.
 func (k *Kubernetes) apply(ctx context.Context, in Input, build func(daap.Database) client.Object) error {
-	db, err := k.Databases.Database(ctx, in.Database)
+	db, err := k.record(ctx, in)
 	if err != nil {
-		return fmt.Errorf("read database %s: %w", in.Database, err)
+		return err
 	}
 	object, err := manifest.Sent(build(db))
 	if err != nil {

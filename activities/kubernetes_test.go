@@ -23,7 +23,9 @@ var orders = daap.Database{ID: uuid.MustParse("0190a0a0-0000-7000-8000-000000000
 
 type oneDatabase struct{}
 
-func (oneDatabase) Database(context.Context, uuid.UUID) (daap.Database, error) { return orders, nil }
+func (oneDatabase) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
+	return orders, nil
+}
 
 // holding is an operation that holds its database until lost.
 type holding struct {

@@ -34,9 +34,9 @@ type Postgres struct {
 // the worker's way to the database is barred, hands it out all the same. The direct connection comes before the
 // pool's: once it works the pool's own does, which would hold a failure against everyone for a while.
 func (p *Postgres) Connect(ctx context.Context, in Input) error {
-	db, err := p.Kubernetes.Databases.Database(ctx, in.Database)
+	db, err := p.Kubernetes.record(ctx, in)
 	if err != nil {
-		return fmt.Errorf("read database %s: %w", in.Database, err)
+		return err
 	}
 	namespace := daap.Namespace(db.ID)
 	ca, err := p.Kubernetes.secretValue(ctx, namespace, manifest.CASecret(db), manifest.CAKey)

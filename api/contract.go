@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -19,9 +21,11 @@ type contract struct {
 
 // operation is what the contract says about the request of one operation.
 type operation struct {
-	// noun is what the path's ID names.
-	noun   string
-	params map[parameter]*openapi3.Schema
+	// noun is what the path's ID names, and resource the same as the audit log has it.
+	noun, resource string
+	// success is the one status of an answer that is no refusal.
+	success int
+	params  map[parameter]*openapi3.Schema
 	// bodies are by media type.
 	bodies map[string]*openapi3.Schema
 }
@@ -46,9 +50,11 @@ func newContract(yaml []byte) *contract {
 
 func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) operation {
 	o := operation{
-		noun:   nounOf(path),
-		params: make(map[parameter]*openapi3.Schema),
-		bodies: make(map[string]*openapi3.Schema),
+		noun:     strings.ReplaceAll(strings.Replace(nounOf(path), "api", "API", 1), "-", " "),
+		resource: strings.ReplaceAll(nounOf(path), "-", "_"),
+		success:  successOf(op),
+		params:   make(map[parameter]*openapi3.Schema),
+		bodies:   make(map[string]*openapi3.Schema),
 	}
 	for _, params := range []openapi3.Parameters{item.Parameters, op.Parameters} {
 		for _, p := range params {
@@ -61,6 +67,16 @@ func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) 
 		}
 	}
 	return o
+}
+
+// successOf is the status with which the operation answers when it succeeds.
+func successOf(op *openapi3.Operation) int {
+	for status := range op.Responses.Map() {
+		if n, err := strconv.Atoi(status); err == nil && n < http.StatusBadRequest {
+			return n
+		}
+	}
+	return http.StatusOK
 }
 
 // nounOf is what the IDs in a path are of: the path's first segment, which is a plural.

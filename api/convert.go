@@ -20,7 +20,7 @@ func each[From, To any](items []From, convert func(From) To) []To {
 func specFromOAS(req *oas.CreateDatabaseRequest) daap.DatabaseSpec {
 	return daap.DatabaseSpec{
 		Name:        req.Name,
-		OwnerTeam:   string(req.OwnerTeam),
+		OwnerTeam:   string(req.OwnerTeam.Value),
 		Description: req.Description.Value,
 		Labels:      req.Labels.Value,
 	}
@@ -48,9 +48,7 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 }
 
 func decisionFromOAS(action daap.Action, req *oas.DecisionRequest) daap.Decision {
-	return daap.Decision{
-		Action: action, Step: daap.StepName(req.Step.Value), Actor: req.Actor, Reason: req.Reason,
-	}
+	return daap.Decision{Action: action, Step: daap.StepName(req.Step.Value), Reason: req.Reason}
 }
 
 func databaseToOAS(db daap.Database) oas.Database {

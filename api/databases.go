@@ -23,7 +23,7 @@ func (h *Handler) ListDatabases(
 	if err != nil {
 		return nil, err
 	}
-	dbs, next, err := h.databases.List(ctx, filter)
+	dbs, next, err := h.databases.List(ctx, h.requestOf(ctx), filter)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (h *Handler) ListDatabases(
 func (h *Handler) CreateDatabase(
 	ctx context.Context, req *oas.CreateDatabaseRequest, _ oas.CreateDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
-	db, op, err := h.databases.Create(ctx, specFromOAS(req), onceOf(ctx))
+	db, op, err := h.databases.Create(ctx, h.requestOf(ctx), specFromOAS(req))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (h *Handler) CreateDatabase(
 //
 // GET /databases/{id}
 func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams) (*oas.DatabaseResponse, error) {
-	db, err := h.databases.Get(ctx, params.ID)
+	db, err := h.databases.Get(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 func (h *Handler) UpdateDatabase(
 	ctx context.Context, req oas.UpdateDatabaseReq, params oas.UpdateDatabaseParams,
 ) (*oas.DatabaseResponse, error) {
-	db, err := h.databases.Update(ctx, params.ID, patchFromOAS(req), onceOf(ctx))
+	db, err := h.databases.Update(ctx, h.requestOf(ctx), params.ID, patchFromOAS(req))
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (h *Handler) UpdateDatabase(
 func (h *Handler) DeleteDatabase(
 	ctx context.Context, params oas.DeleteDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
-	db, op, err := h.databases.Delete(ctx, params.ID, onceOf(ctx))
+	db, op, err := h.databases.Delete(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (h *Handler) DeleteDatabase(
 func (h *Handler) GetDatabaseConnection(
 	ctx context.Context, params oas.GetDatabaseConnectionParams,
 ) (*oas.ConnectionResponse, error) {
-	connection, err := h.databases.Connection(ctx, params.ID)
+	connection, err := h.databases.Connection(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (h *Handler) ListDatabaseEvents(
 	if err != nil {
 		return nil, err
 	}
-	events, next, err := h.databases.Events(ctx, daap.EventFilter{DatabaseID: params.ID, Page: page})
+	events, next, err := h.databases.Events(ctx, h.requestOf(ctx), daap.EventFilter{DatabaseID: params.ID, Page: page})
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // create asks for a database and returns it with the operation that provisions it.
 func (s *service) create(team, name string, labels ...string) (oas.Database, uuid.UUID) {
 	s.t.Helper()
-	req := &oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.TeamName(team)}
+	req := &oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(team))}
 	if len(labels) > 0 {
 		req.Labels = oas.NewOptLabels(oas.Labels{})
 	}
@@ -45,7 +45,7 @@ func TestCreatedDatabaseIsAcceptedWithItsOperation(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	res, err := s.client.CreateDatabase(t.Context(), &oas.CreateDatabaseRequest{
-		Name: "orders", OwnerTeam: "shop",
+		Name: "orders", OwnerTeam: oas.NewOptTeamName("shop"),
 		Description: oas.NewOptString("Orders\nof the shop"),
 		Labels:      oas.NewOptLabels(oas.Labels{"env": "prod"}),
 	}, oas.CreateDatabaseParams{})
@@ -73,7 +73,7 @@ func TestNameOfALiveDatabaseIsTaken(t *testing.T) {
 	s := start(t)
 	s.create("shop", "orders")
 	s.create("billing", "orders")
-	again := &oas.CreateDatabaseRequest{Name: "orders", OwnerTeam: "shop"}
+	again := &oas.CreateDatabaseRequest{Name: "orders", OwnerTeam: oas.NewOptTeamName("shop")}
 	_, err := s.client.CreateDatabase(t.Context(), again, oas.CreateDatabaseParams{})
 	if e := wantCode(t, err, oas.ErrorCodeNameTaken); len(e.Details) != 1 || e.Details[0].Field != "name" {
 		t.Errorf("got details %v", e.Details)

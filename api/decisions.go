@@ -50,11 +50,11 @@ func (h *Handler) CancelOperation(
 func (h *Handler) decide(
 	ctx context.Context, id uuid.UUID, action daap.Action, req *oas.DecisionRequest,
 ) (*oas.OperationAcceptedHeaders, error) {
-	op, err := h.operations.Decide(ctx, id, decisionFromOAS(action, req), onceOf(ctx))
+	op, err := h.operations.Decide(ctx, h.requestOf(ctx), id, decisionFromOAS(action, req))
 	if err != nil {
 		return nil, err
 	}
-	exchangeOf(ctx).note(zap.Stringer("database_id", op.DatabaseID), zap.String("actor", req.Actor))
+	exchangeOf(ctx).note(zap.Stringer("database_id", op.DatabaseID))
 	return &oas.OperationAcceptedHeaders{
 		Location:   operationAt(op.ID),
 		RetryAfter: retryAfter,

@@ -14,10 +14,9 @@ import (
 )
 
 // decided is the body of a decision.
-const decided = `{"actor":"alice","reason":"The quota is raised."}`
+const decided = `{"reason":"The quota is raised."}`
 
 const (
-	ruleActor  = "must be text of 1 to 100 characters"
 	ruleReason = "must be text of 1 to 500 characters"
 	ruleStep   = "must be a step's name, such as cluster"
 )
@@ -74,7 +73,7 @@ func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
 			if res.Data.ID != row.op || res.Data.State != row.state || res.Data.Step.Value != row.step {
 				t.Errorf("got %+v", res.Data)
 			}
-			if undoes := row.state == oas.OperationStateCancelling; undoes != (res.Data.CancelledBy.Value == "alice") {
+			if undoes := row.state == oas.OperationStateCancelling; undoes != (res.Data.CancelledBy.Value == "platform/alice") {
 				t.Errorf("it was cancelled by %v", res.Data.CancelledBy)
 			}
 			if status := s.store.databases[res.Data.DatabaseID].Status; status != row.status {
@@ -143,7 +142,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 		before := s.operation(row.op)
 		body := decided
 		if row.step != "" {
-			body = fmt.Sprintf(`{"actor":"alice","reason":"Why not.","step":%q}`, row.step)
+			body = fmt.Sprintf(`{"reason":"Why not.","step":%q}`, row.step)
 		}
 		got := s.do(http.MethodPost, "/operations/"+row.op.String()+"/"+row.action, body)
 		if got.status != http.StatusConflict || got.Error.Code != oas.ErrorCodeDecisionRefused || got.Error.Message != row.want {
@@ -158,7 +157,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 func TestOperationWhoseWorkflowIsLostIsStartedAnew(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for action, by := range map[string]string{"retry": "", "abort": "alice", "cancel": "alice"} {
+	for action, by := range map[string]string{"retry": "", "abort": "platform/alice", "cancel": "platform/alice"} {
 		op := s.parked(action, daap.StepCluster)
 		s.store.lost[op] = true
 		s.decide(op, action, http.StatusAccepted)
@@ -213,28 +212,24 @@ func TestBadDecisionIsRefusedNamingTheField(t *testing.T) {
 				method: http.MethodPost, path: "/operations/" + existing.String() + "/" + string(action), body: body, fields: fields,
 			}
 		}
-		row("no fields", `{}`, "actor", "is required", "reason", "is required")
-		row("actor missing", `{"reason":"why"}`, "actor", "is required")
-		row("reason missing", `{"actor":"alice"}`, "reason", "is required")
+		row("no fields", `{}`, "reason", "is required")
+		row("actor, who is the key's", `{"actor":"alice","reason":"why"}`, "actor", "is not a known field")
 		bad := map[string]string{
 			"a number": `5`, "null": `null`, "an object": `{}`, "an array": `["a"]`, "empty": `""`,
 			"NUL": `"a\u0000"`, "an escape": `"\u001b[0m"`, "half a pair": `"\ud800"`, "not UTF-8": "\"a\xff\"",
 		}
 		for what, value := range bad {
-			row("actor is "+what, `{"actor":`+value+`,"reason":"why"}`, "actor", ruleActor)
-			row("reason is "+what, `{"actor":"alice","reason":`+value+`}`, "reason", ruleReason)
-			row("step is "+what, `{"actor":"alice","reason":"why","step":`+value+`}`, "step", ruleStep)
+			row("reason is "+what, `{"reason":`+value+`}`, "reason", ruleReason)
+			row("step is "+what, `{"reason":"why","step":`+value+`}`, "step", ruleStep)
 		}
-		row("actor is long", `{"actor":"`+strings.Repeat("é", 101)+`","reason":"why"}`, "actor", ruleActor)
-		row("reason is long", `{"actor":"alice","reason":"`+strings.Repeat("é", 501)+`"}`, "reason", ruleReason)
+		row("reason is long", `{"reason":"`+strings.Repeat("é", 501)+`"}`, "reason", ruleReason)
 		for _, step := range []string{"Cluster", "_a", "a-b", "a b", "1", "cluster\\n", strings.Repeat("a", 41)} {
-			row("step is "+step, `{"actor":"alice","reason":"why","step":"`+step+`"}`, "step", ruleStep)
+			row("step is "+step, `{"reason":"why","step":"`+step+`"}`, "step", ruleStep)
 		}
-		row("unknown field", `{"actor":"alice","reason":"why","force":true}`, "force", "is not a known field")
-		row("action", `{"actor":"alice","reason":"why","action":"skip"}`, "action", "is not a known field")
-		row("everything", `{"actor":"","step":5,"x":1}`,
-			"actor", ruleActor, "step", ruleStep, "x", "is not a known field", "reason", "is required")
-		row("field given twice", `{"actor":"alice","actor":"bob","reason":"why"}`, "actor", "is given more than once")
+		row("unknown field", `{"reason":"why","force":true}`, "force", "is not a known field")
+		row("action", `{"reason":"why","action":"skip"}`, "action", "is not a known field")
+		row("everything", `{"step":5,"x":1}`, "step", ruleStep, "x", "is not a known field", "reason", "is required")
+		row("field given twice", `{"reason":"why","reason":"why not"}`, "reason", "is given more than once")
 		for what, body := range map[string]string{"array": `[]`, "text": `"{}"`, "null": `null`} {
 			row("body is "+what, body, "body", "must be an object")
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -23,6 +24,8 @@ const (
 
 var statusOf = map[daap.Code]int{
 	codeMalformedRequest:          http.StatusBadRequest,
+	daap.CodeUnauthenticated:      http.StatusUnauthorized,
+	daap.CodeForbidden:            http.StatusForbidden,
 	daap.CodeNotFound:             http.StatusNotFound,
 	codeMethodNotAllowed:          http.StatusMethodNotAllowed,
 	daap.CodeNameTaken:            http.StatusConflict,
@@ -30,10 +33,12 @@ var statusOf = map[daap.Code]int{
 	daap.CodeWrongStatus:          http.StatusConflict,
 	daap.CodeDecisionRefused:      http.StatusConflict,
 	daap.CodeRequestInProgress:    http.StatusConflict,
+	daap.CodeKeyNotActive:         http.StatusConflict,
 	codeRequestTooLarge:           http.StatusRequestEntityTooLarge,
 	codeUnsupportedMediaType:      http.StatusUnsupportedMediaType,
 	daap.CodeValidationFailed:     http.StatusUnprocessableEntity,
 	daap.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	daap.CodeRateLimited:          http.StatusTooManyRequests,
 	daap.CodeInternal:             http.StatusInternalServerError,
 	daap.CodeUnavailable:          http.StatusServiceUnavailable,
 }
@@ -59,12 +64,24 @@ func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCodeW
 		h.log.Log(level, "request failed",
 			zap.String("request_id", x.requestID), zap.String("route", x.route.OperationID()), zap.Error(err))
 	}
-	seconds, may := retryAfterOf[e.Code]
 	return &oas.ErrorStatusCodeWithHeaders{
-		StatusCode: status,
-		RetryAfter: oas.OptInt{Value: seconds, Set: may},
-		Response:   errorToOAS(e, x.requestID),
+		StatusCode:      status,
+		RetryAfter:      retryAfterTo(e),
+		WWWAuthenticate: oas.OptString{Value: challenge, Set: status == http.StatusUnauthorized},
+		Response:        errorToOAS(e, x.requestID),
 	}
+}
+
+// challenge says how to tell who asks (RFC 6750).
+const challenge = `Bearer realm="daap"`
+
+// retryAfterTo is after how many whole seconds the request may fare better, where time alone is the remedy.
+func retryAfterTo(e *daap.Error) oas.OptInt {
+	if e.RetryAfter > 0 {
+		return oas.NewOptInt(int((e.RetryAfter + time.Second - 1) / time.Second))
+	}
+	seconds, may := retryAfterOf[e.Code]
+	return oas.OptInt{Value: seconds, Set: may}
 }
 
 // forPeople finds the error made for people in err, or makes the one that says why there is none.
@@ -74,6 +91,8 @@ func forPeople(err error, requestID string) *daap.Error {
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
+	case withoutKey(err):
+		return daap.Unauthenticated("This needs an API key; send it in the header X-API-Key.")
 	case errors.As(err, &tooLarge):
 		return &daap.Error{Code: codeRequestTooLarge, Message: "The body is larger than 64 KiB; send a smaller one."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -115,6 +134,7 @@ func (h *Handler) wrongMethod(w http.ResponseWriter, r *http.Request, allowed st
 // fail answers err. An answer that has begun cannot be taken back, only cut off.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x := exchangeOf(r.Context()); x.answered() {
+		x.cutOff = true
 		h.log.Info("answer cut off", zap.String("request_id", x.requestID), zap.Error(err))
 		panic(http.ErrAbortHandler)
 	}
@@ -124,6 +144,9 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.log.Error("encode an error", zap.Error(err))
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if challenge, is := answer.WWWAuthenticate.Get(); is {
+		w.Header().Set("WWW-Authenticate", challenge)
+	}
 	if seconds, may := answer.RetryAfter.Get(); may {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}

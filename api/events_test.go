@@ -61,7 +61,7 @@ func TestEventTellsItsStepItsCauseAndWhoDecided(t *testing.T) {
 	s.decide(op, "retry", http.StatusAccepted)
 	events, _ := s.timeline(s.store.operations[op].DatabaseID, 100)
 	decision, parked, begun := events[0], events[1], events[2]
-	if decision.Actor.Value != "alice" || decision.Message != "retry: The quota is raised." || !decision.Cause.Null {
+	if decision.Actor.Value != "platform/alice" || decision.Message != "retry: The quota is raised." || !decision.Cause.Null {
 		t.Errorf("the decision is %+v", decision)
 	}
 	if parked.Cause.Value != oas.CauseCodeQUOTA || parked.Step.Value != "cluster" || !parked.Actor.Null {

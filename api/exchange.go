@@ -18,6 +18,14 @@ type exchange struct {
 	method    string
 	// route is the operation of the contract; zero where there is none.
 	route oas.Route
+	// caller is who asks, from where; nobody until that is known.
+	caller  daap.Caller
+	address string
+	// presented is the key that was looked at; manyKeys says that a header gave several.
+	presented string
+	manyKeys  bool
+	// cutOff says that the answer had begun and could not be given to its end.
+	cutOff bool
 	// once is by what the request is known again; zero where it need not be.
 	once   daap.Once
 	writer middleware.WrapResponseWriter

@@ -24,6 +24,7 @@ func FuzzCreateDatabaseBody(f *testing.F) {
 		clear(store.databases)
 		req := httptest.NewRequest(http.MethodPost, "/databases", bytes.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-API-Key", platformKey)
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, req)
 		if err := keepsContract(req, w.Result(), w.Body.Bytes()); err != nil {

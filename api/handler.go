@@ -13,13 +13,20 @@ import (
 
 // Handler answers the operations of the contract.
 type Handler struct {
-	databases    *daap.Databases
-	operations   *daap.Operations
-	dependencies []daap.Dependency
-	version      string
-	contract     *contract
-	log          *zap.Logger
+	databases     *daap.Databases
+	operations    *daap.Operations
+	apiKeys       *daap.APIKeys
+	auditLogs     *daap.AuditLogs
+	authenticator authenticator
+	auditor       auditor
+	dependencies  []daap.Dependency
+	version       string
+	contract      *contract
+	log           *zap.Logger
 }
+
+// auditor takes entries of the audit log for requests that change nothing, without letting them wait.
+type auditor interface{ Add(entry daap.AuditEntry) }
 
 var _ oas.Handler = (*Handler)(nil)
 

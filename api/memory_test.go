@@ -21,6 +21,11 @@ type memory struct {
 	events     map[uuid.UUID]daap.Event
 	// answers are by the key of the request that got them.
 	answers map[string]kept
+	keys    map[uuid.UUID]daap.StoredKey
+	// log is the audit log, all entries in the order in which they came.
+	log []daap.AuditEntry
+	// failAfter is at which reading of the audit log it fails; 0 is at none.
+	failAfter int
 	// taken are the ids of decisions, and lost the operations whose workflow is gone.
 	taken map[string]bool
 	lost  map[uuid.UUID]bool
@@ -37,6 +42,7 @@ func newMemory() *memory {
 		operations: make(map[uuid.UUID]daap.Operation),
 		events:     make(map[uuid.UUID]daap.Event),
 		answers:    make(map[string]kept),
+		keys:       make(map[uuid.UUID]daap.StoredKey),
 		taken:      make(map[string]bool),
 		lost:       make(map[uuid.UUID]bool),
 	}
@@ -56,25 +62,33 @@ type accepted struct {
 
 // answerOnce makes a change and keeps its answer; a request that was carried out gets its answer again. The
 // caller has entered.
-func answerOnce[T any](m *memory, once daap.Once, change func() (T, error)) (T, error) {
-	answer, found, err := remembered[T](m, once)
+func answerOnce[T any](m *memory, by daap.Grant, of daap.Resource, change func() (T, error)) (T, error) {
+	answer, found, err := remembered[T](m, by)
 	if err != nil || found {
 		return answer, err
 	}
-	if answer, err = change(); err == nil && once.Key != "" {
-		m.answers[once.Key] = kept{once.Request, answer}
+	if answer, err = change(); err != nil {
+		return answer, err
 	}
-	return answer, err
+	if by.Once.Key != "" {
+		m.answers[nameOf(by)] = kept{by.Once.Request, answer}
+	}
+	m.log = append(m.log, by.Changed(of, nil, nil))
+	return answer, nil
 }
 
-func remembered[T any](m *memory, once daap.Once) (answer T, found bool, err error) {
-	was, found := m.answers[once.Key]
+// nameOf is what the answer to a request is kept under.
+func nameOf(by daap.Grant) string { return by.Caller.Team + " " + by.Once.Key }
+
+func remembered[T any](m *memory, by daap.Grant) (answer T, found bool, err error) {
+	was, found := m.answers[nameOf(by)]
 	switch {
-	case !found:
+	case by.Once.Key == "" || !found:
 		return answer, false, nil
-	case was.request != once.Request:
+	case was.request != by.Once.Request:
 		return answer, false, daap.KeyReused()
 	}
+	m.log = append(m.log, by.Replayed())
 	return was.answer.(T), true, nil //nolint:errcheck // an equal request has an answer of the same type
 }
 
@@ -91,22 +105,24 @@ func (m *memory) enter(ctx context.Context) error {
 	return m.err
 }
 
-func (m *memory) Database(ctx context.Context, id uuid.UUID) (daap.Database, error) {
+func (m *memory) Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, err
 	}
-	return m.database(id)
+	return m.database(scope, id)
 }
 
-func (m *memory) database(id uuid.UUID) (daap.Database, error) {
-	if db, ok := m.databases[id]; ok {
+func (m *memory) database(scope daap.Scope, id uuid.UUID) (daap.Database, error) {
+	if db, ok := m.databases[id]; ok && scope.Covers(db.OwnerTeam) {
 		return db, nil
 	}
 	return daap.Database{}, daap.NotFound("database")
 }
 
-func (m *memory) Databases(ctx context.Context, filter daap.DatabaseFilter) ([]daap.Database, error) {
+func (m *memory) Databases(
+	ctx context.Context, scope daap.Scope, filter daap.DatabaseFilter,
+) ([]daap.Database, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return nil, err
@@ -117,7 +133,7 @@ func (m *memory) Databases(ctx context.Context, filter daap.DatabaseFilter) ([]d
 				return false
 			}
 		}
-		if filter.Status == "" && db.Status == daap.DatabaseDeleted {
+		if !scope.Covers(db.OwnerTeam) || filter.Status == "" && db.Status == daap.DatabaseDeleted {
 			return false
 		}
 		return (filter.Status == "" || db.Status == filter.Status) && (filter.Team == "" || db.OwnerTeam == filter.Team)
@@ -125,12 +141,12 @@ func (m *memory) Databases(ctx context.Context, filter daap.DatabaseFilter) ([]d
 	return pageOf(m.databases, filter.Page, chosen), nil
 }
 
-func (m *memory) CACertificate(ctx context.Context, _ uuid.UUID) (string, error) {
+func (m *memory) CACertificate(ctx context.Context, _ daap.Scope, _ uuid.UUID) (string, error) {
 	defer m.mu.Unlock()
 	return "-----BEGIN CERTIFICATE-----\n", m.enter(ctx)
 }
 
-func (m *memory) Events(ctx context.Context, filter daap.EventFilter) ([]daap.Event, error) {
+func (m *memory) Events(ctx context.Context, _ daap.Scope, filter daap.EventFilter) ([]daap.Event, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return nil, err
@@ -153,13 +169,13 @@ func (m *memory) Backlogged(ctx context.Context, limit int) (bool, error) {
 }
 
 func (m *memory) CreateDatabase(
-	ctx context.Context, db daap.Database, op daap.Operation, once daap.Once,
+	ctx context.Context, by daap.Grant, db daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, daap.Operation{}, err
 	}
-	answer, err := answerOnce(m, once, func() (accepted, error) {
+	answer, err := answerOnce(m, by, theDatabase(db.ID), func() (accepted, error) {
 		for _, other := range m.databases {
 			if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
 				return accepted{}, daap.NameTaken(db.OwnerTeam, db.Name)
@@ -172,17 +188,17 @@ func (m *memory) CreateDatabase(
 }
 
 func (m *memory) PatchDatabase(
-	ctx context.Context, id uuid.UUID, patch daap.DatabasePatch, once daap.Once,
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch,
 ) (daap.Database, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, err
 	}
-	return answerOnce(m, once, func() (daap.Database, error) { return m.patch(id, patch) })
+	return answerOnce(m, by, theDatabase(id), func() (daap.Database, error) { return m.patch(by.Scope, id, patch) })
 }
 
-func (m *memory) patch(id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
-	db, err := m.database(id)
+func (m *memory) patch(scope daap.Scope, id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
+	db, err := m.database(scope, id)
 	if err != nil {
 		return daap.Database{}, err
 	}
@@ -198,18 +214,18 @@ func (m *memory) patch(id uuid.UUID, patch daap.DatabasePatch) (daap.Database, e
 }
 
 func (m *memory) AcceptOperation(
-	ctx context.Context, op daap.Operation, once daap.Once,
+	ctx context.Context, by daap.Grant, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, op, err
 	}
-	answer, err := answerOnce(m, once, func() (accepted, error) { return m.accept(op) })
+	answer, err := answerOnce(m, by, theDatabase(op.DatabaseID), func() (accepted, error) { return m.accept(by.Scope, op) })
 	return answer.db, answer.op, err
 }
 
-func (m *memory) accept(op daap.Operation) (accepted, error) {
-	db, err := m.database(op.DatabaseID)
+func (m *memory) accept(scope daap.Scope, op daap.Operation) (accepted, error) {
+	db, err := m.database(scope, op.DatabaseID)
 	if err != nil {
 		return accepted{}, err
 	}
@@ -228,29 +244,31 @@ func (m *memory) accept(op daap.Operation) (accepted, error) {
 	return accepted{m.hold(db, op), op}, nil
 }
 
-func (m *memory) Operation(ctx context.Context, id uuid.UUID) (daap.Operation, error) {
+func (m *memory) Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Operation{}, err
 	}
-	if op, ok := m.operations[id]; ok {
+	if op, ok := m.operations[id]; ok && scope.Covers(op.OwnerTeam) {
 		return op, nil
 	}
 	return daap.Operation{}, daap.NotFound("operation")
 }
 
-func (m *memory) OperationState(ctx context.Context, id uuid.UUID) (daap.OperationState, error) {
-	op, err := m.Operation(ctx, id)
+func (m *memory) OperationState(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.OperationState, error) {
+	op, err := m.Operation(ctx, scope, id)
 	return op.State, err
 }
 
-func (m *memory) Operations(ctx context.Context, filter daap.OperationFilter) ([]daap.Operation, error) {
+func (m *memory) Operations(
+	ctx context.Context, scope daap.Scope, filter daap.OperationFilter,
+) ([]daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return nil, err
 	}
 	found := pageOf(m.operations, filter.Page, func(op daap.Operation) bool {
-		return (filter.DatabaseID == nil || op.DatabaseID == *filter.DatabaseID) &&
+		return scope.Covers(op.OwnerTeam) && (filter.DatabaseID == nil || op.DatabaseID == *filter.DatabaseID) &&
 			(filter.State == "" || op.State == filter.State) && (filter.Kind == "" || op.Kind == filter.Kind) &&
 			(filter.Cause == "" || op.State == daap.OperationNeedsAttention && op.Cause.Code == filter.Cause)
 	})
@@ -272,6 +290,10 @@ func (m *memory) hold(db daap.Database, op daap.Operation) daap.Database {
 func (m *memory) add(e daap.Event) {
 	e.ID, e.CreatedAt = uuid.Must(uuid.NewV7()), time.Now()
 	m.events[e.ID] = e
+}
+
+func theDatabase(id uuid.UUID) daap.Resource {
+	return daap.Resource{Kind: daap.ResourceDatabase, ID: id}
 }
 
 func pageOf[T any](items map[uuid.UUID]T, page daap.Page, chosen func(T) bool) []T {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
 )
 
@@ -27,6 +29,8 @@ type edge struct {
 	handler *Handler
 	server  *oas.Server
 	timeout time.Duration
+	// trustedProxies are those whose word on where a request comes from is taken.
+	trustedProxies []netip.Prefix
 }
 
 // identify names the request and finds its route. HEAD is served as GET: net/http leaves out the body.
@@ -35,6 +39,8 @@ func (e edge) identify(next http.Handler) http.Handler {
 		x := &exchange{
 			requestID: requestIDFrom(r.Header.Get("X-Request-Id")),
 			method:    r.Method,
+			address:   addressOf(r, e.trustedProxies),
+			manyKeys:  len(r.Header.Values("X-API-Key")) > 1 || len(r.Header.Values("Authorization")) > 1,
 			writer:    middleware.NewWrapResponseWriter(w, r.ProtoMajor),
 		}
 		r = r.WithContext(withExchange(r.Context(), x))
@@ -43,6 +49,10 @@ func (e edge) identify(next http.Handler) http.Handler {
 		}
 		x.route, _ = e.server.FindPath(r.Method, r.URL)
 		w.Header().Set("X-Request-Id", x.requestID)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if x.route.Name() != oas.GetOpenAPIOperation {
+			w.Header().Set("Cache-Control", "no-store")
+		}
 		next.ServeHTTP(x.writer, r)
 	})
 }
@@ -56,9 +66,26 @@ func (e edge) logRequest(next http.Handler) http.Handler {
 				x.note(zap.Duration("duration", time.Since(begin)))
 				entry.Write(append(x.identity(r), x.fields...)...)
 			}
+			e.audit(x)
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// audit has the audit log told of a request that changed nothing: what changes something has its entry from the
+// transaction in which it does.
+func (e edge) audit(x *exchange) {
+	operation, status := x.route.OperationID(), x.writer.Status()
+	reads := x.method == http.MethodGet || x.method == http.MethodHead
+	succeeded := status >= http.StatusOK && status < http.StatusBadRequest
+	if operation == "" || daap.Permission(operation).Access() == daap.AccessOpen || succeeded && !reads {
+		return
+	}
+	entry := e.handler.request(x).Answered(operation, status)
+	if x.cutOff || status == 0 { // it could not be answered to the end, or at all
+		entry.Outcome = daap.OutcomeFailed
+	}
+	e.handler.auditor.Add(entry)
 }
 
 // level keeps the probes of load balancers, which are many and alike, out of the log.
@@ -117,6 +144,9 @@ func (e edge) answerPanic(w http.ResponseWriter, r *http.Request, p any) {
 func (e edge) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := e.timeout + waitOf(r)
+		if exchangeOf(r.Context()).route.Name() == oas.ExportAuditLogsOperation {
+			limit = exportLimit // its handler cuts off a client that stands still
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		deadline := time.Now().Add(limit + grace)

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -30,6 +29,3 @@ func onceFrom(r *http.Request, body []byte) daap.Once {
 	_, _ = fmt.Fprintf(request, "%s\x00%s\x00%s\x00%s", r.Method, r.URL.EscapedPath(), r.URL.RawQuery, body)
 	return daap.Once{Key: key, Request: [sha256.Size]byte(request.Sum(nil))}
 }
-
-// onceOf is what makes the request of ctx take effect once; the zero value where it names no key.
-func onceOf(ctx context.Context) daap.Once { return exchangeOf(ctx).once }

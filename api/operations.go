@@ -19,7 +19,7 @@ func (h *Handler) ListOperations(
 	if err != nil {
 		return nil, err
 	}
-	ops, next, err := h.operations.List(ctx, filter)
+	ops, next, err := h.operations.List(ctx, h.requestOf(ctx), filter)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (h *Handler) GetOperation(ctx context.Context, params oas.GetOperationParam
 	if err != nil {
 		return nil, fmt.Errorf("the contract let a wait through that is no time: %w", err)
 	}
-	op, err := h.operations.Get(ctx, params.ID, wait)
+	op, err := h.operations.Get(ctx, h.requestOf(ctx), params.ID, wait)
 	if err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 		store, handler := bare()
 		db := store.hold(daap.Database{ID: uuid.New()}, pending())
 		begin, w := time.Now(), httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest("GET", "/operations/"+db.OperationID.String()+"?wait=60s", nil))
+		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
 		if took := time.Since(begin); w.Code != 200 || took < time.Minute || took > 61*time.Second {
 			t.Errorf("got %d after %s", w.Code, took)
 		}
@@ -166,7 +166,7 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 		db := store.hold(daap.Database{ID: uuid.New()}, pending())
 		time.AfterFunc(10*time.Second, func() { store.succeed(*db.OperationID) })
 		begin, w := time.Now(), httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest("GET", "/operations/"+db.OperationID.String()+"?wait=60s", nil))
+		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
 		if took := time.Since(begin); w.Code != 200 || took < 10*time.Second || took > 11*time.Second {
 			t.Errorf("got %d after %s", w.Code, took)
 		}
@@ -179,7 +179,7 @@ func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
 		store, handler := bare()
 		store.hang = true
 		begin, w := time.Now(), httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest("GET", "/databases", nil))
+		handler.ServeHTTP(w, asPlatform("/databases"))
 		if took := time.Since(begin); w.Code != 503 || took != api.DefaultTimeout {
 			t.Errorf("got %d after %s", w.Code, took)
 		}
@@ -194,10 +194,21 @@ func pending() daap.Operation {
 func bare() (*memory, http.Handler) {
 	store := newMemory()
 	return store, api.New(api.Config{
-		Databases:  daap.NewDatabases(store, store, store, daap.DefaultBacklog),
-		Operations: daap.NewOperations(store, store, store),
-		Log:        zap.NewNop(),
+		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
+		Operations:    daap.NewOperations(store, store, store),
+		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
+		AuditLogs:     daap.NewAuditLogs(store),
+		Authenticator: callers,
+		Audit:         store,
+		Log:           zap.NewNop(),
 	})
+}
+
+// asPlatform is a request of the platform team to read what is at the path.
+func asPlatform(path string) *http.Request {
+	req := httptest.NewRequest(http.MethodGet, path, nil)
+	req.Header.Set("X-API-Key", platformKey)
+	return req
 }
 
 // TestWaitOutlastsTheServersOwnTimeouts spends a second of real time: connections have no other.
@@ -209,7 +220,7 @@ func TestWaitOutlastsTheServersOwnTimeouts(t *testing.T) {
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
 	server.Start()
 	t.Cleanup(server.Close)
-	client, err := oas.NewClient(server.URL)
+	client, err := oas.NewClient(server.URL, platformTeam{})
 	if err != nil {
 		t.Fatal(err)
 	}

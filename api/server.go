@@ -2,12 +2,15 @@ package api
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"go.uber.org/zap"
+	"golang.org/x/net/netutil"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
@@ -23,6 +26,14 @@ const DefaultTimeout = 10 * time.Second
 type Config struct {
 	Databases  *daap.Databases
 	Operations *daap.Operations
+	APIKeys    *daap.APIKeys
+	AuditLogs  *daap.AuditLogs
+	// Authenticator finds out who asks.
+	Authenticator authenticator
+	// Audit takes the entries of requests that change nothing.
+	Audit auditor
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 	// Dependencies are what GET /health looks at; their names are the contract's.
 	Dependencies []daap.Dependency
 	// Version is what GET /health answers as the service's version.
@@ -39,14 +50,18 @@ func New(cfg Config) http.Handler {
 		cfg.Timeout = DefaultTimeout
 	}
 	h := &Handler{
-		databases:    cfg.Databases,
-		operations:   cfg.Operations,
-		dependencies: cfg.Dependencies,
-		version:      cfg.Version,
-		contract:     newContract(daap.OpenAPI),
-		log:          cfg.Log,
+		databases:     cfg.Databases,
+		operations:    cfg.Operations,
+		apiKeys:       cfg.APIKeys,
+		auditLogs:     cfg.AuditLogs,
+		authenticator: cfg.Authenticator,
+		auditor:       cfg.Audit,
+		dependencies:  cfg.Dependencies,
+		version:       cfg.Version,
+		contract:      newContract(daap.OpenAPI),
+		log:           cfg.Log,
 	}
-	server, err := oas.NewServer(h,
+	server, err := oas.NewServer(h, h,
 		oas.WithErrorHandler(h.refuse),
 		oas.WithNotFound(h.noRoute),
 		oas.WithMethodNotAllowed(h.wrongMethod),
@@ -54,7 +69,7 @@ func New(cfg Config) http.Handler {
 	if err != nil {
 		panic(fmt.Sprintf("api: generated server: %v", err)) // as with a bad regular expression, no input causes it
 	}
-	e := edge{handler: h, server: server, timeout: cfg.Timeout}
+	e := edge{handler: h, server: server, timeout: cfg.Timeout, trustedProxies: cfg.TrustedProxies}
 	r := chi.NewRouter()
 	r.Use(middleware.RequestSize(bodyLimit), e.identify, e.logRequest, e.rescue, e.bound)
 	r.Handle("/*", server)
@@ -62,4 +77,34 @@ func New(cfg Config) http.Handler {
 	r.NotFound(server.ServeHTTP)
 	r.MethodNotAllowed(server.ServeHTTP)
 	return r
+}
+
+// Bounds of a connection, so that slow clients hold nothing that others need. The handler moves the write deadline
+// for requests that ask to wait, and for exports.
+const (
+	maxHeaderBytes    = 16 << 10
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// MaxConnections is how many connections a process serves at once, each some 20 KB; others wait for one to end.
+	MaxConnections = 4096
+)
+
+// NewServer returns a server of the handler with bounds on what each connection may take.
+func NewServer(handler http.Handler, log *zap.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          zap.NewStdLog(log),
+	}
+}
+
+// LimitConnections returns the listener with at most limit connections at once.
+func LimitConnections(listener net.Listener, limit int) net.Listener {
+	return netutil.LimitListener(listener, limit)
 }

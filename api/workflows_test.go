@@ -36,7 +36,9 @@ func (m *memory) Decide(ctx context.Context, op daap.Operation, d daap.Decision,
 	return nil
 }
 
-func (m *memory) CancelPending(ctx context.Context, id uuid.UUID, d daap.Decision) (bool, error) {
+func (m *memory) CancelPending(
+	ctx context.Context, _ daap.Scope, id uuid.UUID, d daap.Decision,
+) (bool, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return false, err
@@ -46,12 +48,15 @@ func (m *memory) CancelPending(ctx context.Context, id uuid.UUID, d daap.Decisio
 		return false, nil
 	}
 	m.add(op.WasDecided("", d))
+	m.log = append(m.log, op.AuditedDecision(d))
 	m.release(m.settle(id, daap.OperationCancelled), op.AfterCancel())
 	m.add(op.Happened(daap.EventCancelled, "It had not begun."))
 	return true, nil
 }
 
-func (m *memory) RestartOperation(ctx context.Context, id uuid.UUID, d daap.Decision) (daap.Operation, error) {
+func (m *memory) RestartOperation(
+	ctx context.Context, _ daap.Scope, id uuid.UUID, d daap.Decision,
+) (daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Operation{}, err
@@ -69,26 +74,29 @@ func (m *memory) RestartOperation(ctx context.Context, id uuid.UUID, d daap.Deci
 	return op, nil
 }
 
-func (m *memory) Remembered(ctx context.Context, once daap.Once) (daap.Operation, bool, error) {
+func (m *memory) Remembered(ctx context.Context, by daap.Grant) (daap.Operation, bool, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return daap.Operation{}, false, err
 	}
-	return remembered[daap.Operation](m, once)
+	return remembered[daap.Operation](m, by)
 }
 
-func (m *memory) Remember(ctx context.Context, once daap.Once, answer daap.Operation) error {
+func (m *memory) Remember(ctx context.Context, by daap.Grant, answer daap.Operation) error {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
 		return err
 	}
-	_, err := answerOnce(m, once, func() (daap.Operation, error) { return answer, nil })
-	return err
+	if by.Once.Key != "" {
+		m.answers[nameOf(by)] = kept{by.Once.Request, answer}
+	}
+	return nil
 }
 
 // resume takes the operation up again as decided.
 func (m *memory) resume(op daap.Operation, d daap.Decision) daap.Operation {
 	m.add(op.WasDecided(op.Step, d))
+	m.log = append(m.log, op.AuditedDecision(d))
 	switch {
 	case d.Action.Undoes():
 		op = at(op, op.Step, daap.StepUndoing)

@@ -37,16 +37,10 @@ const (
 // rolled back. The URL must lead to PostgreSQL itself: a lock of the session does not hold through a
 // connection pool.
 func Up(ctx context.Context, databaseURL string) error {
-	if _, err := url.Parse(databaseURL); err != nil {
-		// The parser's own words may quote a part of the password.
-		return errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
-	}
-	cfg, err := pgx.ParseConfig(databaseURL)
+	cfg, err := parse(databaseURL)
 	if err != nil {
-		return fmt.Errorf("parse the PostgreSQL URL: %w", err)
+		return err
 	}
-	cfg.ConnectTimeout = connectTimeout
-	cfg.RuntimeParams["application_name"] = "daap migrate"
 	cfg.RuntimeParams["lock_timeout"] = strconv.FormatInt(lockTimeout.Milliseconds(), 10)
 	db := stdlib.OpenDB(*cfg)
 	defer func() { _ = db.Close() }()
@@ -70,4 +64,19 @@ func Up(ctx context.Context, databaseURL string) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// parse reads the URL of a PostgreSQL to migrate.
+func parse(databaseURL string) (*pgx.ConnConfig, error) {
+	if _, err := url.Parse(databaseURL); err != nil {
+		// The parser's own words may quote a part of the password.
+		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
+	}
+	cfg, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the PostgreSQL URL: %w", err)
+	}
+	cfg.ConnectTimeout = connectTimeout
+	cfg.RuntimeParams["application_name"] = "daap migrate"
+	return cfg, nil
 }

@@ -35,7 +35,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 		}
 	}
 	got := strings.Join(tables(t, url), " ")
-	if want := "databases events goose_db_version idempotency_keys operation_steps operations"; got != want {
+	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed databases events goose_db_version idempotency_keys operation_steps operations"; got != want {
 		t.Errorf("tables = %s, want %s", got, want)
 	}
 }

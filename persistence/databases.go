@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -21,9 +22,10 @@ const selectDatabases = `
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
 
-// Database returns the database, a deleted one too. Errors: CodeNotFound.
-func (s *Store) Database(ctx context.Context, id uuid.UUID) (daap.Database, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = $1`, id) // its error comes out of Collect
+// Database returns the database, a deleted one too. Errors: CodeNotFound, also for one out of scope.
+func (s *Store) Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
+	sql := selectDatabases + ` WHERE d.id = $1` + ofTeam
+	rows, _ := s.pool.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
 	db, err := pgx.CollectExactlyOneRow(rows, scanDatabase)
 	if err != nil {
 		return daap.Database{}, missing(err, "read database", "database")
@@ -31,9 +33,11 @@ func (s *Store) Database(ctx context.Context, id uuid.UUID) (daap.Database, erro
 	return db, nil
 }
 
-// Databases returns the databases that the filter chooses, newest first, at most as many as its page holds.
-func (s *Store) Databases(ctx context.Context, f daap.DatabaseFilter) ([]daap.Database, error) {
+// Databases returns the databases in scope that the filter chooses, newest first, at most as many as its page
+// holds.
+func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.DatabaseFilter) ([]daap.Database, error) {
 	var w filter
+	w.within(scope)
 	if f.Status == "" {
 		w.and(`d.status <> 'deleted'`)
 	} else {
@@ -62,9 +66,10 @@ func (s *Store) Databases(ctx context.Context, f daap.DatabaseFilter) ([]daap.Da
 }
 
 // CACertificate returns what SaveCACertificate saved, empty until then. Errors: CodeNotFound.
-func (s *Store) CACertificate(ctx context.Context, id uuid.UUID) (string, error) {
+func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUID) (string, error) {
 	var pem string
-	err := s.pool.QueryRow(ctx, `SELECT COALESCE(ca_certificate, '') FROM databases WHERE id = $1`, id).Scan(&pem)
+	sql := `SELECT COALESCE(d.ca_certificate, '') FROM databases d WHERE d.id = $1` + ofTeam
+	err := s.pool.QueryRow(ctx, sql, id, owner(scope)).Scan(&pem)
 	if err != nil {
 		return "", missing(err, "read CA certificate", "database")
 	}
@@ -75,16 +80,25 @@ func (s *Store) CACertificate(ctx context.Context, id uuid.UUID) (string, error)
 // dispatch a little later: the caller starts it first. A request that was carried out before gets its answer
 // again. Errors: CodeNameTaken and those of answerOnce.
 func (s *Store) CreateDatabase(
-	ctx context.Context, db daap.Database, op daap.Operation, once daap.Once,
+	ctx context.Context, by daap.Grant, db daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
-	answer, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (accepted, error) {
+	if !by.Scope.Covers(db.OwnerTeam) {
+		return daap.Database{}, daap.Operation{}, fmt.Errorf("create database: team %s is out of scope", db.OwnerTeam)
+	}
+	answer, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (accepted, error) {
 		made, err := insertDatabase(ctx, tx, db)
 		if err != nil {
 			return accepted{}, err
 		}
 		begun, err := insertOperation(ctx, tx, op)
+		if err != nil {
+			return accepted{}, err
+		}
 		made.OperationID = &op.ID
-		return accepted{made, begun}, err
+		return accepted{made, begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
+			"name": made.Name, "owner_team": made.OwnerTeam, "description": made.Description, "labels": made.Labels,
+			"operation_id": op.ID,
+		}))
 	})
 	if violates(err, nameOfTeam) {
 		return daap.Database{}, daap.Operation{}, daap.NameTaken(db.OwnerTeam, db.Name)
@@ -95,26 +109,49 @@ func (s *Store) CreateDatabase(
 // PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Errors:
 // CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and those of answerOnce.
 func (s *Store) PatchDatabase(
-	ctx context.Context, id uuid.UUID, patch daap.DatabasePatch, once daap.Once,
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch,
 ) (daap.Database, error) {
-	db, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (daap.Database, error) {
-		db, err := lockDatabase(ctx, tx, id)
+	db, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Database, error) {
+		was, err := lockDatabase(ctx, tx, by.Scope, id)
+		if err != nil {
+			return was, err
+		}
+		if was.Status == daap.DatabaseDeleted {
+			return was, daap.WrongStatus(was.Status, "can no longer be changed")
+		}
+		db, err := patch.Apply(was)
 		if err != nil {
 			return db, err
 		}
-		if db.Status == daap.DatabaseDeleted {
-			return db, daap.WrongStatus(db.Status, "can no longer be changed")
-		}
-		if db, err = patch.Apply(db); err != nil {
-			return db, err
-		}
-		return db, tx.QueryRow(ctx, `
+		err = tx.QueryRow(ctx, `
 			UPDATE databases SET description = $2, labels = $3, updated_at = now()
 			WHERE  id = $1
 			RETURNING updated_at`,
 			id, db.Description, db.Labels).Scan(&db.UpdatedAt)
+		if err != nil {
+			return db, err
+		}
+		before, after := patched(was, db)
+		return db, addAudit(ctx, tx, by.Changed(theDatabase(id), before, after))
 	})
 	return db, because(err, "patch database")
+}
+
+// patched are the fields that a patch changed, as they were and as they are.
+func patched(was, is daap.Database) (before, after fields) {
+	before, after = fields{}, fields{}
+	if was.Description != is.Description {
+		before["description"], after["description"] = was.Description, is.Description
+	}
+	if !maps.Equal(was.Labels, is.Labels) {
+		before["labels"], after["labels"] = was.Labels, is.Labels
+	}
+	return before, after
+}
+
+// theDatabase is a database as the audit log names it.
+func theDatabase(id uuid.UUID) daap.Resource {
+	return daap.Resource{Kind: daap.ResourceDatabase, ID: id}
 }
 
 // insertDatabase returns the database with its times.
@@ -133,15 +170,17 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 
 // lockDatabase keeps everyone else from changing the database or who holds it, and returns it as it is then.
 // The lock comes first, alone: only a later statement sees what the one who held the lock before has written.
-func lockDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Database, error) {
-	if _, err := tx.Exec(ctx, `SELECT id FROM databases WHERE id = $1 FOR UPDATE`, id); err != nil {
+func lockDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
+	sql := `SELECT d.id FROM databases d WHERE d.id = $1` + ofTeam + ` FOR UPDATE`
+	if _, err := tx.Exec(ctx, sql, id, owner(scope)); err != nil {
 		return daap.Database{}, fmt.Errorf("lock database: %w", err)
 	}
-	return readDatabase(ctx, tx, id)
+	return readDatabase(ctx, tx, scope, id)
 }
 
-func readDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Database, error) {
-	rows, _ := tx.Query(ctx, selectDatabases+` WHERE d.id = $1`, id) // its error comes out of Collect
+func readDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
+	sql := selectDatabases + ` WHERE d.id = $1` + ofTeam
+	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
 	db, err := pgx.CollectExactlyOneRow(rows, scanDatabase)
 	if err != nil {
 		return daap.Database{}, missing(err, "read database", "database")

@@ -17,7 +17,7 @@ func TestCreateDatabaseRecordsItWithItsOperation(t *testing.T) {
 	db, op := newDatabase(t, "shop", "orders")
 	db.Description, db.Labels = "Orders of the shop", map[string]string{"env": "prod"}
 
-	made, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
+	made, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
 	f.must(err)
 	read := f.database(db.ID)
 	want(t, "description", read.Description, db.Description)
@@ -43,9 +43,9 @@ func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 	f := newFixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
+	_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
 	wantCode(t, err, daap.CodeNameTaken)
-	_, err = f.OperationState(t.Context(), op.ID)
+	_, err = f.OperationState(t.Context(), daap.EveryTeam, op.ID)
 	wantCode(t, err, daap.CodeNotFound) // nothing of it stays
 
 	f.created("mail", "orders") // another team's names are its own
@@ -64,7 +64,7 @@ func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 	taken := 0
 	for _, err := range atOnce(t.Context(), 8, func(ctx context.Context, _ int) error {
 		db, op := newDatabase(t, "shop", "orders")
-		_, _, err := f.CreateDatabase(ctx, db, op, daap.Once{})
+		_, _, err := f.CreateDatabase(ctx, everyone, db, op)
 		return err
 	}) {
 		if err != nil {
@@ -78,13 +78,13 @@ func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 func TestAMissingDatabaseIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	_, err := f.Database(t.Context(), uuid.New())
+	_, err := f.Database(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
-	_, err = f.CACertificate(t.Context(), uuid.New())
+	_, err = f.CACertificate(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
-	_, err = f.PatchDatabase(t.Context(), uuid.New(), daap.DatabasePatch{}, daap.Once{})
+	_, err = f.PatchDatabase(t.Context(), everyone, uuid.New(), daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeNotFound)
-	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, uuid.New()), daap.Once{})
+	_, _, err = f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, uuid.New()))
 	wantCode(t, err, daap.CodeNotFound)
 }
 
@@ -101,7 +101,7 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	} {
 		db, op := newDatabase(t, row.team, row.name)
 		db.Labels = row.labels
-		_, _, err := f.CreateDatabase(t.Context(), db, op, daap.Once{})
+		_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
 		f.must(err)
 	}
 	f.ready("mail", "inbox")
@@ -126,7 +126,7 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.filter.Page.Limit = 10
-			dbs, err := f.Databases(t.Context(), tc.filter)
+			dbs, err := f.Databases(t.Context(), daap.EveryTeam, tc.filter)
 			f.must(err)
 			var names []string
 			for _, db := range dbs {
@@ -149,7 +149,7 @@ func TestDatabasesPagesReturnEachOnceWhileOthersAreCreated(t *testing.T) {
 
 	page := daap.Page{Limit: 4}
 	for i := 0; ; i++ {
-		dbs, err := f.Databases(t.Context(), daap.DatabaseFilter{Team: "shop", Page: page})
+		dbs, err := f.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Team: "shop", Page: page})
 		f.must(err)
 		if len(dbs) == 0 {
 			break
@@ -168,9 +168,9 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.created("shop", "orders")
 	text, prod := "Orders", "prod"
-	patched, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{
+	patched, err := f.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{
 		Description: &text, Labels: map[string]*string{"env": &prod},
-	}, daap.Once{})
+	})
 	f.must(err)
 	want(t, "database as returned", patched, f.database(db.ID))
 	want(t, "description", patched.Description, text)
@@ -180,7 +180,7 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 		t.Errorf("updated at %s, want later than %s", patched.UpdatedAt, db.UpdatedAt)
 	}
 
-	patched, err = f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}}, daap.Once{})
+	patched, err = f.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}})
 	f.must(err)
 	want(t, "labels", len(patched.Labels), 0)
 	want(t, "description", patched.Description, text)
@@ -191,11 +191,11 @@ func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	f := newFixture(t)
 	db, _ := f.created("shop", "orders")
 	bell := "\a"
-	_, err := f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{Description: &bell}, daap.Once{})
+	_, err := f.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &bell})
 	wantCode(t, err, daap.CodeValidationFailed)
 
 	gone := f.deleted("carts")
-	_, err = f.PatchDatabase(t.Context(), gone.ID, daap.DatabasePatch{}, daap.Once{})
+	_, err = f.PatchDatabase(t.Context(), everyone, gone.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
@@ -206,9 +206,9 @@ func TestPatchDatabaseAtOnceLosesNothing(t *testing.T) {
 	const writers = 12
 	for _, err := range atOnce(t.Context(), writers, func(ctx context.Context, i int) error {
 		on := "on"
-		_, err := f.PatchDatabase(ctx, db.ID, daap.DatabasePatch{
+		_, err := f.PatchDatabase(ctx, everyone, db.ID, daap.DatabasePatch{
 			Labels: map[string]*string{fmt.Sprintf("writer-%d", i): &on},
-		}, daap.Once{})
+		})
 		return err
 	}) {
 		f.must(err)

@@ -9,14 +9,14 @@ import (
 )
 
 var (
-	abort  = daap.Decision{Action: daap.ActionAbort, Actor: "alice", Reason: "not needed"}
-	cancel = daap.Decision{Action: daap.ActionCancel, Actor: "bob", Reason: "wrong name"}
+	abort  = daap.Decision{Action: daap.ActionAbort, Origin: daap.Origin{Actor: "alice"}, Reason: "not needed"}
+	cancel = daap.Decision{Action: daap.ActionCancel, Origin: daap.Origin{Actor: "bob"}, Reason: "wrong name"}
 )
 
 // kinds are what happened to the database, oldest first.
 func (f fixture) happened(database uuid.UUID) []daap.EventKind {
 	f.t.Helper()
-	events, err := f.Events(f.t.Context(), daap.EventFilter{DatabaseID: database, Page: daap.Page{Limit: 100}})
+	events, err := f.Events(f.t.Context(), daap.EveryTeam, daap.EventFilter{DatabaseID: database, Page: daap.Page{Limit: 100}})
 	f.must(err)
 	kinds := make([]daap.EventKind, len(events))
 	for i, e := range events {
@@ -96,7 +96,7 @@ func TestASkippedStepIsMarkedAndTheOperationGetsOn(t *testing.T) {
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepConnect, State: daap.StepFailed, LastError: "no"}))
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	for range 2 {
-		f.must(f.SkipStep(t.Context(), op.ID, daap.StepConnect, daap.Decision{Action: daap.ActionSkip, Actor: "alice", Reason: "seen by hand"}))
+		f.must(f.SkipStep(t.Context(), op.ID, daap.StepConnect, daap.Decision{Action: daap.ActionSkip, Origin: daap.Origin{Actor: "alice"}, Reason: "seen by hand"}))
 		want(t, "step", f.step(op.ID, daap.StepConnect).State, daap.StepSkipped)
 		want(t, "state", f.operation(op.ID).State, daap.OperationRunning)
 		want(t, "status", f.database(db.ID).Status, daap.DatabaseProvisioning)
@@ -137,10 +137,10 @@ func TestTheTimelineTellsAllThatHappened(t *testing.T) {
 	want(t, "events", f.happened(db.ID), []daap.EventKind{
 		daap.EventAccepted, daap.EventStarted, daap.EventStepDone, daap.EventParked, daap.EventDecided, daap.EventSucceeded,
 	})
-	page, err := f.Events(t.Context(), daap.EventFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 2}})
+	page, err := f.Events(t.Context(), daap.EveryTeam, daap.EventFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 2}})
 	f.must(err)
 	want(t, "who decided", page[1].Actor, "alice")
-	next, err := f.Events(t.Context(), daap.EventFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 2, After: page[1].ID}})
+	next, err := f.Events(t.Context(), daap.EveryTeam, daap.EventFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 2, After: page[1].ID}})
 	f.must(err)
 	want(t, "cause of the park", next[0].Cause, failed.Code)
 }
@@ -149,14 +149,14 @@ func TestAPendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := f.created("shop", "orders")
-	done, err := f.CancelPending(t.Context(), op.ID, cancel)
+	done, err := f.CancelPending(t.Context(), daap.EveryTeam, op.ID, cancel)
 	f.must(err)
 	want(t, "cancelled", done, true)
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseDeleted)
 	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
 
 	_, begun := f.running("shop", "carts")
-	done, err = f.CancelPending(t.Context(), begun.ID, cancel)
+	done, err = f.CancelPending(t.Context(), daap.EveryTeam, begun.ID, cancel)
 	f.must(err)
 	want(t, "cancelled one that has begun", done, false)
 	want(t, "events", f.happened(db.ID), []daap.EventKind{daap.EventAccepted, daap.EventDecided, daap.EventCancelled})

@@ -19,19 +19,19 @@ func TestPeopleAreToldWhenPostgreSQLIsAway(t *testing.T) {
 	store := persistence.New(pool)
 	db, op := newDatabase(t, "shop", "orders")
 
-	_, err = store.Database(t.Context(), db.ID)
+	_, err = store.Database(t.Context(), daap.EveryTeam, db.ID)
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.Databases(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 1}})
+	_, err = store.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: daap.Page{Limit: 1}})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, _, err = store.CreateDatabase(t.Context(), db, op, daap.Once{})
+	_, _, err = store.CreateDatabase(t.Context(), everyone, db, op)
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{}, daap.Once{})
+	_, err = store.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, _, err = store.AcceptOperation(t.Context(), op, daap.Once{})
+	_, _, err = store.AcceptOperation(t.Context(), everyone, op)
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.Operation(t.Context(), op.ID)
+	_, err = store.Operation(t.Context(), daap.EveryTeam, op.ID)
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.Operations(t.Context(), daap.OperationFilter{Page: daap.Page{Limit: 1}})
+	_, err = store.Operations(t.Context(), daap.EveryTeam, daap.OperationFilter{Page: daap.Page{Limit: 1}})
 	wantCode(t, err, daap.CodeUnavailable)
 }
 
@@ -45,7 +45,7 @@ func TestPeopleAreToldWhenPostgreSQLGoesAway(t *testing.T) {
 	f.must(err)
 	waiting := make(chan error, 1)
 	go func() {
-		_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, db.ID), daap.Once{})
+		_, _, err := f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, db.ID))
 		waiting <- err
 	}()
 	for err = nil; err == nil; {
@@ -81,7 +81,7 @@ func TestAFaultOfTheServiceIsNotMadeForPeople(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.exec(`DROP TABLE operation_steps`)
-	_, err := f.Operation(t.Context(), uuid.New())
+	_, err := f.Operation(t.Context(), daap.EveryTeam, uuid.New())
 	if err == nil || daap.AsError(err) != nil {
 		t.Errorf("error = %v, want one that is not made for people", err)
 	}

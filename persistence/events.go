@@ -10,17 +10,21 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Events returns the events that the filter chooses, newest first, at most as many as its page holds.
-func (s *Store) Events(ctx context.Context, f daap.EventFilter) ([]daap.Event, error) {
+// Events returns the events that the filter chooses, newest first, at most as many as its page holds; none of a
+// database that is out of scope.
+func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter) ([]daap.Event, error) {
 	var w filter
-	w.andWith(`database_id = $`, f.DatabaseID)
+	w.within(scope)
+	w.andWith(`e.database_id = $`, f.DatabaseID)
 	if f.Page.After != uuid.Nil {
-		w.andWith(`id < $`, f.Page.After)
+		w.andWith(`e.id < $`, f.Page.After)
 	}
 	sql := `
-		SELECT id, database_id, operation_id, kind, COALESCE(step, ''), COALESCE(cause_code, ''),
-		       COALESCE(actor, ''), message, created_at
-		FROM   events` + w.where() + ` ORDER BY id DESC LIMIT ` + w.placeholder(f.Page.Limit)
+		SELECT e.id, e.database_id, e.operation_id, e.kind, COALESCE(e.step, ''), COALESCE(e.cause_code, ''),
+		       COALESCE(e.actor, ''), e.message, e.created_at
+		FROM   events e
+		JOIN   databases d ON d.id = e.database_id` +
+		w.where() + ` ORDER BY e.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
 	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
 	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Event])
 	if err != nil {
@@ -29,8 +33,9 @@ func (s *Store) Events(ctx context.Context, f daap.EventFilter) ([]daap.Event, e
 	return events, nil
 }
 
-// addEvent records what happened in the transaction in which it did.
-func addEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
+// addEvent records what happened to the operation in the transaction in which it did, in the timeline and, where
+// it is a change that a workflow made, in the audit log.
+func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make an event id: %w", err)
@@ -42,5 +47,16 @@ func addEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
 	if err != nil {
 		return fmt.Errorf("add event %s: %w", e.Kind, err)
 	}
+	if entry, is := op.Audited(e); is {
+		return addAudit(ctx, tx, entry)
+	}
 	return nil
+}
+
+// addDecision records what a person decided about the operation, in the transaction that carries it out.
+func addDecision(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.StepName, d daap.Decision) error {
+	if err := addEvent(ctx, tx, op, op.WasDecided(step, d)); err != nil {
+		return err
+	}
+	return addAudit(ctx, tx, op.AuditedDecision(d))
 }

@@ -3,6 +3,8 @@ package persistence
 import (
 	"strconv"
 	"strings"
+
+	"github.com/daap-dev/daap"
 )
 
 // filter gathers the conditions of a list. Conditions are fixed text in which $ stands for their argument;
@@ -18,6 +20,13 @@ func (f *filter) and(condition string) {
 
 func (f *filter) andWith(condition string, arg any) {
 	f.and(strings.Replace(condition, "$", f.placeholder(arg), 1))
+}
+
+// within leaves the rows of databases d that are in the scope.
+func (f *filter) within(scope daap.Scope) {
+	if team, limited := scope.Team(); limited {
+		f.andWith(`d.owner_team = $`, team)
+	}
 }
 
 // placeholder adds arg to the arguments and returns what stands for it in the SQL.

@@ -17,7 +17,19 @@ import (
 
 var failed = daap.NewCause(daap.CauseDeadline, "The Cluster is not ready.")
 
-var retry = daap.Decision{Action: daap.ActionRetry, Actor: "alice", Reason: "mended"}
+var retry = daap.Decision{Action: daap.ActionRetry, Origin: daap.Origin{Actor: "alice"}, Reason: "mended"}
+
+// everyone is a request of the platform team.
+var everyone = grant("platform", daap.RolePlatformTeam, daap.EveryTeam)
+
+// grant is a request that is allowed.
+func grant(team string, role daap.Role, scope daap.Scope) daap.Grant {
+	caller := daap.Caller{KeyID: uuid.New(), KeyName: "alice", Team: team, Role: role}
+	return daap.Grant{
+		Request:    daap.Request{Caller: caller, ID: "request-1", Address: "192.0.2.1", Success: 202},
+		Permission: daap.MayUpdateDatabase, Scope: scope,
+	}
+}
 
 // fixture is a Store on a database of its own.
 type fixture struct {
@@ -62,7 +74,7 @@ func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation
 func (f fixture) created(team, name string) (daap.Database, daap.Operation) {
 	f.t.Helper()
 	db, op := newDatabase(f.t, team, name)
-	db, _, err := f.CreateDatabase(f.t.Context(), db, op, daap.Once{})
+	db, _, err := f.CreateDatabase(f.t.Context(), everyone, db, op)
 	f.must(err)
 	return db, op
 }
@@ -95,21 +107,21 @@ func (f fixture) deleted(name string) daap.Database {
 
 func (f fixture) accepted(kind daap.OperationKind, database uuid.UUID) daap.Operation {
 	f.t.Helper()
-	_, op, err := f.AcceptOperation(f.t.Context(), newOperation(f.t, kind, database), daap.Once{})
+	_, op, err := f.AcceptOperation(f.t.Context(), everyone, newOperation(f.t, kind, database))
 	f.must(err)
 	return op
 }
 
 func (f fixture) database(id uuid.UUID) daap.Database {
 	f.t.Helper()
-	db, err := f.Database(f.t.Context(), id)
+	db, err := f.Database(f.t.Context(), daap.EveryTeam, id)
 	f.must(err)
 	return db
 }
 
 func (f fixture) operation(id uuid.UUID) daap.Operation {
 	f.t.Helper()
-	op, err := f.Operation(f.t.Context(), id)
+	op, err := f.Operation(f.t.Context(), daap.EveryTeam, id)
 	f.must(err)
 	return op
 }

@@ -31,7 +31,7 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) err
 			WHERE  id = $1`, op.ID, onTheWay(op)); err != nil {
 			return err
 		}
-		return addEvent(ctx, tx, op.Happened(daap.EventStarted, "Its workflow has begun."))
+		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "Its workflow has begun."))
 	})
 	return because(err, "begin operation")
 }
@@ -99,7 +99,7 @@ func park(ctx context.Context, tx pgx.Tx, op daap.Operation, cause daap.Cause) e
 			return err
 		}
 	}
-	return addEvent(ctx, tx, op.WasParked(op.Step, cause))
+	return addEvent(ctx, tx, op, op.WasParked(op.Step, cause))
 }
 
 func setState(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.OperationState, cause *daap.Cause) error {
@@ -175,7 +175,7 @@ func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operation
 			return err
 		}
 	}
-	return addEvent(ctx, tx, op.WasDecided(op.Step, d))
+	return addDecision(ctx, tx, op, op.Step, d)
 }
 
 // FinishCancel moves an operation that was given up to cancelled, and its database to the status that it has
@@ -283,7 +283,7 @@ func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) 
 	if err := moveDatabase(ctx, tx, op.DatabaseID, statusMeanwhile(op), nil); err != nil {
 		return err
 	}
-	return addEvent(ctx, tx, op.WasDecided(op.Step, d))
+	return addDecision(ctx, tx, op, op.Step, d)
 }
 
 // unlessEnded tells an operation that is over because it ended so from one that lost its database.

@@ -171,7 +171,7 @@ func TestSaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
 	db, op := f.running("shop", "orders")
 	other, _ := f.running("shop", "carts")
 	certificate := func(id uuid.UUID) string {
-		pem, err := f.CACertificate(t.Context(), id)
+		pem, err := f.CACertificate(t.Context(), daap.EveryTeam, id)
 		f.must(err)
 		return pem
 	}

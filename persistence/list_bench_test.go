@@ -59,7 +59,7 @@ func BenchmarkReads(b *testing.B) {
 		filter.Page.Limit = 51
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := store.Databases(b.Context(), filter); err != nil {
+				if _, err := store.Databases(b.Context(), daap.EveryTeam, filter); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -67,14 +67,14 @@ func BenchmarkReads(b *testing.B) {
 	}
 	b.Run("point read", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := store.Database(b.Context(), nth(many/2)); err != nil {
+			if _, err := store.Database(b.Context(), daap.EveryTeam, nth(many/2)); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
 	b.Run("operation with its steps", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := store.Operation(b.Context(), nth(many/2)); err != nil {
+			if _, err := store.Operation(b.Context(), daap.EveryTeam, nth(many/2)); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -25,29 +25,32 @@ type accepted struct {
 
 // answerOnce makes a change in one transaction and keeps its answer there, so that there is no moment at which
 // one could be without the other. A request that was carried out before changes nothing and gets its answer
-// again; one whose twin is under way waits for it. A change that fails leaves nothing, the key neither.
-// Errors: those of the change, CodeIdempotencyKeyReused, CodeRequestInProgress.
+// again, which the audit log is told; one whose twin is under way waits for it. A change that fails leaves
+// nothing, the key neither. Errors: those of the change, CodeIdempotencyKeyReused, CodeRequestInProgress.
 func answerOnce[T any](
-	ctx context.Context, s *Store, once daap.Once, change func(pgx.Tx) (T, error),
+	ctx context.Context, s *Store, by daap.Grant, change func(pgx.Tx) (T, error),
 ) (T, error) {
 	var answer T
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if once.Key == "" {
+		if by.Once.Key == "" {
 			var err error
 			answer, err = change(tx)
 			return err
 		}
-		claimed, err := claimKey(ctx, tx, once)
+		claimed, err := claimKey(ctx, tx, by)
 		if err != nil {
 			return err
 		}
 		if !claimed {
-			return readAnswer(ctx, tx, once, &answer)
+			if err := readAnswer(ctx, tx, by, &answer); err != nil {
+				return err
+			}
+			return addAudit(ctx, tx, by.Replayed())
 		}
 		if answer, err = change(tx); err != nil {
 			return err
 		}
-		return keepAnswer(ctx, tx, once, answer)
+		return keepAnswer(ctx, tx, by, answer)
 	})
 	if err != nil {
 		var none T
@@ -58,12 +61,12 @@ func answerOnce[T any](
 
 // claimKey takes the key for this transaction, and says whether it was free. It waits for another transaction
 // that has it.
-func claimKey(ctx context.Context, tx pgx.Tx, once daap.Once) (bool, error) {
+func claimKey(ctx context.Context, tx pgx.Tx, by daap.Grant) (bool, error) {
 	claimed, err := tx.Exec(ctx, `
-		INSERT INTO idempotency_keys (key, request, answer) VALUES ($1, $2, 'null')
-		ON CONFLICT (key) DO UPDATE SET request = $2, answer = 'null', created_at = now()
-		WHERE idempotency_keys.created_at < now() - $3::interval`,
-		once.Key, once.Request[:], answersLast)
+		INSERT INTO idempotency_keys (team, key, request, answer) VALUES ($1, $2, $3, 'null')
+		ON CONFLICT (team, key) DO UPDATE SET request = $3, answer = 'null', created_at = now()
+		WHERE idempotency_keys.created_at < now() - $4::interval`,
+		by.Caller.Team, by.Once.Key, by.Once.Request[:], answersLast)
 	if isLockTimeout(err) {
 		return false, daap.InProgress()
 	}
@@ -73,23 +76,26 @@ func claimKey(ctx context.Context, tx pgx.Tx, once daap.Once) (bool, error) {
 	return claimed.RowsAffected() == 1, nil
 }
 
-func keepAnswer(ctx context.Context, tx pgx.Tx, once daap.Once, answer any) error {
-	if _, err := tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $2 WHERE key = $1`, once.Key, answer); err != nil {
+func keepAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
+	_, err := tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $3 WHERE team = $1 AND key = $2`,
+		by.Caller.Team, by.Once.Key, answer)
+	if err != nil {
 		return fmt.Errorf("keep the answer: %w", err)
 	}
 	return nil
 }
 
 // readAnswer reads what was kept for the same request; pgx.ErrNoRows when there is nothing.
-func readAnswer(ctx context.Context, tx querier, once daap.Once, answer any) error {
+func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
 	var request, kept []byte
 	err := tx.QueryRow(ctx, `
-		SELECT request, answer FROM idempotency_keys WHERE key = $1 AND created_at >= now() - $2::interval`,
-		once.Key, answersLast).Scan(&request, &kept)
+		SELECT request, answer FROM idempotency_keys
+		WHERE  team = $1 AND key = $2 AND created_at >= now() - $3::interval`,
+		by.Caller.Team, by.Once.Key, answersLast).Scan(&request, &kept)
 	if err != nil {
 		return fmt.Errorf("read the kept answer: %w", err)
 	}
-	if !bytes.Equal(request, once.Request[:]) {
+	if !bytes.Equal(request, by.Once.Request[:]) {
 		return daap.KeyReused()
 	}
 	if err := json.Unmarshal(kept, answer); err != nil {
@@ -98,28 +104,37 @@ func readAnswer(ctx context.Context, tx querier, once daap.Once, answer any) err
 	return nil
 }
 
-// querier is a transaction or the pool.
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
-// Remembered finds the answer that was kept for once, and says whether there was one. Errors:
-// CodeIdempotencyKeyReused.
-func (s *Store) Remembered(ctx context.Context, once daap.Once) (daap.Operation, bool, error) {
+// Remembered finds the answer that was kept for the request, and says whether there was one; the audit log is told
+// then. Errors: CodeIdempotencyKeyReused.
+func (s *Store) Remembered(ctx context.Context, by daap.Grant) (daap.Operation, bool, error) {
 	var op daap.Operation
-	if once.Key == "" {
+	if by.Once.Key == "" {
 		return op, false, nil
 	}
-	err := readAnswer(ctx, s.pool, once, &op)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := readAnswer(ctx, tx, by, &op); err != nil {
+			return err
+		}
+		return addAudit(ctx, tx, by.Replayed())
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return op, false, nil
 	}
 	return op, err == nil, because(err, "remember")
 }
 
-// Remember keeps the answer for once, unless one is kept already; it does nothing without a key.
-func (s *Store) Remember(ctx context.Context, once daap.Once, answer daap.Operation) error {
-	_, err := answerOnce(ctx, s, once, func(pgx.Tx) (daap.Operation, error) { return answer, nil })
+// Remember keeps the answer for the request, unless one is kept already; it does nothing without a key.
+func (s *Store) Remember(ctx context.Context, by daap.Grant, answer daap.Operation) error {
+	if by.Once.Key == "" {
+		return nil
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		claimed, err := claimKey(ctx, tx, by)
+		if err != nil || !claimed {
+			return err
+		}
+		return keepAnswer(ctx, tx, by, answer)
+	})
 	return because(err, "remember the answer")
 }
 
@@ -129,8 +144,8 @@ const forgetLimit = 1000
 // ForgetAnswers removes some of the answers that were kept for their time; safe to repeat.
 func (s *Store) ForgetAnswers(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `
-		DELETE FROM idempotency_keys WHERE key IN (
-			SELECT key FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT $2)`,
+		DELETE FROM idempotency_keys WHERE (team, key) IN (
+			SELECT team, key FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT $2)`,
 		answersLast, forgetLimit)
 	return because(err, "forget old answers")
 }

@@ -9,22 +9,24 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func once(key string, request byte) daap.Once {
-	return daap.Once{Key: key, Request: [32]byte{request}}
+func once(key string, request byte) daap.Grant {
+	by := everyone
+	by.Once = daap.Once{Key: key, Request: [32]byte{request}}
+	return by
 }
 
 func TestTheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
-	first, firstOp, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	first, firstOp, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
 	f.must(err)
 	again, anotherOp := newDatabase(t, "shop", "orders")
-	second, secondOp, err := f.CreateDatabase(t.Context(), again, anotherOp, once("a", 1))
+	second, secondOp, err := f.CreateDatabase(t.Context(), once("a", 1), again, anotherOp)
 	f.must(err)
 	want(t, "database", second, first)
 	want(t, "operation", secondOp, firstOp)
-	all, err := f.Databases(t.Context(), daap.DatabaseFilter{Page: daap.Page{Limit: 10}})
+	all, err := f.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: daap.Page{Limit: 10}})
 	f.must(err)
 	want(t, "databases", len(all), 1)
 }
@@ -33,12 +35,12 @@ func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
 	f.must(err)
 	other, otherOp := newDatabase(t, "shop", "carts")
-	_, _, err = f.CreateDatabase(t.Context(), other, otherOp, once("a", 2))
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), other, otherOp)
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
-	_, err = f.PatchDatabase(t.Context(), db.ID, daap.DatabasePatch{}, once("a", 3))
+	_, err = f.PatchDatabase(t.Context(), once("a", 3), db.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 	_, _, err = f.Remembered(t.Context(), once("a", 4))
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
@@ -49,10 +51,10 @@ func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
 	f := newFixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), db, op, once("a", 1))
+	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	db.Name = "carts"
-	_, _, err = f.CreateDatabase(t.Context(), db, op, once("a", 2))
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), db, op)
 	f.must(err)
 }
 
@@ -66,7 +68,7 @@ func TestTwinsAtOnceAreOneRequest(t *testing.T) {
 		dbs[i], ops[i] = newDatabase(t, "shop", "orders")
 	}
 	for _, err := range atOnce(t.Context(), twins, func(ctx context.Context, i int) error {
-		db, _, err := f.CreateDatabase(ctx, dbs[i], ops[i], once("a", 1))
+		db, _, err := f.CreateDatabase(ctx, once("a", 1), dbs[i], ops[i])
 		ids[i] = db.ID
 		return err
 	}) {
@@ -83,10 +85,10 @@ func TestATwinThatTakesTooLongIsInProgress(t *testing.T) {
 	tx, err := f.pool.Begin(t.Context())
 	f.must(err)
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	_, err = tx.Exec(t.Context(), `INSERT INTO idempotency_keys (key, request, answer) VALUES ('a', $1, 'null')`, make([]byte, 32))
+	_, err = tx.Exec(t.Context(), `INSERT INTO idempotency_keys (team, key, request, answer) VALUES ('platform', 'a', $1, 'null')`, make([]byte, 32))
 	f.must(err)
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err = f.CreateDatabase(t.Context(), db, op, once("a", 0))
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 0), db, op)
 	wantCode(t, err, daap.CodeRequestInProgress)
 }
 

@@ -13,20 +13,20 @@ import (
 const selectOperations = `
 	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
 	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
-	       COALESCE(o.cancelled_by, ''), o.restarts, o.created_at, o.started_at, o.finished_at
+	       COALESCE(o.cancelled_by, ''), o.restarts, COALESCE(o.origin, '{}'), o.created_at, o.started_at, o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
-// Operation returns the operation with its steps in order. Errors: CodeNotFound.
-func (s *Store) Operation(ctx context.Context, id uuid.UUID) (daap.Operation, error) {
+// Operation returns the operation with its steps in order. Errors: CodeNotFound, also for one out of scope.
+func (s *Store) Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error) {
 	var op daap.Operation
 	read := &pgx.Batch{}
-	read.Queue(selectOperations+` WHERE o.id = $1`, id).Query(func(rows pgx.Rows) error {
+	read.Queue(selectOperations+` WHERE o.id = $1`+ofTeam, id, owner(scope)).Query(func(rows pgx.Rows) error {
 		var err error
 		op, err = pgx.CollectExactlyOneRow(rows, scanOperation)
 		return err
 	})
-	read.Queue(selectSteps, id).Query(func(rows pgx.Rows) error {
+	read.Queue(selectSteps, id, owner(scope)).Query(func(rows pgx.Rows) error {
 		var err error
 		op.Steps, err = pgx.CollectRows(rows, scanStep)
 		return err
@@ -38,18 +38,25 @@ func (s *Store) Operation(ctx context.Context, id uuid.UUID) (daap.Operation, er
 }
 
 // OperationState returns the state alone. Errors: CodeNotFound.
-func (s *Store) OperationState(ctx context.Context, id uuid.UUID) (daap.OperationState, error) {
+func (s *Store) OperationState(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.OperationState, error) {
 	var state daap.OperationState
-	if err := s.pool.QueryRow(ctx, `SELECT state FROM operations WHERE id = $1`, id).Scan(&state); err != nil {
+	err := s.pool.QueryRow(ctx, `
+		SELECT o.state FROM operations o
+		JOIN   databases d ON d.id = o.database_id
+		WHERE  o.id = $1`+ofTeam, id, owner(scope)).Scan(&state)
+	if err != nil {
 		return "", missing(err, "read operation state", "operation")
 	}
 	return state, nil
 }
 
-// Operations returns the operations that the filter chooses, without their steps, newest first, at most as
-// many as its page holds.
-func (s *Store) Operations(ctx context.Context, f daap.OperationFilter) ([]daap.Operation, error) {
+// Operations returns the operations in scope that the filter chooses, without their steps, newest first, at most
+// as many as its page holds.
+func (s *Store) Operations(
+	ctx context.Context, scope daap.Scope, f daap.OperationFilter,
+) ([]daap.Operation, error) {
 	var w filter
+	w.within(scope)
 	if f.DatabaseID != nil {
 		w.andWith(`o.database_id = $`, *f.DatabaseID)
 	}
@@ -91,10 +98,10 @@ func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([
 // operation that op takes over. A request that was carried out before gets its answer again. Errors:
 // CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, and those of answerOnce.
 func (s *Store) AcceptOperation(
-	ctx context.Context, op daap.Operation, once daap.Once,
+	ctx context.Context, by daap.Grant, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
-	answer, err := answerOnce(ctx, s, once, func(tx pgx.Tx) (accepted, error) {
-		locked, err := lockDatabase(ctx, tx, op.DatabaseID)
+	answer, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (accepted, error) {
+		locked, err := lockDatabase(ctx, tx, by.Scope, op.DatabaseID)
 		if err != nil {
 			return accepted{}, err
 		}
@@ -112,7 +119,12 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
-		db, err := readDatabase(ctx, tx, op.DatabaseID)
+		err = addAudit(ctx, tx, by.Changed(theDatabase(op.DatabaseID), fields{"status": locked.Status},
+			fields{"status": op.Kind.During(), "operation_id": op.ID}))
+		if err != nil {
+			return accepted{}, err
+		}
+		db, err := readDatabase(ctx, tx, by.Scope, op.DatabaseID)
 		return accepted{db, begun}, err
 	})
 	return answer.Database, answer.Operation, because(err, "accept operation")
@@ -145,24 +157,24 @@ func closeOperation(
 	if err != nil {
 		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
-	return addEvent(ctx, tx, e)
+	return addEvent(ctx, tx, op, e)
 }
 
 // insertOperation returns the operation with its time. Its start is due a little later than now: whoever
 // records it starts it first.
 func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
 	err := tx.QueryRow(ctx, `
-		INSERT INTO operations (id, database_id, kind, state, status_before, next_dispatch_at)
-		VALUES ($1, $2, $3, $4, NULLIF($5, ''), now() + $6)
+		INSERT INTO operations (id, database_id, kind, state, status_before, origin, next_dispatch_at)
+		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, now() + $7)
 		RETURNING created_at`,
-		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, firstDispatch).Scan(&op.CreatedAt)
+		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Origin, firstDispatch).Scan(&op.CreatedAt)
 	if err != nil {
 		return op, fmt.Errorf("insert operation: %w", err)
 	}
 	if err := insertSteps(ctx, tx, op); err != nil {
 		return op, err
 	}
-	return op, addEvent(ctx, tx, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+	return op, addEvent(ctx, tx, op, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
 }
 
 // lockOperation keeps everyone else from changing the operation. The row of its database is locked already.
@@ -180,7 +192,7 @@ func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var why causeColumns
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+		&op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
 	op.Cause = why.cause()
 	return op, err
 }

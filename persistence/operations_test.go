@@ -15,7 +15,7 @@ func TestAcceptOperationGivesItTheDatabase(t *testing.T) {
 	db, _ := f.ready("shop", "orders")
 	asked := newOperation(t, daap.DeleteDatabase, db.ID)
 
-	after, op, err := f.AcceptOperation(t.Context(), asked, daap.Once{})
+	after, op, err := f.AcceptOperation(t.Context(), everyone, asked)
 	f.must(err)
 	want(t, "database as returned", after, f.database(db.ID))
 	want(t, "status", after.Status, daap.DatabaseDeleting)
@@ -77,10 +77,10 @@ func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 		}
 		for _, kind := range []daap.OperationKind{daap.DeleteDatabase, daap.ProvisionDatabase} {
 			refused := newOperation(t, kind, db.ID)
-			_, _, err := f.AcceptOperation(t.Context(), refused, daap.Once{})
+			_, _, err := f.AcceptOperation(t.Context(), everyone, refused)
 			wantCode(t, err, daap.CodeDatabaseBusy)
 			want(t, "holder of "+state, daap.AsError(err).Operation, holder.ID)
-			_, err = f.OperationState(t.Context(), refused.ID)
+			_, err = f.OperationState(t.Context(), daap.EveryTeam, refused.ID)
 			wantCode(t, err, daap.CodeNotFound) // nothing of it stays
 		}
 	}
@@ -90,12 +90,12 @@ func TestAcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	gone := f.deleted("orders")
-	_, _, err := f.AcceptOperation(t.Context(), newOperation(t, daap.DeleteDatabase, gone.ID), daap.Once{})
+	_, _, err := f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, gone.ID))
 	wantCode(t, err, daap.CodeWrongStatus)
 	want(t, "database", f.database(gone.ID), gone)
 
 	db, _ := f.ready("shop", "carts")
-	_, _, err = f.AcceptOperation(t.Context(), newOperation(t, daap.ProvisionDatabase, db.ID), daap.Once{})
+	_, _, err = f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.ProvisionDatabase, db.ID))
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
@@ -111,7 +111,7 @@ func TestAcceptOperationAtOnceLetsOneWin(t *testing.T) {
 			asked[i] = newOperation(t, daap.DeleteDatabase, db.ID)
 		}
 		errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
-			_, _, err := f.AcceptOperation(ctx, asked[i], daap.Once{})
+			_, _, err := f.AcceptOperation(ctx, everyone, asked[i])
 			return err
 		})
 		winner, winners := *f.database(db.ID).OperationID, 0
@@ -131,9 +131,9 @@ func TestAcceptOperationAtOnceLetsOneWin(t *testing.T) {
 func TestAMissingOperationIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	_, err := f.Operation(t.Context(), uuid.New())
+	_, err := f.Operation(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
-	_, err = f.OperationState(t.Context(), uuid.New())
+	_, err = f.OperationState(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
 }
 
@@ -156,7 +156,7 @@ func TestOperationsChoosesByDatabaseStateAndKind(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.filter.Page.Limit = 10
-			ops, err := f.Operations(t.Context(), tc.filter)
+			ops, err := f.Operations(t.Context(), daap.EveryTeam, tc.filter)
 			f.must(err)
 			var ids []uuid.UUID
 			for _, op := range ops {
@@ -167,7 +167,7 @@ func TestOperationsChoosesByDatabaseStateAndKind(t *testing.T) {
 			want(t, "ids, newest first", ids, tc.want)
 		})
 	}
-	page, err := f.Operations(t.Context(), daap.OperationFilter{Page: daap.Page{Limit: 2}})
+	page, err := f.Operations(t.Context(), daap.EveryTeam, daap.OperationFilter{Page: daap.Page{Limit: 2}})
 	f.must(err)
 	want(t, "length of a page of two", len(page), 2)
 }

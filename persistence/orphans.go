@@ -88,14 +88,16 @@ func restart(ctx context.Context, tx pgx.Tx, op daap.Operation, why string) erro
 	if err != nil {
 		return fmt.Errorf("restart operation: %w", err)
 	}
-	return addEvent(ctx, tx, op.Happened(daap.EventRestarted, "%s It starts anew.", why))
+	return addEvent(ctx, tx, op, op.Happened(daap.EventRestarted, "%s It starts anew.", why))
 }
 
 // RestartOperation makes a parked operation whose workflow is gone pending again, as decided: forward for a
 // retry, backward for an abort. It returns the operation as it then is. Errors: CodeDecisionRefused when it is
 // not parked any more.
-func (s *Store) RestartOperation(ctx context.Context, id uuid.UUID, d daap.Decision) (daap.Operation, error) {
-	err := s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
+func (s *Store) RestartOperation(
+	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
+) (daap.Operation, error) {
+	err := s.whileInScope(ctx, scope, id, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationNeedsAttention {
 			return daap.Refused(fmt.Sprintf("The operation does not need attention now; it is %s.", op.State))
 		}
@@ -111,14 +113,16 @@ func (s *Store) RestartOperation(ctx context.Context, id uuid.UUID, d daap.Decis
 	if err != nil {
 		return daap.Operation{}, because(err, "restart operation")
 	}
-	return s.Operation(ctx, id)
+	return s.Operation(ctx, scope, id)
 }
 
 // CancelPending cancels the operation if it has not begun: nothing is made yet, so nothing is undone. It says
 // whether it did. Errors: CodeDecisionRefused when it cannot be given up.
-func (s *Store) CancelPending(ctx context.Context, id uuid.UUID, d daap.Decision) (bool, error) {
+func (s *Store) CancelPending(
+	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
+) (bool, error) {
 	var cancelled bool
-	err := s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileInScope(ctx, scope, id, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationPending || op.StartedAt != nil {
 			return nil
 		}
@@ -126,7 +130,7 @@ func (s *Store) CancelPending(ctx context.Context, id uuid.UUID, d daap.Decision
 			return daap.Refused(why)
 		}
 		cancelled = true
-		if err := addEvent(ctx, tx, op.WasDecided("", d)); err != nil {
+		if err := addDecision(ctx, tx, op, "", d); err != nil {
 			return err
 		}
 		if op.Kind == daap.ProvisionDatabase { // the way to deleted leads over deleting
@@ -144,6 +148,18 @@ func (s *Store) CancelPending(ctx context.Context, id uuid.UUID, d daap.Decision
 		return false, orSuperseded(because(err, "cancel a pending operation"))
 	}
 	return cancelled, nil
+}
+
+// whileInScope is whileHeld for an operation that somebody asks for. Errors: CodeNotFound when it is out of scope.
+func (s *Store) whileInScope(
+	ctx context.Context, scope daap.Scope, id uuid.UUID, change func(pgx.Tx, daap.Operation) error,
+) error {
+	return s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
+		if !scope.Covers(op.OwnerTeam) {
+			return daap.NotFound("operation")
+		}
+		return change(tx, op)
+	})
 }
 
 // orSuperseded is nil for an operation that is over: there is nothing to do to it.

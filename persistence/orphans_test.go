@@ -54,11 +54,11 @@ func TestALostOperationIsParkedOrStartedAnew(t *testing.T) {
 	want(t, "cause", f.operation(op.ID).Cause, &lost)
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseError)
 
-	restarted, err := f.RestartOperation(t.Context(), op.ID, retry)
+	restarted, err := f.RestartOperation(t.Context(), daap.EveryTeam, op.ID, retry)
 	f.must(err)
 	want(t, "state", restarted.State, daap.OperationPending)
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseProvisioning)
-	_, err = f.RestartOperation(t.Context(), op.ID, retry)
+	_, err = f.RestartOperation(t.Context(), daap.EveryTeam, op.ID, retry)
 	wantCode(t, err, daap.CodeDecisionRefused)
 }
 
@@ -67,7 +67,7 @@ func TestALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
-	restarted, err := f.RestartOperation(t.Context(), op.ID, abort)
+	restarted, err := f.RestartOperation(t.Context(), daap.EveryTeam, op.ID, abort)
 	f.must(err)
 	want(t, "given up by", restarted.CancelledBy, "alice")
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseDeleting)

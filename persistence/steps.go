@@ -12,10 +12,12 @@ import (
 )
 
 const selectSteps = `
-	SELECT name, state, attempts, progress, last_error, started_at, finished_at
-	FROM   operation_steps
-	WHERE  operation_id = $1
-	ORDER  BY position`
+	SELECT s.name, s.state, s.attempts, s.progress, s.last_error, s.started_at, s.finished_at
+	FROM   operation_steps s
+	JOIN   operations o ON o.id = s.operation_id
+	JOIN   databases d ON d.id = o.database_id
+	WHERE  s.operation_id = $1` + ofTeam + `
+	ORDER  BY s.position`
 
 // RecordStep records how far the step of that name is: state, attempts and progress as given; the last error
 // as given, but the one before stays when a step that runs or is done brings none. The times come from the
@@ -60,8 +62,8 @@ func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 		       cause_message = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_message, $5) ELSE $5 END,
 		       cause_remedy  = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_remedy, $6)  ELSE $6 END
 		WHERE  id = $1 AND state IN ('running', 'cancelling') AND (cancelled_by IS NOT NULL) = $3
-		RETURNING database_id, kind`,
-		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps).Scan(&at.DatabaseID, &at.Kind)
+		RETURNING database_id, kind, COALESCE(origin, '{}')`,
+		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps).Scan(&at.DatabaseID, &at.Kind, &at.Origin)
 	return at, err
 }
 
@@ -94,7 +96,7 @@ func addStepEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.S
 		return nil
 	}
 	e.Step = step.Name
-	return addEvent(ctx, tx, e)
+	return addEvent(ctx, tx, op, e)
 }
 
 func insertSteps(ctx context.Context, tx pgx.Tx, op daap.Operation) error {

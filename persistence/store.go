@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/daap-dev/daap"
 )
 
 // Bounds of a process's connections. A request is a handful of point reads and short transactions: what
@@ -98,6 +100,18 @@ func readTimesAsUTC(_ context.Context, conn *pgx.Conn) error {
 		Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 	})
 	return nil
+}
+
+// ofTeam is the condition that a row of databases d is in the scope whose owner is argument $2.
+const ofTeam = ` AND ($2::text IS NULL OR d.owner_team = $2)`
+
+// owner is the team of the scope, as ofTeam compares it: null for every team.
+func owner(scope daap.Scope) *string {
+	team, limited := scope.Team()
+	if !limited {
+		return nil
+	}
+	return &team
 }
 
 func setDefaults(params, defaults map[string]string) {

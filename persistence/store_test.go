@@ -2,6 +2,7 @@ package persistence_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,19 +31,35 @@ func TestStoreServesTheUseCases(t *testing.T) {
 	dispatcher := daap.NewDispatcher(f.Store, noEngine{}, func(err error) { t.Error(err) })
 	orphans := daap.NewOrphans(f.Store, noEngine{}, func(err error) { t.Error(err) })
 
-	db, op, err := databases.Create(t.Context(), daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"}, once("a", 1))
+	db, op, err := databases.Create(t.Context(), once("a", 1).Request, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
 	f.must(err)
 	f.must(dispatcher.Sweep(t.Context()))
 	f.must(orphans.Search(t.Context()))
-	seen, err := operations.Get(t.Context(), op.ID, 0)
+	seen, err := operations.Get(t.Context(), everyone.Request, op.ID, 0)
 	f.must(err)
 	want(t, "database of the operation", seen.DatabaseID, db.ID)
-	decided, err := operations.Decide(t.Context(), op.ID, cancel, once("b", 1))
+	decided, err := operations.Decide(t.Context(), once("b", 1).Request, op.ID, cancel)
 	f.must(err)
 	want(t, "state", decided.State, daap.OperationCancelled)
-	again, err := operations.Decide(t.Context(), op.ID, cancel, once("b", 1))
+	again, err := operations.Decide(t.Context(), once("b", 1).Request, op.ID, cancel)
 	f.must(err)
 	want(t, "the answer again", again, decided)
+	f.must(daap.NewSealer(f.Store, nil, func(err error) { t.Error(err) }).Work(t.Context()))
+	found, err := daap.VerifyAudit(t.Context(), f.Store, nil)
+	f.must(err)
+	logged, _, err := daap.NewAuditLogs(f.Store).List(t.Context(), everyone.Request, daap.AuditFilter{Page: daap.Page{Limit: 50}})
+	f.must(err)
+	var actions []string
+	for _, e := range slices.Backward(logged) {
+		actions = append(actions, e.Action+" "+string(e.Outcome))
+	}
+	want(t, "audit log", actions, []string{
+		"createDatabase succeeded", "cancelOperation succeeded", "provision_database.cancelled succeeded",
+		"cancelOperation replayed",
+	})
+	if found.Break != nil || found.Last != int64(len(actions)) {
+		t.Errorf("the chain is %+v (%+v), want all entries in it", found, found.Break)
+	}
 }
 
 func TestPingAnswersWhilePostgreSQLIsThere(t *testing.T) {

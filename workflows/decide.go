@@ -63,7 +63,9 @@ func (r *runner) listen(ctx, root workflow.Context) error {
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		root.Done().Receive(ctx, nil)
-		cancel := daap.Decision{Action: daap.ActionCancel, Actor: "temporal", Reason: "the workflow was cancelled"}
+		cancel := daap.Decision{
+			Action: daap.ActionCancel, Origin: daap.Origin{Actor: "temporal"}, Reason: "the workflow was cancelled",
+		}
 		if r.parked && r.refuse(cancel) != nil {
 			// One that can no longer be given up looks again, and ends if it lost its database meanwhile.
 			cancel.Action = daap.ActionRetry

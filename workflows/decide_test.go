@@ -58,7 +58,7 @@ func TestAbortOfAParkedOperationLeavesNothingOrIsRefused(t *testing.T) {
 				w := newWorld(t, kind)
 				w.failsOnceAt(step.Name)
 				w.environment()
-				abort := daap.Decision{Action: daap.ActionAbort, Actor: "alice", Reason: "not needed"}
+				abort := daap.Decision{Action: daap.ActionAbort, Origin: daap.Origin{Actor: "alice"}, Reason: "not needed"}
 				if canBeGivenUp(kind, step.Name) {
 					w.decidedRun(func() { decide(w, abort) }, time.Hour)
 					w.ended(daap.OperationCancelled)
@@ -80,7 +80,7 @@ func TestCancelAtEachStepLeavesNothingOrIsRefused(t *testing.T) {
 	t.Parallel()
 	cancels := map[string]func(*world){
 		"by decision": func(w *world) {
-			w.update(daap.Decision{Action: daap.ActionCancel, Actor: "alice", Reason: "wrong name"}, func(error) {})
+			w.update(daap.Decision{Action: daap.ActionCancel, Origin: daap.Origin{Actor: "alice"}, Reason: "wrong name"}, func(error) {})
 		},
 		"of the workflow": func(w *world) { w.env.CancelWorkflow() },
 	}
@@ -124,10 +124,10 @@ func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
 				return nil
 			}
 			w.environment()
-			w.env.RegisterDelayedCallback(func() { w.signal(daap.Decision{Action: daap.ActionAbort, Actor: "alice"}) }, time.Hour)
+			w.env.RegisterDelayedCallback(func() { w.signal(daap.Decision{Action: daap.ActionAbort, Origin: daap.Origin{Actor: "alice"}}) }, time.Hour)
 			w.decidedRun(func() {
 				if parkedBack {
-					ways["by update"](w, daap.Decision{Action: action, Step: step.Name, Actor: "alice"})
+					ways["by update"](w, daap.Decision{Action: action, Step: step.Name, Origin: daap.Origin{Actor: "alice"}})
 				}
 			}, 2*time.Hour)
 			if w.rows.op.State != daap.OperationCancelled || len(w.rows.parks) != len(w.rows.decisions) {
@@ -155,7 +155,7 @@ func TestParkedOperationThatIsTakenOverEndsWhenItsWorkflowIsCancelled(t *testing
 			}
 			w.environment()
 			if undo {
-				w.env.RegisterDelayedCallback(func() { w.signal(daap.Decision{Action: daap.ActionAbort, Actor: "alice"}) }, time.Hour)
+				w.env.RegisterDelayedCallback(func() { w.signal(daap.Decision{Action: daap.ActionAbort, Origin: daap.Origin{Actor: "alice"}}) }, time.Hour)
 			}
 			ran := 0
 			w.decidedRun(func() {
@@ -188,7 +188,7 @@ func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
 		w := newWorld(t, kind)
 		w.failsOnceAt(step.Name)
 		w.environment()
-		skip := daap.Decision{Action: daap.ActionSkip, Actor: "alice", Reason: "seen by hand"}
+		skip := daap.Decision{Action: daap.ActionSkip, Origin: daap.Origin{Actor: "alice"}, Reason: "seen by hand"}
 		var refusal error
 		w.env.RegisterDelayedCallback(func() { w.update(skip, func(err error) { refusal = err }) }, time.Hour)
 		w.decidedRun(func() { w.signal(daap.Decision{Action: daap.ActionRetry}) }, 2*time.Hour)
@@ -246,7 +246,7 @@ func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
 	var refusal error
 	w.fail = func(at visit) error {
 		if at == (visit{step: daap.StepStop}) && w.tried(at) == 1 {
-			w.update(daap.Decision{Action: daap.ActionCancel, Actor: "alice"}, func(err error) { refusal = err })
+			w.update(daap.Decision{Action: daap.ActionCancel, Origin: daap.Origin{Actor: "alice"}}, func(err error) { refusal = err })
 		}
 		return nil
 	}

@@ -29,8 +29,10 @@ func harmless(data []byte) error {
 	return harmlessValue("", value)
 }
 
-// told are fields that people wrote or are told.
-var told = []string{"Code", "Message", "Remedy", "action", "actor", "reason"}
+// told are fields that people wrote or are told, or by which the one who decides is known in the audit log.
+var told = []string{
+	"Code", "Message", "Remedy", "action", "actor", "reason", "team", "role", "request_id", "address",
+}
 
 func harmlessValue(field string, value any) error {
 	switch value := value.(type) {
@@ -46,7 +48,7 @@ func harmlessValue(field string, value any) error {
 	case string:
 		_, notAnID := uuid.Parse(value)
 		switch {
-		case slices.Contains([]string{"Operation", "Database"}, field) && notAnID == nil,
+		case slices.Contains([]string{"Operation", "Database", "key_id"}, field) && notAnID == nil,
 			(field == "Step" || field == "step") && len(value) <= 40 && !strings.Contains(value, " "),
 			slices.Contains(told, field),
 			field == "": // what a wait says of its progress
@@ -54,6 +56,12 @@ func harmlessValue(field string, value any) error {
 		}
 	}
 	return fmt.Errorf("field %q holds %v, which is neither an ID nor made for people", field, value)
+}
+
+// alice decides through the API.
+var alice = daap.Origin{
+	Actor: "shop/alice", KeyID: uuid.New(), Team: "shop", Role: daap.RoleProductTeam,
+	RequestID: uuid.NewString(), Address: "192.0.2.1", Success: 202,
 }
 
 // guard is a codec that looks at every payload there is and changes none.
@@ -92,7 +100,7 @@ func TestPayloadsHoldNothingButIDsAndWhatPeopleAreTold(t *testing.T) {
 			env.SetDataConverter(converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), g))
 			env.RegisterDelayedCallback(func() {
 				secrets = append(secrets, w.passwords()...)
-				w.signal(daap.Decision{Action: daap.ActionRetry, Actor: "alice", Reason: "raised"})
+				w.signal(daap.Decision{Action: daap.ActionRetry, Origin: alice, Reason: "raised"})
 			}, time.Hour)
 			w.run()
 			secrets = append(secrets, w.passwords()...)

@@ -53,7 +53,7 @@ func (r *rows) onTheWay() daap.OperationState {
 	return daap.OperationRunning
 }
 
-func (r *rows) Database(context.Context, uuid.UUID) (daap.Database, error) {
+func (r *rows) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.db, nil

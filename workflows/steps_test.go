@@ -96,7 +96,7 @@ func TestStepThatIsRefusedParksWithItsCauseAndARetryFinishes(t *testing.T) {
 					if got := w.rows.state(); got != daap.OperationNeedsAttention {
 						t.Errorf("after 48 hours the operation is %s, want it to need attention", got)
 					}
-					decide(w, daap.Decision{Action: daap.ActionRetry, Step: step.Name, Actor: "alice", Reason: "raised"})
+					decide(w, daap.Decision{Action: daap.ActionRetry, Step: step.Name, Origin: daap.Origin{Actor: "alice"}, Reason: "raised"})
 				}, 48*time.Hour)
 				w.run()
 				if len(w.rows.parks) != 1 || w.rows.parks[0] != quota {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
@@ -15,17 +14,10 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api"
+	"github.com/daap-dev/daap/api/auth"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
 	"github.com/daap-dev/daap/workflows"
-)
-
-// Deadlines of a connection; the API moves them for requests that ask to wait.
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
 )
 
 // serveAPI answers requests and dispatches operations until ctx is done, then drains.
@@ -45,33 +37,55 @@ func serveAPI(ctx context.Context, s service) error {
 		return err
 	}
 	engine := workflows.Engine{Client: temporal}
-	dispatcher := daap.NewDispatcher(store, engine, func(err error) {
-		s.log.Warn("An operation is not started; it is tried again.", zap.Error(err))
-	})
+	dispatcher := daap.NewDispatcher(store, engine, s.report("An operation is not started; it is tried again."))
 	dispatched := loggedEngine{engine, dispatcher, s.log}
+	hasher, err := s.hasher()
+	if err != nil {
+		return err
+	}
+	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(2 * s.config.RateLimit)},
+		s.report("The use of an API key is not recorded."))
+	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
 	handler := api.New(api.Config{
-		Databases:    daap.NewDatabases(store, store, dispatched, s.config.Backlog),
-		Operations:   daap.NewOperations(store, store, dispatched),
-		Dependencies: dependencies,
-		Version:      version,
-		Log:          s.log,
+		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
+		Operations:     daap.NewOperations(store, store, dispatched),
+		APIKeys:        daap.NewAPIKeys(store, hasher),
+		AuditLogs:      daap.NewAuditLogs(store),
+		Authenticator:  keys,
+		Audit:          audit,
+		TrustedProxies: s.config.TrustedProxies,
+		Dependencies:   dependencies,
+		Version:        version,
+		Log:            s.log,
 	})
+	defer s.until(audit.Run)() // after the last request has ended
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { dispatcher.Run(ctx); return nil })
+	group.Go(func() error {
+		store.FollowAPIKeys(ctx, keys, s.report("Revoked API keys are looked up by each request, as PostgreSQL does not tell of them."))
+		return nil
+	})
 	group.Go(func() error { return s.listen(ctx, handler) })
 	return group.Wait()
 }
 
+// until runs something in the background and returns what ends it, and waits for that.
+func (s service) until(run func(context.Context)) func() {
+	ctx, stop := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		run(ctx)
+	}()
+	return func() {
+		stop()
+		<-over
+	}
+}
+
 // listen serves until ctx is done and then lets requests end, within the shutdown timeout.
 func (s service) listen(ctx context.Context, handler http.Handler) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		ErrorLog:          zap.NewStdLog(s.log),
-	}
+	server := api.NewServer(handler, s.log)
 	var listening net.ListenConfig
 	listener, err := listening.Listen(ctx, "tcp", s.config.HTTPAddr)
 	if err != nil {
@@ -79,7 +93,7 @@ func (s service) listen(ctx context.Context, handler http.Handler) error {
 	}
 	s.log.Info("The API listens.", zap.Stringer("address", listener.Addr()))
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(api.LimitConnections(listener, api.MaxConnections)) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve HTTP: %w", err)

@@ -81,7 +81,12 @@ Any number of these may run, and any may die at any time: another goes on where 
 Is api and worker in one process, for one machine.`, serveBoth),
 		command("migrate", "Bring PostgreSQL and Temporal up to date", `
 Brings DAAP's PostgreSQL schema to this version, and gives the Temporal namespace the search
-attributes that workflows need. Run it before the api and worker of a new version; safe to repeat.`, migrate),
+attributes that workflows need. Run it before the api and worker of a new version; safe to repeat.
+
+With DAAP_MIGRATION_URL, the schema belongs to the role that it names, and that of DAAP_DATABASE_URL gets the
+lesser rights that api and worker need: it cannot change what is in the audit log.`, migrate),
+		keysCommand(),
+		auditCommand(),
 		versionCommand(),
 	)
 	return cmd
@@ -93,12 +98,7 @@ func command(use, short, long string, run func(context.Context, service) error) 
 		Use:   use,
 		Short: short,
 		Long:  strings.TrimSpace(long) + "\n\n" + variables,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("%s takes no arguments; see %s --help", use, cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := newService(use)
 			if err != nil {
@@ -108,6 +108,13 @@ func command(use, short, long string, run func(context.Context, service) error) 
 			return run(cmd.Context(), s)
 		},
 	}
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("%s takes no arguments; see %s --help", cmd.Name(), cmd.CommandPath())}
+	}
+	return nil
 }
 
 func versionCommand() *cobra.Command {
@@ -123,6 +130,7 @@ func versionCommand() *cobra.Command {
 
 const variables = `Environment:
   DAAP_DATABASE_URL       DAAP's own PostgreSQL, postgres://user:password@host:port/database (required)
+  DAAP_MIGRATION_URL      the same PostgreSQL as its owner, for daap migrate (DAAP_DATABASE_URL)
   DAAP_HTTP_ADDR          where the API listens (127.0.0.1:8080)
   DAAP_POSTGRES_IMAGE     image of the databases (the CloudNativePG operator's default)
   DAAP_POOLER_IMAGE       image of PgBouncer (the CloudNativePG operator's default)
@@ -131,6 +139,12 @@ const variables = `Environment:
   DAAP_LOG_FORMAT         json or console (json)
   DAAP_STEP_DEADLINE      after how long a step that is not done needs a person (30m; 10s to 30m)
   DAAP_BACKLOG            how many accepted operations may wait for their start (1000)
+  DAAP_RATE_LIMIT         requests a second of each API key, twice as many at once; 0 is no limit (100)
+  DAAP_TRUSTED_PROXIES    networks of proxies whose X-Forwarded-For is believed, as 10.0.0.0/8,… (none)
+  DAAP_ARGON2_MEMORY_KIB  what hashes of API keys cost, with DAAP_ARGON2_TIME and DAAP_ARGON2_THREADS (19456, 2, 1)
+  DAAP_AUDIT_RETENTION    how long daap migrate has the audit log kept (8760h; 24h to 87600h)
+  DAAP_AUDIT_HEADS        s3://bucket/prefix for heads of the audit log (none: a tail cut off does not show)
+  DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
   TEMPORAL_NAMESPACE      Temporal namespace (daap)

@@ -60,6 +60,11 @@ func newLog(cfg config.Config) (*zap.Logger, error) {
 	return settings.Build()
 }
 
+// report returns what logs an error of which nothing comes but another try.
+func (s service) report(what string) func(error) {
+	return func(err error) { s.log.Warn(what, zap.Error(err)) }
+}
+
 // store opens DAAP's own PostgreSQL. The caller closes the pool.
 func (s service) store(ctx context.Context) (*persistence.Store, *pgxpool.Pool, error) {
 	pool, err := persistence.Open(ctx, s.config.DatabaseURL)

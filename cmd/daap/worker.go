@@ -51,10 +51,14 @@ func runWorker(ctx context.Context, s service) error {
 	if err := worker.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
-	orphans := daap.NewOrphans(store, workflows.Engine{Client: temporal}, func(err error) {
-		s.log.Warn("The search for lost workflows failed; it is tried again.", zap.Error(err))
-	})
+	orphans := daap.NewOrphans(store, workflows.Engine{Client: temporal},
+		s.report("The search for lost workflows failed; it is tried again."))
 	go orphans.Run(ctx)
+	sealer, err := s.sealer(ctx, store)
+	if err != nil {
+		return err
+	}
+	go sealer.Run(ctx)
 	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
 	defer worker.Stop()
 	select {
@@ -64,6 +68,23 @@ func runWorker(ctx context.Context, s service) error {
 		s.log.Info("The worker stops.")
 		return nil
 	}
+}
+
+// sealer returns what seals the audit log, and warns of what keeps tampering with it from showing.
+func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Sealer, error) {
+	report := s.report("The audit log is not sealed; it is tried again.")
+	if protected, err := store.AuditIsProtected(ctx); err == nil && !protected {
+		s.log.Warn("The role of DAAP_DATABASE_URL may change the audit log; migrate with DAAP_MIGRATION_URL.")
+	}
+	heads, err := s.heads()
+	if err != nil {
+		return nil, err
+	}
+	if heads == nil {
+		s.log.Warn("DAAP_AUDIT_HEADS is not set: an audit log whose tail is cut off will not show it.")
+		return daap.NewSealer(store, nil, report), nil
+	}
+	return daap.NewSealer(store, heads, report), nil
 }
 
 // within starts the watch, which lives as long as watching, but gives up the first reading with ctx.

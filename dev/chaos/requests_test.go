@@ -60,7 +60,7 @@ type request func(context.Context) (*oas.DatabaseAcceptedHeaders, error)
 func createRequest(name, cell string) request {
 	params := oas.CreateDatabaseParams{IdempotencyKey: oas.NewOptString(newKey())}
 	body := &oas.CreateDatabaseRequest{
-		Name: name, OwnerTeam: team, Description: oas.NewOptString(cell),
+		Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
 	}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
 		return stack.API.CreateDatabase(ctx, body, params)
@@ -112,5 +112,5 @@ func abort(ctx context.Context, t *testing.T, op oas.Operation) {
 }
 
 func decision(reason string) *oas.DecisionRequest {
-	return &oas.DecisionRequest{Actor: team, Reason: reason}
+	return &oas.DecisionRequest{Reason: reason}
 }

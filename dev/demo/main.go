@@ -36,7 +36,7 @@ func run(ctx context.Context) error {
 	}
 	name := "demo-" + strings.ToLower(time.Now().UTC().Format("0102-150405"))
 	say("POST %s/databases  {\"name\": %q, \"owner_team\": \"demo\"}", stack.URL, name)
-	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{Name: name, OwnerTeam: "demo"},
+	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName("demo")},
 		oas.CreateDatabaseParams{})
 	if err != nil {
 		return fmt.Errorf("create the database: %w", err)
@@ -109,15 +109,16 @@ func session(ctx context.Context, stack *local.Stack, db oas.Database) error {
   psql "%s"
 
   # what the API says
-  curl -s %s/databases/%s
-  curl -s %s/operations?database_id=%s
+  curl -s -H @"$DAAP_API_KEY_HEADER" %s/databases/%s
+  curl -s -H @"$DAAP_API_KEY_HEADER" %s/operations?database_id=%s
+  curl -s -H @"$DAAP_API_KEY_HEADER" %s/audit-logs?resource_id=%s
 
   # the workflow: http://127.0.0.1:8233/namespaces/daap/workflows
 
   # delete it, and everything made for it
-  curl -s -X DELETE %s/databases/%s`,
+  curl -s -X DELETE -H @"$DAAP_API_KEY_HEADER" %s/databases/%s`,
 		conn.Secret.Namespace, conn.Secret.Name, conn.Secret.PasswordKey, psql.Conninfo(),
-		stack.URL, db.ID, stack.URL, db.ID, stack.URL, db.ID)
+		stack.URL, db.ID, stack.URL, db.ID, stack.URL, db.ID, stack.URL, db.ID)
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 
 // decision is what the tests decide, and why.
 func decision(reason string) *oas.DecisionRequest {
-	return &oas.DecisionRequest{Actor: "e2e", Reason: reason}
+	return &oas.DecisionRequest{Reason: reason}
 }
 
 func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {

@@ -44,7 +44,7 @@ func createFor(ctx context.Context, t *testing.T, team oas.TeamName, name string
 	t.Helper()
 	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
 		Name:      name,
-		OwnerTeam: team,
+		OwnerTeam: oas.NewOptTeamName(team),
 		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
 	}, oas.CreateDatabaseParams{})
 	if err != nil {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
+	"github.com/ogen-go/ogen/ogenerrors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
@@ -34,9 +36,13 @@ func Open() (*Stack, error) {
 			"start the stack with make up and load what `go run ./dev/stack env` prints")
 	}
 	url := "http://" + address
-	api, err := oas.NewClient(url)
+	key, err := os.ReadFile(os.Getenv("DAAP_API_KEY_FILE"))
 	if err != nil {
-		return nil, fmt.Errorf("make an API client: %w", err)
+		return nil, fmt.Errorf("read the API key that DAAP_API_KEY_FILE leads to: %w", err)
+	}
+	api, err := NewClient(url, strings.TrimSpace(string(key)))
+	if err != nil {
+		return nil, err
 	}
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	access, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
@@ -52,6 +58,30 @@ func Open() (*Stack, error) {
 		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
 	}
 	return &Stack{API: api, Kubernetes: kube, URL: url}, nil
+}
+
+// NewClient returns a client of the API at the URL that sends the key.
+func NewClient(url, key string) (*oas.Client, error) {
+	api, err := oas.NewClient(url, apiKey(key))
+	if err != nil {
+		return nil, fmt.Errorf("make an API client: %w", err)
+	}
+	return api, nil
+}
+
+// apiKey is sent in the header X-API-Key.
+type apiKey string
+
+// ApiKey returns the key.
+//
+//nolint:revive // the generated client names it so
+func (k apiKey) ApiKey(context.Context, oas.OperationName) (oas.ApiKey, error) {
+	return oas.ApiKey{APIKey: string(k)}, nil
+}
+
+// Bearer leaves the other header out.
+func (apiKey) Bearer(context.Context, oas.OperationName) (oas.Bearer, error) {
+	return oas.Bearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
 // followInterval is how often Follow looks: often enough that a person sees each step happen.

@@ -18,6 +18,7 @@ const (
 	operatorNS  = "cnpg-system"
 	storageName = "local"
 	bucket      = "daap-backups"
+	auditBucket = "daap-audit"
 	temporalNS  = "daap"
 
 	apiserverURL    = "https://" + nodeIP + ":6443"

@@ -92,8 +92,10 @@ func (s *supervisor) initPostgres(ctx context.Context) error {
 	if _, err := os.Stat(s.in("postgres.initialised")); err == nil {
 		return nil
 	}
-	if err := os.RemoveAll(s.in("postgres")); err != nil {
-		return err
+	for _, old := range []string{s.in("postgres"), s.keyFile()} { // a key is of the database that it was made in
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(s.in("postgres"), 0o700); err != nil {
 		return err
@@ -113,7 +115,7 @@ func (s *supervisor) initPostgres(ctx context.Context) error {
 			return err
 		}
 	}
-	argv := s.inRootfs("/usr/lib/postgresql/17/bin/initdb", "-D", platformData, "--username=daap",
+	argv := s.inRootfs("/usr/lib/postgresql/17/bin/initdb", "-D", platformData, "--username=postgres",
 		"--pwfile=/var/lib/postgresql/password", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync")
 	if err := s.run(ctx, partEnv(), argv...); err != nil {
 		return err
@@ -121,21 +123,40 @@ func (s *supervisor) initPostgres(ctx context.Context) error {
 	return os.WriteFile(s.in("postgres.initialised"), nil, 0o600)
 }
 
-// postgresReady connects as DAAP will and makes DAAP's database.
+// postgresReady connects as DAAP will, and makes DAAP's roles and its database where they are missing.
 func (s *supervisor) postgresReady(ctx context.Context) error {
-	password, err := s.secret("postgres")
+	if s.psql(ctx, ownerRole, "daap", "SELECT 1") == nil && s.psql(ctx, serviceRole, "daap", "SELECT 1") == nil {
+		return nil
+	}
+	// A statement that fails would be in the log, with the password in it.
+	script := "SET log_min_error_statement = panic;\n"
+	for _, role := range []string{ownerRole, serviceRole} {
+		password, err := s.secret(passwordOf[role])
+		if err != nil {
+			return err
+		}
+		script += fmt.Sprintf("SELECT format('CREATE ROLE %%I LOGIN PASSWORD %%L', '%[1]s', '%[2]s')"+
+			" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%[1]s') \\gexec\n", role, password)
+	}
+	script += "SELECT 'CREATE DATABASE daap OWNER " + ownerRole + "'" +
+		" WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'daap') \\gexec\n"
+	return s.psql(ctx, "postgres", "postgres", script)
+}
+
+// psql runs a script as the role. Both the script and the password stay out of the arguments.
+func (s *supervisor) psql(ctx context.Context, role, database, script string) error {
+	password, err := s.secret(passwordOf[role])
 	if err != nil {
 		return err
 	}
-	psql := func(database, statement string) error {
-		return s.run(ctx, partEnv("PGPASSWORD="+password), "chroot", s.rootfs(),
-			"/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1",
-			"-h", "127.0.0.1", "-p", port(addressPostgres), "-U", "daap", "-d", database, "-c", statement)
+	cmd := exec.CommandContext(ctx, "chroot", s.rootfs(), "/usr/lib/postgresql/17/bin/psql", "--no-psqlrc", "-qAt",
+		"-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port(addressPostgres), "-U", role, "-d", database)
+	cmd.Env, cmd.Dir = partEnv("PGPASSWORD="+password), s.state
+	cmd.Stdin = strings.NewReader(script)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
-	if psql("daap", "SELECT 1") == nil {
-		return nil
-	}
-	return psql("postgres", "CREATE DATABASE daap")
+	return nil
 }
 
 func (s *supervisor) temporalReady(ctx context.Context) error {
@@ -143,7 +164,8 @@ func (s *supervisor) temporalReady(ctx context.Context) error {
 		"--address", addressTemporal, "--namespace", temporalNS, "--output", "none")
 }
 
-// migrate brings DAAP's schema up to date; it is what the API needs first.
+// migrate brings DAAP's schema up to date, as its owner, and makes the platform team's key; it is what the API needs
+// first.
 func (s *supervisor) migrate(ctx context.Context) error {
 	if err := s.daapPresent(ctx); err != nil {
 		return err
@@ -152,7 +174,35 @@ func (s *supervisor) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, partEnv(env...), s.in("bin", "daap"), "migrate")
+	owner, err := s.databaseURL(ownerRole)
+	if err != nil {
+		return err
+	}
+	if err := s.run(ctx, partEnv(append(env, "DAAP_MIGRATION_URL="+owner)...), s.in("bin", "daap"), "migrate"); err != nil {
+		return err
+	}
+	return s.makePlatformKey(ctx, env)
+}
+
+// makePlatformKey makes an API key of the platform team, once, and keeps it where only root reads it: alone, and as
+// the header that curl takes from a file.
+func (s *supervisor) makePlatformKey(ctx context.Context, env []string) error {
+	if _, err := os.Stat(s.keyFile()); err == nil {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, s.in("bin", "daap"), "keys", "create", "--role", "platform-team", "--team", "platform",
+		"--name", "local")
+	cmd.Env, cmd.Dir = partEnv(env...), s.state
+	var said strings.Builder
+	cmd.Stderr = &said
+	key, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("make an API key: %w: %s", err, said.String())
+	}
+	if err := os.WriteFile(s.keyHeader(), append([]byte("X-API-Key: "), key...), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(s.keyFile(), key, 0o600)
 }
 
 func (s *supervisor) daapPresent(context.Context) error {

@@ -121,3 +121,7 @@ func (l layout) makeState() error {
 	}
 	return nil
 }
+
+// keyFile holds the platform team's API key, and keyHeader the same as the header that curl takes from a file.
+func (l layout) keyFile() string   { return l.in("platform.key") }
+func (l layout) keyHeader() string { return l.in("platform.header") }

@@ -11,7 +11,7 @@ import (
 // writeSecrets makes the passwords of a new stack and the environments that
 // carry them, in files that only root reads: arguments are seen by everybody.
 func writeSecrets(l layout) error {
-	for name, user := range map[string]string{"postgres": "", "minio": "daap"} {
+	for name, user := range map[string]string{"postgres": "", "owner": "", "service": "", "minio": "daap"} {
 		path := l.in(name + ".password")
 		if _, err := os.Stat(path); err == nil {
 			continue
@@ -45,7 +45,7 @@ func writeEnv(l layout, env []string) error {
 }
 
 // passedOn are settings of DAAP that up takes from its own environment where they are set there.
-var passedOn = []string{"DAAP_STEP_DEADLINE", "DAAP_BACKLOG", "DAAP_CHAOS_URL"}
+var passedOn = []string{"DAAP_STEP_DEADLINE", "DAAP_BACKLOG", "DAAP_RATE_LIMIT", "DAAP_CHAOS_URL"}
 
 // settings are those of them that are set.
 func settings() []string {
@@ -78,7 +78,11 @@ func refreshEnv(l layout) (bool, error) {
 
 // daapEnv is the environment of DAAP on this stack.
 func daapEnv(l layout) ([]string, error) {
-	password, err := l.secret("postgres")
+	database, err := l.databaseURL(serviceRole)
+	if err != nil {
+		return nil, err
+	}
+	minio, err := l.secretEnv("minio.env")
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +91,7 @@ func daapEnv(l layout) ([]string, error) {
 		return nil, err
 	}
 	return []string{
-		"DAAP_DATABASE_URL=postgres://daap:" + password + "@" + addressPostgres + "/daap?sslmode=disable",
+		"DAAP_DATABASE_URL=" + database,
 		"TEMPORAL_ADDRESS=" + addressTemporal,
 		"TEMPORAL_NAMESPACE=" + temporalNS,
 		"KUBECONFIG=" + l.kubeconfig(),
@@ -95,7 +99,26 @@ func daapEnv(l layout) ([]string, error) {
 		"DAAP_POSTGRES_IMAGE=" + tags.operand,
 		"DAAP_POOLER_IMAGE=" + tags.pooler,
 		"DAAP_STORAGE_CLASS=" + storageName,
+		"DAAP_AUDIT_HEADS=s3://" + auditBucket + "/heads",
+		"DAAP_S3_ENDPOINT=http://" + addressMinIO,
+		"DAAP_S3_ACCESS_KEY=" + value(minio, "MINIO_ROOT_USER"),
+		"DAAP_S3_SECRET_KEY=" + value(minio, "MINIO_ROOT_PASSWORD"),
 	}, nil
+}
+
+// The roles in the platform's PostgreSQL: one owns DAAP's schema and migrates it, the other is the service's, and
+// each has its password in the file of that name.
+const (
+	ownerRole   = "daap_owner"
+	serviceRole = "daap"
+)
+
+var passwordOf = map[string]string{ownerRole: "owner", serviceRole: "service", "postgres": "postgres"}
+
+// databaseURL leads to DAAP's database as the role.
+func (l layout) databaseURL(role string) (string, error) {
+	password, err := l.secret(passwordOf[role])
+	return "postgres://" + role + ":" + password + "@" + addressPostgres + "/daap?sslmode=disable", err
 }
 
 func (l layout) secret(name string) (string, error) {

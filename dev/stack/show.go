@@ -101,6 +101,7 @@ func runEnv() error {
 	if err != nil {
 		return err
 	}
+	fmt.Printf("export DAAP_API_KEY_FILE='%s'\nexport DAAP_API_KEY_HEADER='%s'\n", layout.keyFile(), layout.keyHeader())
 	fmt.Printf("export PATH='%s':\"$PATH\"\n", filepath.Dir(layout.bin("kubectl")))
 	return nil
 }

@@ -152,13 +152,19 @@ func (s *supervisor) until(ctx context.Context, try func() error) error {
 	}
 }
 
-// makeBucket makes the bucket that backups go to.
+// makeBucket makes the buckets that backups and heads of the audit log go to.
 func (s *supervisor) makeBucket(ctx context.Context) error {
 	env, err := s.secretEnv("minio.env")
 	if err != nil {
 		return err
 	}
-	return createBucket(ctx, "http://"+addressMinIO, bucket, value(env, "MINIO_ROOT_USER"), value(env, "MINIO_ROOT_PASSWORD"))
+	for _, name := range []string{bucket, auditBucket} {
+		err := createBucket(ctx, "http://"+addressMinIO, name, value(env, "MINIO_ROOT_USER"), value(env, "MINIO_ROOT_PASSWORD"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // value finds a variable in an environment.

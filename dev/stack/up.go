@@ -24,6 +24,7 @@ func runUp() error {
 		return err
 	}
 	began := time.Now()
+	_, noKey := os.Stat(l.keyFile())
 	c := client{socket: l.socket()}
 	if _, err := c.status(); err != nil {
 		if err := start(l); err != nil {
@@ -38,7 +39,7 @@ func runUp() error {
 		return err
 	}
 	printWhere(l, time.Since(began))
-	return nil
+	return printKey(l, noKey != nil)
 }
 
 // start builds what is missing and starts a supervisor.
@@ -231,8 +232,25 @@ The stack is up (%s).
   kubectl get pods -A
   temporal workflow list --namespace %s
   tctl --namespace %s workflow list
-
-Next: make demo
 `, round(took), addressAPI, addressUI, addressConsole, l.in("minio.env"), l.kubeconfig(), l.in("log"),
 		l.kubeconfig(), filepath.Join(l.cache, "bin"), temporalNS, temporalNS)
+}
+
+// printKey shows the platform team's key when it is new, and where it is kept.
+func printKey(l layout, isNew bool) error {
+	if isNew {
+		key, err := os.ReadFile(l.keyFile())
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\n  The platform team's API key, shown this once: %s", key)
+	}
+	fmt.Printf(`
+  API key        %s, as a header for curl: %s
+
+  curl -H @%s http://%s/databases
+
+Next: make demo
+`, l.keyFile(), l.keyHeader(), l.keyHeader(), addressAPI)
+	return nil
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -22,6 +24,9 @@ import (
 type Config struct {
 	// DatabaseURL leads to DAAP's own PostgreSQL. It holds a password: it is never shown.
 	DatabaseURL string `env:"DAAP_DATABASE_URL,required,notEmpty"`
+	// MigrationURL leads to the same PostgreSQL as the one who owns what is in it, for daap migrate alone. Empty:
+	// DatabaseURL. It holds a password: it is never shown.
+	MigrationURL string `env:"DAAP_MIGRATION_URL"`
 	// HTTPAddr is where the API listens.
 	HTTPAddr string `env:"DAAP_HTTP_ADDR" envDefault:"127.0.0.1:8080"`
 	// LogLevel is debug, info, warn or error.
@@ -41,6 +46,35 @@ type Config struct {
 	PoolerImage string `env:"DAAP_POOLER_IMAGE"`
 	// StorageClass is that of the databases' volumes. Empty: the Kubernetes cluster's default.
 	StorageClass string `env:"DAAP_STORAGE_CLASS"`
+	// TrustedProxies are the proxies whose word on where a request comes from is taken.
+	TrustedProxies []netip.Prefix `env:"DAAP_TRUSTED_PROXIES"`
+	// RateLimit is how many requests a second each API key may send, and twice as many at once; 0 is no limit.
+	RateLimit float64 `env:"DAAP_RATE_LIMIT" envDefault:"100"`
+	// Argon2 is what the hashes of API keys cost: 19 MiB and two passes unless set otherwise, as OWASP advises.
+	// Hashes are made anew when their key is used after a change.
+	Argon2 Argon2 `envPrefix:"DAAP_ARGON2_"`
+	// AuditRetention is how long entries of the audit log are kept; 24h to 87600h. daap migrate sets it.
+	AuditRetention time.Duration `env:"DAAP_AUDIT_RETENTION" envDefault:"8760h"`
+	// AuditHeads is the bucket, and the prefix in it, for heads of the audit log. Empty: they are not kept.
+	AuditHeads string `env:"DAAP_AUDIT_HEADS"`
+	S3         S3     `envPrefix:"DAAP_S3_"`
+}
+
+// Argon2 is what a hash costs.
+type Argon2 struct {
+	// MemoryKiB is from 8192 to 1048576, Time from 1 to 10, Threads from 1 to 16.
+	MemoryKiB uint32 `env:"MEMORY_KIB" envDefault:"19456"`
+	Time      uint32 `env:"TIME" envDefault:"2"`
+	Threads   uint8  `env:"THREADS" envDefault:"1"`
+}
+
+// S3 is the platform's own access to its object store. Databases never get it.
+type S3 struct {
+	// Endpoint is a URL such as https://s3.example.com.
+	Endpoint  string `env:"ENDPOINT"`
+	AccessKey string `env:"ACCESS_KEY"`
+	// SecretKey is never shown.
+	SecretKey string `env:"SECRET_KEY"`
 }
 
 // Error is a setting that is missing or wrong; its text is one line that names the variable.
@@ -63,9 +97,11 @@ func Load() (Config, error) {
 func (c Config) check() error {
 	var errs []error
 	wrong := func(variable, problem string) { errs = append(errs, &Error{variable, problem}) }
-	u, err := url.Parse(c.DatabaseURL)
-	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") || u.Host == "" {
+	if !leadsToPostgres(c.DatabaseURL) {
 		wrong("DAAP_DATABASE_URL", "must be a URL such as postgres://user:password@host:5432/daap")
+	}
+	if c.MigrationURL != "" && !leadsToPostgres(c.MigrationURL) {
+		wrong("DAAP_MIGRATION_URL", "must be a URL such as postgres://owner:password@host:5432/daap")
 	}
 	if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
 		wrong("DAAP_HTTP_ADDR", "must be host:port such as 127.0.0.1:8080")
@@ -85,7 +121,50 @@ func (c Config) check() error {
 	if c.Backlog < 1 || c.Backlog > 100_000 {
 		wrong("DAAP_BACKLOG", "must be a whole number from 1 to 100000")
 	}
+	if c.RateLimit < 0 || c.RateLimit > 1_000_000 {
+		wrong("DAAP_RATE_LIMIT", "must be a number from 0 to 1000000")
+	}
+	if c.AuditRetention < 24*time.Hour || c.AuditRetention > 87_600*time.Hour {
+		wrong("DAAP_AUDIT_RETENTION", "must be from 24h to 87600h")
+	}
+	c.checkHeads(wrong)
 	return errors.Join(errs...)
+}
+
+func leadsToPostgres(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && u.Host != ""
+}
+
+// checkHeads looks at what keeping heads of the audit log needs.
+func (c Config) checkHeads(wrong func(variable, problem string)) {
+	if c.AuditHeads == "" {
+		return
+	}
+	if _, _, ok := c.HeadsBucket(); !ok {
+		wrong("DAAP_AUDIT_HEADS", "must be s3://bucket or s3://bucket/prefix")
+	}
+	if u, err := url.Parse(c.S3.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		wrong("DAAP_S3_ENDPOINT", "must be a URL such as https://s3.example.com where DAAP_AUDIT_HEADS is set")
+	}
+	if c.S3.AccessKey == "" || c.S3.SecretKey == "" {
+		wrong("DAAP_S3_ACCESS_KEY", "and DAAP_S3_SECRET_KEY must be set where DAAP_AUDIT_HEADS is")
+	}
+}
+
+// HeadsBucket is the bucket and the prefix that AuditHeads names, and whether it names any.
+func (c Config) HeadsBucket() (bucket, prefix string, ok bool) {
+	at, isS3 := strings.CutPrefix(c.AuditHeads, "s3://")
+	bucket, prefix, _ = strings.Cut(at, "/")
+	return bucket, strings.Trim(prefix, "/"), isS3 && bucket != ""
+}
+
+// Owner is the URL by which daap migrate reaches PostgreSQL.
+func (c Config) Owner() string {
+	if c.MigrationURL != "" {
+		return c.MigrationURL
+	}
+	return c.DatabaseURL
 }
 
 // named turns what the library says of fields into what people know: variables. Values are left out, as one
@@ -116,18 +195,32 @@ func named(err error) error {
 
 // example says what a value of the type looks like.
 func example(t reflect.Type) string {
-	if t == reflect.TypeFor[time.Duration]() {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
 		return "time such as 20s"
+	case reflect.TypeFor[float64]():
+		return "number"
+	case reflect.TypeFor[[]netip.Prefix]():
+		return "list such as 10.0.0.0/8,192.0.2.1/32"
 	}
 	return "whole number"
 }
 
+// variable is the one that a field of Config, or of a group in it, is read from.
 func variable(field string) string {
-	f, ok := reflect.TypeFor[Config]().FieldByName(field)
-	if !ok {
-		return field
+	all := reflect.TypeFor[Config]()
+	if f, ok := all.FieldByName(field); ok {
+		return f.Tag.Get("env")
 	}
-	return f.Tag.Get("env")
+	for i := range all.NumField() {
+		group := all.Field(i)
+		if prefix := group.Tag.Get("envPrefix"); prefix != "" {
+			if f, ok := group.Type.FieldByName(field); ok {
+				return prefix + f.Tag.Get("env")
+			}
+		}
+	}
+	return field
 }
 
 // DefaultTemporalNamespace is where DAAP's workflows live unless TEMPORAL_NAMESPACE says otherwise.

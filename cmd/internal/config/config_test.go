@@ -25,6 +25,22 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"format unknown":              {map[string]string{"DAAP_LOG_FORMAT": "xml"}, "DAAP_LOG_FORMAT must be json or console"},
 		"timeout no duration":         {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "soon"}, "DAAP_SHUTDOWN_TIMEOUT must be a time such as 20s"},
 		"timeout too short":           {map[string]string{"DAAP_SHUTDOWN_TIMEOUT": "1ms"}, "DAAP_SHUTDOWN_TIMEOUT must be from 1s to 5m"},
+		"owner's url malformed":       {map[string]string{"DAAP_MIGRATION_URL": "hunter2"}, "DAAP_MIGRATION_URL must be a URL"},
+		"rate below nothing":          {map[string]string{"DAAP_RATE_LIMIT": "-1"}, "DAAP_RATE_LIMIT must be a number from 0"},
+		"rate no number":              {map[string]string{"DAAP_RATE_LIMIT": "many"}, "DAAP_RATE_LIMIT must be a number"},
+		"proxies no networks":         {map[string]string{"DAAP_TRUSTED_PROXIES": "lb.example"}, "DAAP_TRUSTED_PROXIES must be a list"},
+		"argon2 no number":            {map[string]string{"DAAP_ARGON2_TIME": "long"}, "DAAP_ARGON2_TIME must be a whole number"},
+		"audit log kept too short":    {map[string]string{"DAAP_AUDIT_RETENTION": "1h"}, "DAAP_AUDIT_RETENTION must be from 24h"},
+		"heads nowhere": {map[string]string{
+			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
+			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",
+		}, "DAAP_AUDIT_HEADS must be s3://"},
+		"heads without an endpoint": {map[string]string{
+			"DAAP_AUDIT_HEADS": "s3://audit", "DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",
+		}, "DAAP_S3_ENDPOINT must be a URL"},
+		"heads without a key": {map[string]string{
+			"DAAP_AUDIT_HEADS": "s3://audit", "DAAP_S3_ENDPOINT": "http://s3.example", "DAAP_S3_SECRET_KEY": "hunter2",
+		}, "DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY must be set"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the environment is the process's
@@ -56,6 +72,18 @@ func clearEnvironment(t *testing.T) {
 			if err := os.Unsetenv(name); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+func TestHeadsBucketIsReadFromItsURL(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string][2]string{
+		"s3://audit": {"audit", ""}, "s3://audit/": {"audit", ""}, "s3://audit/daap/heads/": {"audit", "daap/heads"},
+	} {
+		bucket, prefix, ok := config.Config{AuditHeads: url}.HeadsBucket()
+		if !ok || bucket != want[0] || prefix != want[1] {
+			t.Errorf("HeadsBucket() of %s = %q, %q, %t; want %q", url, bucket, prefix, ok, want)
 		}
 	}
 }

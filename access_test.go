@@ -1,0 +1,166 @@
+package daap_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// useCases are all use cases by what they need, on no store at all: one that looks at anything before it knows
+// who asks panics.
+func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
+	databases := daap.NewDatabases(nil, nil, nil, 1)
+	operations := daap.NewOperations(nil, nil, nil)
+	keys := daap.NewAPIKeys(nil, nil)
+	logs := daap.NewAuditLogs(nil)
+	id := uuid.New()
+	decide := func(action daap.Action) func(context.Context, daap.Request) error {
+		return func(ctx context.Context, req daap.Request) error {
+			_, err := operations.Decide(ctx, req, id, daap.Decision{Action: action, Reason: "why"})
+			return err
+		}
+	}
+	return map[daap.Permission]func(context.Context, daap.Request) error{
+		daap.MayListDatabases: func(ctx context.Context, req daap.Request) error {
+			_, _, err := databases.List(ctx, req, daap.DatabaseFilter{})
+			return err
+		},
+		daap.MayCreateDatabase: func(ctx context.Context, req daap.Request) error {
+			_, _, err := databases.Create(ctx, req, daap.DatabaseSpec{Name: "orders"})
+			return err
+		},
+		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error {
+			_, err := databases.Get(ctx, req, id)
+			return err
+		},
+		daap.MayUpdateDatabase: func(ctx context.Context, req daap.Request) error {
+			_, err := databases.Update(ctx, req, id, daap.DatabasePatch{})
+			return err
+		},
+		daap.MayDeleteDatabase: func(ctx context.Context, req daap.Request) error {
+			_, _, err := databases.Delete(ctx, req, id)
+			return err
+		},
+		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error {
+			_, err := databases.Connection(ctx, req, id)
+			return err
+		},
+		daap.MayListDatabaseEvents: func(ctx context.Context, req daap.Request) error {
+			_, _, err := databases.Events(ctx, req, daap.EventFilter{})
+			return err
+		},
+		daap.MayListOperations: func(ctx context.Context, req daap.Request) error {
+			_, _, err := operations.List(ctx, req, daap.OperationFilter{})
+			return err
+		},
+		daap.MayGetOperation: func(ctx context.Context, req daap.Request) error {
+			_, err := operations.Get(ctx, req, id, 0)
+			return err
+		},
+		daap.MayRetryOperation:  decide(daap.ActionRetry),
+		daap.MaySkipOperation:   decide(daap.ActionSkip),
+		daap.MayAbortOperation:  decide(daap.ActionAbort),
+		daap.MayCancelOperation: decide(daap.ActionCancel),
+		daap.MayListAPIKeys: func(ctx context.Context, req daap.Request) error {
+			_, _, err := keys.List(ctx, req, daap.APIKeyFilter{})
+			return err
+		},
+		daap.MayCreateAPIKey: func(ctx context.Context, req daap.Request) error {
+			_, err := keys.Create(ctx, req, daap.APIKeySpec{})
+			return err
+		},
+		daap.MayRevokeAPIKey: func(ctx context.Context, req daap.Request) error {
+			_, err := keys.Revoke(ctx, req, id)
+			return err
+		},
+		daap.MayRotateAPIKey: func(ctx context.Context, req daap.Request) error {
+			_, err := keys.Rotate(ctx, req, id, 0)
+			return err
+		},
+		daap.MayListAuditLogs: func(ctx context.Context, req daap.Request) error {
+			_, _, err := logs.List(ctx, req, daap.AuditFilter{})
+			return err
+		},
+		daap.MayExportAuditLogs: func(_ context.Context, req daap.Request) error {
+			_, err := logs.Export(req, daap.AuditFilter{})
+			return err
+		},
+	}
+}
+
+func TestUseCaseLooksAtNothingBeforeItKnowsThatTheCallerMay(t *testing.T) {
+	t.Parallel()
+	cases := useCases()
+	for _, permission := range daap.Permissions() {
+		if permission.Access() == daap.AccessOpen {
+			continue
+		}
+		use := cases[permission]
+		if use == nil {
+			t.Errorf("%s has no use case here", permission)
+			continue
+		}
+		wantCode(t, string(permission)+" of nobody", use(t.Context(), daap.Request{}), daap.CodeUnauthenticated)
+		unknown := daap.Request{Caller: daap.Caller{Team: "shop", Role: "root"}}
+		wantCode(t, string(permission)+" of an unknown role", use(t.Context(), unknown), daap.CodeForbidden)
+		if permission.Access() == daap.AccessPlatform {
+			wantCode(t, string(permission)+" of a product team", use(t.Context(), product), daap.CodeForbidden)
+		}
+	}
+}
+
+func wantCode(t *testing.T, what string, err error, want daap.Code) {
+	t.Helper()
+	if e := daap.AsError(err); e == nil || e.Code != want {
+		t.Errorf("%s = %v, want %s", what, err, want)
+	}
+}
+
+func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		by          daap.Request
+		named, want string
+	}{
+		"product team, none named":     {product, "", "shop"},
+		"product team, its own":        {product, "shop", "shop"},
+		"product team, another":        {product, "billing", ""},
+		"product team, no team's":      {product, "NO", ""},
+		"platform team, none named":    {platform, "", "platform"},
+		"platform team, another":       {platform, "billing", "billing"},
+		"a product key without a team": {daap.Request{Caller: daap.Caller{Role: daap.RoleProductTeam}}, "billing", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &ledger{}
+			db, op, err := daap.NewDatabases(l, l, l, 1).Create(t.Context(), tt.by,
+				daap.DatabaseSpec{Name: "orders", OwnerTeam: tt.named})
+			if tt.want == "" {
+				wantCode(t, "Create()", err, daap.CodeForbidden)
+				if l.op.ID != uuid.Nil {
+					t.Error("an operation is recorded all the same")
+				}
+				return
+			}
+			if err != nil || db.OwnerTeam != tt.want || op.Origin.Actor != tt.by.Caller.String() {
+				t.Errorf("Create() = of team %q for %q, %v; want of %q", db.OwnerTeam, op.Origin.Actor, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestScopeOfNobodyCoversNothing(t *testing.T) {
+	t.Parallel()
+	for _, team := range []string{"", "shop"} {
+		if (daap.Scope{}).Covers(team) {
+			t.Errorf("the zero scope covers team %q", team)
+		}
+	}
+	if !daap.EveryTeam.Covers("shop") || !daap.OfTeam("shop").Covers("shop") || daap.OfTeam("shop").Covers("billing") {
+		t.Error("a scope covers what it should not, or does not what it should")
+	}
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/go-faster/jx"
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+const (
+	// exportLimit is how long an export may take in all.
+	exportLimit = 15 * time.Minute
+	// exportChunk is what an export hands on at once, and standstill how long a client may take for one.
+	exportChunk = 32 << 10
+	standstill  = 30 * time.Second
+)
+
+// ListAuditLogs answers one page of entries of the audit log.
+//
+// GET /audit-logs
+func (h *Handler) ListAuditLogs(
+	ctx context.Context, params oas.ListAuditLogsParams,
+) (*oas.AuditLogListResponse, error) {
+	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	if err != nil {
+		return nil, err
+	}
+	filter := auditFilter(oas.ExportAuditLogsParams{
+		Team: params.Team, KeyID: params.KeyID, Action: params.Action, ResourceID: params.ResourceID,
+		Outcome: params.Outcome, From: params.From, Until: params.Until,
+	})
+	filter.Page = page
+	entries, next, err := h.auditLogs.List(ctx, h.requestOf(ctx), filter)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.AuditLogListResponse{Data: each(entries, auditEntryToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+}
+
+// ExportAuditLogs answers all entries as NDJSON, some at a time as the client takes them.
+//
+// GET /audit-logs/export
+func (h *Handler) ExportAuditLogs(
+	ctx context.Context, params oas.ExportAuditLogsParams,
+) (oas.ExportAuditLogsOK, error) {
+	export, err := h.auditLogs.Export(h.requestOf(ctx), auditFilter(params))
+	if err != nil {
+		return oas.ExportAuditLogsOK{}, err
+	}
+	taken, given := io.Pipe()
+	go func() { // it ends with the export, and with ctx where the client has gone
+		_ = given.CloseWithError(writeLines(ctx, export, given, exchangeOf(ctx).writer))
+	}()
+	context.AfterFunc(ctx, func() { _ = taken.CloseWithError(ctx.Err()) })
+	return oas.ExportAuditLogsOK{Data: taken}, nil
+}
+
+// writeLines writes each entry as a line. Each chunk gives the client another while to take it.
+func writeLines(ctx context.Context, export daap.Export, to io.Writer, answer http.ResponseWriter) error {
+	deadlines := http.NewResponseController(answer)
+	lines := bufio.NewWriterSize(moving{to, deadlines}, exportChunk)
+	err := export(ctx, func(entries []daap.AuditEntry) error {
+		for _, e := range entries {
+			entry := auditEntryToOAS(e)
+			line, err := entry.MarshalJSON()
+			if err != nil {
+				return fmt.Errorf("encode audit entry %s: %w", e.ID, err)
+			}
+			if _, err := lines.Write(append(line, '\n')); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return lines.Flush()
+}
+
+// moving moves the deadline of the answer along with each chunk.
+type moving struct {
+	io.Writer
+	deadlines *http.ResponseController
+}
+
+func (m moving) Write(chunk []byte) (int, error) {
+	_ = m.deadlines.SetWriteDeadline(time.Now().Add(standstill)) // a writer without deadlines has none to move
+	return m.Writer.Write(chunk)
+}
+
+func auditFilter(params oas.ExportAuditLogsParams) daap.AuditFilter {
+	filter := daap.AuditFilter{
+		Team:    string(params.Team.Value),
+		Action:  params.Action.Value,
+		Outcome: daap.Outcome(params.Outcome.Value),
+		From:    params.From.Value,
+		Until:   params.Until.Value,
+	}
+	if id, given := params.KeyID.Get(); given {
+		filter.KeyID = &id
+	}
+	if id, given := params.ResourceID.Get(); given {
+		filter.Resource = &id
+	}
+	return filter
+}
+
+func auditEntryToOAS(e daap.AuditEntry) oas.AuditEntry {
+	entry := oas.AuditEntry{
+		ID:        e.ID,
+		At:        e.At.UTC(),
+		Actor:     nilString(e.Actor),
+		KeyID:     oas.NilUUID{Value: e.KeyID, Null: e.KeyID == uuid.Nil},
+		Team:      nilString(e.Team),
+		Role:      oas.NilRole{Value: oas.Role(e.Role), Null: e.Role == ""},
+		Action:    e.Action,
+		Resource:  oas.NilAuditResource{Null: e.Resource.ID == uuid.Nil},
+		Outcome:   oas.AuditOutcome(e.Outcome),
+		Status:    oas.NilInt{Value: e.Status, Null: e.Status == 0},
+		RequestID: nilString(e.RequestID),
+		Address:   nilString(e.Address),
+		Before:    oas.NilAuditEntryBefore{Value: rawFields(e.Before), Null: e.Before == nil},
+		After:     oas.NilAuditEntryAfter{Value: oas.AuditEntryAfter(rawFields(e.After)), Null: e.After == nil},
+	}
+	if !entry.Resource.Null {
+		entry.Resource.Value = oas.AuditResource{Kind: oas.AuditResourceKind(e.Resource.Kind), ID: e.Resource.ID}
+	}
+	return entry
+}
+
+// rawFields are the fields as JSON; they came from JSON, so that they can be written as such.
+func rawFields(fields map[string]any) map[string]jx.Raw {
+	raw := make(map[string]jx.Raw, len(fields))
+	for name, value := range fields {
+		text, err := json.Marshal(value)
+		if err != nil {
+			text = []byte("null")
+		}
+		raw[name] = text
+	}
+	return raw
+}

@@ -1,0 +1,150 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/daap-dev/daap"
+)
+
+// Params are what an argon2id hash costs.
+type Params struct {
+	// MemoryKiB is from 8192 to 1048576, Time from 1 to 10, Threads from 1 to 16.
+	MemoryKiB, Time uint32
+	Threads         uint8
+}
+
+// DefaultParams are OWASP's for argon2id. The secrets are 256 random bits, which no cost makes harder to guess:
+// it is for the rule that nothing else is at rest.
+var DefaultParams = Params{MemoryKiB: 19 << 10, Time: 2, Threads: 1}
+
+func (p Params) check() error {
+	switch {
+	case p.MemoryKiB < 8<<10 || p.MemoryKiB > 1<<20:
+		return errors.New("memory must be from 8192 to 1048576 KiB")
+	case p.Time < 1 || p.Time > 10:
+		return errors.New("time must be from 1 to 10")
+	case p.Threads < 1 || p.Threads > 16:
+		return errors.New("threads must be from 1 to 16")
+	}
+	return nil
+}
+
+const (
+	saltLength = 16
+	hashLength = 32
+	// maxWaiting is how many may wait for their turn to hash: about what is done in a second.
+	maxWaiting = 32
+)
+
+// Hasher makes and checks argon2id hashes, in the PHC form. Half of the cores do so at most, as each hash takes
+// much memory and time; so many may wait, and the others are told to come back. Safe for concurrent use.
+type Hasher struct {
+	params  Params
+	turns   *semaphore.Weighted
+	waiting *semaphore.Weighted
+	// dummy is a hash that no secret has, for keys that there are not.
+	dummy string
+}
+
+// NewHasher returns a Hasher that makes hashes of the given cost. Params out of their ranges are an error.
+func NewHasher(params Params) (*Hasher, error) {
+	if err := params.check(); err != nil {
+		return nil, err
+	}
+	turns := int64(max(1, runtime.GOMAXPROCS(0)/2))
+	h := &Hasher{
+		params: params, turns: semaphore.NewWeighted(turns), waiting: semaphore.NewWeighted(turns + maxWaiting),
+	}
+	h.dummy = h.hash(daap.NewSecret())
+	return h, nil
+}
+
+// Hash returns the hash of the secret with a salt of its own. Errors: CodeUnavailable when too many wait.
+func (h *Hasher) Hash(ctx context.Context, secret daap.Secret) (string, error) {
+	if err := h.enter(ctx); err != nil {
+		return "", err
+	}
+	defer h.leave()
+	return h.hash(secret), nil
+}
+
+func (h *Hasher) hash(secret daap.Secret) string {
+	salt := make([]byte, saltLength)
+	_, _ = rand.Read(salt) // it does not fail: without randomness the program ends
+	sum := argon2.IDKey(secret[:], salt, h.params.Time, h.params.MemoryKiB, h.params.Threads, hashLength)
+	encode := base64.RawStdEncoding.EncodeToString
+	return h.params.prefix() + "$" + encode(salt) + "$" + encode(sum)
+}
+
+func (p Params) prefix() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d", argon2.Version, p.MemoryKiB, p.Time, p.Threads)
+}
+
+// Verify says whether the hash is of the secret. A hash that cannot be read, or would cost more than any may, is
+// an error. Errors: CodeUnavailable when too many wait.
+func (h *Hasher) Verify(ctx context.Context, hash string, secret daap.Secret) (bool, error) {
+	params, salt, sum, err := parseHash(hash)
+	if err != nil {
+		return false, err
+	}
+	if err := h.enter(ctx); err != nil {
+		return false, err
+	}
+	defer h.leave()
+	got := argon2.IDKey(secret[:], salt, params.Time, params.MemoryKiB, params.Threads, uint32(len(sum))) //nolint:gosec // at most 64
+	return subtle.ConstantTimeCompare(got, sum) == 1, nil
+}
+
+// Outdated says whether the hash is of another cost than those that are made now.
+func (h *Hasher) Outdated(hash string) bool { return !strings.HasPrefix(hash, h.params.prefix()+"$") }
+
+// enter waits for a turn to hash.
+func (h *Hasher) enter(ctx context.Context) error {
+	if !h.waiting.TryAcquire(1) {
+		return daap.Unavailable("Too many API keys are being checked at this moment; try again in a few seconds.")
+	}
+	if err := h.turns.Acquire(ctx, 1); err != nil {
+		h.waiting.Release(1)
+		return fmt.Errorf("wait for a turn to hash: %w", err)
+	}
+	return nil
+}
+
+func (h *Hasher) leave() {
+	h.turns.Release(1)
+	h.waiting.Release(1)
+}
+
+var errHash = errors.New("a stored hash is not one of argon2id that may be computed")
+
+func parseHash(hash string) (Params, []byte, []byte, error) {
+	var params Params
+	var version int
+	parts := strings.Split(hash, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
+		return params, nil, nil, errHash
+	}
+	if n, err := fmt.Sscanf(parts[2], "v=%d", &version); n != 1 || err != nil || version != argon2.Version {
+		return params, nil, nil, errHash
+	}
+	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &params.MemoryKiB, &params.Time, &params.Threads)
+	if n != 3 || err != nil || params.check() != nil {
+		return params, nil, nil, errHash
+	}
+	salt, badSalt := base64.RawStdEncoding.DecodeString(parts[4])
+	sum, badSum := base64.RawStdEncoding.DecodeString(parts[5])
+	if badSalt != nil || badSum != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {
+		return params, nil, nil, errHash
+	}
+	return params, salt, sum, nil
+}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// requestOf is the request of ctx as the domain knows it.
+func (h *Handler) requestOf(ctx context.Context) daap.Request {
+	return h.request(exchangeOf(ctx))
+}
+
+func (h *Handler) request(x *exchange) daap.Request {
+	op := h.contract.operations[x.route.OperationID()]
+	return daap.Request{
+		Caller: x.caller, ID: x.requestID, Address: x.address, Resource: resourceOf(x, op), Success: op.success, Once: x.once,
+	}
+}
+
+// resourceOf is what the request's path names; zero where it names none.
+func resourceOf(x *exchange, op operation) daap.Resource {
+	for _, arg := range x.route.Args() {
+		if id, err := uuid.Parse(arg); err == nil {
+			return daap.Resource{Kind: op.resource, ID: id}
+		}
+	}
+	return daap.Resource{}
+}
+
+// addressOf is where the request comes from: the other end of the connection, or, where that is a trusted proxy,
+// the last address in X-Forwarded-For that is none.
+func addressOf(r *http.Request, trusted []netip.Prefix) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return ""
+	}
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(forwarded) {
+		if !isIn(address, trusted) {
+			break
+		}
+		before, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		address = before
+	}
+	return address.Unmap().WithZone("").String()
+}
+
+func isIn(address netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address.Unmap()) })
+}

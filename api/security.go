@@ -1,0 +1,57 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ogen-go/ogen/ogenerrors"
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// authenticator finds out who the bearer of a key is, who sent it from the address.
+type authenticator interface {
+	Authenticate(ctx context.Context, presented, address string) (daap.Caller, error)
+}
+
+var _ oas.SecurityHandler = (*Handler)(nil)
+
+// HandleApiKey finds out who asks by the header X-API-Key.
+//
+//nolint:revive // the generated server names it so
+func (h *Handler) HandleApiKey(ctx context.Context, _ oas.OperationName, key oas.ApiKey) (context.Context, error) {
+	return ctx, h.authenticate(ctx, key.APIKey)
+}
+
+// HandleBearer finds out who asks by the header Authorization.
+func (h *Handler) HandleBearer(ctx context.Context, _ oas.OperationName, key oas.Bearer) (context.Context, error) {
+	return ctx, h.authenticate(ctx, key.Token)
+}
+
+// authenticate finds out who asks. A request that gives its key in both headers is looked at once; one that gives
+// two keys is refused.
+func (h *Handler) authenticate(ctx context.Context, presented string) error {
+	x := exchangeOf(ctx)
+	switch {
+	case x.presented == presented:
+		return nil
+	case x.presented != "" || x.manyKeys:
+		return daap.Unauthenticated("The request has more than one API key; send one.")
+	}
+	x.presented = presented
+	caller, err := h.authenticator.Authenticate(ctx, presented, x.address)
+	if err != nil {
+		return err
+	}
+	x.caller = caller
+	x.note(zap.Stringer("key_id", caller.KeyID), zap.String("team", caller.Team))
+	return nil
+}
+
+// withoutKey says whether the generated server refused a request because it has no key.
+func withoutKey(err error) bool {
+	var security *ogenerrors.SecurityError
+	return errors.As(err, &security) && errors.Is(err, ogenerrors.ErrSecurityRequirementIsNotSatisfied)
+}

@@ -1,0 +1,229 @@
+package daap
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// APIKey is what lets a team or its programs use the API. What proves the possession of it is a Credential, of
+// which only a hash is kept.
+type APIKey struct {
+	// ID is a UUIDv7, so that order by ID is order of creation.
+	ID   uuid.UUID
+	Name string
+	Team string
+	Role Role
+	// CreatedBy names who made it, for people.
+	CreatedBy string
+	CreatedAt time.Time
+	// ExpiresAt is when it ends by itself; nil where it does not.
+	ExpiresAt *time.Time
+	RevokedAt *time.Time
+	// RotatedAt is when it got the secret that it has now; nil while that is its first.
+	RotatedAt *time.Time
+	// OldSecretUntil is until when the secret before is valid, too; nil where there is none.
+	OldSecretUntil *time.Time
+	// LastUsedAt is exact to a minute or so; nil until it is used.
+	LastUsedAt *time.Time
+}
+
+// Prefix is the beginning of the credential, which is no secret: people find the key by it.
+func (k APIKey) Prefix() string { return credentialWord + "_" + in62(k.ID[:], idWidth) }
+
+// Caller is who the bearer of the key is.
+func (k APIKey) Caller() Caller {
+	return Caller{KeyID: k.ID, KeyName: k.Name, Team: k.Team, Role: k.Role}
+}
+
+// Refusal says for people why the key is not valid at the given time; empty when it is.
+func (k APIKey) Refusal(now time.Time) string {
+	switch {
+	case k.RevokedAt != nil:
+		return "The API key was revoked; ask the platform team for another one."
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		return "The API key has expired; ask the platform team for another one."
+	}
+	return ""
+}
+
+// StoredKey is a key with the hashes of its secrets.
+type StoredKey struct {
+	APIKey
+	// Hash is of the secret, OldHash of the one before; that is empty where there is none.
+	Hash, OldHash string
+}
+
+// APIKeySpec is a key that is asked for.
+type APIKeySpec struct {
+	Name      string
+	Team      string
+	Role      Role
+	ExpiresAt *time.Time
+}
+
+// Validate returns an Error of CodeValidationFailed that names every field at fault, or nil.
+func (s APIKeySpec) Validate(now time.Time) error {
+	var c checks
+	c.name("name", s.Name, NameRule)
+	c.name("team", s.Team, TeamRule)
+	if s.Role != RolePlatformTeam && s.Role != RoleProductTeam {
+		c.fail("role", "must be one of platform-team, product-team")
+	}
+	if s.ExpiresAt != nil && s.ExpiresAt.Before(now.Add(time.Minute)) {
+		c.fail("expires_at", "must be a time at least a minute from now, such as 2030-01-02T15:04:05Z, or null")
+	}
+	return c.err()
+}
+
+// APIKeyFilter chooses keys; the zero value chooses all.
+type APIKeyFilter struct {
+	Team string
+	Page Page
+}
+
+// Secret proves the possession of a key: 256 random bits. It prints as nothing that could be used.
+type Secret [32]byte
+
+// Format keeps the secret out of whatever is printed.
+func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[secret]") }
+
+// MarshalText keeps the secret out of whatever is encoded.
+func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// NewSecret returns a secret that nobody has had before.
+func NewSecret() Secret {
+	var s Secret
+	_, _ = rand.Read(s[:]) // it does not fail: without randomness the program ends
+	return s
+}
+
+// Credential is what a client sends: the key's ID, by which it is found, and the secret.
+type Credential struct {
+	KeyID  uuid.UUID
+	Secret Secret
+}
+
+// A credential reads daap_<id>_<secret>_<checksum>, all but the first in base 62 and of a fixed width, so that it
+// can be told from junk, and found by scanners, without asking anybody.
+const (
+	credentialWord = "daap"
+	idWidth        = 22 // digits of 128 bits
+	secretWidth    = 43 // digits of 256 bits
+	checksumWidth  = 6  // digits of 32 bits
+)
+
+// Reveal is the credential as clients send it. Nothing else prints the secret.
+func (c Credential) Reveal() string {
+	text := strings.Join([]string{credentialWord, in62(c.KeyID[:], idWidth), in62(c.Secret[:], secretWidth)}, "_")
+	sum := checksum(text)
+	return text + "_" + in62(sum[:], checksumWidth)
+}
+
+// ParseCredential reads what Reveal wrote, and says whether it is that.
+func ParseCredential(text string) (Credential, bool) {
+	const (
+		idAt       = len(credentialWord) + 1
+		secretAt   = idAt + idWidth + 1
+		checksumAt = secretAt + secretWidth + 1
+	)
+	if len(text) != checksumAt+checksumWidth || text[:idAt] != credentialWord+"_" ||
+		text[secretAt-1] != '_' || text[checksumAt-1] != '_' {
+		return Credential{}, false
+	}
+	var sum [4]byte
+	if !from62(text[checksumAt:], sum[:]) || sum != checksum(text[:checksumAt-1]) {
+		return Credential{}, false
+	}
+	var c Credential
+	if !from62(text[idAt:secretAt-1], c.KeyID[:]) || !from62(text[secretAt:checksumAt-1], c.Secret[:]) {
+		return Credential{}, false
+	}
+	return c, true
+}
+
+func checksum(text string) (sum [4]byte) {
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(text)))
+	return sum
+}
+
+// Each request has its credential read: numbers in base 62 are taken ten digits at a time, as so many fit a word.
+const (
+	alphabet    = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digitsOfOne = 10
+	tenDigits   = 839299365868340224 // 62 to the tenth
+)
+
+// words is a number of up to 256 bits, the most significant word first.
+type words [4]uint64
+
+// in62 writes at most 32 bytes in so many digits; there are enough for them.
+func in62(raw []byte, width int) string {
+	var all [32]byte
+	copy(all[len(all)-len(raw):], raw)
+	var n words
+	for i := range n {
+		n[i] = binary.BigEndian.Uint64(all[8*i:])
+	}
+	digits := make([]byte, width)
+	for end := width; end > 0; end -= digitsOfOne {
+		var rest uint64
+		for i := range n {
+			n[i], rest = bits.Div64(rest, n[i], tenDigits)
+		}
+		for at := end - 1; at >= max(0, end-digitsOfOne); at-- {
+			digits[at] = alphabet[rest%62]
+			rest /= 62
+		}
+	}
+	return string(digits)
+}
+
+// from62 reads digits into at most 32 bytes, and says whether they are some and fit.
+func from62(digits string, raw []byte) bool {
+	var n words
+	for begin := 0; begin < len(digits); begin += digitsOfOne {
+		scale, carry := uint64(1), uint64(0)
+		for _, digit := range []byte(digits[begin:min(begin+digitsOfOne, len(digits))]) {
+			value, ok := valueOf(digit)
+			if !ok {
+				return false
+			}
+			scale, carry = scale*62, carry*62+value
+		}
+		for i := len(n) - 1; i >= 0; i-- {
+			high, low := bits.Mul64(n[i], scale)
+			sum, more := bits.Add64(low, carry, 0)
+			n[i], carry = sum, high+more
+		}
+		if carry != 0 {
+			return false
+		}
+	}
+	var all [32]byte
+	for i, word := range n {
+		binary.BigEndian.PutUint64(all[8*i:], word)
+	}
+	surplus := all[:len(all)-copy(raw, all[len(all)-len(raw):])]
+	return !slices.ContainsFunc(surplus, func(b byte) bool { return b != 0 })
+}
+
+func valueOf(digit byte) (value uint64, ok bool) {
+	switch {
+	case '0' <= digit && digit <= '9':
+		return uint64(digit - '0'), true
+	case 'a' <= digit && digit <= 'z':
+		return uint64(digit-'a') + 10, true
+	case 'A' <= digit && digit <= 'Z':
+		return uint64(digit-'A') + 36, true
+	}
+	return 0, false
+}

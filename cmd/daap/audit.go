@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/spf13/cobra"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities"
+)
+
+func auditCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "Look at the audit log"}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "verify",
+		Short: "Check that no entry of the audit log was changed or removed",
+		Long: `Walks the chain over all entries of the audit log, compares it with the heads that are kept in the object
+store, and names the first place where it does not hold; then the exit code is 1. It changes nothing.
+
+Needs DAAP_DATABASE_URL. Without DAAP_AUDIT_HEADS (and DAAP_S3_…) a tail that was cut off does not show.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := newService("audit")
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return verifyAudit(cmd.Context(), s, cmd.OutOrStdout())
+		},
+	})
+	return cmd
+}
+
+// errBroken is what a broken chain ends with; what is wrong is printed before.
+var errBroken = errors.New("the audit log does not hold")
+
+func verifyAudit(ctx context.Context, s service, out io.Writer) error {
+	store, pool, err := s.store(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	heads, err := s.heads()
+	if err != nil {
+		return err
+	}
+	var found daap.AuditVerification
+	if heads == nil {
+		fmt.Fprintln(out, "DAAP_AUDIT_HEADS is not set: a tail that was cut off will not show.")
+		found, err = daap.VerifyAudit(ctx, store, nil)
+	} else {
+		found, err = daap.VerifyAudit(ctx, store, heads)
+	}
+	if err != nil {
+		return err
+	}
+	if b := found.Break; b != nil {
+		fmt.Fprintf(out, "Broken at position %d, entry %s: %s\n", b.Position, b.EntryID, b.Why)
+		return errBroken
+	}
+	fmt.Fprintf(out, "The audit log holds: positions %d to %d, %d heads compared.\n", found.First, found.Last, found.Heads)
+	return nil
+}
+
+// heads is where heads of the audit log are kept; nil where the settings name no place.
+func (s service) heads() (*activities.AuditHeads, error) {
+	bucket, prefix, named := s.config.HeadsBucket()
+	if !named {
+		return nil, nil //nolint:nilnil // not to keep them is a setting
+	}
+	endpoint, err := url.Parse(s.config.S3.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("parse DAAP_S3_ENDPOINT: %w", err)
+	}
+	client, err := minio.New(endpoint.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(s.config.S3.AccessKey, s.config.S3.SecretKey, ""),
+		Secure: endpoint.Scheme == "https",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the object store: %w", err)
+	}
+	return &activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
+}

@@ -1,0 +1,176 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+// keyChanges is the channel on which PostgreSQL tells of keys that were rotated or revoked, by their ids.
+const keyChanges = "daap_api_keys"
+
+// selectAPIKeys has the old secret only while its time is not over.
+const selectAPIKeys = `
+	SELECT k.id, k.name, k.team, k.role, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.rotated_at,
+	       CASE WHEN k.old_secret_until > now() THEN k.old_secret_until END, k.last_used_at,
+	       k.hash, CASE WHEN k.old_secret_until > now() THEN k.old_hash ELSE '' END
+	FROM   api_keys k`
+
+// CreateAPIKey records the key. A request that was carried out before gets its answer again, and isNew is false.
+// Errors: those of answerOnce.
+func (s *Store) CreateAPIKey(
+	ctx context.Context, by daap.Grant, key daap.StoredKey,
+) (made daap.APIKey, isNew bool, err error) {
+	made, err = answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.APIKey, error) {
+		isNew = true
+		made := key.APIKey
+		err := tx.QueryRow(ctx, `
+			INSERT INTO api_keys (id, name, team, role, hash, created_by, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)
+			RETURNING created_at, expires_at`,
+			key.ID, key.Name, key.Team, key.Role, key.Hash, storable(key.CreatedBy), key.ExpiresAt,
+		).Scan(&made.CreatedAt, &made.ExpiresAt)
+		if err != nil {
+			return made, err
+		}
+		return made, addAudit(ctx, tx, by.Changed(theKey(made.ID), nil, fields{
+			"name": made.Name, "team": made.Team, "role": made.Role, "expires_at": made.ExpiresAt,
+		}))
+	})
+	return made, isNew, because(err, "create API key")
+}
+
+// RotateAPIKey gives the key another secret; the one before stays valid for overlap. A request that was carried out
+// before gets its answer again, and isNew is false. Errors: CodeNotFound, CodeKeyNotActive, those of answerOnce.
+func (s *Store) RotateAPIKey(
+	ctx context.Context, by daap.Grant, id uuid.UUID, hash string, overlap time.Duration,
+) (rotated daap.APIKey, isNew bool, err error) {
+	rotated, err = answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.APIKey, error) {
+		isNew = true
+		key, err := lockAPIKey(ctx, tx, id)
+		if err != nil {
+			return key, err
+		}
+		if why := key.Refusal(time.Now()); why != "" {
+			return key, daap.KeyNotActive(why)
+		}
+		until := key.OldSecretUntil
+		err = tx.QueryRow(ctx, `
+			UPDATE api_keys
+			SET    old_hash = CASE WHEN $3 > interval '0' THEN hash END,
+			       old_secret_until = CASE WHEN $3 > interval '0' THEN now() + $3 END,
+			       hash = $2, rotated_at = now()
+			WHERE  id = $1
+			RETURNING rotated_at, old_secret_until`, id, hash, overlap).Scan(&key.RotatedAt, &key.OldSecretUntil)
+		if err != nil {
+			return key, err
+		}
+		return key, tellOfKey(ctx, tx, id, by.Changed(theKey(id),
+			fields{"old_secret_until": until}, fields{"old_secret_until": key.OldSecretUntil}))
+	})
+	return rotated, isNew, because(err, "rotate API key")
+}
+
+// RevokeAPIKey ends the key; one that is revoked already stays as it is. Errors: CodeNotFound, those of answerOnce.
+func (s *Store) RevokeAPIKey(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.APIKey, error) {
+	key, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.APIKey, error) {
+		key, err := lockAPIKey(ctx, tx, id)
+		if err != nil {
+			return key, err
+		}
+		was := key.RevokedAt
+		err = tx.QueryRow(ctx, `
+			UPDATE api_keys SET revoked_at = COALESCE(revoked_at, now()), old_hash = NULL, old_secret_until = NULL
+			WHERE  id = $1
+			RETURNING revoked_at`, id).Scan(&key.RevokedAt)
+		if err != nil {
+			return key, err
+		}
+		key.OldSecretUntil = nil
+		return key, tellOfKey(ctx, tx, id, by.Changed(theKey(id),
+			fields{"revoked_at": was}, fields{"revoked_at": key.RevokedAt}))
+	})
+	return key, because(err, "revoke API key")
+}
+
+// tellOfKey tells the audit log, and with the commit every process, that the key has changed.
+func tellOfKey(ctx context.Context, tx pgx.Tx, id uuid.UUID, e daap.AuditEntry) error {
+	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, $2)`, keyChanges, id.String()); err != nil {
+		return fmt.Errorf("tell of the change: %w", err)
+	}
+	return addAudit(ctx, tx, e)
+}
+
+// theKey is a key as the audit log names it.
+func theKey(id uuid.UUID) daap.Resource { return daap.Resource{Kind: daap.ResourceAPIKey, ID: id} }
+
+func lockAPIKey(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.APIKey, error) {
+	rows, _ := tx.Query(ctx, selectAPIKeys+` WHERE k.id = $1 FOR UPDATE`, id) // its error comes out of Collect
+	key, err := pgx.CollectExactlyOneRow(rows, scanStoredKey)
+	if err != nil {
+		return daap.APIKey{}, missing(err, "lock API key", "API key")
+	}
+	return key.APIKey, nil
+}
+
+// APIKeys returns the keys that the filter chooses, newest first, at most as many as its page holds.
+func (s *Store) APIKeys(ctx context.Context, f daap.APIKeyFilter) ([]daap.APIKey, error) {
+	var w filter
+	if f.Team != "" {
+		w.andWith(`k.team = $`, f.Team)
+	}
+	if f.Page.After != uuid.Nil {
+		w.andWith(`k.id < $`, f.Page.After)
+	}
+	sql := selectAPIKeys + w.where() + ` ORDER BY k.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (daap.APIKey, error) {
+		key, err := scanStoredKey(row)
+		return key.APIKey, err
+	})
+	if err != nil {
+		return nil, because(err, "read API keys")
+	}
+	return keys, nil
+}
+
+// StoredKey returns the key with its hashes, and whether there is one; the old secret's only while it is valid.
+func (s *Store) StoredKey(ctx context.Context, id uuid.UUID) (daap.StoredKey, bool, error) {
+	rows, _ := s.pool.Query(ctx, selectAPIKeys+` WHERE k.id = $1`, id) // its error comes out of Collect
+	key, err := pgx.CollectExactlyOneRow(rows, scanStoredKey)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return daap.StoredKey{}, false, nil
+	}
+	return key, err == nil, because(err, "read API key")
+}
+
+// TouchAPIKey records that the key was used now, where that was not recorded within the last minute.
+func (s *Store) TouchAPIKey(ctx context.Context, id uuid.UUID) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE api_keys SET last_used_at = now()
+		WHERE  id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`, id)
+	return because(err, "record the use of an API key")
+}
+
+// RehashAPIKey replaces one of the key's hashes where it is still the one before.
+func (s *Store) RehashAPIKey(ctx context.Context, id uuid.UUID, before, after string) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE api_keys
+		SET    hash = CASE WHEN hash = $2 THEN $3 ELSE hash END,
+		       old_hash = CASE WHEN old_hash = $2 THEN $3 ELSE old_hash END
+		WHERE  id = $1 AND $2 IN (hash, old_hash)`, id, before, after)
+	return because(err, "replace the hash of an API key")
+}
+
+func scanStoredKey(row pgx.CollectableRow) (daap.StoredKey, error) {
+	var k daap.StoredKey
+	err := row.Scan(&k.ID, &k.Name, &k.Team, &k.Role, &k.CreatedBy, &k.CreatedAt, &k.ExpiresAt, &k.RevokedAt,
+		&k.RotatedAt, &k.OldSecretUntil, &k.LastUsedAt, &k.Hash, &k.OldHash)
+	return k, err
+}

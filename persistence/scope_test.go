@@ -1,0 +1,123 @@
+package persistence_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// inScope are all methods that take whose rows they may touch, each tried on another team's database.
+func inScope(f fixture, scope daap.Scope, db daap.Database, op daap.Operation) map[string]func(context.Context) error {
+	by := grant("billing", daap.RoleProductTeam, scope)
+	return map[string]func(context.Context) error{
+		"Database": func(ctx context.Context) error {
+			_, err := f.Database(ctx, scope, db.ID)
+			return err
+		},
+		"CACertificate": func(ctx context.Context) error {
+			_, err := f.CACertificate(ctx, scope, db.ID)
+			return err
+		},
+		"PatchDatabase": func(ctx context.Context) error {
+			_, err := f.PatchDatabase(ctx, by, db.ID, daap.DatabasePatch{ClearLabels: true})
+			return err
+		},
+		"AcceptOperation": func(ctx context.Context) error {
+			_, _, err := f.AcceptOperation(ctx, by, newOperation(f.t, daap.DeleteDatabase, db.ID))
+			return err
+		},
+		"Operation": func(ctx context.Context) error {
+			_, err := f.Operation(ctx, scope, op.ID)
+			return err
+		},
+		"OperationState": func(ctx context.Context) error {
+			_, err := f.OperationState(ctx, scope, op.ID)
+			return err
+		},
+		"CancelPending": func(ctx context.Context) error {
+			_, err := f.CancelPending(ctx, scope, op.ID, cancel)
+			return err
+		},
+		"RestartOperation": func(ctx context.Context) error {
+			_, err := f.RestartOperation(ctx, scope, op.ID, retry)
+			return err
+		},
+	}
+}
+
+func TestAnotherTeamsRowsAreMissing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := f.created("shop", "orders")
+	before := inJSON(t, f.database(db.ID))
+	for whose, scope := range map[string]daap.Scope{"another team": daap.OfTeam("billing"), "nobody": {}, "no team": daap.OfTeam("")} {
+		for method, try := range inScope(f, scope, db, op) {
+			t.Run(method+" of "+whose, func(t *testing.T) {
+				wantCode(t, try(t.Context()), daap.CodeNotFound)
+			})
+		}
+	}
+	want(t, "the database afterwards", inJSON(t, f.database(db.ID)), before)
+	want(t, "the operation's state afterwards", f.operation(op.ID).State, daap.OperationPending)
+}
+
+func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	own, ownOp := f.created("shop", "orders")
+	other, _ := f.created("billing", "orders")
+	shop, page := daap.OfTeam("shop"), daap.Page{Limit: 10}
+	for _, filter := range []daap.DatabaseFilter{
+		{Page: page}, {Page: daap.Page{Limit: 10, After: other.ID}}, {Status: daap.DatabaseProvisioning, Page: page}, {Team: "shop", Page: page},
+	} {
+		dbs, err := f.Databases(t.Context(), shop, filter)
+		f.must(err)
+		if len(dbs) != 1 || dbs[0].ID != own.ID {
+			t.Errorf("databases by %+v = %v, want its own", filter, dbs)
+		}
+	}
+	none, err := f.Databases(t.Context(), shop, daap.DatabaseFilter{Team: "billing", Page: page})
+	f.must(err)
+	ops, err := f.Operations(t.Context(), shop, daap.OperationFilter{Page: page})
+	f.must(err)
+	noOps, err := f.Operations(t.Context(), shop, daap.OperationFilter{DatabaseID: &other.ID, Page: page})
+	f.must(err)
+	noEvents, err := f.Events(t.Context(), shop, daap.EventFilter{DatabaseID: other.ID, Page: page})
+	f.must(err)
+	if len(none)+len(noOps)+len(noEvents) > 0 || len(ops) != 1 || ops[0].ID != ownOp.ID {
+		t.Errorf("found %v, %v, %v of another team and %v of its own", none, noOps, noEvents, ops)
+	}
+}
+
+func TestDatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := newDatabase(t, "shop", "orders")
+	_, _, err := f.CreateDatabase(t.Context(), grant("billing", daap.RoleProductTeam, daap.OfTeam("billing")), db, op)
+	if err == nil || daap.AsError(err) != nil {
+		t.Errorf("CreateDatabase() = %v, want a fault of the service", err)
+	}
+	_, err = f.Database(t.Context(), daap.EveryTeam, db.ID)
+	wantCode(t, err, daap.CodeNotFound)
+}
+
+func TestEachTeamHasItsOwnIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var made []uuid.UUID
+	for _, team := range []string{"shop", "billing"} {
+		by := grant(team, daap.RoleProductTeam, daap.OfTeam(team))
+		by.Once = once("the-same", 1).Once
+		db, op := newDatabase(t, team, "orders")
+		db, _, err := f.CreateDatabase(t.Context(), by, db, op)
+		f.must(err)
+		want(t, "owner", db.OwnerTeam, team)
+		made = append(made, db.ID)
+	}
+	if made[0] == made[1] {
+		t.Error("the second team was answered with the first's database")
+	}
+}

@@ -1,0 +1,134 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+// sealLock is the advisory lock of whoever changes the chain; audit_forget takes the same.
+const sealLock = 1684107380
+
+// SealAudit gives at most limit entries their place in the chain, oldest first, and says how many; none while
+// another process does so. An entry and its place are one transaction.
+func (s *Store) SealAudit(ctx context.Context, limit int) (int, error) {
+	var sealed int
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var alone bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, sealLock).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		entries, err := takeUnsealed(ctx, tx, limit)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		sealed = len(entries)
+		return chain(ctx, tx, entries)
+	})
+	return sealed, because(err, "seal audit entries")
+}
+
+// takeUnsealed returns the oldest entries that are not in the chain, and takes their notes away.
+func takeUnsealed(ctx context.Context, tx pgx.Tx, limit int) ([]daap.AuditEntry, error) {
+	rows, _ := tx.Query(ctx, `
+		WITH taken AS (
+			DELETE FROM audit_unsealed WHERE entry_id IN (
+				SELECT entry_id FROM audit_unsealed ORDER BY entry_id LIMIT $1)
+			RETURNING entry_id
+		)`+selectAudit+`
+		JOIN   taken ON taken.entry_id = l.id
+		ORDER  BY l.id`, limit) // its error comes out of Collect
+	entries, err := pgx.CollectRows(rows, scanAudit)
+	if err != nil {
+		return nil, fmt.Errorf("take unsealed entries: %w", err)
+	}
+	return entries, nil
+}
+
+// chain adds the entries at the end of the chain.
+func chain(ctx context.Context, tx pgx.Tx, entries []daap.AuditEntry) error {
+	at, err := auditHead(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("read the head: %w", err)
+	}
+	insert := pgx.CopyFromSlice(len(entries), func(i int) ([]any, error) {
+		if at, err = at.Next(entries[i]); err != nil {
+			return nil, err
+		}
+		return []any{at.Position, at.EntryID, at.Hash[:]}, nil
+	})
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"audit_chain"}, []string{"position", "entry_id", "hash"}, insert)
+	if err != nil {
+		return fmt.Errorf("add to the chain: %w", err)
+	}
+	return nil
+}
+
+// forgetBatch bounds what one call of ForgetAudit removes, so that no transaction grows long.
+const forgetBatch = 1000
+
+// ForgetAudit removes some of the entries that were kept for their time, and says how many.
+func (s *Store) ForgetAudit(ctx context.Context) (int, error) {
+	var gone int
+	err := s.pool.QueryRow(ctx, `SELECT audit_forget($1)`, forgetBatch).Scan(&gone)
+	return gone, because(err, "forget audit entries")
+}
+
+// SealedEntries returns at most limit seals after the position, in order, with their entries.
+func (s *Store) SealedEntries(ctx context.Context, after int64, limit int) ([]daap.SealedEntry, error) {
+	var sealed []daap.SealedEntry
+	entries := make(map[uuid.UUID]*daap.AuditEntry)
+	read := &pgx.Batch{}
+	read.Queue(`
+		SELECT position, entry_id, hash FROM audit_chain WHERE position > $1 ORDER BY position LIMIT $2`,
+		after, limit).Query(func(rows pgx.Rows) error {
+		var err error
+		sealed, err = pgx.CollectRows(rows, scanSeal)
+		return err
+	})
+	read.Queue(selectAudit+`
+		JOIN   (SELECT entry_id FROM audit_chain WHERE position > $1 ORDER BY position LIMIT $2) c
+		ON     c.entry_id = l.id`, after, limit).Query(func(rows pgx.Rows) error {
+		found, err := pgx.CollectRows(rows, scanAudit)
+		for i := range found {
+			entries[found[i].ID] = &found[i]
+		}
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, read).Close(); err != nil {
+		return nil, because(err, "read the chain")
+	}
+	for i := range sealed {
+		sealed[i].Entry = entries[sealed[i].EntryID]
+	}
+	return sealed, nil
+}
+
+func scanSeal(row pgx.CollectableRow) (daap.SealedEntry, error) {
+	var sealed daap.SealedEntry
+	var hash []byte
+	err := row.Scan(&sealed.Position, &sealed.EntryID, &hash)
+	copy(sealed.Hash[:], hash)
+	return sealed, err
+}
+
+// UnsealedEntry returns how many entries that are older than age are in no seal, and the oldest of them.
+func (s *Store) UnsealedEntry(ctx context.Context, age time.Duration) (int, uuid.UUID, error) {
+	var count int
+	var oldest uuid.UUID
+	err := s.pool.QueryRow(ctx, `
+		SELECT count(*) OVER (), l.id FROM audit_log l
+		WHERE  l.at < now() - $1::interval
+		AND    NOT EXISTS (SELECT FROM audit_chain c WHERE c.entry_id = l.id)
+		ORDER  BY l.id LIMIT 1`, age).Scan(&count, &oldest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, uuid.Nil, nil
+	}
+	return count, oldest, because(err, "read unsealed entries")
+}
