@@ -15,6 +15,7 @@ import (
 var regexMap = map[string]ogenregex.Regexp{
 	"^([0-9]|[1-5][0-9]|60)s$": ogenregex.MustCompile("^([0-9]|[1-5][0-9]|60)s$"),
 	"^[!-~]+$":                 ogenregex.MustCompile("^[!-~]+$"),
+	"^[A-Za-z_.]+$":            ogenregex.MustCompile("^[A-Za-z_.]+$"),
 	"^[^=]+=.*$":               ogenregex.MustCompile("^[^=]+=.*$"),
 	"^[a-z](-?[a-z0-9])*$":     ogenregex.MustCompile("^[a-z](-?[a-z0-9])*$"),
 	"^[a-z][a-z_]*$":           ogenregex.MustCompile("^[a-z][a-z_]*$"),

@@ -9,3 +9,11 @@ func (s *CreateDatabaseRequest) setDefaults() {
 		s.Description.SetTo(val)
 	}
 }
+
+// setDefaults set default value of fields.
+func (s *RotateAPIKeyRequest) setDefaults() {
+	{
+		val := int(86400)
+		s.OverlapSeconds.SetTo(val)
+	}
+}

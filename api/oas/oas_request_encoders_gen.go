@@ -39,6 +39,20 @@ func encodeCancelOperationRequest(
 	return nil
 }
 
+func encodeCreateAPIKeyRequest(
+	req *CreateAPIKeyRequest,
+	r *http.Request,
+) error {
+	const contentType = "application/json"
+	e := new(jx.Encoder)
+	{
+		req.Encode(e)
+	}
+	encoded := e.Bytes()
+	ht.SetBody(r, bytes.NewReader(encoded), contentType)
+	return nil
+}
+
 func encodeCreateDatabaseRequest(
 	req *CreateDatabaseRequest,
 	r *http.Request,
@@ -55,6 +69,20 @@ func encodeCreateDatabaseRequest(
 
 func encodeRetryOperationRequest(
 	req *DecisionRequest,
+	r *http.Request,
+) error {
+	const contentType = "application/json"
+	e := new(jx.Encoder)
+	{
+		req.Encode(e)
+	}
+	encoded := e.Bytes()
+	ht.SetBody(r, bytes.NewReader(encoded), contentType)
+	return nil
+}
+
+func encodeRotateAPIKeyRequest(
+	req *RotateAPIKeyRequest,
 	r *http.Request,
 ) error {
 	const contentType = "application/json"

@@ -4,6 +4,7 @@ package oas
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/go-faster/errors"
@@ -13,6 +14,280 @@ import (
 
 func (s *ErrorStatusCodeWithHeaders) Error() string {
 	return fmt.Sprintf("code %d: %+v", s.StatusCode, s.Response)
+}
+
+// Ref: #/components/schemas/APIKey
+type APIKey struct {
+	ID uuid.UUID `json:"id"`
+	// How the key begins, which is no secret; a key that was found somewhere is found here by it.
+	Prefix string       `json:"prefix"`
+	Name   string       `json:"name"`
+	Team   string       `json:"team"`
+	Role   Role         `json:"role"`
+	Status APIKeyStatus `json:"status"`
+	// Who made it.
+	CreatedBy string      `json:"created_by"`
+	CreatedAt time.Time   `json:"created_at"`
+	ExpiresAt NilDateTime `json:"expires_at"`
+	RevokedAt NilDateTime `json:"revoked_at"`
+	// When it got the secret that it has now.
+	RotatedAt NilDateTime `json:"rotated_at"`
+	// Until when the secret before is valid, too.
+	OldSecretUntil NilDateTime `json:"old_secret_until"`
+	// Exact to a minute or so.
+	LastUsedAt NilDateTime `json:"last_used_at"`
+}
+
+// GetID returns the value of ID.
+func (s *APIKey) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetPrefix returns the value of Prefix.
+func (s *APIKey) GetPrefix() string {
+	return s.Prefix
+}
+
+// GetName returns the value of Name.
+func (s *APIKey) GetName() string {
+	return s.Name
+}
+
+// GetTeam returns the value of Team.
+func (s *APIKey) GetTeam() string {
+	return s.Team
+}
+
+// GetRole returns the value of Role.
+func (s *APIKey) GetRole() Role {
+	return s.Role
+}
+
+// GetStatus returns the value of Status.
+func (s *APIKey) GetStatus() APIKeyStatus {
+	return s.Status
+}
+
+// GetCreatedBy returns the value of CreatedBy.
+func (s *APIKey) GetCreatedBy() string {
+	return s.CreatedBy
+}
+
+// GetCreatedAt returns the value of CreatedAt.
+func (s *APIKey) GetCreatedAt() time.Time {
+	return s.CreatedAt
+}
+
+// GetExpiresAt returns the value of ExpiresAt.
+func (s *APIKey) GetExpiresAt() NilDateTime {
+	return s.ExpiresAt
+}
+
+// GetRevokedAt returns the value of RevokedAt.
+func (s *APIKey) GetRevokedAt() NilDateTime {
+	return s.RevokedAt
+}
+
+// GetRotatedAt returns the value of RotatedAt.
+func (s *APIKey) GetRotatedAt() NilDateTime {
+	return s.RotatedAt
+}
+
+// GetOldSecretUntil returns the value of OldSecretUntil.
+func (s *APIKey) GetOldSecretUntil() NilDateTime {
+	return s.OldSecretUntil
+}
+
+// GetLastUsedAt returns the value of LastUsedAt.
+func (s *APIKey) GetLastUsedAt() NilDateTime {
+	return s.LastUsedAt
+}
+
+// SetID sets the value of ID.
+func (s *APIKey) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetPrefix sets the value of Prefix.
+func (s *APIKey) SetPrefix(val string) {
+	s.Prefix = val
+}
+
+// SetName sets the value of Name.
+func (s *APIKey) SetName(val string) {
+	s.Name = val
+}
+
+// SetTeam sets the value of Team.
+func (s *APIKey) SetTeam(val string) {
+	s.Team = val
+}
+
+// SetRole sets the value of Role.
+func (s *APIKey) SetRole(val Role) {
+	s.Role = val
+}
+
+// SetStatus sets the value of Status.
+func (s *APIKey) SetStatus(val APIKeyStatus) {
+	s.Status = val
+}
+
+// SetCreatedBy sets the value of CreatedBy.
+func (s *APIKey) SetCreatedBy(val string) {
+	s.CreatedBy = val
+}
+
+// SetCreatedAt sets the value of CreatedAt.
+func (s *APIKey) SetCreatedAt(val time.Time) {
+	s.CreatedAt = val
+}
+
+// SetExpiresAt sets the value of ExpiresAt.
+func (s *APIKey) SetExpiresAt(val NilDateTime) {
+	s.ExpiresAt = val
+}
+
+// SetRevokedAt sets the value of RevokedAt.
+func (s *APIKey) SetRevokedAt(val NilDateTime) {
+	s.RevokedAt = val
+}
+
+// SetRotatedAt sets the value of RotatedAt.
+func (s *APIKey) SetRotatedAt(val NilDateTime) {
+	s.RotatedAt = val
+}
+
+// SetOldSecretUntil sets the value of OldSecretUntil.
+func (s *APIKey) SetOldSecretUntil(val NilDateTime) {
+	s.OldSecretUntil = val
+}
+
+// SetLastUsedAt sets the value of LastUsedAt.
+func (s *APIKey) SetLastUsedAt(val NilDateTime) {
+	s.LastUsedAt = val
+}
+
+// Ref: #/components/schemas/APIKeyListResponse
+type APIKeyListResponse struct {
+	Data  []APIKey   `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  PageMeta   `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *APIKeyListResponse) GetData() []APIKey {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *APIKeyListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *APIKeyListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *APIKeyListResponse) SetData(val []APIKey) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *APIKeyListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *APIKeyListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
+}
+
+// Ref: #/components/schemas/APIKeyResponse
+type APIKeyResponse struct {
+	Data  APIKey     `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *APIKeyResponse) GetData() APIKey {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *APIKeyResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *APIKeyResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *APIKeyResponse) SetData(val APIKey) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *APIKeyResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *APIKeyResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+type APIKeyStatus string
+
+const (
+	APIKeyStatusActive  APIKeyStatus = "active"
+	APIKeyStatusExpired APIKeyStatus = "expired"
+	APIKeyStatusRevoked APIKeyStatus = "revoked"
+)
+
+// AllValues returns all APIKeyStatus values.
+func (APIKeyStatus) AllValues() []APIKeyStatus {
+	return []APIKeyStatus{
+		APIKeyStatusActive,
+		APIKeyStatusExpired,
+		APIKeyStatusRevoked,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s APIKeyStatus) MarshalText() ([]byte, error) {
+	switch s {
+	case APIKeyStatusActive:
+		return []byte(s), nil
+	case APIKeyStatusExpired:
+		return []byte(s), nil
+	case APIKeyStatusRevoked:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *APIKeyStatus) UnmarshalText(data []byte) error {
+	switch APIKeyStatus(data) {
+	case APIKeyStatusActive:
+		*s = APIKeyStatusActive
+		return nil
+	case APIKeyStatusExpired:
+		*s = APIKeyStatusExpired
+		return nil
+	case APIKeyStatusRevoked:
+		*s = APIKeyStatusRevoked
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
 }
 
 // Ref: #/components/schemas/AcceptedMeta
@@ -76,6 +351,415 @@ func (s *AcceptedResponse) SetError(val NilNoError) {
 // SetMeta sets the value of Meta.
 func (s *AcceptedResponse) SetMeta(val AcceptedMeta) {
 	s.Meta = val
+}
+
+type ApiKey struct {
+	APIKey string
+	Roles  []string
+}
+
+// GetAPIKey returns the value of APIKey.
+func (s *ApiKey) GetAPIKey() string {
+	return s.APIKey
+}
+
+// GetRoles returns the value of Roles.
+func (s *ApiKey) GetRoles() []string {
+	return s.Roles
+}
+
+// SetAPIKey sets the value of APIKey.
+func (s *ApiKey) SetAPIKey(val string) {
+	s.APIKey = val
+}
+
+// SetRoles sets the value of Roles.
+func (s *ApiKey) SetRoles(val []string) {
+	s.Roles = val
+}
+
+// Ref: #/components/schemas/AuditEntry
+type AuditEntry struct {
+	ID uuid.UUID `json:"id"`
+	At time.Time `json:"at"`
+	// Who acted, as team/key; for what a workflow changed, who had asked for the operation. null where
+	// nobody was known, as for a request without a valid key.
+	Actor NilString `json:"actor"`
+	KeyID NilUUID   `json:"key_id"`
+	Team  NilString `json:"team"`
+	Role  NilRole   `json:"role"`
+	// The operationId of this document; for what a workflow changed, the kind of the operation and what it
+	// did, such as `provision_database.cluster`.
+	Action   string           `json:"action"`
+	Resource NilAuditResource `json:"resource"`
+	Outcome  AuditOutcome     `json:"outcome"`
+	// The HTTP status of the answer; null for what a workflow changed.
+	Status    NilInt    `json:"status"`
+	RequestID NilString `json:"request_id"`
+	// Where the request came from.
+	Address NilString `json:"address"`
+	// The fields that were changed, as they were.
+	Before NilAuditEntryBefore `json:"before"`
+	// The same fields as they are now.
+	After NilAuditEntryAfter `json:"after"`
+}
+
+// GetID returns the value of ID.
+func (s *AuditEntry) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetAt returns the value of At.
+func (s *AuditEntry) GetAt() time.Time {
+	return s.At
+}
+
+// GetActor returns the value of Actor.
+func (s *AuditEntry) GetActor() NilString {
+	return s.Actor
+}
+
+// GetKeyID returns the value of KeyID.
+func (s *AuditEntry) GetKeyID() NilUUID {
+	return s.KeyID
+}
+
+// GetTeam returns the value of Team.
+func (s *AuditEntry) GetTeam() NilString {
+	return s.Team
+}
+
+// GetRole returns the value of Role.
+func (s *AuditEntry) GetRole() NilRole {
+	return s.Role
+}
+
+// GetAction returns the value of Action.
+func (s *AuditEntry) GetAction() string {
+	return s.Action
+}
+
+// GetResource returns the value of Resource.
+func (s *AuditEntry) GetResource() NilAuditResource {
+	return s.Resource
+}
+
+// GetOutcome returns the value of Outcome.
+func (s *AuditEntry) GetOutcome() AuditOutcome {
+	return s.Outcome
+}
+
+// GetStatus returns the value of Status.
+func (s *AuditEntry) GetStatus() NilInt {
+	return s.Status
+}
+
+// GetRequestID returns the value of RequestID.
+func (s *AuditEntry) GetRequestID() NilString {
+	return s.RequestID
+}
+
+// GetAddress returns the value of Address.
+func (s *AuditEntry) GetAddress() NilString {
+	return s.Address
+}
+
+// GetBefore returns the value of Before.
+func (s *AuditEntry) GetBefore() NilAuditEntryBefore {
+	return s.Before
+}
+
+// GetAfter returns the value of After.
+func (s *AuditEntry) GetAfter() NilAuditEntryAfter {
+	return s.After
+}
+
+// SetID sets the value of ID.
+func (s *AuditEntry) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetAt sets the value of At.
+func (s *AuditEntry) SetAt(val time.Time) {
+	s.At = val
+}
+
+// SetActor sets the value of Actor.
+func (s *AuditEntry) SetActor(val NilString) {
+	s.Actor = val
+}
+
+// SetKeyID sets the value of KeyID.
+func (s *AuditEntry) SetKeyID(val NilUUID) {
+	s.KeyID = val
+}
+
+// SetTeam sets the value of Team.
+func (s *AuditEntry) SetTeam(val NilString) {
+	s.Team = val
+}
+
+// SetRole sets the value of Role.
+func (s *AuditEntry) SetRole(val NilRole) {
+	s.Role = val
+}
+
+// SetAction sets the value of Action.
+func (s *AuditEntry) SetAction(val string) {
+	s.Action = val
+}
+
+// SetResource sets the value of Resource.
+func (s *AuditEntry) SetResource(val NilAuditResource) {
+	s.Resource = val
+}
+
+// SetOutcome sets the value of Outcome.
+func (s *AuditEntry) SetOutcome(val AuditOutcome) {
+	s.Outcome = val
+}
+
+// SetStatus sets the value of Status.
+func (s *AuditEntry) SetStatus(val NilInt) {
+	s.Status = val
+}
+
+// SetRequestID sets the value of RequestID.
+func (s *AuditEntry) SetRequestID(val NilString) {
+	s.RequestID = val
+}
+
+// SetAddress sets the value of Address.
+func (s *AuditEntry) SetAddress(val NilString) {
+	s.Address = val
+}
+
+// SetBefore sets the value of Before.
+func (s *AuditEntry) SetBefore(val NilAuditEntryBefore) {
+	s.Before = val
+}
+
+// SetAfter sets the value of After.
+func (s *AuditEntry) SetAfter(val NilAuditEntryAfter) {
+	s.After = val
+}
+
+// The same fields as they are now.
+type AuditEntryAfter map[string]jx.Raw
+
+func (s *AuditEntryAfter) init() AuditEntryAfter {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// The fields that were changed, as they were.
+type AuditEntryBefore map[string]jx.Raw
+
+func (s *AuditEntryBefore) init() AuditEntryBefore {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// Ref: #/components/schemas/AuditLogListResponse
+type AuditLogListResponse struct {
+	Data  []AuditEntry `json:"data"`
+	Error NilNoError   `json:"error"`
+	Meta  PageMeta     `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *AuditLogListResponse) GetData() []AuditEntry {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *AuditLogListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *AuditLogListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *AuditLogListResponse) SetData(val []AuditEntry) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *AuditLogListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *AuditLogListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
+}
+
+// A `replayed` request was carried out before and got its answer again. A `refused` one was at fault
+// itself; at a `failed` one the service was.
+// Ref: #/components/schemas/AuditOutcome
+type AuditOutcome string
+
+const (
+	AuditOutcomeSucceeded AuditOutcome = "succeeded"
+	AuditOutcomeReplayed  AuditOutcome = "replayed"
+	AuditOutcomeRefused   AuditOutcome = "refused"
+	AuditOutcomeFailed    AuditOutcome = "failed"
+)
+
+// AllValues returns all AuditOutcome values.
+func (AuditOutcome) AllValues() []AuditOutcome {
+	return []AuditOutcome{
+		AuditOutcomeSucceeded,
+		AuditOutcomeReplayed,
+		AuditOutcomeRefused,
+		AuditOutcomeFailed,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s AuditOutcome) MarshalText() ([]byte, error) {
+	switch s {
+	case AuditOutcomeSucceeded:
+		return []byte(s), nil
+	case AuditOutcomeReplayed:
+		return []byte(s), nil
+	case AuditOutcomeRefused:
+		return []byte(s), nil
+	case AuditOutcomeFailed:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *AuditOutcome) UnmarshalText(data []byte) error {
+	switch AuditOutcome(data) {
+	case AuditOutcomeSucceeded:
+		*s = AuditOutcomeSucceeded
+		return nil
+	case AuditOutcomeReplayed:
+		*s = AuditOutcomeReplayed
+		return nil
+	case AuditOutcomeRefused:
+		*s = AuditOutcomeRefused
+		return nil
+	case AuditOutcomeFailed:
+		*s = AuditOutcomeFailed
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Ref: #/components/schemas/AuditResource
+type AuditResource struct {
+	Kind AuditResourceKind `json:"kind"`
+	ID   uuid.UUID         `json:"id"`
+}
+
+// GetKind returns the value of Kind.
+func (s *AuditResource) GetKind() AuditResourceKind {
+	return s.Kind
+}
+
+// GetID returns the value of ID.
+func (s *AuditResource) GetID() uuid.UUID {
+	return s.ID
+}
+
+// SetKind sets the value of Kind.
+func (s *AuditResource) SetKind(val AuditResourceKind) {
+	s.Kind = val
+}
+
+// SetID sets the value of ID.
+func (s *AuditResource) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+type AuditResourceKind string
+
+const (
+	AuditResourceKindDatabase  AuditResourceKind = "database"
+	AuditResourceKindOperation AuditResourceKind = "operation"
+	AuditResourceKindAPIKey    AuditResourceKind = "api_key"
+)
+
+// AllValues returns all AuditResourceKind values.
+func (AuditResourceKind) AllValues() []AuditResourceKind {
+	return []AuditResourceKind{
+		AuditResourceKindDatabase,
+		AuditResourceKindOperation,
+		AuditResourceKindAPIKey,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s AuditResourceKind) MarshalText() ([]byte, error) {
+	switch s {
+	case AuditResourceKindDatabase:
+		return []byte(s), nil
+	case AuditResourceKindOperation:
+		return []byte(s), nil
+	case AuditResourceKindAPIKey:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *AuditResourceKind) UnmarshalText(data []byte) error {
+	switch AuditResourceKind(data) {
+	case AuditResourceKindDatabase:
+		*s = AuditResourceKindDatabase
+		return nil
+	case AuditResourceKindOperation:
+		*s = AuditResourceKindOperation
+		return nil
+	case AuditResourceKindAPIKey:
+		*s = AuditResourceKindAPIKey
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+type Bearer struct {
+	Token string
+	Roles []string
+}
+
+// GetToken returns the value of Token.
+func (s *Bearer) GetToken() string {
+	return s.Token
+}
+
+// GetRoles returns the value of Roles.
+func (s *Bearer) GetRoles() []string {
+	return s.Roles
+}
+
+// SetToken sets the value of Token.
+func (s *Bearer) SetToken(val string) {
+	s.Token = val
+}
+
+// SetRoles sets the value of Roles.
+func (s *Bearer) SetRoles(val []string) {
+	s.Roles = val
 }
 
 // What keeps an operation. As `error`: why it needs attention, null in every other state. As
@@ -473,12 +1157,62 @@ func (s *ConnectionSslmode) UnmarshalText(data []byte) error {
 	}
 }
 
+// Ref: #/components/schemas/CreateAPIKeyRequest
+type CreateAPIKeyRequest struct {
+	// What people know it by; it is in timelines and in the audit log as team/name.
+	Name string   `json:"name"`
+	Team TeamName `json:"team"`
+	Role Role     `json:"role"`
+	// When it ends by itself; left out or null, it does not.
+	ExpiresAt OptNilDateTime `json:"expires_at"`
+}
+
+// GetName returns the value of Name.
+func (s *CreateAPIKeyRequest) GetName() string {
+	return s.Name
+}
+
+// GetTeam returns the value of Team.
+func (s *CreateAPIKeyRequest) GetTeam() TeamName {
+	return s.Team
+}
+
+// GetRole returns the value of Role.
+func (s *CreateAPIKeyRequest) GetRole() Role {
+	return s.Role
+}
+
+// GetExpiresAt returns the value of ExpiresAt.
+func (s *CreateAPIKeyRequest) GetExpiresAt() OptNilDateTime {
+	return s.ExpiresAt
+}
+
+// SetName sets the value of Name.
+func (s *CreateAPIKeyRequest) SetName(val string) {
+	s.Name = val
+}
+
+// SetTeam sets the value of Team.
+func (s *CreateAPIKeyRequest) SetTeam(val TeamName) {
+	s.Team = val
+}
+
+// SetRole sets the value of Role.
+func (s *CreateAPIKeyRequest) SetRole(val Role) {
+	s.Role = val
+}
+
+// SetExpiresAt sets the value of ExpiresAt.
+func (s *CreateAPIKeyRequest) SetExpiresAt(val OptNilDateTime) {
+	s.ExpiresAt = val
+}
+
 // Ref: #/components/schemas/CreateDatabaseRequest
 type CreateDatabaseRequest struct {
-	Name        string    `json:"name"`
-	OwnerTeam   TeamName  `json:"owner_team"`
-	Description OptString `json:"description"`
-	Labels      OptLabels `json:"labels"`
+	Name        string      `json:"name"`
+	OwnerTeam   OptTeamName `json:"owner_team"`
+	Description OptString   `json:"description"`
+	Labels      OptLabels   `json:"labels"`
 }
 
 // GetName returns the value of Name.
@@ -487,7 +1221,7 @@ func (s *CreateDatabaseRequest) GetName() string {
 }
 
 // GetOwnerTeam returns the value of OwnerTeam.
-func (s *CreateDatabaseRequest) GetOwnerTeam() TeamName {
+func (s *CreateDatabaseRequest) GetOwnerTeam() OptTeamName {
 	return s.OwnerTeam
 }
 
@@ -507,7 +1241,7 @@ func (s *CreateDatabaseRequest) SetName(val string) {
 }
 
 // SetOwnerTeam sets the value of OwnerTeam.
-func (s *CreateDatabaseRequest) SetOwnerTeam(val TeamName) {
+func (s *CreateDatabaseRequest) SetOwnerTeam(val OptTeamName) {
 	s.OwnerTeam = val
 }
 
@@ -899,18 +1633,11 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/DecisionRequest
 type DecisionRequest struct {
-	// Who decides. The service does not know its callers, so the request says it.
-	Actor string `json:"actor"`
 	// Why; it is kept in the database's timeline.
 	Reason string `json:"reason"`
 	// The step at which the operation was seen; where it is at another one by now, the decision is
 	// refused.
 	Step OptString `json:"step"`
-}
-
-// GetActor returns the value of Actor.
-func (s *DecisionRequest) GetActor() string {
-	return s.Actor
 }
 
 // GetReason returns the value of Reason.
@@ -921,11 +1648,6 @@ func (s *DecisionRequest) GetReason() string {
 // GetStep returns the value of Step.
 func (s *DecisionRequest) GetStep() OptString {
 	return s.Step
-}
-
-// SetActor sets the value of Actor.
-func (s *DecisionRequest) SetActor(val string) {
-	s.Actor = val
 }
 
 // SetReason sets the value of Reason.
@@ -1030,6 +1752,8 @@ func (s *Error) SetOperationID(val OptUUID) {
 //	code                     | status | meaning
 //	-------------------------+--------+-----------------------------------------------------------------------------
 //	`malformed_request`      | 400    | the body is not JSON
+//	`unauthenticated`        | 401    | no API key, or one that is not valid
+//	`forbidden`              | 403    | the key's role does not allow this
 //	`not_found`              | 404    | no such resource or route
 //	`method_not_allowed`     | 405    | the route does not take this method
 //	`name_taken`             | 409    | the team has a database of this name
@@ -1037,10 +1761,12 @@ func (s *Error) SetOperationID(val OptUUID) {
 //	`wrong_status`           | 409    | the database's status does not allow this
 //	`decision_refused`       | 409    | the operation is not where the decision could be taken; the message says why
 //	`request_in_progress`    | 409    | a request with this Idempotency-Key is being carried out
+//	`key_not_active`         | 409    | the API key is revoked or has expired
 //	`request_too_large`      | 413    | the body is larger than 64 KiB
 //	`unsupported_media_type` | 415    | the body's Content-Type is not accepted
 //	`validation_failed`      | 422    | a field breaks a rule; `details` names each
 //	`idempotency_key_reused` | 422    | another request was sent with this Idempotency-Key
+//	`rate_limited`           | 429    | asked too often; `Retry-After` says when to ask again
 //	`unavailable`            | 503    | something the service needs is down
 //	`internal`               | 500    | a fault of the service
 //
@@ -1049,6 +1775,8 @@ type ErrorCode string
 
 const (
 	ErrorCodeMalformedRequest     ErrorCode = "malformed_request"
+	ErrorCodeUnauthenticated      ErrorCode = "unauthenticated"
+	ErrorCodeForbidden            ErrorCode = "forbidden"
 	ErrorCodeNotFound             ErrorCode = "not_found"
 	ErrorCodeMethodNotAllowed     ErrorCode = "method_not_allowed"
 	ErrorCodeNameTaken            ErrorCode = "name_taken"
@@ -1056,10 +1784,12 @@ const (
 	ErrorCodeWrongStatus          ErrorCode = "wrong_status"
 	ErrorCodeDecisionRefused      ErrorCode = "decision_refused"
 	ErrorCodeRequestInProgress    ErrorCode = "request_in_progress"
+	ErrorCodeKeyNotActive         ErrorCode = "key_not_active"
 	ErrorCodeRequestTooLarge      ErrorCode = "request_too_large"
 	ErrorCodeUnsupportedMediaType ErrorCode = "unsupported_media_type"
 	ErrorCodeValidationFailed     ErrorCode = "validation_failed"
 	ErrorCodeIdempotencyKeyReused ErrorCode = "idempotency_key_reused"
+	ErrorCodeRateLimited          ErrorCode = "rate_limited"
 	ErrorCodeUnavailable          ErrorCode = "unavailable"
 	ErrorCodeInternal             ErrorCode = "internal"
 )
@@ -1068,6 +1798,8 @@ const (
 func (ErrorCode) AllValues() []ErrorCode {
 	return []ErrorCode{
 		ErrorCodeMalformedRequest,
+		ErrorCodeUnauthenticated,
+		ErrorCodeForbidden,
 		ErrorCodeNotFound,
 		ErrorCodeMethodNotAllowed,
 		ErrorCodeNameTaken,
@@ -1075,10 +1807,12 @@ func (ErrorCode) AllValues() []ErrorCode {
 		ErrorCodeWrongStatus,
 		ErrorCodeDecisionRefused,
 		ErrorCodeRequestInProgress,
+		ErrorCodeKeyNotActive,
 		ErrorCodeRequestTooLarge,
 		ErrorCodeUnsupportedMediaType,
 		ErrorCodeValidationFailed,
 		ErrorCodeIdempotencyKeyReused,
+		ErrorCodeRateLimited,
 		ErrorCodeUnavailable,
 		ErrorCodeInternal,
 	}
@@ -1088,6 +1822,10 @@ func (ErrorCode) AllValues() []ErrorCode {
 func (s ErrorCode) MarshalText() ([]byte, error) {
 	switch s {
 	case ErrorCodeMalformedRequest:
+		return []byte(s), nil
+	case ErrorCodeUnauthenticated:
+		return []byte(s), nil
+	case ErrorCodeForbidden:
 		return []byte(s), nil
 	case ErrorCodeNotFound:
 		return []byte(s), nil
@@ -1103,6 +1841,8 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 		return []byte(s), nil
 	case ErrorCodeRequestInProgress:
 		return []byte(s), nil
+	case ErrorCodeKeyNotActive:
+		return []byte(s), nil
 	case ErrorCodeRequestTooLarge:
 		return []byte(s), nil
 	case ErrorCodeUnsupportedMediaType:
@@ -1110,6 +1850,8 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 	case ErrorCodeValidationFailed:
 		return []byte(s), nil
 	case ErrorCodeIdempotencyKeyReused:
+		return []byte(s), nil
+	case ErrorCodeRateLimited:
 		return []byte(s), nil
 	case ErrorCodeUnavailable:
 		return []byte(s), nil
@@ -1125,6 +1867,12 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 	switch ErrorCode(data) {
 	case ErrorCodeMalformedRequest:
 		*s = ErrorCodeMalformedRequest
+		return nil
+	case ErrorCodeUnauthenticated:
+		*s = ErrorCodeUnauthenticated
+		return nil
+	case ErrorCodeForbidden:
+		*s = ErrorCodeForbidden
 		return nil
 	case ErrorCodeNotFound:
 		*s = ErrorCodeNotFound
@@ -1147,6 +1895,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 	case ErrorCodeRequestInProgress:
 		*s = ErrorCodeRequestInProgress
 		return nil
+	case ErrorCodeKeyNotActive:
+		*s = ErrorCodeKeyNotActive
+		return nil
 	case ErrorCodeRequestTooLarge:
 		*s = ErrorCodeRequestTooLarge
 		return nil
@@ -1158,6 +1909,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 		return nil
 	case ErrorCodeIdempotencyKeyReused:
 		*s = ErrorCodeIdempotencyKeyReused
+		return nil
+	case ErrorCodeRateLimited:
+		*s = ErrorCodeRateLimited
 		return nil
 	case ErrorCodeUnavailable:
 		*s = ErrorCodeUnavailable
@@ -1237,9 +1991,10 @@ func (s *ErrorResponse) SetMeta(val Meta) {
 
 // ErrorStatusCodeWithHeaders wraps ErrorResponse with status code and response headers.
 type ErrorStatusCodeWithHeaders struct {
-	StatusCode int
-	RetryAfter OptInt
-	Response   ErrorResponse
+	StatusCode      int
+	RetryAfter      OptInt
+	WWWAuthenticate OptString
+	Response        ErrorResponse
 }
 
 // GetStatusCode returns the value of StatusCode.
@@ -1250,6 +2005,11 @@ func (s *ErrorStatusCodeWithHeaders) GetStatusCode() int {
 // GetRetryAfter returns the value of RetryAfter.
 func (s *ErrorStatusCodeWithHeaders) GetRetryAfter() OptInt {
 	return s.RetryAfter
+}
+
+// GetWWWAuthenticate returns the value of WWWAuthenticate.
+func (s *ErrorStatusCodeWithHeaders) GetWWWAuthenticate() OptString {
+	return s.WWWAuthenticate
 }
 
 // GetResponse returns the value of Response.
@@ -1265,6 +2025,11 @@ func (s *ErrorStatusCodeWithHeaders) SetStatusCode(val int) {
 // SetRetryAfter sets the value of RetryAfter.
 func (s *ErrorStatusCodeWithHeaders) SetRetryAfter(val OptInt) {
 	s.RetryAfter = val
+}
+
+// SetWWWAuthenticate sets the value of WWWAuthenticate.
+func (s *ErrorStatusCodeWithHeaders) SetWWWAuthenticate(val OptString) {
+	s.WWWAuthenticate = val
 }
 
 // SetResponse sets the value of Response.
@@ -1506,6 +2271,20 @@ func (s *EventListResponse) SetError(val NilNoError) {
 // SetMeta sets the value of Meta.
 func (s *EventListResponse) SetMeta(val PageMeta) {
 	s.Meta = val
+}
+
+type ExportAuditLogsOK struct {
+	Data io.Reader
+}
+
+// Read reads data from the Data reader.
+//
+// Kept to satisfy the io.Reader interface.
+func (s ExportAuditLogsOK) Read(p []byte) (n int, err error) {
+	if s.Data == nil {
+		return 0, io.EOF
+	}
+	return s.Data.Read(p)
 }
 
 type GetOpenAPIOK map[string]jx.Raw
@@ -1772,6 +2551,70 @@ func (s *HealthStatus) UnmarshalText(data []byte) error {
 	}
 }
 
+// Ref: #/components/schemas/IssuedAPIKey
+type IssuedAPIKey struct {
+	// What clients send. It is shown once; null in the answer to a request that was carried out before.
+	Key    NilString `json:"key"`
+	APIKey APIKey    `json:"api_key"`
+}
+
+// GetKey returns the value of Key.
+func (s *IssuedAPIKey) GetKey() NilString {
+	return s.Key
+}
+
+// GetAPIKey returns the value of APIKey.
+func (s *IssuedAPIKey) GetAPIKey() APIKey {
+	return s.APIKey
+}
+
+// SetKey sets the value of Key.
+func (s *IssuedAPIKey) SetKey(val NilString) {
+	s.Key = val
+}
+
+// SetAPIKey sets the value of APIKey.
+func (s *IssuedAPIKey) SetAPIKey(val APIKey) {
+	s.APIKey = val
+}
+
+// Ref: #/components/schemas/IssuedAPIKeyResponse
+type IssuedAPIKeyResponse struct {
+	Data  IssuedAPIKey `json:"data"`
+	Error NilNoError   `json:"error"`
+	Meta  Meta         `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *IssuedAPIKeyResponse) GetData() IssuedAPIKey {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *IssuedAPIKeyResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *IssuedAPIKeyResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *IssuedAPIKeyResponse) SetData(val IssuedAPIKey) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *IssuedAPIKeyResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *IssuedAPIKeyResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
 // At most 32; keys of 1 to 63 and values of at most 128 characters.
 // Ref: #/components/schemas/Labels
 type Labels map[string]string
@@ -1799,6 +2642,141 @@ func (s *Meta) GetRequestID() string {
 // SetRequestID sets the value of RequestID.
 func (s *Meta) SetRequestID(val string) {
 	s.RequestID = val
+}
+
+// NewNilAuditEntryAfter returns new NilAuditEntryAfter with value set to v.
+func NewNilAuditEntryAfter(v AuditEntryAfter) NilAuditEntryAfter {
+	return NilAuditEntryAfter{
+		Value: v,
+	}
+}
+
+// NilAuditEntryAfter is nullable AuditEntryAfter.
+type NilAuditEntryAfter struct {
+	Value AuditEntryAfter
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilAuditEntryAfter) SetTo(v AuditEntryAfter) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilAuditEntryAfter) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilAuditEntryAfter) SetToNull() {
+	o.Null = true
+	var v AuditEntryAfter
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilAuditEntryAfter) Get() (v AuditEntryAfter, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilAuditEntryAfter) Or(d AuditEntryAfter) AuditEntryAfter {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilAuditEntryBefore returns new NilAuditEntryBefore with value set to v.
+func NewNilAuditEntryBefore(v AuditEntryBefore) NilAuditEntryBefore {
+	return NilAuditEntryBefore{
+		Value: v,
+	}
+}
+
+// NilAuditEntryBefore is nullable AuditEntryBefore.
+type NilAuditEntryBefore struct {
+	Value AuditEntryBefore
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilAuditEntryBefore) SetTo(v AuditEntryBefore) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilAuditEntryBefore) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilAuditEntryBefore) SetToNull() {
+	o.Null = true
+	var v AuditEntryBefore
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilAuditEntryBefore) Get() (v AuditEntryBefore, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilAuditEntryBefore) Or(d AuditEntryBefore) AuditEntryBefore {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilAuditResource returns new NilAuditResource with value set to v.
+func NewNilAuditResource(v AuditResource) NilAuditResource {
+	return NilAuditResource{
+		Value: v,
+	}
+}
+
+// NilAuditResource is nullable AuditResource.
+type NilAuditResource struct {
+	Value AuditResource
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilAuditResource) SetTo(v AuditResource) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilAuditResource) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilAuditResource) SetToNull() {
+	o.Null = true
+	var v AuditResource
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilAuditResource) Get() (v AuditResource, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilAuditResource) Or(d AuditResource) AuditResource {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
 }
 
 // NewNilCause returns new NilCause with value set to v.
@@ -1981,6 +2959,51 @@ func (o NilDateTime) Or(d time.Time) time.Time {
 	return d
 }
 
+// NewNilInt returns new NilInt with value set to v.
+func NewNilInt(v int) NilInt {
+	return NilInt{
+		Value: v,
+	}
+}
+
+// NilInt is nullable int.
+type NilInt struct {
+	Value int
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilInt) SetTo(v int) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilInt) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilInt) SetToNull() {
+	o.Null = true
+	var v int
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilInt) Get() (v int, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilInt) Or(d int) int {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilNoData returns new NilNoData with value set to v.
 func NewNilNoData(v NoData) NilNoData {
 	return NilNoData{
@@ -2065,6 +3088,51 @@ func (o NilNoError) Get() (v NoError, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilNoError) Or(d NoError) NoError {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilRole returns new NilRole with value set to v.
+func NewNilRole(v Role) NilRole {
+	return NilRole{
+		Value: v,
+	}
+}
+
+// NilRole is nullable Role.
+type NilRole struct {
+	Value Role
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilRole) SetTo(v Role) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilRole) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilRole) SetToNull() {
+	o.Null = true
+	var v Role
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilRole) Get() (v Role, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilRole) Or(d Role) Role {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -2575,6 +3643,52 @@ func (s *OperationState) UnmarshalText(data []byte) error {
 	}
 }
 
+// NewOptAuditOutcome returns new OptAuditOutcome with value set to v.
+func NewOptAuditOutcome(v AuditOutcome) OptAuditOutcome {
+	return OptAuditOutcome{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptAuditOutcome is optional AuditOutcome.
+type OptAuditOutcome struct {
+	Value AuditOutcome
+	Set   bool
+}
+
+// IsSet returns true if OptAuditOutcome was set.
+func (o OptAuditOutcome) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptAuditOutcome) Reset() {
+	var v AuditOutcome
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptAuditOutcome) SetTo(v AuditOutcome) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptAuditOutcome) Get() (v AuditOutcome, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptAuditOutcome) Or(d AuditOutcome) AuditOutcome {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptCauseCode returns new OptCauseCode with value set to v.
 func NewOptCauseCode(v CauseCode) OptCauseCode {
 	return OptCauseCode{
@@ -2667,6 +3781,52 @@ func (o OptDatabaseStatus) Or(d DatabaseStatus) DatabaseStatus {
 	return d
 }
 
+// NewOptDateTime returns new OptDateTime with value set to v.
+func NewOptDateTime(v time.Time) OptDateTime {
+	return OptDateTime{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptDateTime is optional time.Time.
+type OptDateTime struct {
+	Value time.Time
+	Set   bool
+}
+
+// IsSet returns true if OptDateTime was set.
+func (o OptDateTime) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptDateTime) Reset() {
+	var v time.Time
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptDateTime) SetTo(v time.Time) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptDateTime) Get() (v time.Time, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptDateTime) Or(d time.Time) time.Time {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptInt returns new OptInt with value set to v.
 func NewOptInt(v int) OptInt {
 	return OptInt{
@@ -2753,6 +3913,74 @@ func (o OptLabels) Get() (v Labels, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptLabels) Or(d Labels) Labels {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilDateTime returns new OptNilDateTime with value set to v.
+func NewOptNilDateTime(v time.Time) OptNilDateTime {
+	return OptNilDateTime{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilDateTime is optional nullable time.Time.
+type OptNilDateTime struct {
+	Value time.Time
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilDateTime was set.
+func (o OptNilDateTime) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilDateTime) Reset() {
+	var v time.Time
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilDateTime) SetTo(v time.Time) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilDateTime) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilDateTime) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v time.Time
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilDateTime) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilDateTime) Get() (v time.Time, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilDateTime) Or(d time.Time) time.Time {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -3150,6 +4378,66 @@ func (s *PageMeta) SetRequestID(val string) {
 // SetNextCursor sets the value of NextCursor.
 func (s *PageMeta) SetNextCursor(val NilString) {
 	s.NextCursor = val
+}
+
+// `platform-team` may do everything; `product-team` may ask for databases of its own team, and see and
+// change those.
+// Ref: #/components/schemas/Role
+type Role string
+
+const (
+	RolePlatformTeam Role = "platform-team"
+	RoleProductTeam  Role = "product-team"
+)
+
+// AllValues returns all Role values.
+func (Role) AllValues() []Role {
+	return []Role{
+		RolePlatformTeam,
+		RoleProductTeam,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Role) MarshalText() ([]byte, error) {
+	switch s {
+	case RolePlatformTeam:
+		return []byte(s), nil
+	case RoleProductTeam:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Role) UnmarshalText(data []byte) error {
+	switch Role(data) {
+	case RolePlatformTeam:
+		*s = RolePlatformTeam
+		return nil
+	case RoleProductTeam:
+		*s = RoleProductTeam
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Ref: #/components/schemas/RotateAPIKeyRequest
+type RotateAPIKeyRequest struct {
+	// How long the old secret stays valid, at most 30 days; 0 ends it at once.
+	OverlapSeconds OptInt `json:"overlap_seconds"`
+}
+
+// GetOverlapSeconds returns the value of OverlapSeconds.
+func (s *RotateAPIKeyRequest) GetOverlapSeconds() OptInt {
+	return s.OverlapSeconds
+}
+
+// SetOverlapSeconds sets the value of OverlapSeconds.
+func (s *RotateAPIKeyRequest) SetOverlapSeconds(val OptInt) {
+	s.OverlapSeconds = val
 }
 
 // The Kubernetes Secret that holds the credentials.

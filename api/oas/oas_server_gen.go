@@ -32,10 +32,18 @@ type Handler interface {
 	//
 	// POST /operations/{id}/cancel
 	CancelOperation(ctx context.Context, req *DecisionRequest, params CancelOperationParams) (*OperationAcceptedHeaders, error)
+	// CreateAPIKey implements createAPIKey operation.
+	//
+	// `key` in the answer is shown this once: only a hash of it is kept. The same request sent again with
+	// its Idempotency-Key answers without it; rotate the key then.
+	//
+	// POST /api-keys
+	CreateAPIKey(ctx context.Context, req *CreateAPIKeyRequest, params CreateAPIKeyParams) (*IssuedAPIKeyResponse, error)
 	// CreateDatabase implements createDatabase operation.
 	//
 	// The database is recorded with the operation that provisions it; both answer at once. Its name is
-	// unique among the team's databases that are not deleted.
+	// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
+	// left out; a product team that names another one is refused with 403.
 	//
 	// POST /databases
 	CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
@@ -46,6 +54,13 @@ type Handler interface {
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	// ExportAuditLogs implements exportAuditLogs operation.
+	//
+	// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
+	// export that fails on its way is cut off: the transfer does not end as HTTP says it must.
+	//
+	// GET /audit-logs/export
+	ExportAuditLogs(ctx context.Context, params ExportAuditLogsParams) (ExportAuditLogsOK, error)
 	// GetDatabase implements getDatabase operation.
 	//
 	// Show one database.
@@ -78,6 +93,18 @@ type Handler interface {
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
+	// ListAPIKeys implements listAPIKeys operation.
+	//
+	// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
+	//
+	// GET /api-keys
+	ListAPIKeys(ctx context.Context, params ListAPIKeysParams) (*APIKeyListResponse, error)
+	// ListAuditLogs implements listAuditLogs operation.
+	//
+	// List entries of the audit log, newest first.
+	//
+	// GET /audit-logs
+	ListAuditLogs(ctx context.Context, params ListAuditLogsParams) (*AuditLogListResponse, error)
 	// ListDatabaseEvents implements listDatabaseEvents operation.
 	//
 	// The timeline of all operations on the database, with what people decided about them. Events are only
@@ -87,7 +114,8 @@ type Handler interface {
 	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)
 	// ListDatabases implements listDatabases operation.
 	//
-	// Deleted databases are listed only with `status=deleted`.
+	// Deleted databases are listed only with `status=deleted`. A product team sees its own; of another
+	// `team` there are none.
 	//
 	// GET /databases
 	ListDatabases(ctx context.Context, params ListDatabasesParams) (*DatabaseListResponse, error)
@@ -107,10 +135,25 @@ type Handler interface {
 	//
 	// POST /operations/{id}/retry
 	RetryOperation(ctx context.Context, req *DecisionRequest, params RetryOperationParams) (*OperationAcceptedHeaders, error)
+	// RevokeAPIKey implements revokeAPIKey operation.
+	//
+	// It is refused from then on: everywhere within a second, and never later than ten. One that is
+	// revoked already stays as it is.
+	//
+	// DELETE /api-keys/{id}
+	RevokeAPIKey(ctx context.Context, params RevokeAPIKeyParams) (*APIKeyResponse, error)
+	// RotateAPIKey implements rotateAPIKey operation.
+	//
+	// The old secret stays valid until `old_secret_until`, so that the new one can be brought to where it
+	// is used. A secret older than that ends at once. `key` is shown this once, as when a key is made. One
+	// that is revoked or has expired answers 409 `key_not_active`.
+	//
+	// POST /api-keys/{id}/rotate
+	RotateAPIKey(ctx context.Context, req *RotateAPIKeyRequest, params RotateAPIKeyParams) (*IssuedAPIKeyResponse, error)
 	// SkipOperation implements skipOperation operation.
 	//
 	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
-	// without.
+	// without. For the platform team.
 	//
 	// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
 	// is being undone any step may be skipped), its workflow was lost, the operation does not need
@@ -134,18 +177,20 @@ type Handler interface {
 // Server implements http server based on OpenAPI v3 specification and
 // calls Handler to handle requests.
 type Server struct {
-	h Handler
+	h   Handler
+	sec SecurityHandler
 	baseServer
 }
 
 // NewServer creates new Server.
-func NewServer(h Handler, opts ...ServerOption) (*Server, error) {
+func NewServer(h Handler, sec SecurityHandler, opts ...ServerOption) (*Server, error) {
 	s, err := newServerConfig(opts...).baseServer()
 	if err != nil {
 		return nil, err
 	}
 	return &Server{
 		h:          h,
+		sec:        sec,
 		baseServer: s,
 	}, nil
 }

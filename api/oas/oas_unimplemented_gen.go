@@ -43,10 +43,21 @@ func (UnimplementedHandler) CancelOperation(ctx context.Context, req *DecisionRe
 	return r, ht.ErrNotImplemented
 }
 
+// CreateAPIKey implements createAPIKey operation.
+//
+// `key` in the answer is shown this once: only a hash of it is kept. The same request sent again with
+// its Idempotency-Key answers without it; rotate the key then.
+//
+// POST /api-keys
+func (UnimplementedHandler) CreateAPIKey(ctx context.Context, req *CreateAPIKeyRequest, params CreateAPIKeyParams) (r *IssuedAPIKeyResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // CreateDatabase implements createDatabase operation.
 //
 // The database is recorded with the operation that provisions it; both answer at once. Its name is
-// unique among the team's databases that are not deleted.
+// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
+// left out; a product team that names another one is refused with 403.
 //
 // POST /databases
 func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
@@ -60,6 +71,16 @@ func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatab
 //
 // DELETE /databases/{id}
 func (UnimplementedHandler) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// ExportAuditLogs implements exportAuditLogs operation.
+//
+// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
+// export that fails on its way is cut off: the transfer does not end as HTTP says it must.
+//
+// GET /audit-logs/export
+func (UnimplementedHandler) ExportAuditLogs(ctx context.Context, params ExportAuditLogsParams) (r ExportAuditLogsOK, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -110,6 +131,24 @@ func (UnimplementedHandler) GetOperation(ctx context.Context, params GetOperatio
 	return r, ht.ErrNotImplemented
 }
 
+// ListAPIKeys implements listAPIKeys operation.
+//
+// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
+//
+// GET /api-keys
+func (UnimplementedHandler) ListAPIKeys(ctx context.Context, params ListAPIKeysParams) (r *APIKeyListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// ListAuditLogs implements listAuditLogs operation.
+//
+// List entries of the audit log, newest first.
+//
+// GET /audit-logs
+func (UnimplementedHandler) ListAuditLogs(ctx context.Context, params ListAuditLogsParams) (r *AuditLogListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // ListDatabaseEvents implements listDatabaseEvents operation.
 //
 // The timeline of all operations on the database, with what people decided about them. Events are only
@@ -122,7 +161,8 @@ func (UnimplementedHandler) ListDatabaseEvents(ctx context.Context, params ListD
 
 // ListDatabases implements listDatabases operation.
 //
-// Deleted databases are listed only with `status=deleted`.
+// Deleted databases are listed only with `status=deleted`. A product team sees its own; of another
+// `team` there are none.
 //
 // GET /databases
 func (UnimplementedHandler) ListDatabases(ctx context.Context, params ListDatabasesParams) (r *DatabaseListResponse, _ error) {
@@ -151,10 +191,31 @@ func (UnimplementedHandler) RetryOperation(ctx context.Context, req *DecisionReq
 	return r, ht.ErrNotImplemented
 }
 
+// RevokeAPIKey implements revokeAPIKey operation.
+//
+// It is refused from then on: everywhere within a second, and never later than ten. One that is
+// revoked already stays as it is.
+//
+// DELETE /api-keys/{id}
+func (UnimplementedHandler) RevokeAPIKey(ctx context.Context, params RevokeAPIKeyParams) (r *APIKeyResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// RotateAPIKey implements rotateAPIKey operation.
+//
+// The old secret stays valid until `old_secret_until`, so that the new one can be brought to where it
+// is used. A secret older than that ends at once. `key` is shown this once, as when a key is made. One
+// that is revoked or has expired answers 409 `key_not_active`.
+//
+// POST /api-keys/{id}/rotate
+func (UnimplementedHandler) RotateAPIKey(ctx context.Context, req *RotateAPIKeyRequest, params RotateAPIKeyParams) (r *IssuedAPIKeyResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // SkipOperation implements skipOperation operation.
 //
 // For an operation that needs attention at a step whose purpose is met some other way, or can be done
-// without.
+// without. For the platform team.
 //
 // 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
 // is being undone any step may be skipped), its workflow was lost, the operation does not need
