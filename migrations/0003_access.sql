@@ -56,6 +56,9 @@ CREATE TABLE audit_log (
     before        jsonb,
     after         jsonb,
 
+    -- What the sealer cannot read would keep it from sealing all that follows.
+    CONSTRAINT audit_log_at CHECK (isfinite(at)),
+    CONSTRAINT audit_log_fields CHECK (jsonb_typeof(before) = 'object' AND jsonb_typeof(after) = 'object'),
     CONSTRAINT audit_log_action CHECK (action ~ '^[A-Za-z_.]+$'),
     CONSTRAINT audit_log_resource CHECK (resource_id IS NULL OR resource_kind IS NOT NULL),
     CONSTRAINT audit_log_outcome CHECK (outcome IN ('succeeded', 'replayed', 'refused', 'failed')),
@@ -118,7 +121,8 @@ INSERT INTO audit_retention (keep) VALUES (interval '365 days');
 
 -- Lets go of the oldest entries that were kept for their time, at most batch of them, and says how many. The seal of
 -- the last that went stays as the beginning of the chain. It belongs to the owner, as the service's role may remove
--- nothing. The lock is the sealer's: one at a time.
+-- nothing. The lock is the sealer's: one at a time. Only the first seal may be without its entry; another one is where
+-- the chain was broken, and it and all after it stay to tell so.
 -- +goose StatementBegin
 CREATE FUNCTION audit_forget(batch integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -132,8 +136,9 @@ BEGIN
     END IF;
     -- Only the prefix: an entry that is younger keeps all after it.
     SELECT max(position) INTO upto FROM (
-        SELECT c.position, bool_and(l.id IS NULL OR l.at < cutoff) OVER (ORDER BY c.position) AS old
-        FROM  (SELECT position, entry_id FROM audit_chain ORDER BY position LIMIT batch) c
+        SELECT c.position, bool_and(COALESCE(l.at < cutoff, c.first)) OVER (ORDER BY c.position) AS old
+        FROM  (SELECT position, entry_id, row_number() OVER (ORDER BY position) = 1 AS first
+               FROM   audit_chain ORDER BY position LIMIT batch) c
         LEFT   JOIN audit_log l ON l.id = c.entry_id) prefix
     WHERE old;
     DELETE FROM audit_log WHERE id IN (SELECT entry_id FROM audit_chain WHERE position <= upto);

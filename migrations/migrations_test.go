@@ -4,7 +4,9 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/daap-dev/daap/migrations"
@@ -55,6 +57,119 @@ func TestUpByManyAtOnceIsUpOnce(t *testing.T) {
 	if errs != nil {
 		t.Fatal(errs)
 	}
+}
+
+// withRole runs do on a migrated database as its owner, with a role that is gone afterwards.
+func withRole(t *testing.T, do func(url string, conn *pgx.Conn, role string)) {
+	t.Helper()
+	url := persistencetest.URL(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	role := `Daap "service" ` + uuid.NewString()
+	quoted := pgx.Identifier{role}.Sanitize()
+	execute(t, conn, `CREATE ROLE `+quoted)
+	defer execute(t, conn, `DROP OWNED BY `+quoted+`; DROP ROLE `+quoted)
+	do(url, conn, role)
+}
+
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+}
+
+func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
+	t.Parallel()
+	withRole(t, func(url string, conn *pgx.Conn, role string) {
+		execute(t, conn, `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC, `+pgx.Identifier{role}.Sanitize())
+		execute(t, conn, `GRANT CREATE ON SCHEMA public TO PUBLIC`)
+		execute(t, conn, `GRANT UPDATE (actor) ON audit_log TO `+pgx.Identifier{role}.Sanitize())
+		for range 2 {
+			if err := migrations.Grant(t.Context(), url, role); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const all = "DELETE INSERT SELECT UPDATE"
+		want := map[string]string{
+			"api_keys": all, "audit_chain": "INSERT SELECT", "audit_log": "INSERT SELECT", "audit_retention": "SELECT",
+			"audit_unsealed": all, "databases": all, "events": all, "goose_db_version": "SELECT",
+			"idempotency_keys": all, "operation_steps": all, "operations": all,
+		}
+		for _, table := range tables(t, url) {
+			var got string
+			var column, create bool
+			err := conn.QueryRow(t.Context(), `
+				SELECT COALESCE(string_agg(p, ' ' ORDER BY p) FILTER (WHERE has_table_privilege($1, $2, p)), ''),
+				       has_any_column_privilege($1, 'audit_log', 'UPDATE'), has_schema_privilege($1, 'public', 'CREATE')
+				FROM   unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p`,
+				role, table).Scan(&got, &column, &create)
+			if err != nil || got != want[table] || column || create {
+				t.Errorf("rights on %s = %s, %t, %t, %v; want %s", table, got, column, create, err, want[table])
+			}
+		}
+	})
+}
+
+func TestGrantByManyAtOnceIsGrantOnce(t *testing.T) {
+	t.Parallel()
+	withRole(t, func(url string, _ *pgx.Conn, role string) {
+		const processes = 4
+		done := make(chan error, processes)
+		for range processes {
+			go func() { done <- migrations.Grant(t.Context(), url, role) }()
+		}
+		var errs error
+		for range processes {
+			errs = errors.Join(errs, <-done)
+		}
+		if errs != nil {
+			t.Error(errs)
+		}
+	})
+}
+
+func TestGrantToTheOwnerDoesNothing(t *testing.T) {
+	t.Parallel()
+	withRole(t, func(url string, conn *pgx.Conn, role string) {
+		var owner string
+		if err := conn.QueryRow(t.Context(), `SELECT current_user`).Scan(&owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := migrations.Grant(t.Context(), url, owner); err != nil {
+			t.Error(err)
+		}
+		var may bool
+		err := conn.QueryRow(t.Context(), `SELECT has_table_privilege('audit_log', 'UPDATE')`).Scan(&may)
+		if err != nil || !may {
+			t.Errorf("the owner may update = %t, %v; want true", may, err)
+		}
+		if err := migrations.Grant(t.Context(), url, role+" unknown"); err == nil {
+			t.Error("grant to an unknown role = nil, want an error")
+		}
+	})
+}
+
+func TestKeepAuditSetsForHowLong(t *testing.T) {
+	t.Parallel()
+	withRole(t, func(url string, conn *pgx.Conn, _ string) {
+		execute(t, conn, `DELETE FROM audit_retention`)
+		for _, keep := range []time.Duration{48 * time.Hour, 72 * time.Hour} {
+			if err := migrations.KeepAudit(t.Context(), url, keep); err != nil {
+				t.Fatal(err)
+			}
+			var kept time.Duration
+			if err := conn.QueryRow(t.Context(), `SELECT keep FROM audit_retention`).Scan(&kept); err != nil || kept != keep {
+				t.Errorf("kept for %s, %v; want %s", kept, err, keep)
+			}
+		}
+		if err := migrations.KeepAudit(t.Context(), url, time.Hour); err == nil {
+			t.Error("keep for an hour = nil, want an error")
+		}
+	})
 }
 
 func TestUpSaysWhatItCouldNotReach(t *testing.T) {

@@ -9,31 +9,34 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rights are what the service's role gets, in this order. It may read and write all, but of the audit log only add:
-// what is written there stays, whatever becomes of the service.
+// rights are what the service's role has in the end, whatever it had before. It may read and write all, but of the
+// audit log only add: what is written there stays, whatever becomes of the service.
 var rights = []string{
+	`REVOKE CREATE ON SCHEMA public FROM PUBLIC, $role`,
+	`REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, $role`,
+	`GRANT CONNECT ON DATABASE $database TO $role`,
 	`GRANT USAGE ON SCHEMA public TO $role`,
 	`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO $role`,
-	`REVOKE UPDATE, DELETE, TRUNCATE ON audit_log, audit_chain FROM $role`,
-	`REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON audit_retention, goose_db_version FROM $role`,
+	`REVOKE UPDATE, DELETE ON audit_log, audit_chain FROM $role`,
+	`REVOKE INSERT, UPDATE, DELETE ON audit_retention, goose_db_version FROM $role`,
 	`GRANT EXECUTE ON FUNCTION audit_forget(integer) TO $role`,
 }
 
-// Grant gives the role what the service needs of the schema that belongs to the URL's user, and takes from it what
-// it may have had beyond. It does nothing where both are the same: the service may do everything then. Safe to
-// repeat.
+// Grant gives the role what the service needs of the schema that belongs to the URL's user, and takes from it, and
+// from everyone, what is beyond. It does nothing where both are the same: the service may do everything then. Any
+// number of processes may run it at once and again.
 func Grant(ctx context.Context, ownerURL, role string) error {
 	return asOwner(ctx, ownerURL, func(tx pgx.Tx) error {
-		var owner string
-		if err := tx.QueryRow(ctx, `SELECT current_user`).Scan(&owner); err != nil {
+		var owner, database string
+		if err := tx.QueryRow(ctx, `SELECT current_user, current_database()`).Scan(&owner, &database); err != nil {
 			return fmt.Errorf("read who the owner is: %w", err)
 		}
 		if role == owner || role == "" {
 			return nil
 		}
-		quoted := pgx.Identifier{role}.Sanitize()
+		names := strings.NewReplacer("$role", quoted(role), "$database", quoted(database))
 		for _, right := range rights {
-			if _, err := tx.Exec(ctx, strings.ReplaceAll(right, "$role", quoted)); err != nil {
+			if _, err := tx.Exec(ctx, names.Replace(right)); err != nil {
 				return fmt.Errorf("give role %s its rights: %w", role, err)
 			}
 		}
@@ -41,17 +44,23 @@ func Grant(ctx context.Context, ownerURL, role string) error {
 	})
 }
 
-// KeepAudit sets how long entries of the audit log are kept. Safe to repeat.
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// KeepAudit sets how long entries of the audit log are kept: a day or longer. Safe to repeat.
 func KeepAudit(ctx context.Context, ownerURL string, keep time.Duration) error {
 	return asOwner(ctx, ownerURL, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE audit_retention SET keep = $1 WHERE keep <> $1`, keep); err != nil {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO audit_retention (keep) VALUES ($1)
+			ON CONFLICT (only_row) DO UPDATE SET keep = excluded.keep`, keep)
+		if err != nil {
 			return fmt.Errorf("set how long the audit log is kept: %w", err)
 		}
 		return nil
 	})
 }
 
-// asOwner makes a change in one transaction as the user of the URL.
+// asOwner makes a change in one transaction as the user of the URL, one process at a time and none while another
+// migrates: PostgreSQL refuses grants that meet.
 func asOwner(ctx context.Context, ownerURL string, change func(pgx.Tx) error) error {
 	cfg, err := parse(ownerURL)
 	if err != nil {
@@ -62,5 +71,10 @@ func asOwner(ctx context.Context, ownerURL string, change func(pgx.Tx) error) er
 		return fmt.Errorf("connect as the owner: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	return pgx.BeginFunc(ctx, conn, change)
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, sessionLock); err != nil {
+			return fmt.Errorf("wait for other migrations: %w", err)
+		}
+		return change(tx)
+	})
 }

@@ -16,6 +16,8 @@ import (
 const keyChanges = "daap_api_keys"
 
 // selectAPIKeys has the old secret only while its time is not over.
+//
+//nolint:gosec // it names columns of hashes; there is no secret in it
 const selectAPIKeys = `
 	SELECT k.id, k.name, k.team, k.role, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.rotated_at,
 	       CASE WHEN k.old_secret_until > now() THEN k.old_secret_until END, k.last_used_at,
@@ -23,7 +25,7 @@ const selectAPIKeys = `
 	FROM   api_keys k`
 
 // CreateAPIKey records the key. A request that was carried out before gets its answer again, and isNew is false.
-// Errors: those of answerOnce.
+// Errors: CodeValidationFailed where it would have expired already, those of answerOnce.
 func (s *Store) CreateAPIKey(
 	ctx context.Context, by daap.Grant, key daap.StoredKey,
 ) (made daap.APIKey, isNew bool, err error) {
@@ -43,6 +45,9 @@ func (s *Store) CreateAPIKey(
 			"name": made.Name, "team": made.Team, "role": made.Role, "expires_at": made.ExpiresAt,
 		}))
 	})
+	if violates(err, expiryOfKey) { // the time passed since it was looked at
+		err = daap.Invalid(daap.Detail{Field: "expires_at", Message: "must be in the future"})
+	}
 	return made, isNew, because(err, "create API key")
 }
 

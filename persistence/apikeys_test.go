@@ -119,6 +119,21 @@ func TestHashIsReplacedOnlyWhereItIsTheOneBefore(t *testing.T) {
 	want(t, "hash", f.stored(key.ID).Hash, secondHash)
 }
 
+func TestKeyThatHasExpiredMeanwhileIsNotMade(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	past := time.Now().Add(-time.Minute)
+	key := daap.APIKey{ID: newID(t), Name: "deploy", Team: "shop", Role: daap.RoleProductTeam, CreatedBy: "x", ExpiresAt: &past}
+	_, _, err := f.CreateAPIKey(t.Context(), everyone, daap.StoredKey{APIKey: key, Hash: firstHash})
+	wantCode(t, err, daap.CodeValidationFailed)
+	f.exec(`INSERT INTO api_keys (id, name, team, role, hash, created_by, created_at, expires_at)
+		VALUES (gen_random_uuid(), 'deploy', 'shop', 'product-team', '` + firstHash + `', 'x', now() - interval '2 d', now() - interval '1 d')`)
+	keys, err := f.APIKeys(t.Context(), daap.APIKeyFilter{Page: daap.Page{Limit: 2}})
+	f.must(err)
+	_, _, err = f.RotateAPIKey(t.Context(), everyone, keys[0].ID, secondHash, 0)
+	wantCode(t, err, daap.CodeKeyNotActive)
+}
+
 func TestNoRowHoldsASecret(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -172,6 +187,7 @@ func (fixedHash) Hash(context.Context, daap.Secret) (string, error) { return fir
 type follower struct {
 	mu      sync.Mutex
 	trusted bool
+	lost    int // how often it was told that it hears of nothing
 	evicted map[uuid.UUID]bool
 	changed chan struct{}
 }
@@ -187,7 +203,7 @@ func (f *follower) note(change func()) {
 }
 
 func (f *follower) Trust()             { f.note(func() { f.trusted = true }) }
-func (f *follower) Distrust()          { f.note(func() { f.trusted = false }) }
+func (f *follower) Distrust()          { f.note(func() { f.trusted, f.lost = false, f.lost+1 }) }
 func (f *follower) Evict(id uuid.UUID) { f.note(func() { f.evicted[id] = true }) }
 
 // until waits for what it is told.
@@ -233,6 +249,7 @@ func TestChangesOfKeysAreToldAndSoIsNotHearingOfThem(t *testing.T) {
 	if err := <-reports; err == nil {
 		t.Error("the loss is not reported")
 	}
+	cache.until(t, "it was told of the loss", func() bool { return cache.lost == 1 })
 	cache.until(t, "changes are heard of again", func() bool { return cache.trusted })
 	stop()
 	<-over

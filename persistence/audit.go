@@ -118,8 +118,9 @@ func (s *Store) AuditEntries(ctx context.Context, f daap.AuditFilter) ([]daap.Au
 	return entries, nil
 }
 
-// clockSlack is how far the time in an entry's id may be from the time that it says.
-const clockSlack = time.Second
+// clockSlack is how far the time in an entry's id may be from the time that it says: a process may stand still in
+// between.
+const clockSlack = time.Minute
 
 // inTime leaves the entries of the given time. The ids are in order of time, so that they find the place; what
 // the entries say of their time is what counts.
@@ -144,12 +145,15 @@ func firstID(at time.Time) uuid.UUID {
 	return id
 }
 
-// AuditIsProtected says whether the role of this pool may only add to the audit log.
+// AuditIsProtected says whether the role of this pool may only add to the audit log, and does not say for how long.
 func (s *Store) AuditIsProtected(ctx context.Context) (bool, error) {
 	var protected bool
 	err := s.pool.QueryRow(ctx, `
 		SELECT NOT has_table_privilege('audit_log', 'UPDATE, DELETE, TRUNCATE')
-		AND    NOT has_table_privilege('audit_chain', 'UPDATE, DELETE, TRUNCATE')`).Scan(&protected)
+		AND    NOT has_table_privilege('audit_chain', 'UPDATE, DELETE, TRUNCATE')
+		AND    NOT has_table_privilege('audit_retention', 'INSERT, UPDATE, DELETE, TRUNCATE')
+		AND    NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'audit_log'::regclass), 'MEMBER')`,
+	).Scan(&protected)
 	return protected, because(err, "read what may be done to the audit log")
 }
 

@@ -14,12 +14,14 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// nameOfTeam is the unique index on the names of a team's databases.
-const nameOfTeam = "databases_name_of_team"
+// Constraints whose violation is for people to mend.
+const (
+	nameOfTeam  = "databases_name_of_team"
+	expiryOfKey = "api_keys_expires_at"
+)
 
 // SQLSTATEs that mean something here.
 const (
-	uniqueViolation      = "23505"
 	connectionExceptions = "08" // the class
 	readOnlyTransaction  = "25006"
 	tooManyConnections   = "53300"
@@ -29,10 +31,10 @@ const (
 	lockNotAvailable     = "55P03"
 )
 
-// violates says whether err is the violation of the given unique index.
-func violates(err error, index string) bool {
+// violates says whether err is the violation of the given constraint or unique index.
+func violates(err error, constraint string) bool {
 	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && pgErr.Code == uniqueViolation && pgErr.ConstraintName == index
+	return errors.As(err, &pgErr) && pgErr.ConstraintName == constraint
 }
 
 // missing turns an empty answer into NotFound of noun, and treats any other error as because does.

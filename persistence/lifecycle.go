@@ -251,18 +251,26 @@ func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx,
 
 // whileHeld is whileOpen for operations that may not have begun yet.
 func (s *Store) whileHeld(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
+	return s.whileInScope(ctx, daap.EveryTeam, id, daap.ErrSuperseded, change)
+}
+
+// whileInScope is whileHeld for an operation that somebody asks for. One that is unknown or out of scope is not
+// locked, and the error is the given one.
+func (s *Store) whileInScope(
+	ctx context.Context, scope daap.Scope, id uuid.UUID, unknown error, change func(pgx.Tx, daap.Operation) error,
+) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
-			SELECT id FROM databases
-			WHERE  id = (SELECT database_id FROM operations WHERE id = $1)
-			FOR    UPDATE`, id)
+			SELECT d.id FROM databases d
+			WHERE  d.id = (SELECT database_id FROM operations WHERE id = $1)`+ofTeam+`
+			FOR    UPDATE`, id, owner(scope))
 		if err != nil {
 			return fmt.Errorf("lock database: %w", err)
 		}
-		op, err := lockOperation(ctx, tx, id)
+		op, err := lockOperation(ctx, tx, scope, id)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
-			return daap.ErrSuperseded
+			return unknown
 		case err != nil:
 			return err
 		case !op.State.Open():

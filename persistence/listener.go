@@ -52,7 +52,7 @@ func (s *Store) FollowAPIKeys(ctx context.Context, cache keyCache, report func(e
 
 // listen tells the cache of changes until the connection is lost.
 func (s *Store) listen(ctx context.Context, cache keyCache) error {
-	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -61,7 +61,10 @@ func (s *Store) listen(ctx context.Context, cache keyCache) error {
 		defer cancel()
 		_ = conn.Close(closing) // it may be lost already
 	}()
-	if _, err := conn.Exec(ctx, `LISTEN `+keyChanges); err != nil {
+	beginning, cancel := context.WithTimeout(ctx, connectTimeout)
+	_, err = conn.Exec(beginning, `LISTEN `+keyChanges)
+	cancel()
+	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	cache.Trust()

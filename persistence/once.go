@@ -85,7 +85,8 @@ func keepAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 	return nil
 }
 
-// readAnswer reads what was kept for the same request; pgx.ErrNoRows when there is nothing.
+// readAnswer reads what was kept for the same request; pgx.ErrNoRows when there is nothing. An answer that is out of
+// the grant's scope was another key's of the same team: CodeIdempotencyKeyReused.
 func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
 	var request, kept []byte
 	err := tx.QueryRow(ctx, `
@@ -101,7 +102,23 @@ func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 	if err := json.Unmarshal(kept, answer); err != nil {
 		return fmt.Errorf("decode the kept answer: %w", err)
 	}
+	if !covers(by.Scope, answer) {
+		return daap.KeyReused()
+	}
 	return nil
+}
+
+// covers says whether what the answer is about is in the scope; keys are no team's.
+func covers(scope daap.Scope, answer any) bool {
+	switch a := answer.(type) {
+	case *accepted:
+		return scope.Covers(a.Database.OwnerTeam)
+	case *daap.Database:
+		return scope.Covers(a.OwnerTeam)
+	case *daap.Operation:
+		return scope.Covers(a.OwnerTeam)
+	}
+	return scope == daap.EveryTeam
 }
 
 // Remembered finds the answer that was kept for the request, and says whether there was one; the audit log is told

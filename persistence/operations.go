@@ -135,7 +135,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, by daap.Operati
 	if holder == nil {
 		return nil
 	}
-	held, err := lockOperation(ctx, tx, *holder)
+	held, err := lockOperation(ctx, tx, daap.EveryTeam, *holder) // its database is in scope already
 	if err != nil {
 		return err
 	}
@@ -178,8 +178,9 @@ func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Op
 }
 
 // lockOperation keeps everyone else from changing the operation. The row of its database is locked already.
-func lockOperation(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Operation, error) {
-	rows, _ := tx.Query(ctx, selectOperations+` WHERE o.id = $1 FOR UPDATE OF o`, id) // its error comes out of Collect
+func lockOperation(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Operation, error) {
+	sql := selectOperations + ` WHERE o.id = $1` + ofTeam + ` FOR UPDATE OF o`
+	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
 	op, err := pgx.CollectExactlyOneRow(rows, scanOperation)
 	if err != nil {
 		return op, fmt.Errorf("lock operation: %w", err)

@@ -93,11 +93,11 @@ func restart(ctx context.Context, tx pgx.Tx, op daap.Operation, why string) erro
 
 // RestartOperation makes a parked operation whose workflow is gone pending again, as decided: forward for a
 // retry, backward for an abort. It returns the operation as it then is. Errors: CodeDecisionRefused when it is
-// not parked any more.
+// not parked any more, CodeNotFound also when it is out of scope.
 func (s *Store) RestartOperation(
 	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
 ) (daap.Operation, error) {
-	err := s.whileInScope(ctx, scope, id, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileInScope(ctx, scope, id, daap.NotFound("operation"), func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationNeedsAttention {
 			return daap.Refused(fmt.Sprintf("The operation does not need attention now; it is %s.", op.State))
 		}
@@ -117,12 +117,12 @@ func (s *Store) RestartOperation(
 }
 
 // CancelPending cancels the operation if it has not begun: nothing is made yet, so nothing is undone. It says
-// whether it did. Errors: CodeDecisionRefused when it cannot be given up.
+// whether it did. Errors: CodeDecisionRefused when it cannot be given up, CodeNotFound also when out of scope.
 func (s *Store) CancelPending(
 	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
 ) (bool, error) {
 	var cancelled bool
-	err := s.whileInScope(ctx, scope, id, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileInScope(ctx, scope, id, daap.NotFound("operation"), func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationPending || op.StartedAt != nil {
 			return nil
 		}
@@ -148,18 +148,6 @@ func (s *Store) CancelPending(
 		return false, orSuperseded(because(err, "cancel a pending operation"))
 	}
 	return cancelled, nil
-}
-
-// whileInScope is whileHeld for an operation that somebody asks for. Errors: CodeNotFound when it is out of scope.
-func (s *Store) whileInScope(
-	ctx context.Context, scope daap.Scope, id uuid.UUID, change func(pgx.Tx, daap.Operation) error,
-) error {
-	return s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
-		if !scope.Covers(op.OwnerTeam) {
-			return daap.NotFound("operation")
-		}
-		return change(tx, op)
-	})
 }
 
 // orSuperseded is nil for an operation that is over: there is nothing to do to it.

@@ -202,6 +202,60 @@ func TestStepsTableRefusesWhatCannotBe(t *testing.T) {
 	want(t, "refusal of the valid one", f.insert("operation_steps", valid), "")
 }
 
+func TestAPIKeysTableRefusesWhatTheRulesDo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const hash = "$argon2id$v=19$m=8192,t=1,p=1$c2FsdA$aGFzaA"
+	valid := row{"name": "deploy", "team": "shop", "role": "product-team", "hash": hash, "created_by": "platform/alice"}
+	for constraint, refused := range map[string][]row{
+		"api_keys_name":       {{"name": "ab"}, {"name": "Abc"}, {"name": strings.Repeat("a", 41)}, {"name": "abc\n"}},
+		"api_keys_team":       {{"team": "a"}, {"team": "a_b"}, {"team": strings.Repeat("a", 41)}},
+		"api_keys_role":       {{"role": "admin"}, {"role": ""}},
+		"api_keys_hash":       {{"hash": ""}, {"hash": "daap_secret"}, {"hash": "$argon2i$x"}},
+		"api_keys_old_hash":   {{"old_hash": "secret", "old_secret_until": "now", "rotated_at": "now"}},
+		"api_keys_old_secret": {{"old_hash": hash, "rotated_at": "now"}, {"old_secret_until": "now"}},
+		"api_keys_rotated":    {{"old_hash": hash, "old_secret_until": "now"}},
+		"api_keys_created_by": {{"created_by": ""}},
+		"api_keys_expires_at": {{"expires_at": "yesterday"}},
+	} {
+		for _, changes := range refused {
+			r := row{"id": newID(t)}.with(valid).with(changes)
+			want(t, fmt.Sprintf("refusal of %v", changes), f.insert("api_keys", r), constraint)
+		}
+	}
+	want(t, "refusal of the valid one", f.insert("api_keys", row{"id": newID(t)}.with(valid)), "")
+}
+
+func TestAuditTablesRefuseWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	valid := row{"at": "now", "action": "getDatabase", "outcome": "succeeded"}
+	for constraint, refused := range map[string][]row{
+		"audit_log_at":       {{"at": "infinity"}},
+		"audit_log_fields":   {{"before": `[]`}, {"after": `"x"`}, {"after": `null`}},
+		"audit_log_action":   {{"action": ""}, {"action": "get database"}},
+		"audit_log_resource": {{"resource_id": uuid.New()}},
+		"audit_log_outcome":  {{"outcome": "lost"}},
+		"audit_log_status":   {{"status": 99}, {"status": 600}},
+	} {
+		for _, changes := range refused {
+			r := row{"id": newID(t)}.with(valid).with(changes)
+			want(t, fmt.Sprintf("refusal of %v", changes), f.insert("audit_log", r), constraint)
+		}
+	}
+	entry := row{"id": newID(t)}.with(valid)
+	want(t, "refusal of the valid one", f.insert("audit_log", entry), "")
+	seal := row{"position": 1, "entry_id": entry["id"], "hash": make([]byte, 32)}
+	for constraint, changes := range map[string]row{
+		"audit_chain_position": {"position": 0}, "audit_chain_hash": {"hash": make([]byte, 31)},
+	} {
+		want(t, fmt.Sprintf("refusal of %v", changes), f.insert("audit_chain", seal.with(changes)), constraint)
+	}
+	want(t, "refusal of the valid seal", f.insert("audit_chain", seal), "")
+	second := row{"only_row": false, "keep": "2 days"}
+	want(t, "refusal of a second row", f.insert("audit_retention", second), "audit_retention_only_row")
+}
+
 func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -213,6 +267,8 @@ func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing, daap.StepUndone,
 		}),
 		"operations_open_on_database": texts(daap.OpenStates()),
+		"api_keys_role":               texts(daap.Roles()),
+		"audit_log_outcome":           texts(daap.Outcomes()),
 	} {
 		var definition string
 		err := f.pool.QueryRow(t.Context(), `
@@ -233,7 +289,7 @@ func texts[T ~string](values []T) []string {
 	return all
 }
 
-var literal = regexp.MustCompile(`'([a-z_]+)'`)
+var literal = regexp.MustCompile(`'([a-z_-]+)'`)
 
 // quoted returns the text literals of SQL, sorted.
 func quoted(sql string) []string {

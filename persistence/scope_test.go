@@ -2,11 +2,14 @@ package persistence_test
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/persistence"
 )
 
 // inScope are all methods that take whose rows they may touch, each tried on another team's database.
@@ -64,6 +67,27 @@ func TestAnotherTeamsRowsAreMissing(t *testing.T) {
 	want(t, "the operation's state afterwards", f.operation(op.ID).State, daap.OperationPending)
 }
 
+func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
+	t.Parallel()
+	tried := inScope(fixture{t: t}, daap.Scope{}, daap.Database{}, daap.Operation{})
+	elsewhere := []string{ // lists, what has no owner yet, and keys, which are no team's to change
+		"Databases", "Operations", "Events", "CreateDatabase", "Remembered", "Remember",
+		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey",
+	}
+	store := reflect.TypeFor[*persistence.Store]()
+	for i := range store.NumMethod() {
+		m := store.Method(i)
+		_, is := tried[m.Name]
+		for a := range m.Type.NumIn() {
+			in := m.Type.In(a)
+			takes := in == reflect.TypeFor[daap.Scope]() || in == reflect.TypeFor[daap.Grant]()
+			if takes && !is && !slices.Contains(elsewhere, m.Name) {
+				t.Errorf("%s is not tried", m.Name)
+			}
+		}
+	}
+}
+
 func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -90,6 +114,38 @@ func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 	if len(none)+len(noOps)+len(noEvents) > 0 || len(ops) != 1 || ops[0].ID != ownOp.ID {
 		t.Errorf("found %v, %v, %v of another team and %v of its own", none, noOps, noEvents, ops)
 	}
+	for _, nobody := range []daap.Scope{{}, daap.OfTeam("")} {
+		dbs, err := f.Databases(t.Context(), nobody, daap.DatabaseFilter{Page: page})
+		f.must(err)
+		ops, err := f.Operations(t.Context(), nobody, daap.OperationFilter{Page: page})
+		f.must(err)
+		if len(dbs)+len(ops) > 0 {
+			t.Errorf("nobody finds %v, %v", dbs, ops)
+		}
+	}
+}
+
+func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db, op := newDatabase(t, "shop", "orders")
+	all := once("a", 1)
+	_, _, err := f.CreateDatabase(t.Context(), all, db, op)
+	f.must(err)
+	f.must(f.Remember(t.Context(), once("b", 1), f.operation(op.ID)))
+	_, err = f.PatchDatabase(t.Context(), once("c", 1), db.ID, daap.DatabasePatch{ClearLabels: true})
+	f.must(err)
+	product := grant(all.Caller.Team, daap.RoleProductTeam, daap.OfTeam(all.Caller.Team))
+
+	product.Once = once("a", 1).Once
+	_, _, err = f.AcceptOperation(t.Context(), product, newOperation(t, daap.DeleteDatabase, db.ID))
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
+	product.Once = once("b", 1).Once
+	_, _, err = f.Remembered(t.Context(), product)
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
+	product.Once = once("c", 1).Once
+	_, err = f.PatchDatabase(t.Context(), product, db.ID, daap.DatabasePatch{ClearLabels: true})
+	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 }
 
 func TestDatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {

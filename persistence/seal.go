@@ -118,15 +118,25 @@ func scanSeal(row pgx.CollectableRow) (daap.SealedEntry, error) {
 	return sealed, err
 }
 
-// UnsealedEntry returns how many entries that are older than age are in no seal, and the oldest of them.
+// compareTimeout bounds the comparison of the whole audit log with the whole chain.
+const compareTimeout = 10 * time.Minute
+
+// UnsealedEntry returns how many entries that are older than age are in no seal, and the oldest of them. It reads
+// all there is: the notes of what is unsealed may be tampered with, too.
 func (s *Store) UnsealedEntry(ctx context.Context, age time.Duration) (int, uuid.UUID, error) {
 	var count int
 	var oldest uuid.UUID
-	err := s.pool.QueryRow(ctx, `
-		SELECT count(*) OVER (), l.id FROM audit_log l
-		WHERE  l.at < now() - $1::interval
-		AND    NOT EXISTS (SELECT FROM audit_chain c WHERE c.entry_id = l.id)
-		ORDER  BY l.id LIMIT 1`, age).Scan(&count, &oldest)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, milliseconds(compareTimeout))
+		if err != nil {
+			return fmt.Errorf("allow it more time: %w", err)
+		}
+		return tx.QueryRow(ctx, `
+			SELECT count(*) OVER (), l.id FROM audit_log l
+			WHERE  l.at < now() - $1::interval
+			AND    NOT EXISTS (SELECT FROM audit_chain c WHERE c.entry_id = l.id)
+			ORDER  BY l.id LIMIT 1`, age).Scan(&count, &oldest)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, uuid.Nil, nil
 	}

@@ -63,7 +63,8 @@ func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 		       cause_remedy  = CASE WHEN $7 AND step = $2 THEN COALESCE(cause_remedy, $6)  ELSE $6 END
 		WHERE  id = $1 AND state IN ('running', 'cancelling') AND (cancelled_by IS NOT NULL) = $3
 		RETURNING database_id, kind, COALESCE(origin, '{}')`,
-		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps).Scan(&at.DatabaseID, &at.Kind, &at.Origin)
+		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps,
+	).Scan(&at.DatabaseID, &at.Kind, &at.Origin)
 	return at, err
 }
 

@@ -1,7 +1,7 @@
 // Package persistencetest gives each test a migrated PostgreSQL database of its own.
 //
-// The server is the one that DAAP_TEST_POSTGRES_URL leads to, as a user who may create databases, or one that
-// the test process starts for itself and that ends with it.
+// The server is the one that DAAP_TEST_POSTGRES_URL leads to, as a superuser: tests also do what DAAP's own roles may
+// not. Without it the test process starts one for itself, which ends with it.
 package persistencetest
 
 import (
