@@ -112,6 +112,12 @@ type Credential struct {
 	Secret Secret
 }
 
+// Format prints whose credential it is. It keeps the secret out of that itself: where a verb does not fit, fmt prints
+// what a pointer in a struct leads to without asking it.
+func (c Credential) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, APIKey{ID: c.KeyID}.Prefix()+"_[secret]")
+}
+
 // A credential reads daap_<id>_<secret>_<checksum>, all but the first in base 62 and of a fixed width, so that it
 // can be told from junk, and found by scanners, without asking anybody.
 const (

@@ -30,6 +30,9 @@ type book struct {
 func (b *book) AddAuditEntries(_ context.Context, entries []daap.AuditEntry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if slices.ContainsFunc(entries, func(e daap.AuditEntry) bool { return e.Action == "poison" }) {
+		return errors.New("PostgreSQL refuses it")
+	}
 	if b.away == nil {
 		b.entries = append(b.entries, entries...)
 	}
@@ -160,7 +163,7 @@ func TestAuditWriterWritesAllOnACleanStop(t *testing.T) {
 func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &book{away: errors.New("PostgreSQL is away")}
+		b := &book{away: daap.Unavailable("PostgreSQL is away")}
 		reports := 0
 		w := daap.NewAuditWriter(b, func(error) { reports++ })
 		ctx, stop := context.WithCancel(t.Context())
@@ -190,6 +193,28 @@ func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) 
 			t.Errorf("%d written, %d told as dropped in %d entries; want 25000 in all", len(b.entries)-told, dropped, told)
 		}
 		synctest.Wait()
+	})
+}
+
+func TestEntryThatIsRefusedKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b, reports := &book{}, 0
+		w := daap.NewAuditWriter(b, func(error) { reports++ })
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		for _, action := range []string{"getDatabase", "poison", "listDatabases"} {
+			w.Add(daap.AuditEntry{Action: action})
+		}
+		go w.Run(ctx)
+		pass(5 * time.Second)
+		var got []string
+		for _, e := range b.entries {
+			got = append(got, e.Action)
+		}
+		if want := "[getDatabase listDatabases audit.dropped]"; fmt.Sprint(got) != want || reports != 1 || w.Dropped() != 0 {
+			t.Errorf("%v are written with %d reports, want %s and one", got, reports, want)
+		}
 	})
 }
 

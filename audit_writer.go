@@ -113,14 +113,32 @@ func (w *AuditWriter) writeBatch(ctx context.Context) (bool, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
-	if err := w.store.AddAuditEntries(ctx, written); err != nil {
+	lost, err := w.write(ctx, written)
+	if err != nil {
 		return false, fmt.Errorf("write %d entries of the audit log: %w", len(written), err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = slices.Clone(w.waiting[len(batch):])
-	w.dropped -= dropped
+	w.dropped += lost - dropped
 	return len(w.waiting) > 0, nil
+}
+
+// write writes the entries, and says how many are refused for good: those alone are lost, and keep nobody waiting.
+func (w *AuditWriter) write(ctx context.Context, entries []AuditEntry) (lost int, err error) {
+	all := w.store.AddAuditEntries(ctx, entries)
+	if e := AsError(all); all == nil || e != nil && e.Code == CodeUnavailable || ctx.Err() != nil {
+		return 0, all
+	}
+	for _, e := range entries {
+		if err := w.store.AddAuditEntries(ctx, []AuditEntry{e}); ctx.Err() != nil {
+			return 0, err // those that are written are known by their IDs the next time
+		} else if err != nil {
+			w.report(fmt.Errorf("write audit entry %s of %s: %w", e.ID, e.Action, err))
+			lost++
+		}
+	}
+	return lost, nil
 }
 
 // batch returns some of the entries that wait, and how many were dropped.

@@ -361,7 +361,9 @@ func thefts(db, op uuid.UUID) map[string][]struct{ query, body string } {
 			{query: "team=" + billing}, {query: "cursor=" + daap.Cursor(db)}, {query: "label=secret=yes"}, {query: "status=provisioning"},
 		},
 		"listOperations": {
-			{query: "database_id=" + db.String()}, {query: "cursor=" + daap.Cursor(op)}, {query: "state=pending"},
+			{query: "database_id=" + db.String()},
+			{query: "cursor=" + daap.Cursor(op)},
+			{query: "state=pending"},
 			{query: "kind=provision_database"},
 		},
 		"createDatabase": {{body: `{"name": "orders", "owner_team": "` + billing + `"}`}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 
@@ -43,7 +44,7 @@ func serveAPI(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(2 * s.config.RateLimit)},
+	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(math.Ceil(2 * s.config.RateLimit))},
 		s.report("The use of an API key is not recorded."))
 	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
 	handler := api.New(api.Config{
@@ -58,20 +59,20 @@ func serveAPI(ctx context.Context, s service) error {
 		Version:        version,
 		Log:            s.log,
 	})
-	defer s.until(audit.Run)() // after the last request has ended
+	defer background(ctx, audit.Run)() // after the last request has ended
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { dispatcher.Run(ctx); return nil })
 	group.Go(func() error {
-		store.FollowAPIKeys(ctx, keys, s.report("Revoked API keys are looked up by each request, as PostgreSQL does not tell of them."))
+		store.FollowAPIKeys(ctx, keys, s.report("PostgreSQL does not tell of changes of API keys; each request reads its key."))
 		return nil
 	})
 	group.Go(func() error { return s.listen(ctx, handler) })
 	return group.Wait()
 }
 
-// until runs something in the background and returns what ends it, and waits for that.
-func (s service) until(run func(context.Context)) func() {
-	ctx, stop := context.WithCancel(context.Background())
+// background runs something, beyond the end of ctx, and returns what ends it and waits for that.
+func background(ctx context.Context, run func(context.Context)) func() {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

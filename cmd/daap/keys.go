@@ -48,7 +48,8 @@ of it is kept. Needs DAAP_DATABASE_URL, and DAAP_ARGON2_… as the API has them.
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Key %s of team %s, role %s. It is shown this once:\n", issued.Name, issued.Team, issued.Role)
+			fmt.Fprintf(cmd.ErrOrStderr(), "Key %s of team %s, role %s. It is shown this once:\n",
+				issued.Name, issued.Team, issued.Role)
 			fmt.Fprintln(cmd.OutOrStdout(), issued.Credential.Reveal())
 			return nil
 		},
