@@ -164,7 +164,7 @@ func TestSecretIsInNothingThatIsPrinted(t *testing.T) {
 	if !strings.Contains(printed, "[secret]") {
 		t.Fatal("nothing stands for the secret: was it printed at all?")
 	}
-	numbers := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(c.Secret[:4])), " "), "[]")
+	numbers := strings.Trim(fmt.Sprintf("%d", c.Secret[:4]), "[]")
 	listed := strings.ReplaceAll(numbers, " ", ",")
 	for what, trace := range map[string]string{
 		"as it is sent": c.Reveal()[28:71], "in hex": fmt.Sprintf("%x", c.Secret[:4]), "in HEX": fmt.Sprintf("%X", c.Secret[:4]),

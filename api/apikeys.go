@@ -16,7 +16,8 @@ func (h *Handler) ListAPIKeys(ctx context.Context, params oas.ListAPIKeysParams)
 	if err != nil {
 		return nil, err
 	}
-	keys, next, err := h.apiKeys.List(ctx, h.requestOf(ctx), daap.APIKeyFilter{Team: string(params.Team.Value), Page: page})
+	filter := daap.APIKeyFilter{Team: string(params.Team.Value), Page: page}
+	keys, next, err := h.apiKeys.List(ctx, h.requestOf(ctx), filter)
 	if err != nil {
 		return nil, err
 	}

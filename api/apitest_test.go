@@ -68,7 +68,6 @@ func start(t testing.TB, options ...func(*api.Config)) *service {
 // platformTeam is the source of the platform team's key.
 type platformTeam struct{}
 
-//nolint:revive // the generated client names it so
 func (platformTeam) ApiKey(context.Context, oas.OperationName) (oas.ApiKey, error) {
 	return oas.ApiKey{APIKey: platformKey}, nil
 }

@@ -1,12 +1,17 @@
 package api_test
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
 )
 
 // try is a request of one operation that succeeds, and one that is refused for what it asks.
@@ -31,11 +36,7 @@ func tries(s *service) map[string]try {
 		s.store.park(op, daap.NewCause(daap.CauseDeadline, "Waited 10 minutes."))
 		return "/operations/" + op.String()
 	}
-	key := func() string {
-		id := uuid.Must(uuid.NewV7())
-		s.store.keys[id] = daap.StoredKey{APIKey: daap.APIKey{ID: id, Name: "deploy", Team: "shop", Role: daap.RoleProductTeam}}
-		return "/api-keys/" + id.String()
-	}
+	key := func() string { return "/api-keys/" + s.key(func(*daap.APIKey) {}).String() }
 	noDatabase, noOperation, noKey := "/databases/"+missing, "/operations/"+missing, "/api-keys/"+missing
 	const bad = "?limit=0"
 	return map[string]try{
@@ -118,6 +119,109 @@ func wantEntry(t *testing.T, log []daap.AuditEntry, operation string, outcome da
 	}
 	if e.RequestID == "" || e.Address != "127.0.0.1" {
 		t.Errorf("%s: logged request %q from %q", operation, e.RequestID, e.Address)
+	}
+}
+
+func TestWhatIsForThePlatformTeamIsForbiddenToOthersAndAudited(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for operation, r := range tries(s) {
+		if daap.Permission(operation).Access() != daap.AccessPlatform {
+			continue
+		}
+		s.store.logged()
+		got := s.do(r.method, r.path, r.body, "X-API-Key", shopKey)
+		if got.status != http.StatusForbidden || got.Error.Code != oas.ErrorCodeForbidden || got.header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%s: got %d %s", operation, got.status, got.body)
+		}
+		wantEntry(t, s.store.logged(), operation, daap.OutcomeRefused, http.StatusForbidden, "shop")
+	}
+}
+
+func TestWhatIsAnotherTeamsAnswersWhatAMissingOneDoes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for operation, r := range tries(s) {
+		if daap.Permission(operation).Access() != daap.AccessOwn || !strings.Contains(r.path, "-") {
+			continue // it names nothing that anybody owns
+		}
+		headers := []string{"X-API-Key", billingKey, "X-Request-Id", "same"}
+		missing := s.do(r.method, r.refused, r.body, headers...)
+		got := s.do(r.method, r.path, r.body, headers...)
+		if got.status != http.StatusNotFound || !bytes.Equal(got.body, missing.body) {
+			t.Errorf("%s: got %d %s, and %s for one that is missing", operation, got.status, got.body, missing.body)
+		}
+	}
+}
+
+func TestRequestThatIsSentAgainIsAuditedAsReplayed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for operation, r := range tries(s) {
+		if r.method == http.MethodGet {
+			continue
+		}
+		s.do(r.method, r.path, r.body, keyHeader, operation)
+		s.store.logged()
+		s.do(r.method, r.path, r.body, keyHeader, operation)
+		wantEntry(t, s.store.logged(), operation, daap.OutcomeReplayed, r.status, "platform")
+	}
+}
+
+func TestEntryOfWhomNobodyKnowsIsShownWithNulls(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.do(http.MethodGet, "/databases", "", "X-API-Key", "", "X-Request-Id", "find-me")
+	res, err := s.client.ListAuditLogs(t.Context(), oas.ListAuditLogsParams{})
+	if err != nil || len(res.Data) != 1 {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+	e := res.Data[0]
+	if !e.Actor.Null || !e.KeyID.Null || !e.Team.Null || !e.Role.Null || !e.Resource.Null || !e.Before.Null || !e.After.Null {
+		t.Errorf("got %+v", e)
+	}
+	if e.RequestID.Value != "find-me" || e.Status.Value != http.StatusUnauthorized || e.Outcome != oas.AuditOutcomeRefused {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestAnswersAreNotKeptOnTheirWayNorTakenForWhatTheyAreNot(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	paths := []string{"/nowhere", "/databases/x"}
+	for operation, r := range tries(s) {
+		if operation != "getOpenAPI" {
+			paths = append(paths, r.path)
+		}
+	}
+	for _, path := range paths {
+		got := s.do(http.MethodGet, path, "").header
+		if got.Get("Cache-Control") != "no-store" || got.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: got %v", path, got)
+		}
+	}
+	if got := s.do(http.MethodGet, "/openapi.json", "").header; got.Get("Cache-Control") != "" {
+		t.Errorf("the contract may not be kept: %v", got)
+	}
+}
+
+func TestKeysThatAreSentAreInNoLogAndNoAnswer(t *testing.T) {
+	t.Parallel()
+	logs, option := observed()
+	s := start(t, option)
+	for _, key := range []string{platformKey, shopKey, "wrong-key"} {
+		for operation, r := range tries(s) {
+			got := s.do(r.method, r.path, r.body, "X-API-Key", key)
+			again := s.do(r.method, r.path, r.body, "X-API-Key", "", "Authorization", "Bearer "+key)
+			if bytes.Contains(got.body, []byte(key)) || bytes.Contains(again.body, []byte(key)) {
+				t.Errorf("%s: the answer has the key: %s", operation, got.body)
+			}
+		}
+	}
+	for _, line := range logs.All() {
+		if text := fmt.Sprint(line.Message, line.ContextMap()); regexp.MustCompile(`\b(platform|shop|wrong)-key\b`).MatchString(text) {
+			t.Errorf("logged %s", text)
+		}
 	}
 }
 

@@ -1,13 +1,8 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
-	"time"
 
 	"github.com/go-faster/jx"
 	"github.com/google/uuid"
@@ -16,29 +11,16 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-const (
-	// exportLimit is how long an export may take in all.
-	exportLimit = 15 * time.Minute
-	// exportChunk is what an export hands on at once, and standstill how long a client may take for one.
-	exportChunk = 32 << 10
-	standstill  = 30 * time.Second
-)
-
 // ListAuditLogs answers one page of entries of the audit log.
 //
 // GET /audit-logs
 func (h *Handler) ListAuditLogs(
 	ctx context.Context, params oas.ListAuditLogsParams,
 ) (*oas.AuditLogListResponse, error) {
-	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	filter, err := auditPage(params)
 	if err != nil {
 		return nil, err
 	}
-	filter := auditFilter(oas.ExportAuditLogsParams{
-		Team: params.Team, KeyID: params.KeyID, Action: params.Action, ResourceID: params.ResourceID,
-		Outcome: params.Outcome, From: params.From, Until: params.Until,
-	})
-	filter.Page = page
 	entries, next, err := h.auditLogs.List(ctx, h.requestOf(ctx), filter)
 	if err != nil {
 		return nil, err
@@ -56,46 +38,18 @@ func (h *Handler) ExportAuditLogs(
 	if err != nil {
 		return oas.ExportAuditLogsOK{}, err
 	}
-	taken, given := io.Pipe()
-	go func() { // it ends with the export, and with ctx where the client has gone
-		_ = given.CloseWithError(writeLines(ctx, export, given, exchangeOf(ctx).writer))
-	}()
-	context.AfterFunc(ctx, func() { _ = taken.CloseWithError(ctx.Err()) })
-	return oas.ExportAuditLogsOK{Data: taken}, nil
+	lines, err := h.stream(ctx, export)
+	return oas.ExportAuditLogsOK{Data: lines}, err
 }
 
-// writeLines writes each entry as a line. Each chunk gives the client another while to take it.
-func writeLines(ctx context.Context, export daap.Export, to io.Writer, answer http.ResponseWriter) error {
-	deadlines := http.NewResponseController(answer)
-	lines := bufio.NewWriterSize(moving{to, deadlines}, exportChunk)
-	err := export(ctx, func(entries []daap.AuditEntry) error {
-		for _, e := range entries {
-			entry := auditEntryToOAS(e)
-			line, err := entry.MarshalJSON()
-			if err != nil {
-				return fmt.Errorf("encode audit entry %s: %w", e.ID, err)
-			}
-			if _, err := lines.Write(append(line, '\n')); err != nil {
-				return err
-			}
-		}
-		return nil
+func auditPage(params oas.ListAuditLogsParams) (daap.AuditFilter, error) {
+	filter := auditFilter(oas.ExportAuditLogsParams{
+		Team: params.Team, KeyID: params.KeyID, Action: params.Action, ResourceID: params.ResourceID,
+		Outcome: params.Outcome, From: params.From, Until: params.Until,
 	})
-	if err != nil {
-		return err
-	}
-	return lines.Flush()
-}
-
-// moving moves the deadline of the answer along with each chunk.
-type moving struct {
-	io.Writer
-	deadlines *http.ResponseController
-}
-
-func (m moving) Write(chunk []byte) (int, error) {
-	_ = m.deadlines.SetWriteDeadline(time.Now().Add(standstill)) // a writer without deadlines has none to move
-	return m.Writer.Write(chunk)
+	var err error
+	filter.Page, err = daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	return filter, err
 }
 
 func auditFilter(params oas.ExportAuditLogsParams) daap.AuditFilter {

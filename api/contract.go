@@ -50,8 +50,8 @@ func newContract(yaml []byte) *contract {
 
 func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) operation {
 	o := operation{
-		noun:     strings.ReplaceAll(strings.Replace(nounOf(path), "api", "API", 1), "-", " "),
-		resource: strings.ReplaceAll(nounOf(path), "-", "_"),
+		noun:     nounOf(path),
+		resource: kindOf(path),
 		success:  successOf(op),
 		params:   make(map[parameter]*openapi3.Schema),
 		bodies:   make(map[string]*openapi3.Schema),
@@ -79,10 +79,20 @@ func successOf(op *openapi3.Operation) int {
 	return http.StatusOK
 }
 
-// nounOf is what the IDs in a path are of: the path's first segment, which is a plural.
+// nounOf is what the IDs in a path are of, for people.
 func nounOf(path string) string {
+	words := strings.Split(kindOf(path), "_")
+	if words[0] == "api" {
+		words[0] = "API"
+	}
+	return strings.Join(words, " ")
+}
+
+// kindOf is what the IDs in a path are of, as the audit log and the log name it: the path's first segment, which is
+// a plural.
+func kindOf(path string) string {
 	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return strings.TrimSuffix(collection, "s")
+	return strings.ReplaceAll(strings.TrimSuffix(collection, "s"), "-", "_")
 }
 
 func documentOf(doc *openapi3.T) oas.GetOpenAPIOK {

@@ -40,6 +40,12 @@ var everyRequest = []struct{ method, path, body string }{
 	{http.MethodPost, "/operations/" + existing.String() + "/skip", decided},
 	{http.MethodPost, "/operations/" + existing.String() + "/abort", decided},
 	{http.MethodPost, "/operations/" + existing.String() + "/cancel", decided},
+	{http.MethodGet, "/api-keys", ""},
+	{http.MethodPost, "/api-keys", `{"name":"deploy","team":"shop","role":"product-team"}`},
+	{http.MethodDelete, "/api-keys/" + existing.String(), ""},
+	{http.MethodPost, "/api-keys/" + existing.String() + "/rotate", `{}`},
+	{http.MethodGet, "/audit-logs", ""},
+	{http.MethodGet, "/audit-logs/export", ""},
 }
 
 func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
@@ -191,6 +197,19 @@ func TestAccessLogTellsWhichRequestDidWhatToWhat(t *testing.T) {
 		if got["duration"] == nil || got["request_id"] == "" {
 			t.Errorf("line %d: got %v", i, got)
 		}
+	}
+}
+
+func TestAccessLogNamesAKeyApartFromTheCallers(t *testing.T) {
+	t.Parallel()
+	logs, option := observed()
+	s := start(t, option)
+	id := uuid.NewString()
+	s.do(http.MethodDelete, "/api-keys/"+id, "")
+	line := logs.FilterMessage("request").All()[0].ContextMap()
+	caller := callers[platformKey]
+	if line["api_key_id"] != id || line["key_id"] != caller.KeyID.String() || line["team"] != caller.Team {
+		t.Errorf("logged %v", line)
 	}
 }
 

@@ -112,7 +112,7 @@ func (x *exchange) identity(r *http.Request) []zap.Field {
 	fields = append(fields, zap.String("route", x.route.OperationID()))
 	for _, arg := range x.route.Args() {
 		if id, err := uuid.Parse(arg); err == nil {
-			fields = append(fields, zap.Stringer(nounOf(x.route.PathPattern())+"_id", id))
+			fields = append(fields, zap.Stringer(kindOf(x.route.PathPattern())+"_id", id))
 		}
 	}
 	return fields
@@ -134,9 +134,14 @@ func (e edge) answerPanic(w http.ResponseWriter, r *http.Request, p any) {
 	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's way to cut an answer off
 		panic(p)
 	}
-	e.handler.log.Error("panic", zap.String("request_id", exchangeOf(r.Context()).requestID),
+	e.handler.fail(w, r, e.handler.panicked(r.Context(), p))
+}
+
+// panicked logs a panic with where it was, and returns the error that it is to the client.
+func (h *Handler) panicked(ctx context.Context, p any) error {
+	h.log.Error("panic", zap.String("request_id", exchangeOf(ctx).requestID),
 		zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-	e.handler.fail(w, r, fmt.Errorf("panic: %v", p))
+	return fmt.Errorf("panic: %v", p)
 }
 
 // bound ends a request that takes too long. It moves the connection's deadline along, or a server's

@@ -171,6 +171,9 @@ func TestBadKeyIsRefusedNamingTheHeader(t *testing.T) {
 		{method: http.MethodPost, path: "/operations/" + at + "/skip", body: decided},
 		{method: http.MethodPost, path: "/operations/" + at + "/abort", body: decided},
 		{method: http.MethodPost, path: "/operations/" + at + "/cancel", body: decided},
+		{method: http.MethodPost, path: "/api-keys", body: `{"name":"deploy","team":"shop","role":"product-team"}`},
+		{method: http.MethodDelete, path: "/api-keys/" + at},
+		{method: http.MethodPost, path: "/api-keys/" + at + "/rotate", body: `{}`},
 	} {
 		row := func(name string, headers []string, query string, fields ...string) {
 			bad := request

@@ -51,13 +51,22 @@ func addressOf(r *http.Request, trusted []netip.Prefix) string {
 		if !isIn(address, trusted) {
 			break
 		}
-		before, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			break
+		before, known := parseHop(strings.TrimSpace(hop))
+		if !known {
+			break // what is left of it, the proxy did not write
 		}
 		address = before
 	}
 	return address.Unmap().WithZone("").String()
+}
+
+// parseHop reads an address, which some proxies write with its port.
+func parseHop(hop string) (netip.Addr, bool) {
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return withPort.Addr(), true
+	}
+	address, err := netip.ParseAddr(hop)
+	return address, err == nil
 }
 
 func isIn(address netip.Addr, networks []netip.Prefix) bool {

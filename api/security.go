@@ -11,7 +11,8 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// authenticator finds out who the bearer of a key is, who sent it from the address.
+// authenticator finds out who the bearer of a key is, who sent it from the address. With an error, the caller is who
+// it is known to be all the same, for the audit log.
 type authenticator interface {
 	Authenticate(ctx context.Context, presented, address string) (daap.Caller, error)
 }
@@ -19,8 +20,6 @@ type authenticator interface {
 var _ oas.SecurityHandler = (*Handler)(nil)
 
 // HandleApiKey finds out who asks by the header X-API-Key.
-//
-//nolint:revive // the generated server names it so
 func (h *Handler) HandleApiKey(ctx context.Context, _ oas.OperationName, key oas.ApiKey) (context.Context, error) {
 	return ctx, h.authenticate(ctx, key.APIKey)
 }
@@ -35,19 +34,18 @@ func (h *Handler) HandleBearer(ctx context.Context, _ oas.OperationName, key oas
 func (h *Handler) authenticate(ctx context.Context, presented string) error {
 	x := exchangeOf(ctx)
 	switch {
-	case x.presented == presented:
+	case presented != "" && x.presented == presented:
 		return nil
 	case x.presented != "" || x.manyKeys:
 		return daap.Unauthenticated("The request has more than one API key; send one.")
 	}
 	x.presented = presented
 	caller, err := h.authenticator.Authenticate(ctx, presented, x.address)
-	if err != nil {
-		return err
+	if caller.Known() {
+		x.caller = caller
+		x.note(zap.Stringer("key_id", caller.KeyID), zap.String("team", caller.Team))
 	}
-	x.caller = caller
-	x.note(zap.Stringer("key_id", caller.KeyID), zap.String("team", caller.Team))
-	return nil
+	return err
 }
 
 // withoutKey says whether the generated server refused a request because it has no key.

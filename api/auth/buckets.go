@@ -5,61 +5,61 @@ import (
 	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxBuckets bounds the buckets of one kind; the one that was used least lately makes room.
+// maxBuckets bounds the buckets of one kind; the one that was used least lately makes room, and is full if it is
+// asked for again.
 const maxBuckets = 10_000
 
-// buckets are token buckets by name. A token can be given back, which golang.org/x/time/rate does not know.
+// buckets are token buckets by name. Tokens can be given back, which golang.org/x/time/rate does only to those who
+// wait for theirs.
 type buckets[K comparable] struct {
-	size, perSecond float64
-	mu              sync.Mutex
-	byName          *lru.Cache[K, bucket]
+	// interval is how long a token takes to grow, capacity how long all of them.
+	interval, capacity time.Duration
+	mu                 sync.Mutex
+	// fullAt is when a bucket is full: what is kept is a time, so that waits are exact.
+	fullAt *simplelru.LRU[K, *time.Time]
 }
 
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-// newBuckets returns buckets that hold size tokens when they are full; none at all bound nothing.
-func newBuckets[K comparable](size, perSecond float64) *buckets[K] {
-	b := &buckets[K]{size: size, perSecond: perSecond}
-	b.byName, _ = lru.New[K, bucket](maxBuckets) // it fails for no size but 0
+// newBuckets returns buckets of so many tokens, one at least, which grow at the given rate; 0 bounds nothing.
+func newBuckets[K comparable](size int, perSecond float64) *buckets[K] {
+	b := &buckets[K]{}
+	if perSecond > 0 {
+		b.interval = time.Duration(math.Round(float64(time.Second) / perSecond))
+		b.capacity = time.Duration(max(1, size)) * b.interval
+	}
+	b.fullAt, _ = simplelru.NewLRU[K, *time.Time](maxBuckets, nil) // it fails for no size but 0
 	return b
 }
 
 // take takes a token, or returns how long it is until there is one.
 func (b *buckets[K]) take(name K, now time.Time) time.Duration {
-	if b.size <= 0 {
+	if b.interval <= 0 {
 		return 0
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	had, known := b.byName.Get(name)
+	fullAt, known := b.fullAt.Get(name)
 	if !known {
-		had = bucket{b.size, now}
+		fullAt = &time.Time{}
+		b.fullAt.Add(name, fullAt)
 	}
-	if passed := now.Sub(had.at).Seconds(); passed > 0 {
-		had.tokens, had.at = math.Min(b.size, had.tokens+passed*b.perSecond), now
+	if fullAt.Before(now) {
+		*fullAt = now
 	}
-	var wait time.Duration
-	if had.tokens >= 1 {
-		had.tokens--
-	} else {
-		wait = time.Duration((1 - had.tokens) / b.perSecond * float64(time.Second))
+	if wait := fullAt.Add(b.interval).Sub(now) - b.capacity; wait > 0 {
+		return wait
 	}
-	b.byName.Add(name, had)
-	return wait
+	*fullAt = fullAt.Add(b.interval)
+	return 0
 }
 
 // giveBack puts a token back that was taken.
 func (b *buckets[K]) giveBack(name K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if had, known := b.byName.Peek(name); known {
-		had.tokens = math.Min(b.size, had.tokens+1)
-		b.byName.Add(name, had)
+	if fullAt, known := b.fullAt.Peek(name); known {
+		*fullAt = fullAt.Add(-b.interval)
 	}
 }

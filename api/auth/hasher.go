@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/sync/semaphore"
@@ -54,6 +55,8 @@ type Hasher struct {
 	waiting *semaphore.Weighted
 	// dummy is a hash that no secret has, for keys that there are not.
 	dummy string
+	// computed counts hashes.
+	computed atomic.Int64
 }
 
 // NewHasher returns a Hasher that makes hashes of the given cost. Params out of their ranges are an error.
@@ -81,6 +84,7 @@ func (h *Hasher) Hash(ctx context.Context, secret daap.Secret) (string, error) {
 func (h *Hasher) hash(secret daap.Secret) string {
 	salt := make([]byte, saltLength)
 	_, _ = rand.Read(salt) // it does not fail: without randomness the program ends
+	h.computed.Add(1)
 	sum := argon2.IDKey(secret[:], salt, h.params.Time, h.params.MemoryKiB, h.params.Threads, hashLength)
 	encode := base64.RawStdEncoding.EncodeToString
 	return h.params.prefix() + "$" + encode(salt) + "$" + encode(sum)
@@ -101,12 +105,20 @@ func (h *Hasher) Verify(ctx context.Context, hash string, secret daap.Secret) (b
 		return false, err
 	}
 	defer h.leave()
-	got := argon2.IDKey(secret[:], salt, params.Time, params.MemoryKiB, params.Threads, uint32(len(sum))) //nolint:gosec // at most 64
+	h.computed.Add(1)
+	got := argon2.IDKey(secret[:], salt, params.Time, params.MemoryKiB, params.Threads, hashLength)
 	return subtle.ConstantTimeCompare(got, sum) == 1, nil
 }
 
-// Outdated says whether the hash is of another cost than those that are made now.
-func (h *Hasher) Outdated(hash string) bool { return !strings.HasPrefix(hash, h.params.prefix()+"$") }
+// Outdated says whether the hash costs less than those that are made now. One that costs more is left as it is: it
+// is no weaker, and two processes with different settings do not undo each other's work.
+func (h *Hasher) Outdated(hash string) bool {
+	params, _, _, err := parseHash(hash)
+	return err == nil && params.cost() < h.params.cost()
+}
+
+// cost is how much memory a hash goes through, in KiB.
+func (p Params) cost() uint64 { return uint64(p.MemoryKiB) * uint64(p.Time) }
 
 // enter waits for a turn to hash.
 func (h *Hasher) enter(ctx context.Context) error {
@@ -127,23 +139,19 @@ func (h *Hasher) leave() {
 
 var errHash = errors.New("a stored hash is not one of argon2id that may be computed")
 
-func parseHash(hash string) (Params, []byte, []byte, error) {
-	var params Params
-	var version int
+// parseHash reads what hash writes, to the letter.
+func parseHash(hash string) (params Params, salt, sum []byte, err error) {
 	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" {
+	if len(parts) != 6 {
 		return params, nil, nil, errHash
 	}
-	if n, err := fmt.Sscanf(parts[2], "v=%d", &version); n != 1 || err != nil || version != argon2.Version {
-		return params, nil, nil, errHash
-	}
-	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &params.MemoryKiB, &params.Time, &params.Threads)
-	if n != 3 || err != nil || params.check() != nil {
+	_, err = fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &params.MemoryKiB, &params.Time, &params.Threads)
+	if err != nil || params.check() != nil || strings.Join(parts[:4], "$") != params.prefix() {
 		return params, nil, nil, errHash
 	}
 	salt, badSalt := base64.RawStdEncoding.DecodeString(parts[4])
 	sum, badSum := base64.RawStdEncoding.DecodeString(parts[5])
-	if badSalt != nil || badSum != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {
+	if badSalt != nil || badSum != nil || len(salt) != saltLength || len(sum) != hashLength {
 		return params, nil, nil, errHash
 	}
 	return params, salt, sum, nil

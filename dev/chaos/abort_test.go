@@ -9,6 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
 	"github.com/daap-dev/daap/dev/chaos/fault"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // abortedUnderFault gives a parked provision up, and kills the worker while it removes the Cluster again.
@@ -22,8 +23,8 @@ func abortedUnderFault(ctx context.Context, t *testing.T, c cell) {
 	abort(ctx, t, op)
 	op = x.over(ctx, t)
 	s.prove(ctx, t)
-	if op.State != oas.OperationStateCancelled || op.CancelledBy.Value != team {
-		t.Fatalf("operation is %s by %q, want cancelled by %s; steps: %s", op.State, op.CancelledBy.Value, team, describe(op))
+	if op.State != oas.OperationStateCancelled || op.CancelledBy.Value != local.Actor {
+		t.Fatalf("operation is %s by %q, want cancelled by %s; steps: %s", op.State, op.CancelledBy.Value, local.Actor, describe(op))
 	}
 	if db := getDatabase(ctx, t, x.database); db.Status != oas.DatabaseStatusDeleted {
 		t.Errorf("database is %s, want deleted", db.Status)

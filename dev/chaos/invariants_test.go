@@ -29,6 +29,7 @@ func (x *experiment) holds(ctx context.Context, t *testing.T, op oas.Operation) 
 	}
 	oneRowPerStep(ctx, t, op)
 	x.eventsComplete(ctx, t, op)
+	noChangeWithoutItsEntry(ctx, t, `o.id = $1`, op.ID)
 	workflowOver(ctx, t, op.WorkflowID)
 	if open := count(ctx, t, `SELECT count(*) FROM operations WHERE database_id = $1 AND finished_at IS NULL`,
 		x.database); open != 0 {
@@ -197,6 +198,8 @@ func nothingStrange(ctx context.Context, t *testing.T) {
 		team) {
 		t.Errorf("an operation has no end, or not one of each event: %s", op)
 	}
+	noChangeWithoutItsEntry(ctx, t, `d.owner_team = $1`, team)
+	auditHolds(ctx, t)
 }
 
 // orphaned fails the test if the namespace is that of a database which is not there.

@@ -36,8 +36,8 @@ func run(ctx context.Context) error {
 	}
 	name := "demo-" + strings.ToLower(time.Now().UTC().Format("0102-150405"))
 	say("POST %s/databases  {\"name\": %q, \"owner_team\": \"demo\"}", stack.URL, name)
-	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName("demo")},
-		oas.CreateDatabaseParams{})
+	accepted, err := stack.API.CreateDatabase(ctx,
+		&oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName("demo")}, oas.CreateDatabaseParams{})
 	if err != nil {
 		return fmt.Errorf("create the database: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // decision is what the tests decide, and why.
@@ -75,8 +76,8 @@ func TestProvisionThatIsCancelledLeavesNothing(t *testing.T) {
 		}
 	}
 	op, err := stack.Follow(ctx, operation, nil)
-	if err != nil || op.State != oas.OperationStateCancelled || op.CancelledBy.Value != "e2e" {
-		t.Fatalf("operation is %s (%v), want cancelled by e2e; steps: %s", op.State, err, describe(op))
+	if err != nil || op.State != oas.OperationStateCancelled || op.CancelledBy.Value != local.Actor {
+		t.Fatalf("operation is %s (%v), want cancelled by %s; steps: %s", op.State, err, local.Actor, describe(op))
 	}
 	nothingLeft(ctx, t, db.ID)
 	create(ctx, t, db.Name) // its name is free

@@ -32,6 +32,7 @@ func TestTourOfTheReadmeWorks(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"status": "ok"`, `"owner_team": "shop"`, `"field": "name"`, `"field": "tier"`,
+		`"role": "product-team"`, `"code": "not_found"`, `"status": "revoked"`, "shop/deploy\tdeleteDatabase", "The audit log holds",
 		"hello", `"cost-centre": "42"`, `"kind": "delete_database"`, `"status": "deleted"`,
 	} {
 		if !strings.Contains(string(out), want) {

@@ -20,6 +20,9 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
+// Actor is how timelines and the audit log name the bearer of the stack's own key.
+const Actor = "platform/local"
+
 // Stack is the running local stack.
 type Stack struct {
 	API        *oas.Client
@@ -73,8 +76,6 @@ func NewClient(url, key string) (*oas.Client, error) {
 type apiKey string
 
 // ApiKey returns the key.
-//
-//nolint:revive // the generated client names it so
 func (k apiKey) ApiKey(context.Context, oas.OperationName) (oas.ApiKey, error) {
 	return oas.ApiKey{APIKey: string(k)}, nil
 }

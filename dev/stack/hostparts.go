@@ -178,7 +178,8 @@ func (s *supervisor) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.run(ctx, partEnv(append(env, "DAAP_MIGRATION_URL="+owner)...), s.in("bin", "daap"), "migrate"); err != nil {
+	asOwner := partEnv(append(env, "DAAP_MIGRATION_URL="+owner)...)
+	if err := s.run(ctx, asOwner, s.in("bin", "daap"), "migrate"); err != nil {
 		return err
 	}
 	return s.makePlatformKey(ctx, env)

@@ -229,6 +229,12 @@ func TestSignIsStable(t *testing.T) {
 	if signature, ok := strings.CutPrefix(got, want); !ok || len(signature) != 64 {
 		t.Errorf("Authorization: %s", got)
 	}
+	request.Header.Set(lockHeader, "true")
+	sign(request, "user", "password", time.Unix(0, 0).UTC())
+	locked := request.Header.Get("Authorization")
+	if !strings.Contains(locked, "SignedHeaders=host;x-amz-bucket-object-lock-enabled;x-amz-content-sha256;x-amz-date,") {
+		t.Errorf("Authorization with locks: %s", locked)
+	}
 }
 
 func TestStateDirOrder(t *testing.T) {

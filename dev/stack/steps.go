@@ -158,9 +158,9 @@ func (s *supervisor) makeBucket(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{bucket, auditBucket} {
-		err := createBucket(ctx, "http://"+addressMinIO, name, value(env, "MINIO_ROOT_USER"), value(env, "MINIO_ROOT_PASSWORD"))
-		if err != nil {
+	user, password := value(env, "MINIO_ROOT_USER"), value(env, "MINIO_ROOT_PASSWORD")
+	for name, locks := range map[string]bool{bucket: false, auditBucket: true} {
+		if err := createBucket(ctx, "http://"+addressMinIO, name, locks, user, password); err != nil {
 			return err
 		}
 	}

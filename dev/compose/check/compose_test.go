@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -142,11 +143,36 @@ func TestFixedAddressesAreOutsideTheDynamicRange(t *testing.T) {
 // worker that waits for nobody.
 func TestSettingsNameTheServicesAddresses(t *testing.T) {
 	services := load(t, nil).Services
-	for key, service := range map[string]string{"DAAP_DATABASE_URL": "postgres", "TEMPORAL_ADDRESS": "temporal"} {
-		address := services[service].Networks["default"].Ipv4Address
-		for _, name := range []string{"migrate", "api", "worker"} {
+	all := []string{"migrate", "api", "worker"}
+	for key, setting := range map[string]struct {
+		service string
+		of      []string
+	}{
+		"DAAP_DATABASE_URL":  {"postgres", all},
+		"DAAP_MIGRATION_URL": {"postgres", []string{"migrate"}},
+		"TEMPORAL_ADDRESS":   {"temporal", all},
+		"DAAP_S3_ENDPOINT":   {"minio", []string{"worker"}},
+	} {
+		address := services[setting.service].Networks["default"].Ipv4Address
+		for _, name := range setting.of {
 			if value := services[name].Environment[key]; value == nil || !strings.Contains(*value, address) {
-				t.Errorf("%s: %s does not hold %s, the address of %s", name, key, address, service)
+				t.Errorf("%s: %s does not hold %s, the address of %s", name, key, address, setting.service)
+			}
+		}
+	}
+}
+
+// Whoever has the owner's password can change the audit log; whoever has the object store's can change its heads.
+func TestSecretsAreWhereTheyAreNeededAlone(t *testing.T) {
+	holders := map[string][]string{
+		"DAAP_MIGRATION_URL":     {"migrate"},
+		"DAAP_OWNER_DB_PASSWORD": {"postgres"},
+		"DAAP_S3_SECRET_KEY":     {"worker"},
+	}
+	for name, service := range load(t, nil).Services {
+		for key := range service.Environment {
+			if needed, secret := holders[key]; secret && !slices.Contains(needed, name) {
+				t.Errorf("%s: has %s, which only %v needs", name, key, needed)
 			}
 		}
 	}
