@@ -208,3 +208,22 @@ func TestFailuresCountForTheNetworkOfOneClient(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsTurnedAwayForItsKeyIsNoFailureOfItsAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, Limits{})
+		c := b.key()
+		for range 100 {
+			_ = wrong(b, c, "192.0.2.1") // ten of them fail
+		}
+		for i := range 20 {
+			if e := wrong(b, daap.Credential{KeyID: uuid.New()}, "192.0.2.1"); e.Code != daap.CodeUnauthenticated {
+				t.Fatalf("failure %d with other keys = %v", i, e)
+			}
+		}
+		if e := wrong(b, daap.Credential{KeyID: uuid.New()}, "192.0.2.1"); e.RetryAfter != time.Second {
+			t.Errorf("the one above the thirty = %v after %s", e, e.RetryAfter)
+		}
+	})
+}

@@ -240,6 +240,9 @@ The stack is up (%s).
 func printKey(l layout, isNew bool) error {
 	if isNew {
 		key, err := os.ReadFile(l.keyFile())
+		if errors.Is(err, os.ErrNotExist) {
+			return errors.New("the stack was started by a version without API keys: make down, then make up")
+		}
 		if err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ type Config struct {
 	// RateLimit is how many requests a second each API key may send, and twice as many at once; 0 is no limit.
 	RateLimit float64 `env:"DAAP_RATE_LIMIT" envDefault:"100"`
 	// Argon2 is what the hashes of API keys cost: 19 MiB and two passes unless set otherwise, as OWASP advises.
-	// Hashes are made anew when their key is used after a change.
+	// A hash that costs less is made anew when its key is used.
 	Argon2 Argon2 `envPrefix:"DAAP_ARGON2_"`
 	// AuditRetention is how long entries of the audit log are kept; 24h to 87600h. daap migrate sets it.
 	AuditRetention time.Duration `env:"DAAP_AUDIT_RETENTION" envDefault:"8760h"`
