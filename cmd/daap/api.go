@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/http"
 
@@ -44,7 +43,7 @@ func serveAPI(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(math.Ceil(2 * s.config.RateLimit))},
+	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(2 * s.config.RateLimit)},
 		s.report("The use of an API key is not recorded."))
 	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
 	handler := api.New(api.Config{
@@ -63,7 +62,7 @@ func serveAPI(ctx context.Context, s service) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { dispatcher.Run(ctx); return nil })
 	group.Go(func() error {
-		store.FollowAPIKeys(ctx, keys, s.report("PostgreSQL does not tell of changes of API keys; each request reads its key."))
+		store.FollowAPIKeys(ctx, keys, s.report("Changes of API keys are not told; each request reads its key."))
 		return nil
 	})
 	group.Go(func() error { return s.listen(ctx, handler) })
