@@ -36,6 +36,13 @@ const (
 	MaySkipOperation         Permission = "skipOperation"
 	MayAbortOperation        Permission = "abortOperation"
 	MayCancelOperation       Permission = "cancelOperation"
+	MayListTiers             Permission = "listTiers"
+	MayCreateTier            Permission = "createTier"
+	MayGetTier               Permission = "getTier"
+	MayUpdateTier            Permission = "updateTier"
+	MayDeleteTier            Permission = "deleteTier"
+	MayGetTierQuota          Permission = "getTierQuota"
+	MaySetTierQuota          Permission = "setTierQuota"
 	MayListAPIKeys           Permission = "listAPIKeys"
 	MayCreateAPIKey          Permission = "createAPIKey"
 	MayRevokeAPIKey          Permission = "revokeAPIKey"
@@ -55,6 +62,8 @@ const (
 	// AccessOwn is for both roles: platform-team for every team, product-team for what its own team owns. What
 	// another team owns does not exist for it.
 	AccessOwn
+	// AccessAll is for both roles: it is about what no team owns.
+	AccessAll
 	// AccessPlatform is for platform-team alone.
 	AccessPlatform
 )
@@ -77,6 +86,13 @@ var accesses = map[Permission]Access{
 	MaySkipOperation:   AccessPlatform,
 	MayAbortOperation:  AccessOwn,
 	MayCancelOperation: AccessOwn,
+	MayListTiers:       AccessAll,
+	MayCreateTier:      AccessPlatform,
+	MayGetTier:         AccessAll,
+	MayUpdateTier:      AccessPlatform,
+	MayDeleteTier:      AccessPlatform,
+	MayGetTierQuota:    AccessAll,
+	MaySetTierQuota:    AccessPlatform,
 	MayListAPIKeys:     AccessPlatform,
 	MayCreateAPIKey:    AccessPlatform,
 	MayRevokeAPIKey:    AccessPlatform,

@@ -14,6 +14,7 @@ import (
 func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	databases := daap.NewDatabases(nil, nil, nil, 1)
 	operations := daap.NewOperations(nil, nil, nil)
+	tiers := daap.NewTiers(nil, nil)
 	keys := daap.NewAPIKeys(nil, nil)
 	logs := daap.NewAuditLogs(nil)
 	id := uuid.New()
@@ -64,6 +65,34 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 		daap.MaySkipOperation:   decide(daap.ActionSkip),
 		daap.MayAbortOperation:  decide(daap.ActionAbort),
 		daap.MayCancelOperation: decide(daap.ActionCancel),
+		daap.MayListTiers: func(ctx context.Context, req daap.Request) error {
+			_, _, err := tiers.List(ctx, req, daap.TierFilter{})
+			return err
+		},
+		daap.MayCreateTier: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.Create(ctx, req, daap.TierSpec{})
+			return err
+		},
+		daap.MayGetTier: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.Get(ctx, req, id)
+			return err
+		},
+		daap.MayUpdateTier: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.Update(ctx, req, id, daap.TierPatch{})
+			return err
+		},
+		daap.MayDeleteTier: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.Delete(ctx, req, id)
+			return err
+		},
+		daap.MayGetTierQuota: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.Quota(ctx, req, id)
+			return err
+		},
+		daap.MaySetTierQuota: func(ctx context.Context, req daap.Request) error {
+			_, err := tiers.SetQuota(ctx, req, id, daap.Quota{})
+			return err
+		},
 		daap.MayListAPIKeys: func(ctx context.Context, req daap.Request) error {
 			_, _, err := keys.List(ctx, req, daap.APIKeyFilter{})
 			return err

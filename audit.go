@@ -39,6 +39,7 @@ const (
 	ResourceDatabase  = "database"
 	ResourceOperation = "operation"
 	ResourceAPIKey    = "api_key"
+	ResourceTier      = "tier"
 )
 
 // Outcome is what came of an action.

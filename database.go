@@ -15,7 +15,12 @@ type Database struct {
 	OwnerTeam   string
 	Description string
 	Labels      map[string]string
-	Status      DatabaseStatus
+	// Tier is the name of its tier, and TierID the tier; nil once the database is deleted.
+	Tier   string
+	TierID *uuid.UUID
+	// Profile is all of the tier, as it was when the database got it.
+	Profile Profile
+	Status  DatabaseStatus
 	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
 	Incarnation int
 	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
@@ -81,8 +86,10 @@ func (s DatabaseStatus) CanMoveTo(to DatabaseStatus) bool {
 
 // DatabaseSpec is what a team asks for.
 type DatabaseSpec struct {
-	Name        string
-	OwnerTeam   string
+	Name      string
+	OwnerTeam string
+	// Tier is the name or the ID of a tier.
+	Tier        string
 	Description string
 	Labels      map[string]string
 }

@@ -28,7 +28,9 @@ type databaseStore interface {
 // answer kept for the grant's Once: a request that was carried out before is given its answer again and changes
 // nothing. KeyReused and InProgress are errors of all that take a Grant.
 type databaseChanges interface {
-	// CreateDatabase records the database and its operation, or neither. NameTaken when the name is.
+	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes
+	// the name. TierNotFound where there is none, CodeQuotaExceeded where its quota has no room, NameTaken when the
+	// database's name is.
 	CreateDatabase(ctx context.Context, by Grant, db Database, op Operation) (Database, Operation, error)
 	// PatchDatabase applies the patch to the database as it is under lock.
 	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch) (Database, error)
@@ -97,6 +99,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 		ID:          id,
 		Name:        spec.Name,
 		OwnerTeam:   spec.OwnerTeam,
+		Tier:        spec.Tier,
 		Description: spec.Description,
 		Labels:      spec.Labels,
 		Status:      op.Kind.During(),

@@ -32,6 +32,10 @@ const (
 	CodeForbidden Code = "forbidden"
 	// CodeRateLimited: who asks does so too often.
 	CodeRateLimited Code = "rate_limited"
+	// CodeQuotaExceeded: the tier's quota has no room.
+	CodeQuotaExceeded Code = "quota_exceeded"
+	// CodeTierInUse: databases have the tier.
+	CodeTierInUse Code = "tier_in_use"
 	// CodeKeyNotActive: the API key is revoked or has expired.
 	CodeKeyNotActive Code = "key_not_active"
 )

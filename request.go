@@ -79,7 +79,7 @@ func (r Request) authorize(p Permission) (Grant, error) {
 	switch {
 	case r.Caller.Role == RolePlatformTeam && p.Access() != AccessNobody:
 		grant.Scope = EveryTeam
-	case r.Caller.Role == RoleProductTeam && p.Access() == AccessOwn:
+	case r.Caller.Role == RoleProductTeam && (p.Access() == AccessOwn || p.Access() == AccessAll):
 		grant.Scope = OfTeam(r.Caller.Team)
 	default:
 		return Grant{}, Forbidden("Only the platform team may do this; ask them.")

@@ -39,6 +39,9 @@ const (
 	maxLabelValue  = 128
 )
 
+// dnsName is what names of storage classes look like (RFC 1123).
+var dnsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+
 var labelKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
 
 // checks gathers what is wrong with a request, so that people are told all of it at once.

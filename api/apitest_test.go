@@ -43,6 +43,7 @@ func start(t testing.TB, options ...func(*api.Config)) *service {
 	cfg := api.Config{
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
 		Operations:    daap.NewOperations(store, store, store),
+		Tiers:         daap.NewTiers(store, catalog),
 		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
 		AuditLogs:     daap.NewAuditLogs(store),
 		Authenticator: callers,

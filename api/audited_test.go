@@ -37,13 +37,19 @@ func tries(s *service) map[string]try {
 		return "/operations/" + op.String()
 	}
 	key := func() string { return "/api-keys/" + s.key(func(*daap.APIKey) {}).String() }
+	noTier := "/tiers/" + missing
+	tier := func() string {
+		id := uuid.Must(uuid.NewV7())
+		s.store.tiers[id] = smallTier(id, "t-"+id.String()[:8])
+		return "/tiers/" + id.String()
+	}
 	noDatabase, noOperation, noKey := "/databases/"+missing, "/operations/"+missing, "/api-keys/"+missing
 	const bad = "?limit=0"
 	return map[string]try{
 		"getHealth":             {method: "GET", path: "/health", status: 200},
 		"getOpenAPI":            {method: "GET", path: "/openapi.json", status: 200},
 		"listDatabases":         {"GET", "/databases", "", 200, "/databases" + bad, ""},
-		"createDatabase":        {"POST", "/databases", `{"name":"carts"}`, 202, "", `{}`},
+		"createDatabase":        {"POST", "/databases", `{"name":"carts","tier":"small"}`, 202, "", `{}`},
 		"getDatabase":           {"GET", database(), "", 200, noDatabase, ""},
 		"updateDatabase":        {"PATCH", database(), `{}`, 200, noDatabase, ""},
 		"deleteDatabase":        {"DELETE", database(), "", 202, noDatabase, ""},
@@ -55,6 +61,13 @@ func tries(s *service) map[string]try {
 		"skipOperation":         {"POST", parked() + "/skip", decided, 202, noOperation + "/skip", ""},
 		"abortOperation":        {"POST", parked() + "/abort", decided, 202, noOperation + "/abort", ""},
 		"cancelOperation":       {"POST", parked() + "/cancel", decided, 202, noOperation + "/cancel", ""},
+		"listTiers":             {"GET", "/tiers", "", 200, "/tiers" + bad, ""},
+		"createTier":            {"POST", "/tiers", large, 201, "", `{}`},
+		"getTier":               {"GET", tier(), "", 200, noTier, ""},
+		"updateTier":            {"PATCH", tier(), `{}`, 200, noTier, ""},
+		"deleteTier":            {"DELETE", tier(), "", 200, noTier, ""},
+		"getTierQuota":          {"GET", tier() + "/quota", "", 200, noTier + "/quota", ""},
+		"setTierQuota":          {"PUT", tier() + "/quota", `{}`, 200, noTier + "/quota", ""},
 		"listAPIKeys":           {"GET", "/api-keys", "", 200, "/api-keys" + bad, ""},
 		"createAPIKey":          {"POST", "/api-keys", `{"name":"deploy","team":"shop","role":"product-team"}`, 201, "", `{}`},
 		"revokeAPIKey":          {"DELETE", key(), "", 200, noKey, ""},

@@ -87,7 +87,7 @@ func TestMalformedIDAnswersWhatAMissingOneDoes(t *testing.T) {
 		}
 		for method := range item.Operations() {
 			request := func(id string) answer {
-				body := map[string]string{http.MethodPatch: `{}`, http.MethodPost: decided}[method]
+				body := map[string]string{http.MethodPatch: `{}`, http.MethodPut: `{}`, http.MethodPost: decided}[method]
 				if strings.HasSuffix(template, "/rotate") {
 					body = `{}`
 				}
@@ -174,7 +174,7 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	codes := []daap.Code{
 		daap.CodeInternal, daap.CodeNotFound, daap.CodeValidationFailed, daap.CodeNameTaken, daap.CodeDatabaseBusy,
 		daap.CodeWrongStatus, daap.CodeUnavailable, daap.CodeDecisionRefused, daap.CodeIdempotencyKeyReused,
-		daap.CodeRequestInProgress, daap.CodeUnauthenticated, daap.CodeForbidden, daap.CodeRateLimited, daap.CodeKeyNotActive,
+		daap.CodeRequestInProgress, daap.CodeUnauthenticated, daap.CodeForbidden, daap.CodeRateLimited, daap.CodeKeyNotActive, daap.CodeTierInUse, daap.CodeQuotaExceeded,
 		"malformed_request", "method_not_allowed", "request_too_large", "unsupported_media_type", // HTTP's own
 	}
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
@@ -184,6 +184,8 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 		daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing,
 		daap.StepUndone,
 	})
+	wantEnum(t, "PoolMode", daap.PoolModes())
+	wantEnum(t, "DestructionStrategy", daap.DestructionStrategies())
 	wantEnum(t, "Role", daap.Roles())
 	wantEnum(t, "AuditOutcome", daap.Outcomes())
 	wantEnum(t, "EventKind", daap.EventKinds())
@@ -251,6 +253,7 @@ func TestExamplesOfTheContractAreAccepted(t *testing.T) {
 	doc, _ := contract()
 	create := doc.Components.Schemas["CreateDatabaseRequest"].Value
 	req := &oas.CreateDatabaseRequest{
+		Tier:        text(t, create.Properties["tier"].Value.Example),
 		Name:        text(t, create.Properties["name"].Value.Example),
 		OwnerTeam:   oas.NewOptTeamName(oas.TeamName(text(t, create.Properties["owner_team"].Value.Example))),
 		Description: oas.NewOptString(text(t, create.Properties["description"].Value.Example)),

@@ -21,6 +21,7 @@ func specFromOAS(req *oas.CreateDatabaseRequest) daap.DatabaseSpec {
 	return daap.DatabaseSpec{
 		Name:        req.Name,
 		OwnerTeam:   string(req.OwnerTeam.Value),
+		Tier:        req.Tier,
 		Description: req.Description.Value,
 		Labels:      req.Labels.Value,
 	}
@@ -58,6 +59,7 @@ func databaseToOAS(db daap.Database) oas.Database {
 		OwnerTeam:   db.OwnerTeam,
 		Description: db.Description,
 		Labels:      db.Labels,
+		Tier:        db.Tier,
 		Status:      oas.DatabaseStatus(db.Status),
 		Error:       databaseErrorToOAS(db.OperationID, db.Cause),
 		WaitingOn:   databaseErrorToOAS(db.OperationID, db.WaitingOn),

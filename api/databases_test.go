@@ -17,7 +17,7 @@ import (
 // create asks for a database and returns it with the operation that provisions it.
 func (s *service) create(team, name string, labels ...string) (oas.Database, uuid.UUID) {
 	s.t.Helper()
-	req := &oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(team))}
+	req := &oas.CreateDatabaseRequest{Name: name, Tier: "small", OwnerTeam: oas.NewOptTeamName(oas.TeamName(team))}
 	if len(labels) > 0 {
 		req.Labels = oas.NewOptLabels(oas.Labels{})
 	}
@@ -45,6 +45,7 @@ func TestCreatedDatabaseIsAcceptedWithItsOperation(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	res, err := s.client.CreateDatabase(t.Context(), &oas.CreateDatabaseRequest{
+		Tier: "small",
 		Name: "orders", OwnerTeam: oas.NewOptTeamName("shop"),
 		Description: oas.NewOptString("Orders\nof the shop"),
 		Labels:      oas.NewOptLabels(oas.Labels{"env": "prod"}),
@@ -73,7 +74,7 @@ func TestNameOfALiveDatabaseIsTaken(t *testing.T) {
 	s := start(t)
 	s.create("shop", "orders")
 	s.create("billing", "orders")
-	again := &oas.CreateDatabaseRequest{Name: "orders", OwnerTeam: oas.NewOptTeamName("shop")}
+	again := &oas.CreateDatabaseRequest{Name: "orders", Tier: "small", OwnerTeam: oas.NewOptTeamName("shop")}
 	_, err := s.client.CreateDatabase(t.Context(), again, oas.CreateDatabaseParams{})
 	if e := wantCode(t, err, oas.ErrorCodeNameTaken); len(e.Details) != 1 || e.Details[0].Field != "name" {
 		t.Errorf("got details %v", e.Details)

@@ -33,6 +33,8 @@ var statusOf = map[daap.Code]int{
 	daap.CodeWrongStatus:          http.StatusConflict,
 	daap.CodeDecisionRefused:      http.StatusConflict,
 	daap.CodeRequestInProgress:    http.StatusConflict,
+	daap.CodeQuotaExceeded:        http.StatusUnprocessableEntity,
+	daap.CodeTierInUse:            http.StatusConflict,
 	daap.CodeKeyNotActive:         http.StatusConflict,
 	codeRequestTooLarge:           http.StatusRequestEntityTooLarge,
 	codeUnsupportedMediaType:      http.StatusUnsupportedMediaType,

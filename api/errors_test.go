@@ -27,7 +27,7 @@ func observed() (*observer.ObservedLogs, func(*api.Config)) {
 
 var everyRequest = []struct{ method, path, body string }{
 	{http.MethodGet, "/databases", ""},
-	{http.MethodPost, "/databases", `{"name":"orders","owner_team":"shop"}`},
+	{http.MethodPost, "/databases", `{"name":"orders","owner_team":"shop","tier":"small"}`},
 	{http.MethodGet, "/databases/" + existing.String(), ""},
 	{http.MethodPatch, "/databases/" + existing.String(), `{"description":"x"}`},
 	{http.MethodDelete, "/databases/" + existing.String(), ""},

@@ -11,7 +11,7 @@ import (
 // FuzzCreateDatabaseBody holds for any body: the service does not fail, and answers as the contract says.
 func FuzzCreateDatabaseBody(f *testing.F) {
 	for _, body := range []string{
-		`{"name":"orders","owner_team":"shop","description":"é\n","labels":{"env":"prod"}}`,
+		`{"name":"orders","owner_team":"shop","tier":"small","description":"é\n","labels":{"env":"prod"}}`,
 		`{"name":"ordérs","owner_team":null,"description":5,"labels":{"":{}},"x":[1e999]}`,
 		`{"name":"a","name":"b","labels":{"a":"","a":""}}`, `{"labels":null}`, `[]`, `""`, `1e999`, `{} {}`, ``, ` `, `{"a`,
 		"{\"name\":\"\xff\",\"owner_team\":\"\\ud800\"}", `{"name":"\u0000"}`, `{"labels":` + labels(33) + `}`,

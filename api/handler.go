@@ -15,6 +15,7 @@ import (
 type Handler struct {
 	databases     *daap.Databases
 	operations    *daap.Operations
+	tiers         *daap.Tiers
 	apiKeys       *daap.APIKeys
 	auditLogs     *daap.AuditLogs
 	authenticator authenticator

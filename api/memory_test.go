@@ -22,6 +22,8 @@ type memory struct {
 	// answers are by the key of the request that got them.
 	answers map[string]kept
 	keys    map[uuid.UUID]daap.StoredKey
+	tiers   map[uuid.UUID]daap.Tier
+	quotas  map[uuid.UUID]daap.Quota
 	// log is the audit log, all entries in the order in which they came.
 	log []daap.AuditEntry
 	// failAfter is at which reading of the audit log it fails; 0 is at none.
@@ -43,6 +45,8 @@ func newMemory() *memory {
 		events:     make(map[uuid.UUID]daap.Event),
 		answers:    make(map[string]kept),
 		keys:       make(map[uuid.UUID]daap.StoredKey),
+		quotas:     make(map[uuid.UUID]daap.Quota),
+		tiers:      map[uuid.UUID]daap.Tier{small.ID: small},
 		taken:      make(map[string]bool),
 		lost:       make(map[uuid.UUID]bool),
 	}
@@ -176,6 +180,11 @@ func (m *memory) CreateDatabase(
 		return daap.Database{}, daap.Operation{}, err
 	}
 	answer, err := answerOnce(m, by, theDatabase(db.ID), func() (accepted, error) {
+		tier, err := m.choose(db.Tier)
+		if err != nil {
+			return accepted{}, err
+		}
+		db.Tier, db.TierID, db.Profile = tier.Name, &tier.ID, tier.Profile
 		for _, other := range m.databases {
 			if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
 				return accepted{}, daap.NameTaken(db.OwnerTeam, db.Name)

@@ -15,7 +15,7 @@ import (
 const (
 	keyHeader  = "Idempotency-Key"
 	ruleHeader = "must be 1 to 255 printable ASCII characters without spaces"
-	orders     = `{"name":"orders","owner_team":"shop"}`
+	orders     = `{"name":"orders","owner_team":"shop","tier":"small"}`
 )
 
 // wantReplay fails unless a request was accepted and its repetition got the same data.
@@ -63,7 +63,7 @@ func TestRequestsWithoutAKeyAndWithOthersEachTakeEffect(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, headers := range [][]string{nil, nil, {keyHeader, "one"}, {keyHeader, "two"}} {
-		body := `{"name":"orders","owner_team":"t` + strings.Repeat("x", 1+len(s.store.databases)) + `"}`
+		body := `{"name":"orders","owner_team":"t` + strings.Repeat("x", 1+len(s.store.databases)) + `","tier":"small"}`
 		if got := s.do(http.MethodPost, "/databases", body, headers...); got.status != http.StatusAccepted {
 			t.Errorf("got %d %s", got.status, got.body)
 		}
@@ -217,7 +217,7 @@ func TestBacklogThatIsTooLongRefusesMoreAndSaysWhenToTryAgain(t *testing.T) {
 		s.store.operations[waits.ID] = waits
 	}
 	for _, got := range []answer{
-		s.do(http.MethodPost, "/databases", `{"name":"carts","owner_team":"shop"}`),
+		s.do(http.MethodPost, "/databases", `{"name":"carts","owner_team":"shop","tier":"small"}`),
 		s.do(http.MethodDelete, "/databases/"+db.ID.String(), ""),
 	} {
 		if got.Error.Code != oas.ErrorCodeUnavailable || got.header.Get("Retry-After") != "5" {

@@ -196,6 +196,7 @@ func bare() (*memory, http.Handler) {
 	return store, api.New(api.Config{
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
 		Operations:    daap.NewOperations(store, store, store),
+		Tiers:         daap.NewTiers(store, catalog),
 		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
 		AuditLogs:     daap.NewAuditLogs(store),
 		Authenticator: callers,

@@ -41,7 +41,7 @@ func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
 		rows[name] = refusal{method: http.MethodPost, path: "/databases", body: body, fields: fields}
 	}
 	with := func(field, value string) string {
-		base := map[string]string{"name": `"orders"`, "owner_team": `"shop"`}
+		base := map[string]string{"name": `"orders"`, "owner_team": `"shop"`, "tier": `"small"`}
 		base[field] = value
 		var pairs []string
 		for k, v := range base {
@@ -49,8 +49,11 @@ func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
 		}
 		return "{" + strings.Join(pairs, ",") + "}"
 	}
-	row("no fields", `{}`, "name", "is required")
-	row("name missing", `{"owner_team":"shop"}`, "name", "is required")
+	row("no fields", `{}`, "name", "is required", "tier", "is required")
+	row("name missing", `{"tier":"small"}`, "name", "is required")
+	for what, value := range map[string]string{"a number": `5`, "null": `null`, "empty": `""`, "not there": `"nowhere"`} {
+		row("tier is "+what, with("tier", value), "tier", "must be the name or id of a tier; GET /tiers lists them")
+	}
 	for field, rule := range map[string]string{"name": ruleName, "owner_team": ruleTeam} {
 		for what, value := range map[string]string{
 			"a number": `5`, "a huge number": `1e999`, "true": `true`, "null": `null`, "an object": `{}`,
@@ -90,13 +93,13 @@ func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
 	}
 	row("unknown field", with("size", `5`), "size", "is not a known field")
 	row("unknown field in other case", with("Name", `"x"`), "Name", "is not a known field")
-	row("unknown fields", `{"name":"orders","owner_team":"shop","b":1,"a":2}`,
+	row("unknown fields", `{"name":"orders","tier":"small","b":1,"a":2}`,
 		"a", "is not a known field", "b", "is not a known field")
-	row("everything", `{"name":"X","owner_team":5,"labels":{"a":1,"b":null},"size":5}`,
+	row("everything", `{"name":"X","owner_team":5,"tier":"small","labels":{"a":1,"b":null},"size":5}`,
 		"labels.a", "must be text of at most 128 characters", "labels.b", "must be text of at most 128 characters",
 		"name", ruleName, "owner_team", ruleTeam, "size", "is not a known field")
-	row("field given twice", `{"name":"orders","name":"carts","owner_team":"shop"}`, "name", "is given more than once")
-	row("bad field given twice", `{"name":5,"name":"carts","owner_team":"shop"}`, "name", "is given more than once")
+	row("field given twice", `{"name":"orders","name":"carts","tier":"small"}`, "name", "is given more than once")
+	row("bad field given twice", `{"name":5,"name":"carts","tier":"small"}`, "name", "is given more than once")
 	row("label given twice", with("labels", `{"a":"1","a":"1","a":"1"}`), "labels.a", "is given more than once")
 	for what, body := range map[string]string{"array": `[]`, "text": `"{}"`, "null": `null`, "number": `5`} {
 		row("body is "+what, body, "body", "must be an object")
@@ -204,7 +207,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 		row(path+"?x", "x", "is not a known parameter")
 	}
 	rows["unknown parameter of a create"] = refusal{
-		method: http.MethodPost, path: "/databases?dry_run=true", body: `{"name":"orders","owner_team":"shop"}`,
+		method: http.MethodPost, path: "/databases?dry_run=true", body: `{"name":"orders","tier":"small"}`,
 		fields: []string{"dry_run", "is not a known parameter"},
 	}
 	rows["unknown parameter of a decision"] = refusal{

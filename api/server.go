@@ -26,6 +26,7 @@ const DefaultTimeout = 10 * time.Second
 type Config struct {
 	Databases  *daap.Databases
 	Operations *daap.Operations
+	Tiers      *daap.Tiers
 	APIKeys    *daap.APIKeys
 	AuditLogs  *daap.AuditLogs
 	// Authenticator finds out who asks.
@@ -52,6 +53,7 @@ func New(cfg Config) http.Handler {
 	h := &Handler{
 		databases:     cfg.Databases,
 		operations:    cfg.Operations,
+		tiers:         cfg.Tiers,
 		apiKeys:       cfg.APIKeys,
 		auditLogs:     cfg.AuditLogs,
 		authenticator: cfg.Authenticator,

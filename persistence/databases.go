@@ -16,7 +16,7 @@ import (
 const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 
 const selectDatabases = `
-	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.status, d.incarnation,
+	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.tier_name, d.tier_id, d.profile, d.status, d.incarnation,
 	       d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
 	       o.id, d.created_at, d.updated_at, d.deleted_at
 	FROM   databases d
@@ -86,6 +86,11 @@ func (s *Store) CreateDatabase(
 		return daap.Database{}, daap.Operation{}, fmt.Errorf("create database: team %s is out of scope", db.OwnerTeam)
 	}
 	answer, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (accepted, error) {
+		tier, err := chooseTier(ctx, tx, db.Tier)
+		if err != nil {
+			return accepted{}, err
+		}
+		db.Tier, db.TierID, db.Profile = tier.Name, &tier.ID, tier.Profile
 		made, err := insertDatabase(ctx, tx, db)
 		if err != nil {
 			return accepted{}, err
@@ -94,9 +99,13 @@ func (s *Store) CreateDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
+		if err := reserve(ctx, tx, made, op); err != nil {
+			return accepted{}, err
+		}
 		made.OperationID = &op.ID
 		return accepted{made, begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
-			"name": made.Name, "owner_team": made.OwnerTeam, "description": made.Description, "labels": made.Labels,
+			"name": made.Name, "owner_team": made.OwnerTeam, "tier": made.Tier,
+			"description": made.Description, "labels": made.Labels,
 			"operation_id": op.ID,
 		}))
 	})
@@ -160,10 +169,10 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 		db.Labels = map[string]string{}
 	}
 	err := tx.QueryRow(ctx, `
-		INSERT INTO databases (id, name, owner_team, description, labels, status, incarnation)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		INSERT INTO databases (id, name, owner_team, description, labels, tier_id, tier_name, profile, status, incarnation)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		RETURNING created_at, updated_at`,
-		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.Status, db.Incarnation,
+		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.TierID, db.Tier, db.Profile, db.Status, db.Incarnation,
 	).Scan(&db.CreatedAt, &db.UpdatedAt)
 	return db, err
 }
@@ -195,7 +204,8 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 	moved, err := tx.Exec(ctx, `
 		UPDATE databases
 		SET    status = $2, cause_code = $3, cause_message = $4, cause_remedy = $5, updated_at = now(),
-		       deleted_at = CASE WHEN $2 = 'deleted' THEN now() END
+		       deleted_at = CASE WHEN $2 = 'deleted' THEN now() END,
+		       tier_id = CASE WHEN $2 <> 'deleted' THEN tier_id END
 		WHERE  id = $1 AND status = ANY ($6)`,
 		id, to, why.code, why.message, why.remedy, daap.StatusesBefore(to))
 	if err != nil {
@@ -204,13 +214,17 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 	if moved.RowsAffected() != 1 {
 		return fmt.Errorf("database %s may not move to %s from the status it has", id, to)
 	}
+	if to == daap.DatabaseDeleted {
+		return release(ctx, tx, id)
+	}
 	return nil
 }
 
 func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	var db daap.Database
 	var own, waiting causeColumns
-	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels, &db.Status, &db.Incarnation,
+	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
+		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
 		&db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
 	db.Cause = own.cause()

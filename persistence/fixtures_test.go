@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/persistence"
@@ -41,8 +42,30 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	pool := persistencetest.New(t)
-	return fixture{persistence.New(pool), t, pool}
+	f := fixture{persistence.New(pool), t, pool}
+	f.exec(insertSmall)
+	return f
 }
+
+// newTier is a tier of which little is asked.
+func newTier(t *testing.T, name string) daap.Tier {
+	t.Helper()
+	return daap.Tier{ID: newID(t), Name: name, Profile: daap.Profile{
+		Instances: 1, CPU: resource.MustParse("500m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
+		PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
+	}}
+}
+
+// smallID is the tier that every fixture has.
+var smallID = uuid.MustParse("0190a0a0-0000-7000-8000-00000000000a")
+
+// insertSmall makes it. The audit log is not told: tests count what it has.
+const insertSmall = `
+	WITH usage AS (INSERT INTO tier_usage (tier_id) VALUES ('0190a0a0-0000-7000-8000-00000000000a'))
+	INSERT INTO tiers (id, name, instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, pg_version, pool_mode,
+	                   max_connections, destruction_strategy, backup_enabled)
+	VALUES ('0190a0a0-0000-7000-8000-00000000000a', 'small', 1, 0, 500, 536870912, 1073741824, '17', 'transaction', 100,
+	        'hard_delete', false)`
 
 func newID(t *testing.T) uuid.UUID {
 	t.Helper()
@@ -65,7 +88,7 @@ func newOperation(t *testing.T, kind daap.OperationKind, database uuid.UUID) daa
 func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation) {
 	t.Helper()
 	db := daap.Database{
-		ID: newID(t), Name: name, OwnerTeam: team, Status: daap.DatabaseProvisioning, Incarnation: 1,
+		ID: newID(t), Name: name, OwnerTeam: team, Tier: "small", Status: daap.DatabaseProvisioning, Incarnation: 1,
 	}
 	return db, newOperation(t, daap.ProvisionDatabase, db.ID)
 }

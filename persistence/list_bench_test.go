@@ -18,9 +18,12 @@ const many = 200_000
 
 func fill(b *testing.B, pool *pgxpool.Pool) {
 	b.Helper()
+	if _, err := pool.Exec(b.Context(), insertSmall); err != nil {
+		b.Fatal(err)
+	}
 	for _, sql := range []string{
-		`INSERT INTO databases (id, name, owner_team, labels, status, incarnation)
-		 SELECT lpad(to_hex(n), 32, '0')::uuid, 'db-' || n, 'shop',
+		`INSERT INTO databases (id, name, owner_team, tier_id, tier_name, profile, labels, status, incarnation)
+		 SELECT lpad(to_hex(n), 32, '0')::uuid, 'db-' || n, 'shop', '0190a0a0-0000-7000-8000-00000000000a', 'small', '{}',
 		        jsonb_build_object('env', CASE WHEN n % 2 = 0 THEN 'prod' ELSE 'test' END, 'n', (n / 10)::text), 'ready', 1
 		 FROM   generate_series(1, $1) n`,
 		`INSERT INTO operations (id, database_id, kind, state, started_at, finished_at)

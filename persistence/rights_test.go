@@ -27,6 +27,8 @@ func asService(t *testing.T) fixture {
 	f.must(err)
 	_, err = owner.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'service'`, role))
 	f.must(err)
+	_, err = owner.Exec(t.Context(), insertSmall)
+	f.must(err)
 	t.Cleanup(func() {
 		if _, err := owner.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role); err != nil {
 			t.Error(err)

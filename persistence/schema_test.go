@@ -47,6 +47,7 @@ func databaseRow(changes row) row {
 	name := "a" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	return row{
 		"id": uuid.New(), "name": name, "owner_team": "shop", "labels": `{}`, "status": "ready", "incarnation": 1,
+		"tier_id": smallID, "tier_name": "small", "profile": `{}`,
 	}.with(changes)
 }
 
@@ -105,6 +106,8 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 		},
 		"databases_cause_code":     {{"status": "error", "cause_code": "late", "cause_message": "late"}},
 		"databases_ca_certificate": {{"ca_certificate": ""}},
+		"databases_tier":           {{"tier_id": nil}, {"status": "deleted", "deleted_at": "now"}},
+		"databases_profile":        {{"profile": `[]`}},
 		"databases_deleted_at":     {{"status": "deleted"}, {"deleted_at": "now"}},
 	} {
 		for _, changes := range refused {
@@ -125,7 +128,7 @@ func TestDatabasesTableTakesWhatTheRulesDo(t *testing.T) {
 		{"labels": labels(32)},
 		{"labels": `{"a": "", "a.b/c_d-e": "\n` + strings.Repeat("é", 127) + `", "` + strings.Repeat("a", 63) + `": "🐘"}`},
 		{"status": "error", "cause_code": "DEADLINE", "cause_message": "late"},
-		{"status": "deleted", "deleted_at": "now"},
+		{"status": "deleted", "deleted_at": "now", "tier_id": nil},
 	} {
 		want(t, fmt.Sprintf("refusal of %.80q", changes), f.insert("databases", databaseRow(changes)), "")
 	}
@@ -299,4 +302,36 @@ func quoted(sql string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+func TestTiersTableRefusesWhatTheRulesDo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	valid := row{
+		"name": "large", "instances": 3, "ha_replicas": 2, "cpu_millis": 500, "memory_bytes": 1 << 30, "storage_bytes": 1 << 30,
+		"storage_class": "fast", "pg_version": "17", "pool_mode": "session", "max_connections": 100,
+		"destruction_strategy": "archive", "backup_enabled": true,
+	}
+	for constraint, refused := range map[string][]row{
+		"tiers_name":                 {{"name": "ab"}, {"name": "A-b-c"}},
+		"tiers_name_is_one":          {{"name": "small"}},
+		"tiers_description":          {{"description": strings.Repeat("é", 501)}},
+		"tiers_instances":            {{"instances": 10}},
+		"tiers_ha_replicas":          {{"ha_replicas": 3}, {"ha_replicas": -1}},
+		"tiers_cpu":                  {{"cpu_millis": 99}, {"cpu_millis": 128_001}},
+		"tiers_memory":               {{"memory_bytes": 1 << 27}, {"memory_bytes": 1<<40 + 1}},
+		"tiers_storage":              {{"storage_bytes": 1<<30 - 1}, {"storage_bytes": 1<<46 + 1}},
+		"tiers_storage_class":        {{"storage_class": "No Class"}},
+		"tiers_pg_version":           {{"pg_version": "9"}, {"pg_version": ""}},
+		"tiers_pool_mode":            {{"pool_mode": "statement"}},
+		"tiers_max_connections":      {{"max_connections": 9}, {"max_connections": 10_001}},
+		"tiers_destruction_strategy": {{"destruction_strategy": "keep"}},
+		"tiers_archive":              {{"backup_enabled": false}},
+		"":                           {{}, {"name": "larger", "instances": 1, "ha_replicas": 0}},
+	} {
+		for _, changes := range refused {
+			changes["id"] = uuid.New()
+			want(t, fmt.Sprintf("refusal of %.80v", changes), f.insert("tiers", valid.with(changes)), constraint)
+		}
+	}
 }

@@ -70,7 +70,8 @@ func TestAnotherTeamsRowsAreMissing(t *testing.T) {
 func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	t.Parallel()
 	tried := inScope(fixture{t: t}, daap.Scope{}, daap.Database{}, daap.Operation{})
-	elsewhere := []string{ // lists, what has no owner yet, and keys, which are no team's to change
+	elsewhere := []string{ // lists, what has no owner yet, and keys and tiers, which are no team's to change
+		"CreateTier", "PatchTier", "DeleteTier", "SetTierQuota",
 		"Databases", "Operations", "Events", "CreateDatabase", "Remembered", "Remember",
 		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey",
 	}

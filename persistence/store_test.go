@@ -31,7 +31,7 @@ func TestStoreServesTheUseCases(t *testing.T) {
 	dispatcher := daap.NewDispatcher(f.Store, noEngine{}, func(err error) { t.Error(err) })
 	orphans := daap.NewOrphans(f.Store, noEngine{}, func(err error) { t.Error(err) })
 
-	db, op, err := databases.Create(t.Context(), once("a", 1).Request, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+	db, op, err := databases.Create(t.Context(), once("a", 1).Request, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Tier: "small"})
 	f.must(err)
 	f.must(dispatcher.Sweep(t.Context()))
 	f.must(orphans.Search(t.Context()))

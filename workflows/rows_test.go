@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/daap-dev/daap"
 )
@@ -22,7 +23,10 @@ type rows struct {
 
 func newRows(kind daap.OperationKind) *rows {
 	r := &rows{
-		db:    daap.Database{ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1},
+		db: daap.Database{
+			ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1,
+			Tier: "small", Profile: daap.Profile{Instances: 1, Memory: resource.MustParse("512Mi"), PoolMode: daap.PoolTransaction},
+		},
 		op:    daap.Operation{ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending},
 		steps: map[daap.StepName]daap.StepState{},
 	}

@@ -1,20 +1,15 @@
 package manifest
 
 import (
+	"cmp"
+	"fmt"
+	"strconv"
+
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/daap-dev/daap"
-)
-
-// What every database gets.
-const (
-	instances   = 1
-	cpu         = "100m"
-	memory      = "512Mi"
-	storageSize = "1Gi"
 )
 
 // Cluster is the CNPG Cluster of the database's live incarnation.
@@ -23,24 +18,26 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Cluster"},
 		ObjectMeta: objectMeta(db, ClusterName(db)),
 		Spec: cnpgv1.ClusterSpec{
-			Instances:         instances,
+			Instances:         db.Profile.Instances,
 			InheritedMetadata: &cnpgv1.EmbeddedObjectMetadata{Labels: labels(db)},
-			ImageName:         platform.PostgresImage,
+			ImageName:         platform.PostgresImages[db.Profile.PGVersion],
 			ImagePullPolicy:   corev1.PullIfNotPresent,
 			StorageConfiguration: cnpgv1.StorageConfiguration{
-				Size:         storageSize,
-				StorageClass: optional(platform.StorageClass),
+				Size:         db.Profile.StorageSize.String(),
+				StorageClass: optional(cmp.Or(db.Profile.StorageClass, platform.StorageClass)),
 			},
 			Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{
-					corev1.ResourceCPU:    resource.MustParse(cpu),
-					corev1.ResourceMemory: resource.MustParse(memory),
+					corev1.ResourceCPU:    db.Profile.CPU,
+					corev1.ResourceMemory: db.Profile.Memory,
 				},
-				Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memory)},
+				Limits: corev1.ResourceList{corev1.ResourceMemory: db.Profile.Memory},
 			},
 			PostgresConfiguration: cnpgv1.PostgresConfiguration{
 				// CNPG's own last rule admits connections without TLS; this one comes before it.
-				PgHBA: []string{"hostnossl all all all reject"},
+				PgHBA:       []string{"hostnossl all all all reject"},
+				Parameters:  parameters(db.Profile),
+				Synchronous: synchronous(db.Profile),
 			},
 			EnableSuperuserAccess: ptr(false),
 			Bootstrap: &cnpgv1.BootstrapConfiguration{InitDB: &cnpgv1.BootstrapInitDB{
@@ -66,6 +63,27 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				RetryPeriodSeconds:   ptr[int32](10),
 			},
 		},
+	}
+}
+
+// parameters are what PostgreSQL is told of the size of its instance.
+func parameters(p daap.Profile) map[string]string {
+	return map[string]string{
+		"max_connections": strconv.Itoa(p.MaxConnections),
+		// A quarter of the memory, as PostgreSQL's own documentation advises.
+		"shared_buffers": fmt.Sprintf("%dMB", p.Memory.Value()/4>>20),
+	}
+}
+
+// synchronous lets a commit wait for as many replicas as the tier says; nil for none. While they are missing nothing is
+// committed: that is what was promised.
+func synchronous(p daap.Profile) *cnpgv1.SynchronousReplicaConfiguration {
+	if p.HAReplicas == 0 {
+		return nil
+	}
+	return &cnpgv1.SynchronousReplicaConfiguration{
+		Method: cnpgv1.SynchronousReplicaConfigurationMethodAny, Number: p.HAReplicas,
+		DataDurability: cnpgv1.DataDurabilityLevelRequired,
 	}
 }
 

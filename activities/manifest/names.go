@@ -20,14 +20,15 @@ const (
 	LabelManagedBy  = "daap.io/managed-by"
 	LabelDatabaseID = "daap.io/database-id"
 	LabelTeam       = "daap.io/team"
+	LabelTier       = "daap.io/tier"
 	// LabelCluster is CNPG's own label on what it makes for a Cluster or Pooler.
 	LabelCluster = "cnpg.io/cluster"
 )
 
 // Platform is what every database of an installation shares.
 type Platform struct {
-	// PostgresImage is the operand's image; its tag begins with the PostgreSQL version. Empty is the operator's default.
-	PostgresImage string
+	// PostgresImages are the operand's images by PostgreSQL major version; the tag of each begins with its version.
+	PostgresImages daap.Catalog
 	// PoolerImage is PgBouncer's image; empty is the operator's default.
 	PoolerImage string
 	// StorageClass of the volumes; empty is the cluster's default.
@@ -48,6 +49,7 @@ func labels(db daap.Database) map[string]string {
 		LabelManagedBy:  FieldOwner,
 		LabelDatabaseID: db.ID.String(),
 		LabelTeam:       db.OwnerTeam,
+		LabelTier:       db.Tier,
 	}
 }
 

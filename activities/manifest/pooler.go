@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"strconv"
+
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,8 +22,10 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 			Instances: ptr[int32](1),
 			Template:  poolerTemplate(db, platform),
 			PgBouncer: &cnpgv1.PgBouncerSpec{
-				PoolMode: cnpgv1.PgBouncerPoolModeTransaction,
+				PoolMode: cnpgv1.PgBouncerPoolMode(db.Profile.PoolMode),
 				Parameters: map[string]string{
+					"default_pool_size": strconv.Itoa(poolSize(db.Profile)),
+					"max_client_conn":   strconv.Itoa(maxClients),
 					// PgBouncer's default takes clients without TLS.
 					"client_tls_sslmode": "require",
 					// After a failed connection to the server PgBouncer answers everyone with that failure for this
@@ -32,6 +36,13 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 		},
 	}
 }
+
+// maxClients is how many clients PgBouncer takes; each costs it some 2 kB.
+const maxClients = 10_000
+
+// poolSize is how many of PostgreSQL's connections the pool takes; the others are for those who connect directly, and
+// for the operator.
+func poolSize(p daap.Profile) int { return max(1, p.MaxConnections*8/10) }
 
 func poolerTemplate(db daap.Database, platform Platform) *cnpgv1.PodTemplateSpec {
 	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{Labels: labels(db)}}

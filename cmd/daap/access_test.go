@@ -33,14 +33,18 @@ const (
 
 // bodies are what operations that need a body are sent.
 var bodies = map[string]string{
-	"createDatabase":  `{"name": "orders"}`,
+	"createDatabase":  `{"name": "orders", "tier": "small"}`,
 	"updateDatabase":  `{"description": "Orders"}`,
 	"retryOperation":  `{"reason": "mended"}`,
 	"skipOperation":   `{"reason": "mended"}`,
 	"abortOperation":  `{"reason": "mended"}`,
 	"cancelOperation": `{"reason": "mended"}`,
-	"createAPIKey":    `{"name": "deploy", "team": "shop", "role": "product-team"}`,
-	"rotateAPIKey":    `{}`,
+	"createTier": `{"name": "large", "cpu": "1", "memory": "1Gi", "storage_size": "10Gi", "pg_version": "17",
+		"destruction_strategy": "hard_delete"}`,
+	"setTierQuota": `{"max_databases": 100}`,
+	"updateTier":   `{"description": "For all"}`,
+	"createAPIKey": `{"name": "deploy", "team": "shop", "role": "product-team"}`,
+	"rotateAPIKey": `{}`,
 }
 
 // route is one operation of the contract.
@@ -106,6 +110,7 @@ func newMatrix(t *testing.T) *matrix {
 	m.server = httptest.NewServer(api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
 		Operations:     daap.NewOperations(store, store, idle{}),
+		Tiers:          daap.NewTiers(store, catalog),
 		APIKeys:        m.keys,
 		AuditLogs:      daap.NewAuditLogs(store),
 		Authenticator:  auth.New(store, hasher, auth.Limits{}, fails),
@@ -115,7 +120,24 @@ func newMatrix(t *testing.T) *matrix {
 	}))
 	t.Cleanup(m.server.Close)
 	m.makeCallers()
+	m.tier("small")
 	return m
+}
+
+// catalog is what the platform offers in the tests.
+var catalog = daap.Catalog{"17": "localhost/postgresql:17"}
+
+// tier makes a tier of the name.
+func (m *matrix) tier(name string) uuid.UUID {
+	m.t.Helper()
+	made, err := daap.NewTiers(m.store, catalog).Create(m.t.Context(), console, daap.TierSpec{
+		Name: name, CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", StorageClass: "fast", PGVersion: "17", Instances: 1,
+		MaxConnections: 100, PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,
+	})
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return made.ID
 }
 
 // console is who makes keys and rows for the tests.
@@ -210,7 +232,7 @@ func (m *matrix) database(team string, deleted bool) (db, op uuid.UUID) {
 	databases := daap.NewDatabases(m.store, m.store, idle{}, daap.DefaultBacklog)
 	m.asked++
 	made, operation, err := databases.Create(m.t.Context(), by,
-		daap.DatabaseSpec{Name: fmt.Sprintf("db-%d", m.asked), OwnerTeam: team})
+		daap.DatabaseSpec{Name: fmt.Sprintf("db-%d", m.asked), OwnerTeam: team, Tier: "small"})
 	if err == nil && deleted {
 		_, err = daap.NewOperations(m.store, m.store, idle{}).Decide(m.t.Context(), by, operation.ID,
 			daap.Decision{Action: daap.ActionCancel, Reason: "not needed"})
@@ -232,6 +254,10 @@ type target struct {
 func (m *matrix) targets(r route) map[string]target {
 	of := func(team string, deleted bool) func() string {
 		return func() string {
+			if strings.HasPrefix(r.path, "/tiers/") {
+				m.asked++
+				return m.tier(fmt.Sprintf("tier-%d", m.asked)).String()
+			}
 			db, op := m.database(team, deleted)
 			switch {
 			case strings.HasPrefix(r.path, "/operations/"):
@@ -261,7 +287,7 @@ func want(access daap.Access, caller string, to target) int {
 		return http.StatusUnauthorized
 	case caller == "product-team" && access == daap.AccessPlatform:
 		return http.StatusForbidden
-	case !to.exists, caller == "product-team" && to.team != shop:
+	case !to.exists, caller == "product-team" && access == daap.AccessOwn && to.team != shop:
 		return http.StatusNotFound
 	}
 	return 0
@@ -309,7 +335,7 @@ func (m *matrix) check(r route, caller, name string, to target) {
 func TestAnothersThingAnswersWhatAMissingOneAnswersByteForByte(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
-		if !r.hasID() {
+		if !r.hasID() || r.access == daap.AccessAll {
 			continue
 		}
 		t.Run(r.id, func(t *testing.T) {
@@ -366,7 +392,7 @@ func thefts(db, op uuid.UUID) map[string][]struct{ query, body string } {
 			{query: "state=pending"},
 			{query: "kind=provision_database"},
 		},
-		"createDatabase": {{body: `{"name": "orders", "owner_team": "` + billing + `"}`}},
+		"createDatabase": {{body: `{"name": "orders", "tier": "small", "owner_team": "` + billing + `"}`}},
 	}
 }
 
@@ -430,5 +456,29 @@ func TestIdempotencyKeyOfAnotherTeamIsNotKnown(t *testing.T) {
 				t.Errorf("%s gives both teams the same %s", r.id, ids[0])
 			}
 		})
+	}
+}
+
+func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *testing.T) {
+	t.Parallel()
+	m := newMatrix(t)
+	id := m.tier("large")
+	for _, path := range []string{"/tiers", "/tiers/" + id.String()} {
+		all, told := m.ask("platform-team", http.MethodGet, path, ""), m.ask("product-team", http.MethodGet, path, "")
+		for _, field := range []string{
+			"instances", "ha_replicas", "cpu", "memory", "storage_size", "storage_class", "pg_version", "pool_mode",
+			"max_connections", "destruction_strategy", "backup_enabled", "created_at", "updated_at",
+		} {
+			named := []byte(`"` + field + `":`)
+			if !bytes.Contains(all.body, named) || bytes.Contains(told.body, named) {
+				t.Errorf("%s: %s is told to the platform team %t, to a product team %t", path, field,
+					bytes.Contains(all.body, named), bytes.Contains(told.body, named))
+			}
+		}
+		for _, shown := range []string{`"guarantees":`, `"high_availability":`, `"name":"large"`} {
+			if !bytes.Contains(told.body, []byte(shown)) {
+				t.Errorf("%s: a product team is not told %s: %s", path, shown, told.body)
+			}
+		}
 	}
 }

@@ -49,6 +49,7 @@ func serveAPI(ctx context.Context, s service) error {
 	handler := api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
 		Operations:     daap.NewOperations(store, store, dispatched),
+		Tiers:          daap.NewTiers(store, s.config.PostgresVersions),
 		APIKeys:        daap.NewAPIKeys(store, hasher),
 		AuditLogs:      daap.NewAuditLogs(store),
 		Authenticator:  keys,

@@ -132,7 +132,7 @@ const variables = `Environment:
   DAAP_DATABASE_URL       DAAP's own PostgreSQL, postgres://user:password@host:port/database (required)
   DAAP_MIGRATION_URL      the same PostgreSQL as its owner, for daap migrate (DAAP_DATABASE_URL)
   DAAP_HTTP_ADDR          where the API listens (127.0.0.1:8080)
-  DAAP_POSTGRES_IMAGE     image of the databases (the CloudNativePG operator's default)
+  DAAP_POSTGRES_VERSIONS  the PostgreSQL versions that tiers may have, with images: 17=image,18=image (none)
   DAAP_POOLER_IMAGE       image of PgBouncer (the CloudNativePG operator's default)
   DAAP_STORAGE_CLASS      storage class of the databases' volumes (the Kubernetes cluster's default)
   DAAP_LOG_LEVEL          debug, info, warn or error (info)

@@ -128,9 +128,9 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 		Holds:     store,
 		Diagnosis: &activities.Diagnosis{Reader: direct, Logs: activities.PodLogs{Client: logs}},
 		Platform: manifest.Platform{
-			PostgresImage: s.config.PostgresImage,
-			PoolerImage:   s.config.PoolerImage,
-			StorageClass:  s.config.StorageClass,
+			PostgresImages: s.config.PostgresVersions,
+			PoolerImage:    s.config.PoolerImage,
+			StorageClass:   s.config.StorageClass,
 		},
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
 
@@ -40,8 +41,9 @@ type Config struct {
 	StepDeadline time.Duration `env:"DAAP_STEP_DEADLINE" envDefault:"30m"`
 	// Backlog is how many accepted operations may wait for their start before no more are accepted; 1 to 100000.
 	Backlog int `env:"DAAP_BACKLOG" envDefault:"1000"`
-	// PostgresImage is the image of the databases; its tag begins with the PostgreSQL version. Empty: CNPG's default.
-	PostgresImage string `env:"DAAP_POSTGRES_IMAGE"`
+	// PostgresVersions are the PostgreSQL major versions that tiers may have, each with the image of the databases; its
+	// tag begins with the version.
+	PostgresVersions map[string]string `env:"DAAP_POSTGRES_VERSIONS" envKeyValSeparator:"="`
 	// PoolerImage is the image of PgBouncer. Empty: CNPG's default.
 	PoolerImage string `env:"DAAP_POOLER_IMAGE"`
 	// StorageClass is that of the databases' volumes. Empty: the Kubernetes cluster's default.
@@ -127,9 +129,17 @@ func (c Config) check() error {
 	if c.AuditRetention < 24*time.Hour || c.AuditRetention > 87_600*time.Hour {
 		wrong("DAAP_AUDIT_RETENTION", "must be from 24h to 87600h")
 	}
+	for version, image := range c.PostgresVersions {
+		if !majorVersion.MatchString(version) || image == "" {
+			wrong("DAAP_POSTGRES_VERSIONS", "must be pairs such as 17=registry.example.com/postgresql:17.5,18=…")
+		}
+	}
 	c.checkHeads(wrong)
 	return errors.Join(errs...)
 }
+
+// majorVersion is what PostgreSQL's major versions look like.
+var majorVersion = regexp.MustCompile(`^[1-9][0-9]$`)
 
 func leadsToPostgres(text string) bool {
 	u, err := url.Parse(text)
@@ -198,6 +208,8 @@ func example(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return "time such as 20s"
+	case reflect.TypeFor[map[string]string]():
+		return "list such as 17=registry.example.com/postgresql:17.5"
 	case reflect.TypeFor[float64]():
 		return "number"
 	case reflect.TypeFor[[]netip.Prefix]():

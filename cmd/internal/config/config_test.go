@@ -31,6 +31,8 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"proxies no networks":         {map[string]string{"DAAP_TRUSTED_PROXIES": "lb.example"}, "DAAP_TRUSTED_PROXIES must be a list"},
 		"argon2 no number":            {map[string]string{"DAAP_ARGON2_TIME": "long"}, "DAAP_ARGON2_TIME must be a whole number"},
 		"audit log kept too short":    {map[string]string{"DAAP_AUDIT_RETENTION": "1h"}, "DAAP_AUDIT_RETENTION must be from 24h"},
+		"versions no pairs":           {map[string]string{"DAAP_POSTGRES_VERSIONS": "17"}, "DAAP_POSTGRES_VERSIONS must be a list such as 17="},
+		"versions no numbers":         {map[string]string{"DAAP_POSTGRES_VERSIONS": "new=image"}, "DAAP_POSTGRES_VERSIONS must be pairs"},
 		"heads nowhere": {map[string]string{
 			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
 			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",

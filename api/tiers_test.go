@@ -1,0 +1,287 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/daap-dev/daap"
+)
+
+// catalog is what the platform offers in the tests.
+var catalog = daap.Catalog{"16": "localhost/postgresql:16", "17": "localhost/postgresql:17"}
+
+// small is a tier that is always there.
+var small = smallTier(uuid.Must(uuid.NewV7()), "small")
+
+func smallTier(id uuid.UUID, name string) daap.Tier {
+	return daap.Tier{ID: id, Name: name, Profile: daap.Profile{
+		Instances: 1, CPU: resource.MustParse("500m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
+		PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
+	}}
+}
+
+// large is the body of a tier that is asked for.
+const large = `{"name":"large","cpu":"2","memory":"4Gi","storage_size":"20Gi","pg_version":"17","instances":3,` +
+	`"ha_replicas":1,"max_connections":400,"pool_mode":"session","destruction_strategy":"hard_delete","backup_enabled":false}`
+
+// choose finds a tier by its name or ID; the caller has entered.
+func (m *memory) choose(named string) (daap.Tier, error) {
+	for id, t := range m.tiers {
+		if t.Name == named || id.String() == named {
+			return t, nil
+		}
+	}
+	return daap.Tier{}, daap.TierNotFound()
+}
+
+func (m *memory) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.Tier{}, err
+	}
+	return m.tier(id)
+}
+
+func (m *memory) tier(id uuid.UUID) (daap.Tier, error) {
+	if t, known := m.tiers[id]; known {
+		return t, nil
+	}
+	return daap.Tier{}, daap.NotFound("tier")
+}
+
+func (m *memory) Tiers(ctx context.Context, filter daap.TierFilter) ([]daap.Tier, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	return pageOf(m.tiers, filter.Page, func(daap.Tier) bool { return true }), nil
+}
+
+func (m *memory) CreateTier(ctx context.Context, by daap.Grant, t daap.Tier) (daap.Tier, error) {
+	return m.changeTier(ctx, by, t.ID, func() (daap.Tier, error) {
+		if _, err := m.choose(t.Name); err == nil {
+			return t, daap.TierNameTaken(t.Name)
+		}
+		m.tiers[t.ID] = t
+		return t, nil
+	})
+}
+
+func (m *memory) PatchTier(
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.TierPatch, catalog daap.Catalog,
+) (daap.Tier, error) {
+	return m.changeTier(ctx, by, id, func() (daap.Tier, error) {
+		t, err := m.tier(id)
+		if err != nil {
+			return t, err
+		}
+		if t, err = patch.Apply(t, catalog); err == nil {
+			m.tiers[id] = t
+		}
+		return t, err
+	})
+}
+
+func (m *memory) DeleteTier(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.Tier, error) {
+	return m.changeTier(ctx, by, id, func() (daap.Tier, error) {
+		t, err := m.tier(id)
+		if err != nil {
+			return t, err
+		}
+		having := 0
+		for _, db := range m.databases {
+			if db.TierID != nil && *db.TierID == id && db.Status != daap.DatabaseDeleted {
+				having++
+			}
+		}
+		if having > 0 {
+			return t, daap.TierInUse(having)
+		}
+		delete(m.tiers, id)
+		return t, nil
+	})
+}
+
+func (m *memory) TierQuota(ctx context.Context, id uuid.UUID) (daap.QuotaUse, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.QuotaUse{}, err
+	}
+	return m.quota(id)
+}
+
+func (m *memory) quota(id uuid.UUID) (daap.QuotaUse, error) {
+	use := daap.QuotaUse{Quota: m.quotas[id]}
+	if _, err := m.tier(id); err != nil {
+		return use, err
+	}
+	for _, db := range m.databases {
+		if db.TierID == nil || *db.TierID != id || db.Status == daap.DatabaseDeleted {
+			continue
+		}
+		cost := db.Profile.Cost()
+		use.Used.CPUMillis += cost.CPUMillis
+		use.Used.MemoryBytes += cost.MemoryBytes
+		use.Used.StorageBytes += cost.StorageBytes
+		use.Used.Databases++
+	}
+	return use, nil
+}
+
+func (m *memory) SetTierQuota(ctx context.Context, by daap.Grant, id uuid.UUID, q daap.Quota) (daap.QuotaUse, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.QuotaUse{}, err
+	}
+	return answerOnce(m, by, daap.Resource{Kind: daap.ResourceTier, ID: id}, func() (daap.QuotaUse, error) {
+		if _, err := m.tier(id); err != nil {
+			return daap.QuotaUse{}, err
+		}
+		m.quotas[id] = q
+		return m.quota(id)
+	})
+}
+
+func (m *memory) changeTier(
+	ctx context.Context, by daap.Grant, id uuid.UUID, change func() (daap.Tier, error),
+) (daap.Tier, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.Tier{}, err
+	}
+	return answerOnce(m, by, daap.Resource{Kind: daap.ResourceTier, ID: id}, change)
+}
+
+func TestTierIsMadeChangedAndRemoved(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	made := s.do(http.MethodPost, "/tiers", large)
+	var tier struct {
+		ID, Name, CPU, Memory string
+		PoolMode              string `json:"pool_mode"`
+		HAReplicas            int    `json:"ha_replicas"`
+		MaxConnections        int    `json:"max_connections"`
+		Guarantees            struct{ Deletion string }
+	}
+	if err := json.Unmarshal([]byte(made.data(t)), &tier); err != nil || made.status != http.StatusCreated {
+		t.Fatalf("got %d %s (%v)", made.status, made.body, err)
+	}
+	if tier.Name != "large" || tier.CPU != "2" || tier.Memory != "4Gi" || tier.PoolMode != "session" || tier.HAReplicas != 1 ||
+		!strings.Contains(tier.Guarantees.Deletion, "gone for good") {
+		t.Errorf("got %s", made.body)
+	}
+	at := "/tiers/" + tier.ID
+	if taken := s.do(http.MethodPost, "/tiers", large); taken.status != http.StatusConflict || taken.Error.Code != "name_taken" {
+		t.Errorf("the name again: got %d %s", taken.status, taken.body)
+	}
+	patched := s.do(http.MethodPatch, at, `{"memory":"8Gi","description":"For the shop"}`)
+	if err := json.Unmarshal([]byte(patched.data(t)), &tier); err != nil || tier.Memory != "8Gi" || tier.CPU != "2" {
+		t.Errorf("patched: got %d %s", patched.status, patched.body)
+	}
+	s.do(http.MethodPost, "/databases", `{"name":"orders","tier":"large"}`)
+	if used := s.do(http.MethodDelete, at, ""); used.status != http.StatusConflict || used.Error.Code != "tier_in_use" ||
+		!strings.Contains(used.Error.Message, "1 databases") {
+		t.Errorf("in use: got %d %s", used.status, used.body)
+	}
+	clear(s.store.databases)
+	if gone := s.do(http.MethodDelete, at, ""); gone.status != http.StatusOK {
+		t.Errorf("deleted: got %d %s", gone.status, gone.body)
+	}
+	if missing := s.do(http.MethodGet, at, ""); missing.status != http.StatusNotFound {
+		t.Errorf("afterwards: got %d %s", missing.status, missing.body)
+	}
+}
+
+func TestBadTierIsRefusedNamingTheField(t *testing.T) {
+	t.Parallel()
+	rows := map[string]refusal{}
+	row := func(field, value, rule string) {
+		var body map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(large), &body); err != nil {
+			t.Fatal(err)
+		}
+		body[field] = json.RawMessage(value)
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[field+" "+value] = refusal{method: http.MethodPost, path: "/tiers", body: string(text), fields: []string{field, rule}}
+		delete(body, "name")
+		patch := map[string]json.RawMessage{field: json.RawMessage(value)}
+		if text, err = json.Marshal(patch); err != nil {
+			t.Fatal(err)
+		}
+		if field != "name" {
+			rows["patch "+field+" "+value] = refusal{
+				method: http.MethodPatch, path: "/tiers/" + small.ID.String(), body: string(text), fields: []string{field, rule},
+			}
+		}
+	}
+	for field, rule := range map[string]string{
+		"cpu":          "must be cores from 100m to 128, such as 500m or 2",
+		"memory":       "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi",
+		"storage_size": "must be storage from 1Gi to 64Ti, such as 10Gi",
+	} {
+		for _, value := range []string{`"much"`, `""`, `"-1"`, `"0"`, `"1e99"`, `"1 Gi"`, `5`, `null`, `"10m"`, `"1Ei"`} {
+			row(field, value, rule)
+		}
+	}
+	row("instances", `0`, "must be a whole number from 1 to 9")
+	row("instances", `10`, "must be a whole number from 1 to 9")
+	row("ha_replicas", `-1`, "must be a whole number from 0 to one less than instances")
+	row("ha_replicas", `3`, "must be a whole number from 0 to one less than instances")
+	row("max_connections", `9`, "must be a whole number from 10 to 10000")
+	row("pg_version", `"9"`, "must be one that the platform offers: 16, 17")
+	row("pool_mode", `"statement"`, "must be one of session, transaction")
+	row("destruction_strategy", `"keep"`, "must be one of freeze, archive, hard_delete")
+	row("storage_class", `"No Class"`, "must be the name of a storage class in Kubernetes, or empty for the platform's own")
+	row("backup_enabled", `"yes"`, "must be true or false")
+	row("destruction_strategy", `"archive"`, "must be hard_delete; databases cannot be frozen or archived yet")
+	row("backup_enabled", `true`, "must be false; backups are not made yet")
+	refuseAll(t, rows)
+}
+
+func TestDatabaseShowsItsTier(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, named := range []string{"small", small.ID.String()} {
+		clear(s.store.databases)
+		got := s.do(http.MethodPost, "/databases", `{"name":"orders","tier":"`+named+`"}`)
+		var db struct{ Tier string }
+		if err := json.Unmarshal([]byte(got.data(t)), &db); err != nil || db.Tier != "small" {
+			t.Errorf("by %s: got %d %s", named, got.status, got.body)
+		}
+	}
+}
+
+func TestQuotaTellsLimitsUseAndWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	at := "/tiers/" + small.ID.String() + "/quota"
+	s.create("shop", "orders")
+	s.create("shop", "carts")
+	for _, row := range []struct{ body, want string }{
+		{`{}`, `{"limits":{"cpu_cores":null,"memory_gib":null,"storage_gib":null,"databases":null},` +
+			`"used":{"cpu_cores":1,"memory_gib":1,"storage_gib":2,"databases":2},` +
+			`"left":{"cpu_cores":null,"memory_gib":null,"storage_gib":null,"databases":null},"over_committed":false}`},
+		{
+			`{"max_cpu_cores":1.5,"max_memory_gib":4,"max_storage_gib":null,"max_databases":1}`,
+			`{"limits":{"cpu_cores":1.5,"memory_gib":4,"storage_gib":null,"databases":1},` +
+				`"used":{"cpu_cores":1,"memory_gib":1,"storage_gib":2,"databases":2},` +
+				`"left":{"cpu_cores":0.5,"memory_gib":3,"storage_gib":null,"databases":0},"over_committed":true}`,
+		},
+	} {
+		if set := s.do(http.MethodPut, at, row.body); set.data(t) != row.want {
+			t.Errorf("set %s: got %d %s", row.body, set.status, set.body)
+		}
+		if got := s.do(http.MethodGet, at, "", "X-API-Key", shopKey); got.data(t) != row.want {
+			t.Errorf("after %s: got %d %s", row.body, got.status, got.body)
+		}
+	}
+}

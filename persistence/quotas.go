@@ -1,0 +1,152 @@
+package persistence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+const selectQuota = `
+	SELECT q.max_cpu_cores, q.max_memory_gib, q.max_storage_gib, q.max_databases,
+	       u.cpu_millis, u.memory_bytes, u.storage_bytes, u.databases
+	FROM   tier_usage u
+	LEFT   JOIN tier_quotas q ON q.tier_id = u.tier_id
+	WHERE  u.tier_id = $1`
+
+// TierQuota returns the tier's quota and how much of it is taken. Errors: CodeNotFound.
+func (s *Store) TierQuota(ctx context.Context, id uuid.UUID) (daap.QuotaUse, error) {
+	use, err := readQuota(ctx, s.pool, id)
+	if err != nil {
+		return daap.QuotaUse{}, missing(err, "read quota", "tier")
+	}
+	return use, nil
+}
+
+func readQuota(ctx context.Context, q querier, tier uuid.UUID) (daap.QuotaUse, error) {
+	var use daap.QuotaUse
+	err := q.QueryRow(ctx, selectQuota, tier).Scan(
+		&use.MaxCPUCores, &use.MaxMemoryGiB, &use.MaxStorageGiB, &use.MaxDatabases,
+		&use.Used.CPUMillis, &use.Used.MemoryBytes, &use.Used.StorageBytes, &use.Used.Databases)
+	return use, err
+}
+
+// SetTierQuota sets the tier's quota. Errors: CodeNotFound, those of answerOnce.
+func (s *Store) SetTierQuota(
+	ctx context.Context, by daap.Grant, id uuid.UUID, quota daap.Quota,
+) (daap.QuotaUse, error) {
+	use, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.QuotaUse, error) {
+		if _, err := lockTier(ctx, tx, id); err != nil {
+			return daap.QuotaUse{}, err
+		}
+		was, err := readQuota(ctx, tx, id)
+		if err != nil {
+			return was, err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO tier_quotas (tier_id, max_cpu_cores, max_memory_gib, max_storage_gib, max_databases)
+			VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (tier_id) DO UPDATE
+			SET max_cpu_cores = $2, max_memory_gib = $3, max_storage_gib = $4, max_databases = $5`,
+			id, quota.MaxCPUCores, quota.MaxMemoryGiB, quota.MaxStorageGiB, quota.MaxDatabases)
+		if err != nil {
+			return was, err
+		}
+		is := daap.QuotaUse{Quota: quota, Used: was.Used}
+		return is, addAudit(ctx, tx, by.Changed(theTier(id), quotaFields(was.Quota), quotaFields(quota)))
+	})
+	return use, because(err, "set quota")
+}
+
+func quotaFields(q daap.Quota) fields {
+	return fields{
+		"max_cpu_cores": q.MaxCPUCores, "max_memory_gib": q.MaxMemoryGiB, "max_storage_gib": q.MaxStorageGiB,
+		"max_databases": q.MaxDatabases,
+	}
+}
+
+// reserve takes the database's cost of its tier's quota for the operation. It comes last in its transaction: others
+// who ask for the same tier wait for it. Errors: CodeQuotaExceeded.
+func reserve(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
+	cost := db.Profile.Cost()
+	taken, err := tx.Exec(ctx, `
+		UPDATE tier_usage u
+		SET    cpu_millis = u.cpu_millis + $2, memory_bytes = u.memory_bytes + $3, storage_bytes = u.storage_bytes + $4,
+		       databases = u.databases + 1
+		FROM   tiers t LEFT JOIN tier_quotas q ON q.tier_id = t.id
+		WHERE  u.tier_id = $1 AND t.id = u.tier_id
+		AND    (q.max_cpu_cores   IS NULL OR u.cpu_millis    + $2 <= q.max_cpu_cores * 1000)
+		AND    (q.max_memory_gib  IS NULL OR u.memory_bytes  + $3 <= q.max_memory_gib * 1073741824)
+		AND    (q.max_storage_gib IS NULL OR u.storage_bytes + $4 <= q.max_storage_gib * 1073741824)
+		AND    (q.max_databases   IS NULL OR u.databases     + 1  <= q.max_databases)`,
+		db.TierID, cost.CPUMillis, cost.MemoryBytes, cost.StorageBytes)
+	if err != nil {
+		return fmt.Errorf("take of the quota: %w", err)
+	}
+	if taken.RowsAffected() == 0 {
+		use, err := readQuota(ctx, tx, *db.TierID)
+		if err != nil {
+			return fmt.Errorf("read the quota that is exceeded: %w", err)
+		}
+		return use.Exceeded(db.Tier, cost)
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO reservations (operation_id, database_id, tier_id, cpu_millis, memory_bytes, storage_bytes)
+		VALUES ($1, $2, $3, $4, $5, $6)`, op.ID, db.ID, db.TierID, cost.CPUMillis, cost.MemoryBytes, cost.StorageBytes)
+	if err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	return nil
+}
+
+// release gives back what is reserved for the database. Safe to repeat: what is gone gives nothing back.
+func release(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
+	_, err := tx.Exec(ctx, `
+		WITH freed AS (
+			DELETE FROM reservations WHERE database_id = $1
+			RETURNING tier_id, cpu_millis, memory_bytes, storage_bytes
+		), sums AS (
+			SELECT tier_id, sum(cpu_millis) AS cpu, sum(memory_bytes) AS memory, sum(storage_bytes) AS storage,
+			       count(*) AS databases
+			FROM   freed GROUP BY tier_id
+		)
+		UPDATE tier_usage u
+		SET    cpu_millis = u.cpu_millis - s.cpu, memory_bytes = u.memory_bytes - s.memory,
+		       storage_bytes = u.storage_bytes - s.storage, databases = u.databases - s.databases
+		FROM   sums s WHERE u.tier_id = s.tier_id`, database)
+	if err != nil {
+		return fmt.Errorf("release what is reserved: %w", err)
+	}
+	return nil
+}
+
+// ErrQuotaDrift says that the counters of tiers are not what the reservations sum up to, or these not what live
+// databases take: a fault of the service.
+var ErrQuotaDrift = errors.New("quotas have drifted")
+
+// CheckQuotas compares counters, reservations and databases. Errors: ErrQuotaDrift with the tiers at fault.
+func (s *Store) CheckQuotas(ctx context.Context) error {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT t.name FROM tiers t
+		JOIN   tier_usage u ON u.tier_id = t.id
+		LEFT   JOIN LATERAL (
+			SELECT COALESCE(sum(cpu_millis), 0) AS cpu, COALESCE(sum(memory_bytes), 0) AS memory,
+			       COALESCE(sum(storage_bytes), 0) AS storage, count(*) AS databases
+			FROM   reservations r WHERE r.tier_id = t.id) r ON true
+		WHERE  (u.cpu_millis, u.memory_bytes, u.storage_bytes, u.databases)
+		       IS DISTINCT FROM (r.cpu, r.memory, r.storage, r.databases)
+		OR     u.databases <> (SELECT count(*) FROM databases d WHERE d.tier_id = t.id)
+		ORDER  BY t.name`) // its error comes out of Collect
+	drifted, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return because(err, "check quotas")
+	}
+	if len(drifted) > 0 {
+		return fmt.Errorf("%w: tiers %v", ErrQuotaDrift, drifted)
+	}
+	return nil
+}

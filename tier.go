@@ -1,0 +1,288 @@
+package daap
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Tier is a kind of database that the platform team offers: product teams pick one by its name.
+type Tier struct {
+	// ID is a UUIDv7, so that order by ID is order of creation.
+	ID          uuid.UUID
+	Name        string
+	Description string
+	Profile
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Profile is what a database of a tier gets. It is kept with each database as it was when that was made: what
+// becomes of the tier afterwards changes none.
+type Profile struct {
+	// Instances is how many PostgreSQL servers there are, the primary among them.
+	Instances int
+	// HAReplicas is how many of the others confirm each commit; less than Instances.
+	HAReplicas int
+	// CPU and Memory are each instance's own, StorageSize is that of its volume.
+	CPU, Memory, StorageSize resource.Quantity
+	// StorageClass is that of the volumes; empty is the platform's default.
+	StorageClass string
+	// PGVersion is the PostgreSQL major version, one that the platform offers.
+	PGVersion string
+	PoolMode  PoolMode
+	// MaxConnections is how many connections PostgreSQL takes; clients of the pool share them.
+	MaxConnections      int
+	DestructionStrategy DestructionStrategy
+	BackupEnabled       bool
+}
+
+// PoolMode says for how long a client of the pool has a server connection to itself; in PgBouncer's words.
+type PoolMode string
+
+// The pool modes.
+const (
+	PoolSession     PoolMode = "session"
+	PoolTransaction PoolMode = "transaction"
+)
+
+// PoolModes returns all pool modes.
+func PoolModes() []PoolMode { return []PoolMode{PoolSession, PoolTransaction} }
+
+// DestructionStrategy says what becomes of a database that is deleted.
+type DestructionStrategy string
+
+// The destruction strategies.
+const (
+	StrategyFreeze     DestructionStrategy = "freeze"
+	StrategyArchive    DestructionStrategy = "archive"
+	StrategyHardDelete DestructionStrategy = "hard_delete"
+)
+
+// DestructionStrategies returns all destruction strategies.
+func DestructionStrategies() []DestructionStrategy {
+	return []DestructionStrategy{StrategyFreeze, StrategyArchive, StrategyHardDelete}
+}
+
+// bound is the range of a quantity, both ends in it; Text is how people are told.
+type bound struct {
+	min, max resource.Quantity
+	text     string
+}
+
+// The bounds of what an instance gets: from what PostgreSQL needs to start to what nodes may have. The API's
+// contract carries the same texts as x-rule.
+var (
+	cpuBound     = newBound("100m", "128", "must be cores from 100m to 128, such as 500m or 2")
+	memoryBound  = newBound("256Mi", "1Ti", "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi")
+	storageBound = newBound("1Gi", "64Ti", "must be storage from 1Gi to 64Ti, such as 10Gi")
+)
+
+func newBound(from, to, text string) bound {
+	return bound{resource.MustParse(from), resource.MustParse(to), text}
+}
+
+// Bounds of the numbers of a tier.
+const (
+	MaxInstances      = 9
+	MinMaxConnections = 10
+	MaxMaxConnections = 10_000
+)
+
+// TierSpec is a tier that is asked for, with quantities as Kubernetes writes them.
+type TierSpec struct {
+	Name        string
+	Description string
+	CPU, Memory, StorageSize,
+	StorageClass, PGVersion string
+	Instances, HAReplicas, MaxConnections int
+	PoolMode                              PoolMode
+	DestructionStrategy                   DestructionStrategy
+	BackupEnabled                         bool
+}
+
+// Catalog is the PostgreSQL major versions that the platform offers, each with its image.
+type Catalog map[string]string
+
+// Versions returns the versions, oldest first.
+func (c Catalog) Versions() []string {
+	return slices.SortedFunc(maps.Keys(c), func(a, b string) int {
+		return len(a)*1000 - len(b)*1000 + strings.Compare(a, b) // numbers without leading zeros
+	})
+}
+
+// tier returns the tier that the spec describes, or an Error of CodeValidationFailed that names every field at fault.
+func (s TierSpec) tier(catalog Catalog) (Tier, error) {
+	var c checks
+	t := Tier{Name: s.Name, Description: s.Description, Profile: Profile{
+		Instances: s.Instances, HAReplicas: s.HAReplicas, StorageClass: s.StorageClass, PGVersion: s.PGVersion,
+		PoolMode: s.PoolMode, MaxConnections: s.MaxConnections, DestructionStrategy: s.DestructionStrategy,
+		BackupEnabled: s.BackupEnabled,
+	}}
+	c.name("name", s.Name, NameRule)
+	c.text("description", s.Description, maxDescription)
+	t.CPU = c.quantity("cpu", s.CPU, cpuBound)
+	t.Memory = c.quantity("memory", s.Memory, memoryBound)
+	t.StorageSize = c.quantity("storage_size", s.StorageSize, storageBound)
+	c.profile(t.Profile, catalog)
+	return t, c.err()
+}
+
+// profile looks at what is no quantity.
+func (c *checks) profile(p Profile, catalog Catalog) {
+	if p.Instances < 1 || p.Instances > MaxInstances {
+		c.fail("instances", "must be a whole number from 1 to %d", MaxInstances)
+	}
+	if p.HAReplicas < 0 || p.HAReplicas >= max(1, p.Instances) {
+		c.fail("ha_replicas", "must be a whole number from 0 to one less than instances")
+	}
+	if p.StorageClass != "" && !dnsName.MatchString(p.StorageClass) {
+		c.fail("storage_class", "must be the name of a storage class in Kubernetes, or empty for the platform's own")
+	}
+	if _, offered := catalog[p.PGVersion]; !offered {
+		c.fail("pg_version", "must be one that the platform offers: %s", strings.Join(catalog.Versions(), ", "))
+	}
+	if !slices.Contains(PoolModes(), p.PoolMode) {
+		c.fail("pool_mode", "must be session or transaction")
+	}
+	if p.MaxConnections < MinMaxConnections || p.MaxConnections > MaxMaxConnections {
+		c.fail("max_connections", "must be a whole number from %d to %d", MinMaxConnections, MaxMaxConnections)
+	}
+	// A tier must not promise what is not kept.
+	if p.DestructionStrategy != StrategyHardDelete {
+		c.fail("destruction_strategy", "must be hard_delete; databases cannot be frozen or archived yet")
+	}
+	if p.BackupEnabled {
+		c.fail("backup_enabled", "must be false; backups are not made yet")
+	}
+}
+
+// quantity reads a quantity of Kubernetes; the zero quantity where it is none or out of bounds.
+func (c *checks) quantity(field, text string, b bound) resource.Quantity {
+	q, err := resource.ParseQuantity(text)
+	if err != nil || q.Cmp(b.min) < 0 || q.Cmp(b.max) > 0 {
+		c.fail(field, "%s", b.text)
+		return resource.Quantity{}
+	}
+	return q
+}
+
+// TierPatch is a JSON merge patch of a tier: what is nil stays.
+type TierPatch struct {
+	Description, CPU, Memory, StorageSize, StorageClass, PGVersion *string
+	Instances, HAReplicas, MaxConnections                          *int
+	PoolMode                                                       *PoolMode
+	DestructionStrategy                                            *DestructionStrategy
+	BackupEnabled                                                  *bool
+}
+
+// Apply returns the tier with the patch applied, or an Error of CodeValidationFailed and the tier unchanged.
+func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
+	s := t.Spec()
+	set(&s.Description, p.Description)
+	set(&s.CPU, p.CPU)
+	set(&s.Memory, p.Memory)
+	set(&s.StorageSize, p.StorageSize)
+	set(&s.StorageClass, p.StorageClass)
+	set(&s.PGVersion, p.PGVersion)
+	set(&s.Instances, p.Instances)
+	set(&s.HAReplicas, p.HAReplicas)
+	set(&s.MaxConnections, p.MaxConnections)
+	set(&s.PoolMode, p.PoolMode)
+	set(&s.DestructionStrategy, p.DestructionStrategy)
+	set(&s.BackupEnabled, p.BackupEnabled)
+	patched, err := s.tier(catalog)
+	if err != nil {
+		return t, err
+	}
+	patched.ID, patched.CreatedAt, patched.UpdatedAt = t.ID, t.CreatedAt, t.UpdatedAt
+	return patched, nil
+}
+
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// Spec is the tier as it was asked for.
+func (t Tier) Spec() TierSpec {
+	return TierSpec{
+		Name: t.Name, Description: t.Description,
+		CPU: t.CPU.String(), Memory: t.Memory.String(), StorageSize: t.StorageSize.String(),
+		StorageClass: t.StorageClass, PGVersion: t.PGVersion,
+		Instances: t.Instances, HAReplicas: t.HAReplicas, MaxConnections: t.MaxConnections,
+		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy, BackupEnabled: t.BackupEnabled,
+	}
+}
+
+// Guarantees is what a tier promises, in words for those who know nothing of Kubernetes.
+type Guarantees struct {
+	HighAvailability, Connections, Storage, Backups, Deletion string
+}
+
+// Guarantees returns what databases of the profile are promised.
+func (p Profile) Guarantees() Guarantees {
+	return Guarantees{
+		HighAvailability: p.availability(),
+		Connections:      p.connections(),
+		Storage:          fmt.Sprintf("%s for your data.", p.StorageSize.String()),
+		Backups: map[bool]string{
+			true: "Backed up continuously.", false: "No backups: what is deleted or lost cannot be had back.",
+		}[p.BackupEnabled],
+		Deletion: map[DestructionStrategy]string{
+			StrategyFreeze:     "A database that is deleted is frozen: its data stay, and it can be brought back.",
+			StrategyArchive:    "A database that is deleted is archived: it can be restored from its last backup for a while.",
+			StrategyHardDelete: "A database that is deleted is gone for good, with all of its data.",
+		}[p.DestructionStrategy],
+	}
+}
+
+func (p Profile) availability() string {
+	switch {
+	case p.Instances == 1:
+		return "One server: it is away for a few minutes when its machine fails."
+	case p.HAReplicas == 0:
+		return fmt.Sprintf("%d servers: another takes over within a minute; the last moments may be lost.", p.Instances)
+	default:
+		return fmt.Sprintf("%d servers: another takes over within a minute, and nothing that was committed is lost.",
+			p.Instances)
+	}
+}
+
+func (p Profile) connections() string {
+	if p.PoolMode == PoolTransaction {
+		return fmt.Sprintf("%d connections at work at once, shared by many clients through the pool.", p.MaxConnections)
+	}
+	return fmt.Sprintf("%d connections at once; the pool keeps one for each client.", p.MaxConnections)
+}
+
+// TierFilter chooses tiers; the zero value chooses all.
+type TierFilter struct{ Page Page }
+
+// TierNotFound is the field error for a tier that is asked for and is not there.
+func TierNotFound() *Error {
+	return Invalid(Detail{Field: "tier", Message: "must be the name or id of a tier; GET /tiers lists them"})
+}
+
+// TierInUse is the error for a tier that cannot go while databases have it.
+func TierInUse(databases int) *Error {
+	return &Error{
+		Code:    CodeTierInUse,
+		Message: fmt.Sprintf("The tier has %d databases; move them to another tier or delete them first.", databases),
+	}
+}
+
+// TierNameTaken is the error for a name that another tier has.
+func TierNameTaken(name string) *Error {
+	return &Error{
+		Code:    CodeNameTaken,
+		Message: fmt.Sprintf("There is a tier named %s already; choose another name.", name),
+		Details: []Detail{{Field: "name", Message: "is taken"}},
+	}
+}

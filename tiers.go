@@ -1,0 +1,128 @@
+package daap
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Tiers are the use cases of tiers.
+type Tiers struct {
+	store   tierStore
+	catalog Catalog
+}
+
+// tierStore keeps tiers, each change in one transaction with its entry in the audit log. A tier that does not exist
+// is NotFound.
+type tierStore interface {
+	Tier(ctx context.Context, id uuid.UUID) (Tier, error)
+	Tiers(ctx context.Context, filter TierFilter) ([]Tier, error)
+	// CreateTier records the tier. NameTaken when another has its name.
+	CreateTier(ctx context.Context, by Grant, t Tier) (Tier, error)
+	// PatchTier applies the patch to the tier as it is under lock.
+	PatchTier(ctx context.Context, by Grant, id uuid.UUID, patch TierPatch, catalog Catalog) (Tier, error)
+	// DeleteTier removes the tier. TierInUse while databases have it.
+	DeleteTier(ctx context.Context, by Grant, id uuid.UUID) (Tier, error)
+	quotaStore
+}
+
+// quotaStore keeps the quotas of tiers.
+type quotaStore interface {
+	TierQuota(ctx context.Context, id uuid.UUID) (QuotaUse, error)
+	SetTierQuota(ctx context.Context, by Grant, id uuid.UUID, q Quota) (QuotaUse, error)
+}
+
+// NewTiers returns the use cases on the given store, for a platform that offers the catalog.
+func NewTiers(store tierStore, catalog Catalog) *Tiers { return &Tiers{store: store, catalog: catalog} }
+
+// TierView is a tier as the caller may see it: Full says that this is all of it. A product team is told what the
+// tier promises, and nothing of the infrastructure.
+type TierView struct {
+	Tier
+	Full bool
+}
+
+func viewOf(by Grant) func(Tier) TierView {
+	_, limited := by.Scope.Team()
+	return func(t Tier) TierView { return TierView{Tier: t, Full: !limited} }
+}
+
+// Create makes a tier. Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNameTaken, and those of
+// once.
+func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierView, error) {
+	by, err := req.authorize(MayCreateTier)
+	if err != nil {
+		return TierView{}, err
+	}
+	tier, err := spec.tier(t.catalog)
+	if err != nil {
+		return TierView{}, err
+	}
+	if tier.ID, err = uuid.NewV7(); err != nil {
+		return TierView{}, fmt.Errorf("make a tier id: %w", err)
+	}
+	made, err := t.store.CreateTier(ctx, by, tier)
+	if err != nil {
+		return TierView{}, fmt.Errorf("create tier %s: %w", spec.Name, err)
+	}
+	return viewOf(by)(made), nil
+}
+
+// Get returns one tier, as the caller may see it. Errors: CodeUnauthenticated, CodeNotFound.
+func (t *Tiers) Get(ctx context.Context, req Request, id uuid.UUID) (TierView, error) {
+	by, err := req.authorize(MayGetTier)
+	if err != nil {
+		return TierView{}, err
+	}
+	tier, err := t.store.Tier(ctx, id)
+	if err != nil {
+		return TierView{}, err
+	}
+	return viewOf(by)(tier), nil
+}
+
+// List returns one page of tiers, newest first and as the caller may see them, and the cursor of the next page:
+// empty on the last. Errors: CodeUnauthenticated.
+func (t *Tiers) List(ctx context.Context, req Request, filter TierFilter) ([]TierView, string, error) {
+	by, err := req.authorize(MayListTiers)
+	if err != nil {
+		return nil, "", err
+	}
+	return onePage("list tiers", &filter.Page, func() ([]TierView, error) {
+		tiers, err := t.store.Tiers(ctx, filter)
+		views := make([]TierView, len(tiers))
+		for i, tier := range tiers {
+			views[i] = viewOf(by)(tier)
+		}
+		return views, err
+	}, func(v TierView) uuid.UUID { return v.ID })
+}
+
+// Update applies a merge patch. Databases that have the tier stay as they are. Errors: CodeUnauthenticated,
+// CodeForbidden, CodeNotFound, CodeValidationFailed, and those of once.
+func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch TierPatch) (TierView, error) {
+	by, err := req.authorize(MayUpdateTier)
+	if err != nil {
+		return TierView{}, err
+	}
+	tier, err := t.store.PatchTier(ctx, by, id, patch, t.catalog)
+	if err != nil {
+		return TierView{}, err
+	}
+	return viewOf(by)(tier), nil
+}
+
+// Delete removes a tier that no database has, and returns it as it was. Errors: CodeUnauthenticated, CodeForbidden,
+// CodeNotFound, CodeTierInUse, and those of once.
+func (t *Tiers) Delete(ctx context.Context, req Request, id uuid.UUID) (TierView, error) {
+	by, err := req.authorize(MayDeleteTier)
+	if err != nil {
+		return TierView{}, err
+	}
+	tier, err := t.store.DeleteTier(ctx, by, id)
+	if err != nil {
+		return TierView{}, err
+	}
+	return viewOf(by)(tier), nil
+}
