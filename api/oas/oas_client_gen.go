@@ -56,11 +56,18 @@ type Invoker interface {
 	// CreateDatabase invokes createDatabase operation.
 	//
 	// The database is recorded with the operation that provisions it; both answer at once. Its name is
-	// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
-	// left out; a product team that names another one is refused with 403.
+	// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
+	// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
+	// out; a product team that names another one is refused with 403.
 	//
 	// POST /databases
 	CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	// CreateTier invokes createTier operation.
+	//
+	// For the platform team. Its name is unique.
+	//
+	// POST /tiers
+	CreateTier(ctx context.Context, request *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase invokes deleteDatabase operation.
 	//
 	// Works on a database in any condition; one that is still being provisioned is taken over. The data
@@ -68,6 +75,12 @@ type Invoker interface {
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	// DeleteTier invokes deleteTier operation.
+	//
+	// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+	//
+	// DELETE /tiers/{id}
+	DeleteTier(ctx context.Context, params DeleteTierParams) (*TierResponse, error)
 	// ExportAuditLogs invokes exportAuditLogs operation.
 	//
 	// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
@@ -107,6 +120,18 @@ type Invoker interface {
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
+	// GetTier invokes getTier operation.
+	//
+	// The platform team sees all of it; a product team what it promises, in words.
+	//
+	// GET /tiers/{id}
+	GetTier(ctx context.Context, params GetTierParams) (*TierResponse, error)
+	// GetTierQuota invokes getTierQuota operation.
+	//
+	// How much databases of a tier may have together, and how much of it is left.
+	//
+	// GET /tiers/{id}/quota
+	GetTierQuota(ctx context.Context, params GetTierQuotaParams) (*TierQuotaResponse, error)
 	// ListAPIKeys invokes listAPIKeys operation.
 	//
 	// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
@@ -139,6 +164,12 @@ type Invoker interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// ListTiers invokes listTiers operation.
+	//
+	// The platform team sees all of each tier; a product team what it promises, in words.
+	//
+	// GET /tiers
+	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
 	// RetryOperation invokes retryOperation operation.
 	//
 	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
@@ -164,6 +195,13 @@ type Invoker interface {
 	//
 	// POST /api-keys/{id}/rotate
 	RotateAPIKey(ctx context.Context, request *RotateAPIKeyRequest, params RotateAPIKeyParams) (*IssuedAPIKeyResponse, error)
+	// SetTierQuota invokes setTierQuota operation.
+	//
+	// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
+	// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+	//
+	// PUT /tiers/{id}/quota
+	SetTierQuota(ctx context.Context, request *SetTierQuotaRequest, params SetTierQuotaParams) (*TierQuotaResponse, error)
 	// SkipOperation invokes skipOperation operation.
 	//
 	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
@@ -182,6 +220,13 @@ type Invoker interface {
 	//
 	// PATCH /databases/{id}
 	UpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (*DatabaseResponse, error)
+	// UpdateTier invokes updateTier operation.
+	//
+	// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
+	// tier stay as they are.
+	//
+	// PATCH /tiers/{id}
+	UpdateTier(ctx context.Context, request UpdateTierReq, params UpdateTierParams) (*TierResponse, error)
 }
 
 // Client implements OAS client.
@@ -600,8 +645,9 @@ func (c *Client) sendCreateAPIKey(ctx context.Context, request *CreateAPIKeyRequ
 // CreateDatabase invokes createDatabase operation.
 //
 // The database is recorded with the operation that provisions it; both answer at once. Its name is
-// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
-// left out; a product team that names another one is refused with 403.
+// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
+// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
+// out; a product team that names another one is refused with 403.
 //
 // POST /databases
 func (c *Client) CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error) {
@@ -699,6 +745,113 @@ func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabase
 	}()
 
 	result, err := decodeCreateDatabaseResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// CreateTier invokes createTier operation.
+//
+// For the platform team. Its name is unique.
+//
+// POST /tiers
+func (c *Client) CreateTier(ctx context.Context, request *CreateTierRequest, params CreateTierParams) (*TierResponse, error) {
+	res, err := c.sendCreateTier(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendCreateTier(ctx context.Context, request *CreateTierRequest, params CreateTierParams) (res *TierResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [1]string
+	pathParts[0] = "/tiers"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeCreateTierRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, CreateTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, CreateTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeCreateTierResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}
@@ -822,6 +975,128 @@ func (c *Client) sendDeleteDatabase(ctx context.Context, params DeleteDatabasePa
 	}()
 
 	result, err := decodeDeleteDatabaseResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// DeleteTier invokes deleteTier operation.
+//
+// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+//
+// DELETE /tiers/{id}
+func (c *Client) DeleteTier(ctx context.Context, params DeleteTierParams) (*TierResponse, error) {
+	res, err := c.sendDeleteTier(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendDeleteTier(ctx context.Context, params DeleteTierParams) (res *TierResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [2]string
+	pathParts[0] = "/tiers/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "DELETE", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, DeleteTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, DeleteTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeDeleteTierResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}
@@ -1463,6 +1738,219 @@ func (c *Client) sendGetOperation(ctx context.Context, params GetOperationParams
 	}()
 
 	result, err := decodeGetOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// GetTier invokes getTier operation.
+//
+// The platform team sees all of it; a product team what it promises, in words.
+//
+// GET /tiers/{id}
+func (c *Client) GetTier(ctx context.Context, params GetTierParams) (*TierResponse, error) {
+	res, err := c.sendGetTier(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendGetTier(ctx context.Context, params GetTierParams) (res *TierResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [2]string
+	pathParts[0] = "/tiers/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, GetTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, GetTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeGetTierResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// GetTierQuota invokes getTierQuota operation.
+//
+// How much databases of a tier may have together, and how much of it is left.
+//
+// GET /tiers/{id}/quota
+func (c *Client) GetTierQuota(ctx context.Context, params GetTierQuotaParams) (*TierQuotaResponse, error) {
+	res, err := c.sendGetTierQuota(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendGetTierQuota(ctx context.Context, params GetTierQuotaParams) (res *TierQuotaResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/tiers/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/quota"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, GetTierQuotaOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, GetTierQuotaOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeGetTierQuotaResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}
@@ -2389,6 +2877,131 @@ func (c *Client) sendListOperations(ctx context.Context, params ListOperationsPa
 	return result, nil
 }
 
+// ListTiers invokes listTiers operation.
+//
+// The platform team sees all of each tier; a product team what it promises, in words.
+//
+// GET /tiers
+func (c *Client) ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error) {
+	res, err := c.sendListTiers(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendListTiers(ctx context.Context, params ListTiersParams) (res *TierListResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [1]string
+	pathParts[0] = "/tiers"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "limit" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "limit",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Limit.Get(); ok {
+				return e.EncodeValue(conv.IntToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "cursor" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cursor",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cursor.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, ListTiersOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, ListTiersOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeListTiersResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // RetryOperation invokes retryOperation operation.
 //
 // For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
@@ -2770,6 +3383,133 @@ func (c *Client) sendRotateAPIKey(ctx context.Context, request *RotateAPIKeyRequ
 	return result, nil
 }
 
+// SetTierQuota invokes setTierQuota operation.
+//
+// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
+// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+//
+// PUT /tiers/{id}/quota
+func (c *Client) SetTierQuota(ctx context.Context, request *SetTierQuotaRequest, params SetTierQuotaParams) (*TierQuotaResponse, error) {
+	res, err := c.sendSetTierQuota(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendSetTierQuota(ctx context.Context, request *SetTierQuotaRequest, params SetTierQuotaParams) (res *TierQuotaResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/tiers/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/quota"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "PUT", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeSetTierQuotaRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, SetTierQuotaOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, SetTierQuotaOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeSetTierQuotaResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // SkipOperation invokes skipOperation operation.
 //
 // For an operation that needs attention at a step whose purpose is met some other way, or can be done
@@ -3020,6 +3760,132 @@ func (c *Client) sendUpdateDatabase(ctx context.Context, request UpdateDatabaseR
 	}()
 
 	result, err := decodeUpdateDatabaseResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// UpdateTier invokes updateTier operation.
+//
+// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
+// tier stay as they are.
+//
+// PATCH /tiers/{id}
+func (c *Client) UpdateTier(ctx context.Context, request UpdateTierReq, params UpdateTierParams) (*TierResponse, error) {
+	res, err := c.sendUpdateTier(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendUpdateTier(ctx context.Context, request UpdateTierReq, params UpdateTierParams) (res *TierResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [2]string
+	pathParts[0] = "/tiers/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "PATCH", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeUpdateTierRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, UpdateTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, UpdateTierOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeUpdateTierResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

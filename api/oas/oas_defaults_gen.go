@@ -11,6 +11,34 @@ func (s *CreateDatabaseRequest) setDefaults() {
 }
 
 // setDefaults set default value of fields.
+func (s *CreateTierRequest) setDefaults() {
+	{
+		val := string("")
+		s.Description.SetTo(val)
+	}
+	{
+		val := int(1)
+		s.Instances.SetTo(val)
+	}
+	{
+		val := int(0)
+		s.HaReplicas.SetTo(val)
+	}
+	{
+		val := string("")
+		s.StorageClass.SetTo(val)
+	}
+	{
+		val := int(100)
+		s.MaxConnections.SetTo(val)
+	}
+	{
+		val := bool(false)
+		s.BackupEnabled.SetTo(val)
+	}
+}
+
+// setDefaults set default value of fields.
 func (s *RotateAPIKeyRequest) setDefaults() {
 	{
 		val := int(86400)

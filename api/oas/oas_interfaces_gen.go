@@ -4,3 +4,7 @@ package oas
 type UpdateDatabaseReq interface {
 	updateDatabaseReq()
 }
+
+type UpdateTierReq interface {
+	updateTierReq()
+}

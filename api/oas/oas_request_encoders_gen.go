@@ -67,6 +67,20 @@ func encodeCreateDatabaseRequest(
 	return nil
 }
 
+func encodeCreateTierRequest(
+	req *CreateTierRequest,
+	r *http.Request,
+) error {
+	const contentType = "application/json"
+	e := new(jx.Encoder)
+	{
+		req.Encode(e)
+	}
+	encoded := e.Bytes()
+	ht.SetBody(r, bytes.NewReader(encoded), contentType)
+	return nil
+}
+
 func encodeRetryOperationRequest(
 	req *DecisionRequest,
 	r *http.Request,
@@ -83,6 +97,20 @@ func encodeRetryOperationRequest(
 
 func encodeRotateAPIKeyRequest(
 	req *RotateAPIKeyRequest,
+	r *http.Request,
+) error {
+	const contentType = "application/json"
+	e := new(jx.Encoder)
+	{
+		req.Encode(e)
+	}
+	encoded := e.Bytes()
+	ht.SetBody(r, bytes.NewReader(encoded), contentType)
+	return nil
+}
+
+func encodeSetTierQuotaRequest(
+	req *SetTierQuotaRequest,
 	r *http.Request,
 ) error {
 	const contentType = "application/json"
@@ -124,6 +152,34 @@ func encodeUpdateDatabaseRequest(
 		ht.SetBody(r, bytes.NewReader(encoded), contentType)
 		return nil
 	case *UpdateDatabaseApplicationMergePatchJSON:
+		const contentType = "application/merge-patch+json"
+		e := new(jx.Encoder)
+		{
+			req.Encode(e)
+		}
+		encoded := e.Bytes()
+		ht.SetBody(r, bytes.NewReader(encoded), contentType)
+		return nil
+	default:
+		return errors.Errorf("unexpected request type: %T", req)
+	}
+}
+
+func encodeUpdateTierRequest(
+	req UpdateTierReq,
+	r *http.Request,
+) error {
+	switch req := req.(type) {
+	case *UpdateTierApplicationJSON:
+		const contentType = "application/json"
+		e := new(jx.Encoder)
+		{
+			req.Encode(e)
+		}
+		encoded := e.Bytes()
+		ht.SetBody(r, bytes.NewReader(encoded), contentType)
+		return nil
+	case *UpdateTierApplicationMergePatchJSON:
 		const contentType = "application/merge-patch+json"
 		e := new(jx.Encoder)
 		{

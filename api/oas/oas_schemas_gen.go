@@ -695,6 +695,7 @@ const (
 	AuditResourceKindDatabase  AuditResourceKind = "database"
 	AuditResourceKindOperation AuditResourceKind = "operation"
 	AuditResourceKindAPIKey    AuditResourceKind = "api_key"
+	AuditResourceKindTier      AuditResourceKind = "tier"
 )
 
 // AllValues returns all AuditResourceKind values.
@@ -703,6 +704,7 @@ func (AuditResourceKind) AllValues() []AuditResourceKind {
 		AuditResourceKindDatabase,
 		AuditResourceKindOperation,
 		AuditResourceKindAPIKey,
+		AuditResourceKindTier,
 	}
 }
 
@@ -714,6 +716,8 @@ func (s AuditResourceKind) MarshalText() ([]byte, error) {
 	case AuditResourceKindOperation:
 		return []byte(s), nil
 	case AuditResourceKindAPIKey:
+		return []byte(s), nil
+	case AuditResourceKindTier:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -731,6 +735,9 @@ func (s *AuditResourceKind) UnmarshalText(data []byte) error {
 		return nil
 	case AuditResourceKindAPIKey:
 		*s = AuditResourceKindAPIKey
+		return nil
+	case AuditResourceKindTier:
+		*s = AuditResourceKindTier
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -1209,10 +1216,17 @@ func (s *CreateAPIKeyRequest) SetExpiresAt(val OptNilDateTime) {
 
 // Ref: #/components/schemas/CreateDatabaseRequest
 type CreateDatabaseRequest struct {
+	// The name or the id of a tier.
+	Tier        string      `json:"tier"`
 	Name        string      `json:"name"`
 	OwnerTeam   OptTeamName `json:"owner_team"`
 	Description OptString   `json:"description"`
 	Labels      OptLabels   `json:"labels"`
+}
+
+// GetTier returns the value of Tier.
+func (s *CreateDatabaseRequest) GetTier() string {
+	return s.Tier
 }
 
 // GetName returns the value of Name.
@@ -1235,6 +1249,11 @@ func (s *CreateDatabaseRequest) GetLabels() OptLabels {
 	return s.Labels
 }
 
+// SetTier sets the value of Tier.
+func (s *CreateDatabaseRequest) SetTier(val string) {
+	s.Tier = val
+}
+
 // SetName sets the value of Name.
 func (s *CreateDatabaseRequest) SetName(val string) {
 	s.Name = val
@@ -1255,16 +1274,173 @@ func (s *CreateDatabaseRequest) SetLabels(val OptLabels) {
 	s.Labels = val
 }
 
+// Ref: #/components/schemas/CreateTierRequest
+type CreateTierRequest struct {
+	Name        string    `json:"name"`
+	Description OptString `json:"description"`
+	// How many PostgreSQL servers there are, the primary among them.
+	Instances OptInt `json:"instances"`
+	// How many of the others confirm each commit; less than `instances`.
+	HaReplicas OptInt `json:"ha_replicas"`
+	// Of each instance, as Kubernetes writes it.
+	CPU string `json:"cpu"`
+	// Of each instance, as Kubernetes writes it.
+	Memory string `json:"memory"`
+	// Of each instance's volume, as Kubernetes writes it.
+	StorageSize string `json:"storage_size"`
+	// Of the volumes; empty for the platform's own.
+	StorageClass OptString `json:"storage_class"`
+	// The PostgreSQL major version, one that the platform offers.
+	PgVersion string      `json:"pg_version"`
+	PoolMode  OptPoolMode `json:"pool_mode"`
+	// How many connections PostgreSQL takes; clients of the pool share them.
+	MaxConnections      OptInt              `json:"max_connections"`
+	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
+	BackupEnabled       OptBool             `json:"backup_enabled"`
+}
+
+// GetName returns the value of Name.
+func (s *CreateTierRequest) GetName() string {
+	return s.Name
+}
+
+// GetDescription returns the value of Description.
+func (s *CreateTierRequest) GetDescription() OptString {
+	return s.Description
+}
+
+// GetInstances returns the value of Instances.
+func (s *CreateTierRequest) GetInstances() OptInt {
+	return s.Instances
+}
+
+// GetHaReplicas returns the value of HaReplicas.
+func (s *CreateTierRequest) GetHaReplicas() OptInt {
+	return s.HaReplicas
+}
+
+// GetCPU returns the value of CPU.
+func (s *CreateTierRequest) GetCPU() string {
+	return s.CPU
+}
+
+// GetMemory returns the value of Memory.
+func (s *CreateTierRequest) GetMemory() string {
+	return s.Memory
+}
+
+// GetStorageSize returns the value of StorageSize.
+func (s *CreateTierRequest) GetStorageSize() string {
+	return s.StorageSize
+}
+
+// GetStorageClass returns the value of StorageClass.
+func (s *CreateTierRequest) GetStorageClass() OptString {
+	return s.StorageClass
+}
+
+// GetPgVersion returns the value of PgVersion.
+func (s *CreateTierRequest) GetPgVersion() string {
+	return s.PgVersion
+}
+
+// GetPoolMode returns the value of PoolMode.
+func (s *CreateTierRequest) GetPoolMode() OptPoolMode {
+	return s.PoolMode
+}
+
+// GetMaxConnections returns the value of MaxConnections.
+func (s *CreateTierRequest) GetMaxConnections() OptInt {
+	return s.MaxConnections
+}
+
+// GetDestructionStrategy returns the value of DestructionStrategy.
+func (s *CreateTierRequest) GetDestructionStrategy() DestructionStrategy {
+	return s.DestructionStrategy
+}
+
+// GetBackupEnabled returns the value of BackupEnabled.
+func (s *CreateTierRequest) GetBackupEnabled() OptBool {
+	return s.BackupEnabled
+}
+
+// SetName sets the value of Name.
+func (s *CreateTierRequest) SetName(val string) {
+	s.Name = val
+}
+
+// SetDescription sets the value of Description.
+func (s *CreateTierRequest) SetDescription(val OptString) {
+	s.Description = val
+}
+
+// SetInstances sets the value of Instances.
+func (s *CreateTierRequest) SetInstances(val OptInt) {
+	s.Instances = val
+}
+
+// SetHaReplicas sets the value of HaReplicas.
+func (s *CreateTierRequest) SetHaReplicas(val OptInt) {
+	s.HaReplicas = val
+}
+
+// SetCPU sets the value of CPU.
+func (s *CreateTierRequest) SetCPU(val string) {
+	s.CPU = val
+}
+
+// SetMemory sets the value of Memory.
+func (s *CreateTierRequest) SetMemory(val string) {
+	s.Memory = val
+}
+
+// SetStorageSize sets the value of StorageSize.
+func (s *CreateTierRequest) SetStorageSize(val string) {
+	s.StorageSize = val
+}
+
+// SetStorageClass sets the value of StorageClass.
+func (s *CreateTierRequest) SetStorageClass(val OptString) {
+	s.StorageClass = val
+}
+
+// SetPgVersion sets the value of PgVersion.
+func (s *CreateTierRequest) SetPgVersion(val string) {
+	s.PgVersion = val
+}
+
+// SetPoolMode sets the value of PoolMode.
+func (s *CreateTierRequest) SetPoolMode(val OptPoolMode) {
+	s.PoolMode = val
+}
+
+// SetMaxConnections sets the value of MaxConnections.
+func (s *CreateTierRequest) SetMaxConnections(val OptInt) {
+	s.MaxConnections = val
+}
+
+// SetDestructionStrategy sets the value of DestructionStrategy.
+func (s *CreateTierRequest) SetDestructionStrategy(val DestructionStrategy) {
+	s.DestructionStrategy = val
+}
+
+// SetBackupEnabled sets the value of BackupEnabled.
+func (s *CreateTierRequest) SetBackupEnabled(val OptBool) {
+	s.BackupEnabled = val
+}
+
 // Ref: #/components/schemas/Database
 type Database struct {
-	ID          uuid.UUID        `json:"id"`
-	Name        string           `json:"name"`
-	OwnerTeam   string           `json:"owner_team"`
-	Description string           `json:"description"`
-	Labels      DatabaseLabels   `json:"labels"`
-	Status      DatabaseStatus   `json:"status"`
-	Error       NilDatabaseError `json:"error"`
-	WaitingOn   NilDatabaseError `json:"waiting_on"`
+	ID          uuid.UUID      `json:"id"`
+	Name        string         `json:"name"`
+	OwnerTeam   string         `json:"owner_team"`
+	Description string         `json:"description"`
+	Labels      DatabaseLabels `json:"labels"`
+	// The name of its tier.
+	Tier      string           `json:"tier"`
+	Status    DatabaseStatus   `json:"status"`
+	Error     NilDatabaseError `json:"error"`
+	WaitingOn NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
 	OperationID NilUUID     `json:"operation_id"`
 	CreatedAt   time.Time   `json:"created_at"`
@@ -1295,6 +1471,11 @@ func (s *Database) GetDescription() string {
 // GetLabels returns the value of Labels.
 func (s *Database) GetLabels() DatabaseLabels {
 	return s.Labels
+}
+
+// GetTier returns the value of Tier.
+func (s *Database) GetTier() string {
+	return s.Tier
 }
 
 // GetStatus returns the value of Status.
@@ -1355,6 +1536,11 @@ func (s *Database) SetDescription(val string) {
 // SetLabels sets the value of Labels.
 func (s *Database) SetLabels(val DatabaseLabels) {
 	s.Labels = val
+}
+
+// SetTier sets the value of Tier.
+func (s *Database) SetTier(val string) {
+	s.Tier = val
 }
 
 // SetStatus sets the value of Status.
@@ -1660,6 +1846,56 @@ func (s *DecisionRequest) SetStep(val OptString) {
 	s.Step = val
 }
 
+// What becomes of a database that is deleted.
+// Ref: #/components/schemas/DestructionStrategy
+type DestructionStrategy string
+
+const (
+	DestructionStrategyFreeze     DestructionStrategy = "freeze"
+	DestructionStrategyArchive    DestructionStrategy = "archive"
+	DestructionStrategyHardDelete DestructionStrategy = "hard_delete"
+)
+
+// AllValues returns all DestructionStrategy values.
+func (DestructionStrategy) AllValues() []DestructionStrategy {
+	return []DestructionStrategy{
+		DestructionStrategyFreeze,
+		DestructionStrategyArchive,
+		DestructionStrategyHardDelete,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s DestructionStrategy) MarshalText() ([]byte, error) {
+	switch s {
+	case DestructionStrategyFreeze:
+		return []byte(s), nil
+	case DestructionStrategyArchive:
+		return []byte(s), nil
+	case DestructionStrategyHardDelete:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *DestructionStrategy) UnmarshalText(data []byte) error {
+	switch DestructionStrategy(data) {
+	case DestructionStrategyFreeze:
+		*s = DestructionStrategyFreeze
+		return nil
+	case DestructionStrategyArchive:
+		*s = DestructionStrategyArchive
+		return nil
+	case DestructionStrategyHardDelete:
+		*s = DestructionStrategyHardDelete
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
 // Ref: #/components/schemas/Endpoint
 type Endpoint struct {
 	// Stays the same for the database's whole life.
@@ -1756,15 +1992,17 @@ func (s *Error) SetOperationID(val OptUUID) {
 //	`forbidden`              | 403    | the key's role does not allow this
 //	`not_found`              | 404    | no such resource or route
 //	`method_not_allowed`     | 405    | the route does not take this method
-//	`name_taken`             | 409    | the team has a database of this name
+//	`name_taken`             | 409    | the team has a database of this name, or the platform such a tier
 //	`database_busy`          | 409    | an operation holds the database; `operation_id` names it
 //	`wrong_status`           | 409    | the database's status does not allow this
 //	`decision_refused`       | 409    | the operation is not where the decision could be taken; the message says why
 //	`request_in_progress`    | 409    | a request with this Idempotency-Key is being carried out
+//	`tier_in_use`            | 409    | databases have the tier; the message says how many
 //	`key_not_active`         | 409    | the API key is revoked or has expired
 //	`request_too_large`      | 413    | the body is larger than 64 KiB
 //	`unsupported_media_type` | 415    | the body's Content-Type is not accepted
 //	`validation_failed`      | 422    | a field breaks a rule; `details` names each
+//	`quota_exceeded`         | 422    | the tier's quota has no room; `details` names each dimension
 //	`idempotency_key_reused` | 422    | another request was sent with this Idempotency-Key
 //	`rate_limited`           | 429    | asked too often; `Retry-After` says when to ask again
 //	`unavailable`            | 503    | something the service needs is down
@@ -1784,10 +2022,12 @@ const (
 	ErrorCodeWrongStatus          ErrorCode = "wrong_status"
 	ErrorCodeDecisionRefused      ErrorCode = "decision_refused"
 	ErrorCodeRequestInProgress    ErrorCode = "request_in_progress"
+	ErrorCodeTierInUse            ErrorCode = "tier_in_use"
 	ErrorCodeKeyNotActive         ErrorCode = "key_not_active"
 	ErrorCodeRequestTooLarge      ErrorCode = "request_too_large"
 	ErrorCodeUnsupportedMediaType ErrorCode = "unsupported_media_type"
 	ErrorCodeValidationFailed     ErrorCode = "validation_failed"
+	ErrorCodeQuotaExceeded        ErrorCode = "quota_exceeded"
 	ErrorCodeIdempotencyKeyReused ErrorCode = "idempotency_key_reused"
 	ErrorCodeRateLimited          ErrorCode = "rate_limited"
 	ErrorCodeUnavailable          ErrorCode = "unavailable"
@@ -1807,10 +2047,12 @@ func (ErrorCode) AllValues() []ErrorCode {
 		ErrorCodeWrongStatus,
 		ErrorCodeDecisionRefused,
 		ErrorCodeRequestInProgress,
+		ErrorCodeTierInUse,
 		ErrorCodeKeyNotActive,
 		ErrorCodeRequestTooLarge,
 		ErrorCodeUnsupportedMediaType,
 		ErrorCodeValidationFailed,
+		ErrorCodeQuotaExceeded,
 		ErrorCodeIdempotencyKeyReused,
 		ErrorCodeRateLimited,
 		ErrorCodeUnavailable,
@@ -1841,6 +2083,8 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 		return []byte(s), nil
 	case ErrorCodeRequestInProgress:
 		return []byte(s), nil
+	case ErrorCodeTierInUse:
+		return []byte(s), nil
 	case ErrorCodeKeyNotActive:
 		return []byte(s), nil
 	case ErrorCodeRequestTooLarge:
@@ -1848,6 +2092,8 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 	case ErrorCodeUnsupportedMediaType:
 		return []byte(s), nil
 	case ErrorCodeValidationFailed:
+		return []byte(s), nil
+	case ErrorCodeQuotaExceeded:
 		return []byte(s), nil
 	case ErrorCodeIdempotencyKeyReused:
 		return []byte(s), nil
@@ -1895,6 +2141,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 	case ErrorCodeRequestInProgress:
 		*s = ErrorCodeRequestInProgress
 		return nil
+	case ErrorCodeTierInUse:
+		*s = ErrorCodeTierInUse
+		return nil
 	case ErrorCodeKeyNotActive:
 		*s = ErrorCodeKeyNotActive
 		return nil
@@ -1906,6 +2155,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 		return nil
 	case ErrorCodeValidationFailed:
 		*s = ErrorCodeValidationFailed
+		return nil
+	case ErrorCodeQuotaExceeded:
+		*s = ErrorCodeQuotaExceeded
 		return nil
 	case ErrorCodeIdempotencyKeyReused:
 		*s = ErrorCodeIdempotencyKeyReused
@@ -2296,6 +2548,66 @@ func (s *GetOpenAPIOK) init() GetOpenAPIOK {
 		*s = m
 	}
 	return m
+}
+
+// What databases of the tier are promised, in words.
+// Ref: #/components/schemas/Guarantees
+type Guarantees struct {
+	HighAvailability string `json:"high_availability"`
+	Connections      string `json:"connections"`
+	Storage          string `json:"storage"`
+	Backups          string `json:"backups"`
+	Deletion         string `json:"deletion"`
+}
+
+// GetHighAvailability returns the value of HighAvailability.
+func (s *Guarantees) GetHighAvailability() string {
+	return s.HighAvailability
+}
+
+// GetConnections returns the value of Connections.
+func (s *Guarantees) GetConnections() string {
+	return s.Connections
+}
+
+// GetStorage returns the value of Storage.
+func (s *Guarantees) GetStorage() string {
+	return s.Storage
+}
+
+// GetBackups returns the value of Backups.
+func (s *Guarantees) GetBackups() string {
+	return s.Backups
+}
+
+// GetDeletion returns the value of Deletion.
+func (s *Guarantees) GetDeletion() string {
+	return s.Deletion
+}
+
+// SetHighAvailability sets the value of HighAvailability.
+func (s *Guarantees) SetHighAvailability(val string) {
+	s.HighAvailability = val
+}
+
+// SetConnections sets the value of Connections.
+func (s *Guarantees) SetConnections(val string) {
+	s.Connections = val
+}
+
+// SetStorage sets the value of Storage.
+func (s *Guarantees) SetStorage(val string) {
+	s.Storage = val
+}
+
+// SetBackups sets the value of Backups.
+func (s *Guarantees) SetBackups(val string) {
+	s.Backups = val
+}
+
+// SetDeletion sets the value of Deletion.
+func (s *Guarantees) SetDeletion(val string) {
+	s.Deletion = val
 }
 
 // Ref: #/components/schemas/Health
@@ -2953,6 +3265,51 @@ func (o NilDateTime) Get() (v time.Time, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilDateTime) Or(d time.Time) time.Time {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilFloat64 returns new NilFloat64 with value set to v.
+func NewNilFloat64(v float64) NilFloat64 {
+	return NilFloat64{
+		Value: v,
+	}
+}
+
+// NilFloat64 is nullable float64.
+type NilFloat64 struct {
+	Value float64
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilFloat64) SetTo(v float64) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilFloat64) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilFloat64) SetToNull() {
+	o.Null = true
+	var v float64
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilFloat64) Get() (v float64, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilFloat64) Or(d float64) float64 {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -3689,6 +4046,52 @@ func (o OptAuditOutcome) Or(d AuditOutcome) AuditOutcome {
 	return d
 }
 
+// NewOptBool returns new OptBool with value set to v.
+func NewOptBool(v bool) OptBool {
+	return OptBool{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptBool is optional bool.
+type OptBool struct {
+	Value bool
+	Set   bool
+}
+
+// IsSet returns true if OptBool was set.
+func (o OptBool) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptBool) Reset() {
+	var v bool
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptBool) SetTo(v bool) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptBool) Get() (v bool, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptBool) Or(d bool) bool {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptCauseCode returns new OptCauseCode with value set to v.
 func NewOptCauseCode(v CauseCode) OptCauseCode {
 	return OptCauseCode{
@@ -3821,6 +4224,52 @@ func (o OptDateTime) Get() (v time.Time, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptDateTime) Or(d time.Time) time.Time {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptDestructionStrategy returns new OptDestructionStrategy with value set to v.
+func NewOptDestructionStrategy(v DestructionStrategy) OptDestructionStrategy {
+	return OptDestructionStrategy{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptDestructionStrategy is optional DestructionStrategy.
+type OptDestructionStrategy struct {
+	Value DestructionStrategy
+	Set   bool
+}
+
+// IsSet returns true if OptDestructionStrategy was set.
+func (o OptDestructionStrategy) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptDestructionStrategy) Reset() {
+	var v DestructionStrategy
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptDestructionStrategy) SetTo(v DestructionStrategy) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptDestructionStrategy) Get() (v DestructionStrategy, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptDestructionStrategy) Or(d DestructionStrategy) DestructionStrategy {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -3981,6 +4430,142 @@ func (o OptNilDateTime) Get() (v time.Time, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilDateTime) Or(d time.Time) time.Time {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilFloat64 returns new OptNilFloat64 with value set to v.
+func NewOptNilFloat64(v float64) OptNilFloat64 {
+	return OptNilFloat64{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilFloat64 is optional nullable float64.
+type OptNilFloat64 struct {
+	Value float64
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilFloat64 was set.
+func (o OptNilFloat64) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilFloat64) Reset() {
+	var v float64
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilFloat64) SetTo(v float64) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilFloat64) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilFloat64) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v float64
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilFloat64) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilFloat64) Get() (v float64, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilFloat64) Or(d float64) float64 {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilInt returns new OptNilInt with value set to v.
+func NewOptNilInt(v int) OptNilInt {
+	return OptNilInt{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilInt is optional nullable int.
+type OptNilInt struct {
+	Value int
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilInt was set.
+func (o OptNilInt) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilInt) Reset() {
+	var v int
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilInt) SetTo(v int) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilInt) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilInt) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v int
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilInt) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilInt) Get() (v int, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilInt) Or(d int) int {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -4215,6 +4800,52 @@ func (o OptOperationState) Or(d OperationState) OperationState {
 	return d
 }
 
+// NewOptPoolMode returns new OptPoolMode with value set to v.
+func NewOptPoolMode(v PoolMode) OptPoolMode {
+	return OptPoolMode{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptPoolMode is optional PoolMode.
+type OptPoolMode struct {
+	Value PoolMode
+	Set   bool
+}
+
+// IsSet returns true if OptPoolMode was set.
+func (o OptPoolMode) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptPoolMode) Reset() {
+	var v PoolMode
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptPoolMode) SetTo(v PoolMode) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptPoolMode) Get() (v PoolMode, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptPoolMode) Or(d PoolMode) PoolMode {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptString returns new OptString with value set to v.
 func NewOptString(v string) OptString {
 	return OptString{
@@ -4380,6 +5011,147 @@ func (s *PageMeta) SetNextCursor(val NilString) {
 	s.NextCursor = val
 }
 
+// In PgBouncer's words: a `session` has a server connection to itself, a `transaction` for as long as
+// it lasts.
+// Ref: #/components/schemas/PoolMode
+type PoolMode string
+
+const (
+	PoolModeSession     PoolMode = "session"
+	PoolModeTransaction PoolMode = "transaction"
+)
+
+// AllValues returns all PoolMode values.
+func (PoolMode) AllValues() []PoolMode {
+	return []PoolMode{
+		PoolModeSession,
+		PoolModeTransaction,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s PoolMode) MarshalText() ([]byte, error) {
+	switch s {
+	case PoolModeSession:
+		return []byte(s), nil
+	case PoolModeTransaction:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *PoolMode) UnmarshalText(data []byte) error {
+	switch PoolMode(data) {
+	case PoolModeSession:
+		*s = PoolModeSession
+		return nil
+	case PoolModeTransaction:
+		*s = PoolModeTransaction
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Null is no limit.
+// Ref: #/components/schemas/QuotaLimits
+type QuotaLimits struct {
+	CPUCores   NilFloat64 `json:"cpu_cores"`
+	MemoryGib  NilFloat64 `json:"memory_gib"`
+	StorageGib NilFloat64 `json:"storage_gib"`
+	Databases  NilInt     `json:"databases"`
+}
+
+// GetCPUCores returns the value of CPUCores.
+func (s *QuotaLimits) GetCPUCores() NilFloat64 {
+	return s.CPUCores
+}
+
+// GetMemoryGib returns the value of MemoryGib.
+func (s *QuotaLimits) GetMemoryGib() NilFloat64 {
+	return s.MemoryGib
+}
+
+// GetStorageGib returns the value of StorageGib.
+func (s *QuotaLimits) GetStorageGib() NilFloat64 {
+	return s.StorageGib
+}
+
+// GetDatabases returns the value of Databases.
+func (s *QuotaLimits) GetDatabases() NilInt {
+	return s.Databases
+}
+
+// SetCPUCores sets the value of CPUCores.
+func (s *QuotaLimits) SetCPUCores(val NilFloat64) {
+	s.CPUCores = val
+}
+
+// SetMemoryGib sets the value of MemoryGib.
+func (s *QuotaLimits) SetMemoryGib(val NilFloat64) {
+	s.MemoryGib = val
+}
+
+// SetStorageGib sets the value of StorageGib.
+func (s *QuotaLimits) SetStorageGib(val NilFloat64) {
+	s.StorageGib = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *QuotaLimits) SetDatabases(val NilInt) {
+	s.Databases = val
+}
+
+// Ref: #/components/schemas/QuotaUsed
+type QuotaUsed struct {
+	CPUCores   float64 `json:"cpu_cores"`
+	MemoryGib  float64 `json:"memory_gib"`
+	StorageGib float64 `json:"storage_gib"`
+	Databases  int     `json:"databases"`
+}
+
+// GetCPUCores returns the value of CPUCores.
+func (s *QuotaUsed) GetCPUCores() float64 {
+	return s.CPUCores
+}
+
+// GetMemoryGib returns the value of MemoryGib.
+func (s *QuotaUsed) GetMemoryGib() float64 {
+	return s.MemoryGib
+}
+
+// GetStorageGib returns the value of StorageGib.
+func (s *QuotaUsed) GetStorageGib() float64 {
+	return s.StorageGib
+}
+
+// GetDatabases returns the value of Databases.
+func (s *QuotaUsed) GetDatabases() int {
+	return s.Databases
+}
+
+// SetCPUCores sets the value of CPUCores.
+func (s *QuotaUsed) SetCPUCores(val float64) {
+	s.CPUCores = val
+}
+
+// SetMemoryGib sets the value of MemoryGib.
+func (s *QuotaUsed) SetMemoryGib(val float64) {
+	s.MemoryGib = val
+}
+
+// SetStorageGib sets the value of StorageGib.
+func (s *QuotaUsed) SetStorageGib(val float64) {
+	s.StorageGib = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *QuotaUsed) SetDatabases(val int) {
+	s.Databases = val
+}
+
 // `platform-team` may do everything; `product-team` may ask for databases of its own team, and see and
 // change those.
 // Ref: #/components/schemas/Role
@@ -4487,6 +5259,58 @@ func (s *SecretReference) SetUsernameKey(val string) {
 // SetPasswordKey sets the value of PasswordKey.
 func (s *SecretReference) SetPasswordKey(val string) {
 	s.PasswordKey = val
+}
+
+// Ref: #/components/schemas/SetTierQuotaRequest
+type SetTierQuotaRequest struct {
+	// CPU of all instances, in cores.
+	MaxCPUCores OptNilFloat64 `json:"max_cpu_cores"`
+	// Memory of all instances, in GiB.
+	MaxMemoryGib OptNilFloat64 `json:"max_memory_gib"`
+	// Storage of all databases, in GiB.
+	MaxStorageGib OptNilFloat64 `json:"max_storage_gib"`
+	// How many databases.
+	MaxDatabases OptNilInt `json:"max_databases"`
+}
+
+// GetMaxCPUCores returns the value of MaxCPUCores.
+func (s *SetTierQuotaRequest) GetMaxCPUCores() OptNilFloat64 {
+	return s.MaxCPUCores
+}
+
+// GetMaxMemoryGib returns the value of MaxMemoryGib.
+func (s *SetTierQuotaRequest) GetMaxMemoryGib() OptNilFloat64 {
+	return s.MaxMemoryGib
+}
+
+// GetMaxStorageGib returns the value of MaxStorageGib.
+func (s *SetTierQuotaRequest) GetMaxStorageGib() OptNilFloat64 {
+	return s.MaxStorageGib
+}
+
+// GetMaxDatabases returns the value of MaxDatabases.
+func (s *SetTierQuotaRequest) GetMaxDatabases() OptNilInt {
+	return s.MaxDatabases
+}
+
+// SetMaxCPUCores sets the value of MaxCPUCores.
+func (s *SetTierQuotaRequest) SetMaxCPUCores(val OptNilFloat64) {
+	s.MaxCPUCores = val
+}
+
+// SetMaxMemoryGib sets the value of MaxMemoryGib.
+func (s *SetTierQuotaRequest) SetMaxMemoryGib(val OptNilFloat64) {
+	s.MaxMemoryGib = val
+}
+
+// SetMaxStorageGib sets the value of MaxStorageGib.
+func (s *SetTierQuotaRequest) SetMaxStorageGib(val OptNilFloat64) {
+	s.MaxStorageGib = val
+}
+
+// SetMaxDatabases sets the value of MaxDatabases.
+func (s *SetTierQuotaRequest) SetMaxDatabases(val OptNilInt) {
+	s.MaxDatabases = val
 }
 
 // Ref: #/components/schemas/Step
@@ -4666,6 +5490,475 @@ func (s *StepState) UnmarshalText(data []byte) error {
 
 type TeamName string
 
+// All of a tier, for the platform team.
+// Ref: #/components/schemas/Tier
+type Tier struct {
+	ID                  uuid.UUID           `json:"id"`
+	Name                string              `json:"name"`
+	Description         string              `json:"description"`
+	Instances           int                 `json:"instances"`
+	HaReplicas          int                 `json:"ha_replicas"`
+	CPU                 string              `json:"cpu"`
+	Memory              string              `json:"memory"`
+	StorageSize         string              `json:"storage_size"`
+	StorageClass        string              `json:"storage_class"`
+	PgVersion           string              `json:"pg_version"`
+	PoolMode            PoolMode            `json:"pool_mode"`
+	MaxConnections      int                 `json:"max_connections"`
+	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
+	BackupEnabled       bool                `json:"backup_enabled"`
+	Guarantees          Guarantees          `json:"guarantees"`
+	CreatedAt           time.Time           `json:"created_at"`
+	UpdatedAt           time.Time           `json:"updated_at"`
+}
+
+// GetID returns the value of ID.
+func (s *Tier) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetName returns the value of Name.
+func (s *Tier) GetName() string {
+	return s.Name
+}
+
+// GetDescription returns the value of Description.
+func (s *Tier) GetDescription() string {
+	return s.Description
+}
+
+// GetInstances returns the value of Instances.
+func (s *Tier) GetInstances() int {
+	return s.Instances
+}
+
+// GetHaReplicas returns the value of HaReplicas.
+func (s *Tier) GetHaReplicas() int {
+	return s.HaReplicas
+}
+
+// GetCPU returns the value of CPU.
+func (s *Tier) GetCPU() string {
+	return s.CPU
+}
+
+// GetMemory returns the value of Memory.
+func (s *Tier) GetMemory() string {
+	return s.Memory
+}
+
+// GetStorageSize returns the value of StorageSize.
+func (s *Tier) GetStorageSize() string {
+	return s.StorageSize
+}
+
+// GetStorageClass returns the value of StorageClass.
+func (s *Tier) GetStorageClass() string {
+	return s.StorageClass
+}
+
+// GetPgVersion returns the value of PgVersion.
+func (s *Tier) GetPgVersion() string {
+	return s.PgVersion
+}
+
+// GetPoolMode returns the value of PoolMode.
+func (s *Tier) GetPoolMode() PoolMode {
+	return s.PoolMode
+}
+
+// GetMaxConnections returns the value of MaxConnections.
+func (s *Tier) GetMaxConnections() int {
+	return s.MaxConnections
+}
+
+// GetDestructionStrategy returns the value of DestructionStrategy.
+func (s *Tier) GetDestructionStrategy() DestructionStrategy {
+	return s.DestructionStrategy
+}
+
+// GetBackupEnabled returns the value of BackupEnabled.
+func (s *Tier) GetBackupEnabled() bool {
+	return s.BackupEnabled
+}
+
+// GetGuarantees returns the value of Guarantees.
+func (s *Tier) GetGuarantees() Guarantees {
+	return s.Guarantees
+}
+
+// GetCreatedAt returns the value of CreatedAt.
+func (s *Tier) GetCreatedAt() time.Time {
+	return s.CreatedAt
+}
+
+// GetUpdatedAt returns the value of UpdatedAt.
+func (s *Tier) GetUpdatedAt() time.Time {
+	return s.UpdatedAt
+}
+
+// SetID sets the value of ID.
+func (s *Tier) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetName sets the value of Name.
+func (s *Tier) SetName(val string) {
+	s.Name = val
+}
+
+// SetDescription sets the value of Description.
+func (s *Tier) SetDescription(val string) {
+	s.Description = val
+}
+
+// SetInstances sets the value of Instances.
+func (s *Tier) SetInstances(val int) {
+	s.Instances = val
+}
+
+// SetHaReplicas sets the value of HaReplicas.
+func (s *Tier) SetHaReplicas(val int) {
+	s.HaReplicas = val
+}
+
+// SetCPU sets the value of CPU.
+func (s *Tier) SetCPU(val string) {
+	s.CPU = val
+}
+
+// SetMemory sets the value of Memory.
+func (s *Tier) SetMemory(val string) {
+	s.Memory = val
+}
+
+// SetStorageSize sets the value of StorageSize.
+func (s *Tier) SetStorageSize(val string) {
+	s.StorageSize = val
+}
+
+// SetStorageClass sets the value of StorageClass.
+func (s *Tier) SetStorageClass(val string) {
+	s.StorageClass = val
+}
+
+// SetPgVersion sets the value of PgVersion.
+func (s *Tier) SetPgVersion(val string) {
+	s.PgVersion = val
+}
+
+// SetPoolMode sets the value of PoolMode.
+func (s *Tier) SetPoolMode(val PoolMode) {
+	s.PoolMode = val
+}
+
+// SetMaxConnections sets the value of MaxConnections.
+func (s *Tier) SetMaxConnections(val int) {
+	s.MaxConnections = val
+}
+
+// SetDestructionStrategy sets the value of DestructionStrategy.
+func (s *Tier) SetDestructionStrategy(val DestructionStrategy) {
+	s.DestructionStrategy = val
+}
+
+// SetBackupEnabled sets the value of BackupEnabled.
+func (s *Tier) SetBackupEnabled(val bool) {
+	s.BackupEnabled = val
+}
+
+// SetGuarantees sets the value of Guarantees.
+func (s *Tier) SetGuarantees(val Guarantees) {
+	s.Guarantees = val
+}
+
+// SetCreatedAt sets the value of CreatedAt.
+func (s *Tier) SetCreatedAt(val time.Time) {
+	s.CreatedAt = val
+}
+
+// SetUpdatedAt sets the value of UpdatedAt.
+func (s *Tier) SetUpdatedAt(val time.Time) {
+	s.UpdatedAt = val
+}
+
+// Ref: #/components/schemas/TierListResponse
+type TierListResponse struct {
+	Data  []TierView `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  PageMeta   `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *TierListResponse) GetData() []TierView {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *TierListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *TierListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *TierListResponse) SetData(val []TierView) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *TierListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *TierListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
+}
+
+// What a product team is told of a tier.
+// Ref: #/components/schemas/TierOffer
+type TierOffer struct {
+	ID          uuid.UUID  `json:"id"`
+	Name        string     `json:"name"`
+	Description string     `json:"description"`
+	Guarantees  Guarantees `json:"guarantees"`
+}
+
+// GetID returns the value of ID.
+func (s *TierOffer) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetName returns the value of Name.
+func (s *TierOffer) GetName() string {
+	return s.Name
+}
+
+// GetDescription returns the value of Description.
+func (s *TierOffer) GetDescription() string {
+	return s.Description
+}
+
+// GetGuarantees returns the value of Guarantees.
+func (s *TierOffer) GetGuarantees() Guarantees {
+	return s.Guarantees
+}
+
+// SetID sets the value of ID.
+func (s *TierOffer) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetName sets the value of Name.
+func (s *TierOffer) SetName(val string) {
+	s.Name = val
+}
+
+// SetDescription sets the value of Description.
+func (s *TierOffer) SetDescription(val string) {
+	s.Description = val
+}
+
+// SetGuarantees sets the value of Guarantees.
+func (s *TierOffer) SetGuarantees(val Guarantees) {
+	s.Guarantees = val
+}
+
+// Databases that are not deleted count: their instances' CPU and memory, and the storage that they
+// were promised.
+// Ref: #/components/schemas/TierQuota
+type TierQuota struct {
+	Limits QuotaLimits `json:"limits"`
+	Used   QuotaUsed   `json:"used"`
+	Left   QuotaLimits `json:"left"`
+	// More is used than the limits allow.
+	OverCommitted bool `json:"over_committed"`
+}
+
+// GetLimits returns the value of Limits.
+func (s *TierQuota) GetLimits() QuotaLimits {
+	return s.Limits
+}
+
+// GetUsed returns the value of Used.
+func (s *TierQuota) GetUsed() QuotaUsed {
+	return s.Used
+}
+
+// GetLeft returns the value of Left.
+func (s *TierQuota) GetLeft() QuotaLimits {
+	return s.Left
+}
+
+// GetOverCommitted returns the value of OverCommitted.
+func (s *TierQuota) GetOverCommitted() bool {
+	return s.OverCommitted
+}
+
+// SetLimits sets the value of Limits.
+func (s *TierQuota) SetLimits(val QuotaLimits) {
+	s.Limits = val
+}
+
+// SetUsed sets the value of Used.
+func (s *TierQuota) SetUsed(val QuotaUsed) {
+	s.Used = val
+}
+
+// SetLeft sets the value of Left.
+func (s *TierQuota) SetLeft(val QuotaLimits) {
+	s.Left = val
+}
+
+// SetOverCommitted sets the value of OverCommitted.
+func (s *TierQuota) SetOverCommitted(val bool) {
+	s.OverCommitted = val
+}
+
+// Ref: #/components/schemas/TierQuotaResponse
+type TierQuotaResponse struct {
+	Data  TierQuota  `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *TierQuotaResponse) GetData() TierQuota {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *TierQuotaResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *TierQuotaResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *TierQuotaResponse) SetData(val TierQuota) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *TierQuotaResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *TierQuotaResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+// Ref: #/components/schemas/TierResponse
+type TierResponse struct {
+	Data  TierView   `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *TierResponse) GetData() TierView {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *TierResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *TierResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *TierResponse) SetData(val TierView) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *TierResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *TierResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+// Ref: #/components/schemas/TierView
+// TierView represents sum type.
+type TierView struct {
+	// Type selects the active sum variant, switch on this field.
+	Type      TierViewType
+	Tier      Tier
+	TierOffer TierOffer
+}
+
+// TierViewType is oneOf type of TierView.
+type TierViewType string
+
+// Possible values for TierViewType.
+const (
+	TierTierView      TierViewType = "Tier"
+	TierOfferTierView TierViewType = "TierOffer"
+)
+
+// IsTier reports whether TierView is Tier.
+func (s TierView) IsTier() bool { return s.Type == TierTierView }
+
+// IsTierOffer reports whether TierView is TierOffer.
+func (s TierView) IsTierOffer() bool { return s.Type == TierOfferTierView }
+
+// SetTier sets TierView to Tier.
+func (s *TierView) SetTier(v Tier) {
+	s.Type = TierTierView
+	s.Tier = v
+}
+
+// GetTier returns Tier and true boolean if TierView is Tier.
+func (s TierView) GetTier() (v Tier, ok bool) {
+	if !s.IsTier() {
+		return v, false
+	}
+	return s.Tier, true
+}
+
+// NewTierTierView returns new TierView from Tier.
+func NewTierTierView(v Tier) TierView {
+	var s TierView
+	s.SetTier(v)
+	return s
+}
+
+// SetTierOffer sets TierView to TierOffer.
+func (s *TierView) SetTierOffer(v TierOffer) {
+	s.Type = TierOfferTierView
+	s.TierOffer = v
+}
+
+// GetTierOffer returns TierOffer and true boolean if TierView is TierOffer.
+func (s TierView) GetTierOffer() (v TierOffer, ok bool) {
+	if !s.IsTierOffer() {
+		return v, false
+	}
+	return s.TierOffer, true
+}
+
+// NewTierOfferTierView returns new TierView from TierOffer.
+func NewTierOfferTierView(v TierOffer) TierView {
+	var s TierView
+	s.SetTierOffer(v)
+	return s
+}
+
 type UpdateDatabaseApplicationJSON UpdateDatabaseRequest
 
 func (*UpdateDatabaseApplicationJSON) updateDatabaseReq() {}
@@ -4709,4 +6002,156 @@ func (s *UpdateDatabaseRequestLabels) init() UpdateDatabaseRequestLabels {
 		*s = m
 	}
 	return m
+}
+
+type UpdateTierApplicationJSON UpdateTierRequest
+
+func (*UpdateTierApplicationJSON) updateTierReq() {}
+
+type UpdateTierApplicationMergePatchJSON UpdateTierRequest
+
+func (*UpdateTierApplicationMergePatchJSON) updateTierReq() {}
+
+// Ref: #/components/schemas/UpdateTierRequest
+type UpdateTierRequest struct {
+	Description OptString `json:"description"`
+	// How many PostgreSQL servers there are, the primary among them.
+	Instances OptInt `json:"instances"`
+	// How many of the others confirm each commit; less than `instances`.
+	HaReplicas OptInt `json:"ha_replicas"`
+	// Of each instance, as Kubernetes writes it.
+	CPU OptString `json:"cpu"`
+	// Of each instance, as Kubernetes writes it.
+	Memory OptString `json:"memory"`
+	// Of each instance's volume, as Kubernetes writes it.
+	StorageSize OptString `json:"storage_size"`
+	// Of the volumes; empty for the platform's own.
+	StorageClass OptString `json:"storage_class"`
+	// The PostgreSQL major version, one that the platform offers.
+	PgVersion OptString   `json:"pg_version"`
+	PoolMode  OptPoolMode `json:"pool_mode"`
+	// How many connections PostgreSQL takes; clients of the pool share them.
+	MaxConnections      OptInt                 `json:"max_connections"`
+	DestructionStrategy OptDestructionStrategy `json:"destruction_strategy"`
+	BackupEnabled       OptBool                `json:"backup_enabled"`
+}
+
+// GetDescription returns the value of Description.
+func (s *UpdateTierRequest) GetDescription() OptString {
+	return s.Description
+}
+
+// GetInstances returns the value of Instances.
+func (s *UpdateTierRequest) GetInstances() OptInt {
+	return s.Instances
+}
+
+// GetHaReplicas returns the value of HaReplicas.
+func (s *UpdateTierRequest) GetHaReplicas() OptInt {
+	return s.HaReplicas
+}
+
+// GetCPU returns the value of CPU.
+func (s *UpdateTierRequest) GetCPU() OptString {
+	return s.CPU
+}
+
+// GetMemory returns the value of Memory.
+func (s *UpdateTierRequest) GetMemory() OptString {
+	return s.Memory
+}
+
+// GetStorageSize returns the value of StorageSize.
+func (s *UpdateTierRequest) GetStorageSize() OptString {
+	return s.StorageSize
+}
+
+// GetStorageClass returns the value of StorageClass.
+func (s *UpdateTierRequest) GetStorageClass() OptString {
+	return s.StorageClass
+}
+
+// GetPgVersion returns the value of PgVersion.
+func (s *UpdateTierRequest) GetPgVersion() OptString {
+	return s.PgVersion
+}
+
+// GetPoolMode returns the value of PoolMode.
+func (s *UpdateTierRequest) GetPoolMode() OptPoolMode {
+	return s.PoolMode
+}
+
+// GetMaxConnections returns the value of MaxConnections.
+func (s *UpdateTierRequest) GetMaxConnections() OptInt {
+	return s.MaxConnections
+}
+
+// GetDestructionStrategy returns the value of DestructionStrategy.
+func (s *UpdateTierRequest) GetDestructionStrategy() OptDestructionStrategy {
+	return s.DestructionStrategy
+}
+
+// GetBackupEnabled returns the value of BackupEnabled.
+func (s *UpdateTierRequest) GetBackupEnabled() OptBool {
+	return s.BackupEnabled
+}
+
+// SetDescription sets the value of Description.
+func (s *UpdateTierRequest) SetDescription(val OptString) {
+	s.Description = val
+}
+
+// SetInstances sets the value of Instances.
+func (s *UpdateTierRequest) SetInstances(val OptInt) {
+	s.Instances = val
+}
+
+// SetHaReplicas sets the value of HaReplicas.
+func (s *UpdateTierRequest) SetHaReplicas(val OptInt) {
+	s.HaReplicas = val
+}
+
+// SetCPU sets the value of CPU.
+func (s *UpdateTierRequest) SetCPU(val OptString) {
+	s.CPU = val
+}
+
+// SetMemory sets the value of Memory.
+func (s *UpdateTierRequest) SetMemory(val OptString) {
+	s.Memory = val
+}
+
+// SetStorageSize sets the value of StorageSize.
+func (s *UpdateTierRequest) SetStorageSize(val OptString) {
+	s.StorageSize = val
+}
+
+// SetStorageClass sets the value of StorageClass.
+func (s *UpdateTierRequest) SetStorageClass(val OptString) {
+	s.StorageClass = val
+}
+
+// SetPgVersion sets the value of PgVersion.
+func (s *UpdateTierRequest) SetPgVersion(val OptString) {
+	s.PgVersion = val
+}
+
+// SetPoolMode sets the value of PoolMode.
+func (s *UpdateTierRequest) SetPoolMode(val OptPoolMode) {
+	s.PoolMode = val
+}
+
+// SetMaxConnections sets the value of MaxConnections.
+func (s *UpdateTierRequest) SetMaxConnections(val OptInt) {
+	s.MaxConnections = val
+}
+
+// SetDestructionStrategy sets the value of DestructionStrategy.
+func (s *UpdateTierRequest) SetDestructionStrategy(val OptDestructionStrategy) {
+	s.DestructionStrategy = val
+}
+
+// SetBackupEnabled sets the value of BackupEnabled.
+func (s *UpdateTierRequest) SetBackupEnabled(val OptBool) {
+	s.BackupEnabled = val
 }

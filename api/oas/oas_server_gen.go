@@ -42,11 +42,18 @@ type Handler interface {
 	// CreateDatabase implements createDatabase operation.
 	//
 	// The database is recorded with the operation that provisions it; both answer at once. Its name is
-	// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
-	// left out; a product team that names another one is refused with 403.
+	// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
+	// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
+	// out; a product team that names another one is refused with 403.
 	//
 	// POST /databases
 	CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	// CreateTier implements createTier operation.
+	//
+	// For the platform team. Its name is unique.
+	//
+	// POST /tiers
+	CreateTier(ctx context.Context, req *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase implements deleteDatabase operation.
 	//
 	// Works on a database in any condition; one that is still being provisioned is taken over. The data
@@ -54,6 +61,12 @@ type Handler interface {
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	// DeleteTier implements deleteTier operation.
+	//
+	// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+	//
+	// DELETE /tiers/{id}
+	DeleteTier(ctx context.Context, params DeleteTierParams) (*TierResponse, error)
 	// ExportAuditLogs implements exportAuditLogs operation.
 	//
 	// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
@@ -93,6 +106,18 @@ type Handler interface {
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
+	// GetTier implements getTier operation.
+	//
+	// The platform team sees all of it; a product team what it promises, in words.
+	//
+	// GET /tiers/{id}
+	GetTier(ctx context.Context, params GetTierParams) (*TierResponse, error)
+	// GetTierQuota implements getTierQuota operation.
+	//
+	// How much databases of a tier may have together, and how much of it is left.
+	//
+	// GET /tiers/{id}/quota
+	GetTierQuota(ctx context.Context, params GetTierQuotaParams) (*TierQuotaResponse, error)
 	// ListAPIKeys implements listAPIKeys operation.
 	//
 	// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
@@ -125,6 +150,12 @@ type Handler interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// ListTiers implements listTiers operation.
+	//
+	// The platform team sees all of each tier; a product team what it promises, in words.
+	//
+	// GET /tiers
+	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
 	// RetryOperation implements retryOperation operation.
 	//
 	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
@@ -150,6 +181,13 @@ type Handler interface {
 	//
 	// POST /api-keys/{id}/rotate
 	RotateAPIKey(ctx context.Context, req *RotateAPIKeyRequest, params RotateAPIKeyParams) (*IssuedAPIKeyResponse, error)
+	// SetTierQuota implements setTierQuota operation.
+	//
+	// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
+	// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+	//
+	// PUT /tiers/{id}/quota
+	SetTierQuota(ctx context.Context, req *SetTierQuotaRequest, params SetTierQuotaParams) (*TierQuotaResponse, error)
 	// SkipOperation implements skipOperation operation.
 	//
 	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
@@ -168,6 +206,13 @@ type Handler interface {
 	//
 	// PATCH /databases/{id}
 	UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (*DatabaseResponse, error)
+	// UpdateTier implements updateTier operation.
+	//
+	// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
+	// tier stay as they are.
+	//
+	// PATCH /tiers/{id}
+	UpdateTier(ctx context.Context, req UpdateTierReq, params UpdateTierParams) (*TierResponse, error)
 	// NewError creates *ErrorStatusCodeWithHeaders from error returned by handler.
 	//
 	// Used for common default response.

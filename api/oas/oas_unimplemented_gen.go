@@ -56,11 +56,21 @@ func (UnimplementedHandler) CreateAPIKey(ctx context.Context, req *CreateAPIKeyR
 // CreateDatabase implements createDatabase operation.
 //
 // The database is recorded with the operation that provisions it; both answer at once. Its name is
-// unique among the team's databases that are not deleted. `owner_team` is the caller's own where it is
-// left out; a product team that names another one is refused with 403.
+// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
+// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
+// out; a product team that names another one is refused with 403.
 //
 // POST /databases
 func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// CreateTier implements createTier operation.
+//
+// For the platform team. Its name is unique.
+//
+// POST /tiers
+func (UnimplementedHandler) CreateTier(ctx context.Context, req *CreateTierRequest, params CreateTierParams) (r *TierResponse, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -71,6 +81,15 @@ func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatab
 //
 // DELETE /databases/{id}
 func (UnimplementedHandler) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// DeleteTier implements deleteTier operation.
+//
+// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+//
+// DELETE /tiers/{id}
+func (UnimplementedHandler) DeleteTier(ctx context.Context, params DeleteTierParams) (r *TierResponse, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -131,6 +150,24 @@ func (UnimplementedHandler) GetOperation(ctx context.Context, params GetOperatio
 	return r, ht.ErrNotImplemented
 }
 
+// GetTier implements getTier operation.
+//
+// The platform team sees all of it; a product team what it promises, in words.
+//
+// GET /tiers/{id}
+func (UnimplementedHandler) GetTier(ctx context.Context, params GetTierParams) (r *TierResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// GetTierQuota implements getTierQuota operation.
+//
+// How much databases of a tier may have together, and how much of it is left.
+//
+// GET /tiers/{id}/quota
+func (UnimplementedHandler) GetTierQuota(ctx context.Context, params GetTierQuotaParams) (r *TierQuotaResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // ListAPIKeys implements listAPIKeys operation.
 //
 // Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
@@ -178,6 +215,15 @@ func (UnimplementedHandler) ListOperations(ctx context.Context, params ListOpera
 	return r, ht.ErrNotImplemented
 }
 
+// ListTiers implements listTiers operation.
+//
+// The platform team sees all of each tier; a product team what it promises, in words.
+//
+// GET /tiers
+func (UnimplementedHandler) ListTiers(ctx context.Context, params ListTiersParams) (r *TierListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // RetryOperation implements retryOperation operation.
 //
 // For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
@@ -212,6 +258,16 @@ func (UnimplementedHandler) RotateAPIKey(ctx context.Context, req *RotateAPIKeyR
 	return r, ht.ErrNotImplemented
 }
 
+// SetTierQuota implements setTierQuota operation.
+//
+// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
+// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+//
+// PUT /tiers/{id}/quota
+func (UnimplementedHandler) SetTierQuota(ctx context.Context, req *SetTierQuotaRequest, params SetTierQuotaParams) (r *TierQuotaResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // SkipOperation implements skipOperation operation.
 //
 // For an operation that needs attention at a step whose purpose is met some other way, or can be done
@@ -233,6 +289,16 @@ func (UnimplementedHandler) SkipOperation(ctx context.Context, req *DecisionRequ
 //
 // PATCH /databases/{id}
 func (UnimplementedHandler) UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (r *DatabaseResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// UpdateTier implements updateTier operation.
+//
+// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
+// tier stay as they are.
+//
+// PATCH /tiers/{id}
+func (UnimplementedHandler) UpdateTier(ctx context.Context, req UpdateTierReq, params UpdateTierParams) (r *TierResponse, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
