@@ -125,8 +125,15 @@ func (p process) key(t *testing.T) daap.Credential {
 
 func (p process) database(t *testing.T) daap.Database {
 	t.Helper()
+	_, err := daap.NewTiers(p.store, daap.Catalog{"17": ""}).Create(t.Context(), console, daap.TierSpec{
+		Name: "small", CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", PGVersion: "17", Instances: 1, MaxConnections: 100,
+		PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	db, _, err := daap.NewDatabases(p.store, p.store, idle{}, daap.DefaultBacklog).Create(t.Context(), console,
-		daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
+		daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Tier: "small"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ const aside = "localhost/aside:chaos"
 
 // imageMissing takes the image of the databases from the node, until it is put back.
 func imageMissing(ctx context.Context, t *testing.T, c cell) {
-	image := os.Getenv("DAAP_POSTGRES_IMAGE")
+	_, image, _ := strings.Cut(os.Getenv("DAAP_POSTGRES_VERSIONS"), "=") // the stack offers one
 	ctr(ctx, t, "tag", "--force", image, aside)
 	putBack := func(ctx context.Context) { ctr(ctx, t, "tag", "--force", aside, image) }
 	t.Cleanup(func() {

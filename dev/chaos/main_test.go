@@ -58,6 +58,9 @@ func open() error {
 	if rows, err = pgxpool.New(context.Background(), os.Getenv("DAAP_DATABASE_URL")); err != nil {
 		return fmt.Errorf("open DAAP's PostgreSQL: %w", err)
 	}
+	if err := stack.MakeTier(context.Background()); err != nil {
+		return err
+	}
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return fmt.Errorf("read Temporal's settings: %w", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // oneRequest bounds one request, so that one to a process that hangs is sent again.
@@ -60,7 +61,7 @@ type request func(context.Context) (*oas.DatabaseAcceptedHeaders, error)
 func createRequest(name, cell string) request {
 	params := oas.CreateDatabaseParams{IdempotencyKey: oas.NewOptString(newKey())}
 	body := &oas.CreateDatabaseRequest{
-		Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
+		Tier: local.Tier, Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
 	}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
 		return stack.API.CreateDatabase(ctx, body, params)

@@ -34,10 +34,14 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := stack.MakeTier(ctx); err != nil {
+		return err
+	}
 	name := "demo-" + strings.ToLower(time.Now().UTC().Format("0102-150405"))
-	say("POST %s/databases  {\"name\": %q, \"owner_team\": \"demo\"}", stack.URL, name)
+	say("POST %s/databases  {\"name\": %q, \"owner_team\": \"demo\", \"tier\": %q}", stack.URL, name, local.Tier)
 	accepted, err := stack.API.CreateDatabase(ctx,
-		&oas.CreateDatabaseRequest{Name: name, OwnerTeam: oas.NewOptTeamName("demo")}, oas.CreateDatabaseParams{})
+		&oas.CreateDatabaseRequest{Name: name, Tier: local.Tier, OwnerTeam: oas.NewOptTeamName("demo")},
+		oas.CreateDatabaseParams{})
 	if err != nil {
 		return fmt.Errorf("create the database: %w", err)
 	}

@@ -162,7 +162,7 @@ func TestNameIsTakenUntilDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db, _ := create(ctx, t, "one-of-a-kind")
-	again := &oas.CreateDatabaseRequest{Name: db.Name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(db.OwnerTeam))}
+	again := &oas.CreateDatabaseRequest{Tier: local.Tier, Name: db.Name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(db.OwnerTeam))}
 	_, err := stack.API.CreateDatabase(ctx, again, oas.CreateDatabaseParams{})
 	refused(t, err, http.StatusConflict, oas.ErrorCodeNameTaken)
 

@@ -24,7 +24,7 @@ var stack *local.Stack
 func TestMain(m *testing.M) {
 	var err error
 	if stack, err = local.Open(); err == nil {
-		_, err = stack.API.GetHealth(context.Background())
+		err = stack.MakeTier(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e needs Linux, root and the running local stack (make e2e starts it):", err)
@@ -42,8 +42,15 @@ func create(ctx context.Context, t *testing.T, name string) (oas.Database, uuid.
 
 func createFor(ctx context.Context, t *testing.T, team oas.TeamName, name string) (oas.Database, uuid.UUID) {
 	t.Helper()
+	return createOn(ctx, t, local.Tier, team, name)
+}
+
+func createOn(
+	ctx context.Context, t *testing.T, tier string, team oas.TeamName, name string,
+) (oas.Database, uuid.UUID) {
+	t.Helper()
 	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
-		Name:      name,
+		Tier: tier, Name: name,
 		OwnerTeam: oas.NewOptTeamName(team),
 		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
 	}, oas.CreateDatabaseParams{})

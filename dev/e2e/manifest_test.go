@@ -9,18 +9,31 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
+// notMade is a database of the team that is not there, on a tier that asks for all there is to ask for.
+func notMade(team string) daap.Database {
+	return daap.Database{
+		ID: uuid.New(), Name: "not-made", OwnerTeam: team, Incarnation: 1, Tier: "large",
+		Profile: daap.Profile{
+			Instances: 3, HAReplicas: 1, CPU: resource.MustParse("1500m"), Memory: resource.MustParse("2Gi"),
+			StorageSize: resource.MustParse("10Gi"), StorageClass: "local", PGVersion: "17", PoolMode: daap.PoolSession,
+			MaxConnections: 200, DestructionStrategy: daap.StrategyHardDelete,
+		},
+	}
+}
+
 // TestManifestsAreAcceptedByKubernetes sends every manifest through the real API server's schemas and the
 // operator's webhooks, strictly: a field that the schema does not know is an error.
 func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	db := daap.Database{ID: uuid.New(), Name: "manifests", OwnerTeam: "e2e", Incarnation: 1}
+	db := notMade("e2e")
 	namespace := manifest.Namespace(db)
 	if err := stack.Kubernetes.Create(ctx, namespace); err != nil {
 		t.Fatalf("create namespace: %v", err)
@@ -31,7 +44,7 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 		}
 	})
 	strictly := []client.CreateOption{client.DryRunAll, client.FieldValidation("Strict")}
-	platform := manifest.Platform{PostgresImage: "localhost/postgresql:17.12", StorageClass: "local"}
+	platform := manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17.12"}, StorageClass: "local"}
 	for name, object := range map[string]client.Object{
 		"credentials": manifest.Credentials(db, "a-password"),
 		"cluster":     manifest.Cluster(db, platform),

@@ -9,12 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
 	"github.com/daap-dev/daap/api/oas"
 )
@@ -93,7 +91,7 @@ func historyIsShort(ctx context.Context, t *testing.T, workflowID string) {
 }
 
 func anyCluster() client.Object {
-	cluster := manifest.Cluster(daap.Database{ID: uuid.New(), OwnerTeam: "e2e", Incarnation: 1}, manifest.Platform{})
+	cluster := manifest.Cluster(notMade("e2e"), manifest.Platform{})
 	cluster.Namespace = "default"
 	return cluster
 }

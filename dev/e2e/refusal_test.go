@@ -10,13 +10,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/uuid"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
@@ -61,7 +59,7 @@ func refuseClustersOf(ctx context.Context, t *testing.T, team string) (admit fun
 
 func clusterRefused(ctx context.Context, t *testing.T, team string) bool {
 	t.Helper()
-	cluster := manifest.Cluster(daap.Database{ID: uuid.New(), OwnerTeam: team, Incarnation: 1}, manifest.Platform{})
+	cluster := manifest.Cluster(notMade(team), manifest.Platform{})
 	cluster.Namespace = "default"
 	err := stack.Kubernetes.Create(ctx, cluster, client.DryRunAll)
 	if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {

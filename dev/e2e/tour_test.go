@@ -31,7 +31,7 @@ func TestTourOfTheReadmeWorks(t *testing.T) {
 		t.Fatalf("the tour ends with %v", err)
 	}
 	for _, want := range []string{
-		`"status": "ok"`, `"owner_team": "shop"`, `"field": "name"`, `"field": "tier"`,
+		`"status": "ok"`, `"owner_team": "shop"`, `"field": "name"`, `"field": "size"`, `"high_availability"`,
 		`"role": "product-team"`, `"code": "not_found"`, `"status": "revoked"`, "shop/deploy\tdeleteDatabase", "The audit log holds",
 		"hello", `"cost-centre": "42"`, `"kind": "delete_database"`, `"status": "deleted"`,
 	} {

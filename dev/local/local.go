@@ -72,6 +72,26 @@ func NewClient(url, key string) (*oas.Client, error) {
 	return api, nil
 }
 
+// Tier is the tier of what is provisioned here: the least that runs.
+const Tier = "local"
+
+// MakeTier offers the tier, unless it is offered already.
+func (s *Stack) MakeTier(ctx context.Context) error {
+	_, err := s.API.CreateTier(ctx, &oas.CreateTierRequest{
+		Name: Tier, Description: oas.NewOptString("The least that runs on the local stack"),
+		CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", PgVersion: "17",
+		DestructionStrategy: oas.DestructionStrategyHardDelete,
+	}, oas.CreateTierParams{})
+	var refused *oas.ErrorStatusCodeWithHeaders
+	if errors.As(err, &refused) && refused.Response.Error.Code == oas.ErrorCodeNameTaken {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make tier %s: %w", Tier, err)
+	}
+	return nil
+}
+
 // apiKey is sent in the header X-API-Key.
 type apiKey string
 

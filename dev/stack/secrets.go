@@ -96,7 +96,7 @@ func daapEnv(l layout) ([]string, error) {
 		"TEMPORAL_NAMESPACE=" + temporalNS,
 		"KUBECONFIG=" + l.kubeconfig(),
 		"DAAP_HTTP_ADDR=" + addressAPI,
-		"DAAP_POSTGRES_IMAGE=" + tags.operand,
+		"DAAP_POSTGRES_VERSIONS=17=" + tags.operand,
 		"DAAP_POOLER_IMAGE=" + tags.pooler,
 		"DAAP_STORAGE_CLASS=" + storageName,
 		"DAAP_AUDIT_HEADS=s3://" + auditBucket + "/heads",
