@@ -8,8 +8,12 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/migrations"
+	"github.com/daap-dev/daap/persistence"
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
@@ -188,5 +192,52 @@ func TestUpSaysWhatItCouldNotReach(t *testing.T) {
 		if strings.Contains(err.Error(), "se/") || strings.Contains(err.Error(), "cret") {
 			t.Errorf("error %q shows the password", err)
 		}
+	}
+}
+
+func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
+	t.Parallel()
+	url := persistencetest.EmptyURL(t)
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer func() { _ = db.Close() }()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	const made = `
+		INSERT INTO databases (id, name, owner_team, status, incarnation, deleted_at) VALUES
+			('00000000-0000-7000-8000-000000000001', 'orders', 'shop', 'ready', 1, NULL),
+			('00000000-0000-7000-8000-000000000002', 'gone', 'shop', 'deleted', 1, now());
+		INSERT INTO operations (id, database_id, kind, state, started_at, finished_at)
+		SELECT id, id, 'provision_database', 'succeeded', now(), now() FROM databases`
+	if _, err := db.ExecContext(t.Context(), made); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrations.Up(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	pool, err := persistence.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	store := persistence.New(pool)
+	for id, live := range map[string]bool{
+		"00000000-0000-7000-8000-000000000001": true, "00000000-0000-7000-8000-000000000002": false,
+	} {
+		got, err := store.Database(t.Context(), daap.EveryTeam, uuid.MustParse(id))
+		if err != nil || got.Tier != "default" || got.Profile.Memory.String() != "512Mi" || (got.TierID != nil) != live {
+			t.Errorf("database %s = %+v, %v; want the tier default, and its reference while it is live", got.Name, got, err)
+		}
+	}
+	if err := store.CheckQuotas(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
