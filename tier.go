@@ -246,11 +246,11 @@ func (p Profile) Guarantees() Guarantees {
 func (p Profile) availability() string {
 	switch {
 	case p.Instances == 1:
-		return "One server: it is away for a few minutes when its machine fails."
+		return "One server: it is away while its machine is."
 	case p.HAReplicas == 0:
-		return fmt.Sprintf("%d servers: another takes over within a minute; the last moments may be lost.", p.Instances)
+		return fmt.Sprintf("%d servers: another takes over when one fails; the last moments may be lost.", p.Instances)
 	default:
-		return fmt.Sprintf("%d servers: another takes over within a minute, and nothing that was committed is lost.",
+		return fmt.Sprintf("%d servers: another takes over when one fails, and nothing that was committed is lost.",
 			p.Instances)
 	}
 }
