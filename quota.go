@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -152,4 +153,29 @@ func (t *Tiers) SetQuota(ctx context.Context, req Request, id uuid.UUID, q Quota
 		return QuotaUse{}, err
 	}
 	return t.store.SetTierQuota(ctx, by, id, q)
+}
+
+// QuotaCheck looks, again and again, whether the counters of tiers agree with the reservations and with the databases.
+// Every worker process runs one.
+type QuotaCheck struct {
+	store  quotaChecker
+	report func(error)
+}
+
+type quotaChecker interface {
+	// CheckQuotas is an error that names the tiers at fault, where there are any.
+	CheckQuotas(ctx context.Context) error
+}
+
+// quotaCheckInterval is seldom: only a fault of the service makes quotas drift.
+const quotaCheckInterval = 10 * time.Minute
+
+// NewQuotaCheck returns a check that gives drift, and what keeps it from looking, to report.
+func NewQuotaCheck(store quotaChecker, report func(error)) *QuotaCheck {
+	return &QuotaCheck{store: store, report: report}
+}
+
+// Run checks until ctx is done.
+func (c *QuotaCheck) Run(ctx context.Context) {
+	every(ctx, quotaCheckInterval, c.store.CheckQuotas, c.report)
 }
