@@ -12,11 +12,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// nameOfTier is the unique index on the names of tiers, tierOfDatabase the reference from databases to them.
-const (
-	nameOfTier     = "tiers_name_is_one"
-	tierOfDatabase = "databases_tier_id_fkey"
-)
+// nameOfTier is the unique index on the names of tiers.
+const nameOfTier = "tiers_name_is_one"
 
 const selectTiers = `
 	SELECT t.id, t.name, t.description, t.instances, t.ha_replicas, t.cpu_millis, t.memory_bytes, t.storage_bytes,
