@@ -9,6 +9,11 @@ import (
 	"github.com/daap-dev/daap"
 )
 
+// second and third leave the error alone of what a use case returns.
+func second[T any](_ T, err error) error { return err }
+
+func third[T, U any](_ T, _ U, err error) error { return err }
+
 // useCases are all use cases by what they need, on no store at all: one that looks at anything before it knows
 // who asks panics.
 func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
@@ -20,103 +25,60 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	id := uuid.New()
 	decide := func(action daap.Action) func(context.Context, daap.Request) error {
 		return func(ctx context.Context, req daap.Request) error {
-			_, err := operations.Decide(ctx, req, id, daap.Decision{Action: action, Reason: "why"})
-			return err
+			return second(operations.Decide(ctx, req, id, daap.Decision{Action: action, Reason: "why"}))
 		}
 	}
 	return map[daap.Permission]func(context.Context, daap.Request) error{
 		daap.MayListDatabases: func(ctx context.Context, req daap.Request) error {
-			_, _, err := databases.List(ctx, req, daap.DatabaseFilter{})
-			return err
+			return third(databases.List(ctx, req, daap.DatabaseFilter{}))
 		},
 		daap.MayCreateDatabase: func(ctx context.Context, req daap.Request) error {
-			_, _, err := databases.Create(ctx, req, daap.DatabaseSpec{Name: "orders"})
-			return err
+			return third(databases.Create(ctx, req, daap.DatabaseSpec{Name: "orders"}))
 		},
-		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error {
-			_, err := databases.Get(ctx, req, id)
-			return err
-		},
+		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error { return second(databases.Get(ctx, req, id)) },
 		daap.MayUpdateDatabase: func(ctx context.Context, req daap.Request) error {
-			_, err := databases.Update(ctx, req, id, daap.DatabasePatch{})
-			return err
+			return second(databases.Update(ctx, req, id, daap.DatabasePatch{}))
 		},
-		daap.MayDeleteDatabase: func(ctx context.Context, req daap.Request) error {
-			_, _, err := databases.Delete(ctx, req, id)
-			return err
-		},
-		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error {
-			_, err := databases.Connection(ctx, req, id)
-			return err
-		},
+		daap.MayDeleteDatabase:        func(ctx context.Context, req daap.Request) error { return third(databases.Delete(ctx, req, id)) },
+		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error { return second(databases.Connection(ctx, req, id)) },
 		daap.MayListDatabaseEvents: func(ctx context.Context, req daap.Request) error {
-			_, _, err := databases.Events(ctx, req, daap.EventFilter{})
-			return err
+			return third(databases.Events(ctx, req, daap.EventFilter{}))
 		},
 		daap.MayListOperations: func(ctx context.Context, req daap.Request) error {
-			_, _, err := operations.List(ctx, req, daap.OperationFilter{})
-			return err
+			return third(operations.List(ctx, req, daap.OperationFilter{}))
 		},
-		daap.MayGetOperation: func(ctx context.Context, req daap.Request) error {
-			_, err := operations.Get(ctx, req, id, 0)
-			return err
-		},
+		daap.MayGetOperation:    func(ctx context.Context, req daap.Request) error { return second(operations.Get(ctx, req, id, 0)) },
 		daap.MayRetryOperation:  decide(daap.ActionRetry),
 		daap.MaySkipOperation:   decide(daap.ActionSkip),
 		daap.MayAbortOperation:  decide(daap.ActionAbort),
 		daap.MayCancelOperation: decide(daap.ActionCancel),
 		daap.MayListTiers: func(ctx context.Context, req daap.Request) error {
-			_, _, err := tiers.List(ctx, req, daap.TierFilter{})
-			return err
+			return third(tiers.List(ctx, req, daap.TierFilter{}))
 		},
 		daap.MayCreateTier: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.Create(ctx, req, daap.TierSpec{})
-			return err
+			return second(tiers.Create(ctx, req, daap.TierSpec{}))
 		},
-		daap.MayGetTier: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.Get(ctx, req, id)
-			return err
-		},
+		daap.MayGetTier: func(ctx context.Context, req daap.Request) error { return second(tiers.Get(ctx, req, id)) },
 		daap.MayUpdateTier: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.Update(ctx, req, id, daap.TierPatch{})
-			return err
+			return second(tiers.Update(ctx, req, id, daap.TierPatch{}))
 		},
-		daap.MayDeleteTier: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.Delete(ctx, req, id)
-			return err
-		},
-		daap.MayGetTierQuota: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.Quota(ctx, req, id)
-			return err
-		},
+		daap.MayDeleteTier:   func(ctx context.Context, req daap.Request) error { return second(tiers.Delete(ctx, req, id)) },
+		daap.MayGetTierQuota: func(ctx context.Context, req daap.Request) error { return second(tiers.Quota(ctx, req, id)) },
 		daap.MaySetTierQuota: func(ctx context.Context, req daap.Request) error {
-			_, err := tiers.SetQuota(ctx, req, id, daap.Quota{})
-			return err
+			return second(tiers.SetQuota(ctx, req, id, daap.Quota{}))
 		},
 		daap.MayListAPIKeys: func(ctx context.Context, req daap.Request) error {
-			_, _, err := keys.List(ctx, req, daap.APIKeyFilter{})
-			return err
+			return third(keys.List(ctx, req, daap.APIKeyFilter{}))
 		},
 		daap.MayCreateAPIKey: func(ctx context.Context, req daap.Request) error {
-			_, err := keys.Create(ctx, req, daap.APIKeySpec{})
-			return err
+			return second(keys.Create(ctx, req, daap.APIKeySpec{}))
 		},
-		daap.MayRevokeAPIKey: func(ctx context.Context, req daap.Request) error {
-			_, err := keys.Revoke(ctx, req, id)
-			return err
-		},
-		daap.MayRotateAPIKey: func(ctx context.Context, req daap.Request) error {
-			_, err := keys.Rotate(ctx, req, id, 0)
-			return err
-		},
+		daap.MayRevokeAPIKey: func(ctx context.Context, req daap.Request) error { return second(keys.Revoke(ctx, req, id)) },
+		daap.MayRotateAPIKey: func(ctx context.Context, req daap.Request) error { return second(keys.Rotate(ctx, req, id, 0)) },
 		daap.MayListAuditLogs: func(ctx context.Context, req daap.Request) error {
-			_, _, err := logs.List(ctx, req, daap.AuditFilter{})
-			return err
+			return third(logs.List(ctx, req, daap.AuditFilter{}))
 		},
-		daap.MayExportAuditLogs: func(_ context.Context, req daap.Request) error {
-			_, err := logs.Export(req, daap.AuditFilter{})
-			return err
-		},
+		daap.MayExportAuditLogs: func(_ context.Context, req daap.Request) error { return second(logs.Export(req, daap.AuditFilter{})) },
 	}
 }
 

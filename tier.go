@@ -1,6 +1,7 @@
 package daap
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -112,7 +113,7 @@ type Catalog map[string]string
 // Versions returns the versions, oldest first.
 func (c Catalog) Versions() []string {
 	return slices.SortedFunc(maps.Keys(c), func(a, b string) int {
-		return len(a)*1000 - len(b)*1000 + strings.Compare(a, b) // numbers without leading zeros
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // numbers without leading zeros
 	})
 }
 

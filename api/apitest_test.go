@@ -36,11 +36,9 @@ type service struct {
 	client *oas.Client
 }
 
-// start serves the API until the test ends; each option may change the configuration before.
-func start(t testing.TB, options ...func(*api.Config)) *service {
-	t.Helper()
-	store := newMemory()
-	cfg := api.Config{
+// configOn is the API's configuration on the store, with callers as those who are known.
+func configOn(store *memory) api.Config {
+	return api.Config{
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
 		Operations:    daap.NewOperations(store, store, store),
 		Tiers:         daap.NewTiers(store, catalog),
@@ -51,6 +49,13 @@ func start(t testing.TB, options ...func(*api.Config)) *service {
 		Version:       "v1.2.3",
 		Log:           zap.NewNop(),
 	}
+}
+
+// start serves the API until the test ends; each option may change the configuration before.
+func start(t testing.TB, options ...func(*api.Config)) *service {
+	t.Helper()
+	store := newMemory()
+	cfg := configOn(store)
 	for _, option := range options {
 		option(&cfg)
 	}

@@ -43,7 +43,7 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 		if patch.Labels == nil {
 			patch.Labels = make(map[string]*string, len(body.Labels.Value))
 		}
-		patch.Labels[key] = pointerOf(value)
+		patch.Labels[key] = given(value.Value, !value.Null)
 	}
 	return patch
 }
@@ -228,9 +228,10 @@ func nilString[T ~string](s T) oas.NilString {
 	return oas.NilString{Value: string(s), Null: s == ""}
 }
 
-func pointerOf(s oas.NilString) *string {
-	if value, ok := s.Get(); ok {
-		return &value
+// given is nil for what a request leaves out, or gives as null.
+func given[T any](value T, set bool) *T {
+	if !set {
+		return nil
 	}
-	return nil
+	return &value
 }

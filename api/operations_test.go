@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.uber.org/zap"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api"
@@ -193,16 +192,7 @@ func pending() daap.Operation {
 // bare is the API on a store in memory, without a server around it.
 func bare() (*memory, http.Handler) {
 	store := newMemory()
-	return store, api.New(api.Config{
-		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
-		Operations:    daap.NewOperations(store, store, store),
-		Tiers:         daap.NewTiers(store, catalog),
-		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
-		AuditLogs:     daap.NewAuditLogs(store),
-		Authenticator: callers,
-		Audit:         store,
-		Log:           zap.NewNop(),
-	})
+	return store, api.New(configOn(store))
 }
 
 // asPlatform is a request of the platform team to read what is at the path.

@@ -107,14 +107,6 @@ func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 	}
 }
 
-// given is nil for what a patch leaves out.
-func given[T any](value T, set bool) *T {
-	if !set {
-		return nil
-	}
-	return &value
-}
-
 func tierToOAS(v daap.TierView) oas.TierView {
 	promised := oas.Guarantees(v.Guarantees())
 	if !v.Full {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,6 +15,17 @@ import (
 
 // fields are those that a change is about, for its entry in the audit log.
 type fields = map[string]any
+
+// changed are the fields that are others than before, as they were and as they are. Both have the same fields.
+func changed(was, is fields) (before, after fields) {
+	before, after = fields{}, fields{}
+	for name, value := range is {
+		if !reflect.DeepEqual(was[name], value) {
+			before[name], after[name] = was[name], value
+		}
+	}
+	return before, after
+}
 
 const insertAudit = `
 	INSERT INTO audit_log (id, at, actor, key_id, team, role, request_id, address, action,

@@ -3,7 +3,6 @@ package persistence
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -140,22 +139,15 @@ func (s *Store) PatchDatabase(
 		if err != nil {
 			return db, err
 		}
-		before, after := patched(was, db)
+		before, after := changed(databaseFields(was), databaseFields(db))
 		return db, addAudit(ctx, tx, by.Changed(theDatabase(id), before, after))
 	})
 	return db, because(err, "patch database")
 }
 
-// patched are the fields that a patch changed, as they were and as they are.
-func patched(was, is daap.Database) (before, after fields) {
-	before, after = fields{}, fields{}
-	if was.Description != is.Description {
-		before["description"], after["description"] = was.Description, is.Description
-	}
-	if !maps.Equal(was.Labels, is.Labels) {
-		before["labels"], after["labels"] = was.Labels, is.Labels
-	}
-	return before, after
+// databaseFields are what a patch may change of a database, as the audit log has them.
+func databaseFields(db daap.Database) fields {
+	return fields{"description": db.Description, "labels": db.Labels}
 }
 
 // theDatabase is a database as the audit log names it.

@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -124,11 +123,8 @@ func release(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 	return nil
 }
 
-// ErrQuotaDrift says that the counters of tiers are not what the reservations sum up to, or these not what live
-// databases take: a fault of the service.
-var ErrQuotaDrift = errors.New("quotas have drifted")
-
-// CheckQuotas compares counters, reservations and databases. Errors: ErrQuotaDrift with the tiers at fault.
+// CheckQuotas compares the counters of tiers with the reservations, and these with the databases. Where they do not
+// agree, which is a fault of the service, its error names the tiers.
 func (s *Store) CheckQuotas(ctx context.Context) error {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT t.name FROM tiers t
@@ -146,7 +142,7 @@ func (s *Store) CheckQuotas(ctx context.Context) error {
 		return because(err, "check quotas")
 	}
 	if len(drifted) > 0 {
-		return fmt.Errorf("%w: tiers %v", ErrQuotaDrift, drifted)
+		return fmt.Errorf("the quotas of tiers %v have drifted", drifted)
 	}
 	return nil
 }

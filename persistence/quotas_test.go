@@ -3,7 +3,6 @@ package persistence_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -124,7 +123,7 @@ func TestDriftOfQuotasIsFound(t *testing.T) {
 		f.must(f.CheckQuotas(t.Context()))
 		f.exec(sql)
 		if err := f.CheckQuotas(t.Context()); err == nil || !strings.Contains(err.Error(), "small") {
-			t.Errorf("%s: CheckQuotas() = %v, want the tier named", name, errors.Unwrap(err))
+			t.Errorf("%s: CheckQuotas() = %v, want the tier named", name, err)
 		}
 	}
 }

@@ -134,17 +134,6 @@ func tierFields(t daap.Tier) fields {
 	}
 }
 
-// changed are the fields that are others than before.
-func changed(was, is fields) (before, after fields) {
-	before, after = fields{}, fields{}
-	for name, value := range is {
-		if was[name] != value {
-			before[name], after[name] = was[name], value
-		}
-	}
-	return before, after
-}
-
 // lockTier keeps everyone else from changing the tier, and databases from getting it.
 func lockTier(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Tier, error) {
 	rows, _ := tx.Query(ctx, selectTiers+` WHERE t.id = $1 FOR UPDATE`, id) // its error comes out of Collect

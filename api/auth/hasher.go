@@ -17,16 +17,13 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Params are what an argon2id hash costs.
+// Params are what an argon2id hash costs. The secrets are 256 random bits, which no cost makes harder to guess: it is
+// for the rule that nothing else is at rest.
 type Params struct {
 	// MemoryKiB is from 8192 to 1048576, Time from 1 to 10, Threads from 1 to 16.
 	MemoryKiB, Time uint32
 	Threads         uint8
 }
-
-// DefaultParams are OWASP's for argon2id. The secrets are 256 random bits, which no cost makes harder to guess:
-// it is for the rule that nothing else is at rest.
-var DefaultParams = Params{MemoryKiB: 19 << 10, Time: 2, Threads: 1}
 
 func (p Params) check() error {
 	switch {

@@ -50,13 +50,10 @@ func verifyAudit(ctx context.Context, s service, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var found daap.AuditVerification
 	if heads == nil {
 		fmt.Fprintln(out, "DAAP_AUDIT_HEADS is not set: a tail that was cut off will not show.")
-		found, err = daap.VerifyAudit(ctx, store, nil)
-	} else {
-		found, err = daap.VerifyAudit(ctx, store, heads)
 	}
+	found, err := daap.VerifyAudit(ctx, store, heads)
 	if err != nil {
 		return err
 	}
@@ -68,8 +65,14 @@ func verifyAudit(ctx context.Context, s service, out io.Writer) error {
 	return nil
 }
 
+// auditHeads keeps heads of the audit log, and gives them back.
+type auditHeads interface {
+	PutHead(ctx context.Context, head daap.Seal) error
+	Heads(ctx context.Context) ([]daap.Seal, error)
+}
+
 // heads is where heads of the audit log are kept; nil where the settings name no place.
-func (s service) heads() (*activities.AuditHeads, error) {
+func (s service) heads() (auditHeads, error) {
 	bucket, prefix, named := s.config.HeadsBucket()
 	if !named {
 		return nil, nil //nolint:nilnil // not to keep them is a setting
@@ -85,5 +88,5 @@ func (s service) heads() (*activities.AuditHeads, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the object store: %w", err)
 	}
-	return &activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
+	return activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
 }

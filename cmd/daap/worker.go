@@ -83,7 +83,6 @@ func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Se
 	}
 	if heads == nil {
 		s.log.Warn("DAAP_AUDIT_HEADS is not set: an audit log whose tail is cut off will not show it.")
-		return daap.NewSealer(store, nil, report), nil
 	}
 	return daap.NewSealer(store, heads, report), nil
 }
