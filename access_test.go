@@ -2,6 +2,7 @@ package daap_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
@@ -33,11 +34,13 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 			return third(databases.List(ctx, req, daap.DatabaseFilter{}))
 		},
 		daap.MayCreateDatabase: func(ctx context.Context, req daap.Request) error {
-			return third(databases.Create(ctx, req, daap.DatabaseSpec{Name: "orders"}))
+			spec := daap.DatabaseSpec{Name: "orders"}
+			return errors.Join(second(databases.PreviewCreate(ctx, req, spec)), third(databases.Create(ctx, req, spec)))
 		},
 		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error { return second(databases.Get(ctx, req, id)) },
 		daap.MayUpdateDatabase: func(ctx context.Context, req daap.Request) error {
-			return second(databases.Update(ctx, req, id, daap.DatabasePatch{}))
+			return errors.Join(second(databases.PreviewUpdate(ctx, req, id, daap.DatabasePatch{})),
+				third(databases.Update(ctx, req, id, daap.DatabasePatch{})))
 		},
 		daap.MayDeleteDatabase:        func(ctx context.Context, req daap.Request) error { return third(databases.Delete(ctx, req, id)) },
 		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error { return second(databases.Connection(ctx, req, id)) },

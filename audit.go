@@ -89,9 +89,13 @@ func (g Grant) Replayed() AuditEntry {
 
 // Answered is the entry of a request that changed nothing, whoever sent it.
 func (r Request) Answered(action string, status int) AuditEntry {
-	return AuditEntry{
+	e := AuditEntry{
 		Origin: r.Origin(), Action: action, Resource: r.Resource, Outcome: OutcomeOf(status), Status: status,
 	}
+	if r.DryRun {
+		e.After = map[string]any{"dry_run": true}
+	}
+	return e
 }
 
 // AuditedDecision is the entry of a decision that is carried out: its action is that of the request.

@@ -41,6 +41,7 @@ const (
 	CauseConnectFailed        CauseCode = "CONNECT_FAILED"
 	CauseForbidden            CauseCode = "FORBIDDEN"
 	CauseRejected             CauseCode = "REJECTED"
+	CauseVersionUnknown       CauseCode = "VERSION_UNKNOWN"
 	CauseDeadline             CauseCode = "DEADLINE"
 	CauseWorkflowLost         CauseCode = "WORKFLOW_LOST"
 )
@@ -131,6 +132,10 @@ var causes = []CauseKind{
 	{
 		CauseRejected, "Kubernetes refused an object for good",
 		"Mend what the message names, then retry.",
+	},
+	{
+		CauseVersionUnknown, "the worker knows no image of the PostgreSQL version",
+		"Name the version with its image in DAAP_POSTGRES_VERSIONS of all workers, start them anew, then retry.",
 	},
 	{
 		CauseWorkflowLost, "the workflow ended without carrying the operation out",

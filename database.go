@@ -42,6 +42,7 @@ type DatabaseStatus string
 const (
 	DatabaseProvisioning DatabaseStatus = "provisioning"
 	DatabaseReady        DatabaseStatus = "ready"
+	DatabaseUpdating     DatabaseStatus = "updating"
 	DatabaseDeleting     DatabaseStatus = "deleting"
 	DatabaseDeleted      DatabaseStatus = "deleted"
 	DatabaseError        DatabaseStatus = "error"
@@ -53,10 +54,11 @@ var moves = []struct {
 	to   []DatabaseStatus
 }{
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseReady, []DatabaseStatus{DatabaseDeleting}},
+	{DatabaseReady, []DatabaseStatus{DatabaseUpdating, DatabaseDeleting}},
+	{DatabaseUpdating, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseDeleting, []DatabaseStatus{DatabaseReady, DatabaseDeleted, DatabaseError}},
 	{DatabaseDeleted, nil},
-	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseDeleting}},
+	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseUpdating, DatabaseDeleting}},
 }
 
 // DatabaseStatuses returns every status, in the order of a database's life.
@@ -106,6 +108,8 @@ func (s DatabaseSpec) Validate() error {
 
 // DatabasePatch is a JSON merge patch of a database: what is absent stays.
 type DatabasePatch struct {
+	// Tier is the name or the ID of the tier that the database is to get; nil leaves it the one it has.
+	Tier *string
 	// Description replaces the description; nil leaves it.
 	Description *string
 	// ClearLabels removes all labels before Labels are applied.
@@ -114,7 +118,8 @@ type DatabasePatch struct {
 	Labels map[string]*string
 }
 
-// Apply returns db with the patch applied, or an Error of CodeValidationFailed and db unchanged.
+// Apply returns db with the patch applied, or an Error of CodeValidationFailed and db unchanged. The tier is not
+// changed: that takes an operation.
 func (p DatabasePatch) Apply(db Database) (Database, error) {
 	patched := db
 	if p.Description != nil {

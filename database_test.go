@@ -126,7 +126,7 @@ func TestEveryStatusIsReachedAndDeletedIsFinal(t *testing.T) {
 
 func TestOperationsMoveDatabasesLegally(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+	for _, kind := range daap.OperationKinds() {
 		if !kind.During().CanMoveTo(kind.After()) || !kind.During().CanMoveTo(daap.DatabaseError) {
 			t.Errorf("%s cannot move its database from %s to %s and to error", kind, kind.During(), kind.After())
 		}
@@ -137,10 +137,10 @@ func TestOperationsMoveDatabasesLegally(t *testing.T) {
 			t.Errorf("steps of %s are %v, want finish last", kind, steps)
 		}
 	}
-	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
-		for _, held := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+	for _, kind := range daap.OperationKinds() {
+		for _, held := range daap.OperationKinds() {
 			for _, state := range daap.OpenStates() {
-				want := kind == daap.DeleteDatabase && held == daap.ProvisionDatabase && state != daap.OperationCancelling
+				want := kind == daap.DeleteDatabase && held != daap.DeleteDatabase && state != daap.OperationCancelling
 				if got := kind.TakesOver(daap.Operation{Kind: held, State: state}); got != want {
 					t.Errorf("%s takes over from a %s %s: %v, want %v", kind, state, held, got, want)
 				}

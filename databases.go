@@ -3,6 +3,7 @@ package daap
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -22,18 +23,28 @@ type databaseStore interface {
 	Databases(ctx context.Context, scope Scope, filter DatabaseFilter) ([]Database, error)
 	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (string, error)
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
+	quotaReader
+}
+
+// quotaReader reads the quota of a tier and what is used of it.
+type quotaReader interface {
+	TierQuota(ctx context.Context, id uuid.UUID) (QuotaUse, error)
 }
 
 // databaseChanges writes databases, each call in one transaction with its entry in the audit log, and with the
 // answer kept for the grant's Once: a request that was carried out before is given its answer again and changes
-// nothing. KeyReused and InProgress are errors of all that take a Grant.
+// nothing. KeyReused and InProgress are errors of all that take a Grant. A dry run comes to what the request would,
+// its errors too, and changes nothing.
 type databaseChanges interface {
 	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes
 	// the name. TierNotFound where there is none, CodeQuotaExceeded where its quota has no room, NameTaken when the
 	// database's name is.
 	CreateDatabase(ctx context.Context, by Grant, db Database, op Operation) (Database, Operation, error)
-	// PatchDatabase applies the patch to the database as it is under lock.
-	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch) (Database, error)
+	// PatchDatabase applies the patch to the database as it is under lock. Where that gives it another tier, or its
+	// own as that is by now, op is recorded and gets the tier, and what is returned is not nil: TierNotFound,
+	// CodeQuotaExceeded, Busy and WrongStatus as for the others.
+	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch, op Operation) (
+		Database, *Operation, error)
 	// AcceptOperation gives the database to op and records op, or neither. Busy when another operation
 	// holds the database and op may not take it over; WrongStatus when the status does not allow it.
 	AcceptOperation(ctx context.Context, by Grant, op Operation) (Database, Operation, error)
@@ -71,15 +82,41 @@ func (d *Databases) admit(ctx context.Context) error {
 // Create records the database with the operation that provisions it, and starts that. The owner is the caller's
 // team where the spec names none. A start that fails is no failed request: the operation stays pending and the
 // Dispatcher starts it. Errors: CodeUnauthenticated, CodeForbidden also for another team's database,
-// CodeValidationFailed, CodeNameTaken, CodeUnavailable above the backlog, and those of once.
+// CodeValidationFailed, CodeQuotaExceeded, CodeNameTaken, CodeUnavailable above the backlog, and those of once.
 func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) (Database, Operation, error) {
 	by, err := req.authorize(MayCreateDatabase)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
-	if spec.OwnerTeam, err = by.owner(spec.OwnerTeam); err != nil {
+	db, op, err := d.create(ctx, by, spec)
+	if err == nil {
+		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+	}
+	return db, op, err
+}
+
+// PreviewCreate says what Create would do, and changes nothing. Errors: those of Create.
+func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec DatabaseSpec) (Preview, error) {
+	by, err := req.authorize(MayCreateDatabase)
+	if err != nil {
+		return Preview{}, err
+	}
+	by.DryRun = true
+	db, op, err := d.create(ctx, by, spec)
+	if err != nil {
+		return Preview{}, err
+	}
+	preview := Preview{Operation: op.Kind, Changes: changes(nil, db.shown(by.Scope))}
+	preview.Quotas, err = d.quotaEffects(ctx, Database{}, db)
+	return preview, err
+}
+
+func (d *Databases) create(ctx context.Context, by Grant, spec DatabaseSpec) (Database, Operation, error) {
+	owner, err := by.owner(spec.OwnerTeam)
+	if err != nil {
 		return Database{}, Operation{}, err
 	}
+	spec.OwnerTeam = owner
 	if err := spec.Validate(); err != nil {
 		return Database{}, Operation{}, err
 	}
@@ -90,6 +127,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
 	}
+	by = by.TakesTime()
 	op, err := newOperation(ProvisionDatabase, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -108,8 +146,32 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
 	}
-	_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
 	return db, op, nil
+}
+
+// quotaEffects are what becomes of the quotas of the tiers of was, which is zero for a new database, and is.
+func (d *Databases) quotaEffects(ctx context.Context, was, is Database) ([]QuotaEffect, error) {
+	var effects []QuotaEffect
+	for _, db := range []Database{is, was} {
+		if db.TierID == nil || slices.ContainsFunc(effects, func(e QuotaEffect) bool { return e.Tier == db.Tier }) {
+			continue
+		}
+		now, err := d.store.TierQuota(ctx, *db.TierID)
+		if err != nil {
+			return nil, fmt.Errorf("read the quota of tier %s: %w", db.Tier, err)
+		}
+		then := now.Used
+		if was.TierID != nil && *was.TierID == *db.TierID {
+			then = then.minus(was.Profile.Cost())
+		}
+		if *is.TierID == *db.TierID {
+			then = then.plus(is.Profile.Cost())
+		}
+		if then != now.Used {
+			effects = append(effects, QuotaEffect{Tier: db.Tier, Now: now, Then: then})
+		}
+	}
+	return effects, nil
 }
 
 // Get returns one database, deleted ones too. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
@@ -133,14 +195,68 @@ func (d *Databases) List(ctx context.Context, req Request, filter DatabaseFilter
 		func(db Database) uuid.UUID { return db.ID })
 }
 
-// Update applies a merge patch. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed,
-// CodeWrongStatus when deleted, and those of once.
-func (d *Databases) Update(ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch) (Database, error) {
+// Update applies a merge patch. What gives the database another tier, or its own as that is by now, takes time: it
+// is recorded with the operation that does it, which is returned and started as Create does; nil where nothing takes
+// time. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed also where the database cannot
+// get the tier, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus when deleted, and for a tier unless ready,
+// CodeUnavailable above the backlog, and those of once.
+func (d *Databases) Update(
+	ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch,
+) (Database, *Operation, error) {
 	by, err := req.authorize(MayUpdateDatabase)
 	if err != nil {
-		return Database{}, err
+		return Database{}, nil, err
 	}
-	return d.changes.PatchDatabase(ctx, by, id, patch)
+	db, op, err := d.update(ctx, by, id, patch)
+	if op != nil {
+		_ = d.starter.Start(ctx, *op) // the Dispatcher makes up for a lost start
+	}
+	return db, op, err
+}
+
+// PreviewUpdate says what Update would do, and changes nothing. Errors: those of Update.
+func (d *Databases) PreviewUpdate(
+	ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch,
+) (Preview, error) {
+	by, err := req.authorize(MayUpdateDatabase)
+	if err != nil {
+		return Preview{}, err
+	}
+	was, err := d.store.Database(ctx, by.Scope, id)
+	if err != nil {
+		return Preview{}, err
+	}
+	by.DryRun = true
+	is, op, err := d.update(ctx, by, id, patch)
+	if err != nil {
+		return Preview{}, err
+	}
+	var preview Preview
+	if op != nil {
+		preview.Operation = op.Kind
+		is = is.With(*op.Tier)
+		preview.Restarts = was.Profile.Restarts(is.Profile)
+		if preview.Quotas, err = d.quotaEffects(ctx, was, is); err != nil {
+			return Preview{}, err
+		}
+	}
+	preview.Changes = changes(was.shown(by.Scope), is.shown(by.Scope))
+	return preview, nil
+}
+
+func (d *Databases) update(
+	ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch,
+) (Database, *Operation, error) {
+	op, err := newOperation(UpdateDatabase, id, by.TakesTime())
+	if err != nil {
+		return Database{}, nil, err
+	}
+	if patch.Tier != nil {
+		if err := d.admit(ctx); err != nil {
+			return Database{}, nil, err
+		}
+	}
+	return d.changes.PatchDatabase(ctx, by, id, patch, op)
 }
 
 // Delete records the operation that deletes the database and everything made for it, and starts that as
@@ -155,6 +271,7 @@ func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Data
 	if err := d.admit(ctx); err != nil {
 		return Database{}, Operation{}, err
 	}
+	by = by.TakesTime()
 	op, err := newOperation(DeleteDatabase, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err

@@ -34,6 +34,9 @@ type ledger struct {
 	// startedUnrecorded are operations whose start came before their row.
 	startedUnrecorded []uuid.UUID
 	backlogged        bool
+	// tier is the one that updates give, and quotas are by tier.
+	tier   daap.Tier
+	quotas map[uuid.UUID]daap.QuotaUse
 }
 
 func (l *ledger) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
@@ -50,9 +53,12 @@ func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (string, 
 }
 
 func (l *ledger) CreateDatabase(
-	_ context.Context, _ daap.Grant, db daap.Database, op daap.Operation,
+	_ context.Context, by daap.Grant, db daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
-	l.db, l.op = db, op
+	db = db.With(l.tier)
+	if !by.DryRun {
+		l.db, l.op = db, op
+	}
 	return db, op, nil
 }
 
@@ -63,9 +69,20 @@ func (l *ledger) Events(context.Context, daap.Scope, daap.EventFilter) ([]daap.E
 func (l *ledger) Backlogged(context.Context, int) (bool, error) { return l.backlogged, nil }
 
 func (l *ledger) PatchDatabase(
-	context.Context, daap.Grant, uuid.UUID, daap.DatabasePatch,
-) (daap.Database, error) {
-	return l.db, nil
+	_ context.Context, by daap.Grant, _ uuid.UUID, patch daap.DatabasePatch, op daap.Operation,
+) (daap.Database, *daap.Operation, error) {
+	if patch.Tier == nil {
+		return l.db, nil, nil
+	}
+	op.Tier = &l.tier
+	if !by.DryRun {
+		l.op = op
+	}
+	return l.db, &op, nil
+}
+
+func (l *ledger) TierQuota(_ context.Context, id uuid.UUID) (daap.QuotaUse, error) {
+	return l.quotas[id], nil
 }
 
 func (l *ledger) AcceptOperation(

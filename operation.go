@@ -2,6 +2,7 @@ package daap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +24,9 @@ type Operation struct {
 	// Cause says why the operation does not get on: always while it needs attention, and as soon as it is
 	// known while it runs.
 	Cause *Cause
+	// Tier is the one that an update gives the database, all of it as it was when the update was accepted; nil for
+	// other kinds.
+	Tier *Tier
 	// Origin is who asked for it, from where.
 	Origin Origin
 	// StatusBefore is the database's status when the operation was accepted; empty for a provision.
@@ -50,6 +54,7 @@ type OperationKind string
 // The kinds of operations.
 const (
 	ProvisionDatabase OperationKind = "provision_database"
+	UpdateDatabase    OperationKind = "update_database"
 	DeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -82,10 +87,13 @@ type StepName string
 
 // The steps of operations.
 const (
+	StepCheck       StepName = "check"
 	StepNamespace   StepName = "namespace"
 	StepCredentials StepName = "credentials"
 	StepCluster     StepName = "cluster"
 	StepPooler      StepName = "pooler"
+	StepRollOut     StepName = "roll_out"
+	StepGrow        StepName = "grow"
 	StepReady       StepName = "ready"
 	StepConnect     StepName = "connect"
 	StepStop        StepName = "stop"
@@ -103,51 +111,79 @@ type StepPlan struct {
 	Skippable bool
 }
 
-var plans = map[OperationKind][]StepPlan{
+// kinds are all that is fixed of each kind of operation.
+var kinds = map[OperationKind]struct {
+	// during is the database's status while the operation goes forward, undoing while it takes back, and after
+	// once it has succeeded.
+	during, undoing, after DatabaseStatus
+	plan                   []StepPlan
+	// pivot is the step from which on it only goes forward; why says what has happened then.
+	pivot StepName
+	why   string
+}{
 	ProvisionDatabase: {
-		{Name: StepNamespace, Title: "Create the namespace"},
-		{Name: StepCredentials, Title: "Create the credentials"},
-		{Name: StepCluster, Title: "Create the Cluster"},
-		{Name: StepPooler, Title: "Create the Pooler"},
-		{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer are ready", Skippable: true},
-		{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
-		{Name: StepFinish, Title: "Record the database as ready"},
+		during: DatabaseProvisioning, undoing: DatabaseDeleting, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepNamespace, Title: "Create the namespace"},
+			{Name: StepCredentials, Title: "Create the credentials"},
+			{Name: StepCluster, Title: "Create the Cluster"},
+			{Name: StepPooler, Title: "Create the Pooler"},
+			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer are ready", Skippable: true},
+			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
+			{Name: StepFinish, Title: "Record the database as ready"},
+		},
+		pivot: StepFinish,
+		why:   "The database is made and being recorded as ready; delete it instead.",
+	},
+	UpdateDatabase: {
+		during: DatabaseUpdating, undoing: DatabaseUpdating, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepCheck, Title: "Check that the Cluster can be changed so"},
+			{Name: StepNamespace, Title: "Label the namespace with the tier"},
+			{Name: StepCluster, Title: "Change what of the Cluster can be changed back"},
+			{Name: StepPooler, Title: "Change the Pooler"},
+			{Name: StepRollOut, Title: "Wait until every instance runs with it", Skippable: true},
+			{Name: StepGrow, Title: "Grow the volumes, raise the version, let commits wait for standbys"},
+			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer run with all of it", Skippable: true},
+			{Name: StepFinish, Title: "Record the tier of the database"},
+		},
+		pivot: StepGrow,
+		why: "What is changed now cannot be changed back: volumes do not shrink, and PostgreSQL does not go back to an " +
+			"older version; change the tier again instead.",
 	},
 	DeleteDatabase: {
-		{Name: StepStop, Title: "Stop what still works on the database", Skippable: true},
-		{Name: StepWorkloads, Title: "Delete the Pooler and the Cluster", Skippable: true},
-		{Name: StepNamespace, Title: "Delete the namespace", Skippable: true},
-		{Name: StepVolumes, Title: "Wait until the volumes are gone", Skippable: true},
-		{Name: StepFinish, Title: "Record the database as deleted"},
+		during: DatabaseDeleting, undoing: DatabaseDeleting, after: DatabaseDeleted,
+		plan: []StepPlan{
+			{Name: StepStop, Title: "Stop what still works on the database", Skippable: true},
+			{Name: StepWorkloads, Title: "Delete the Pooler and the Cluster", Skippable: true},
+			{Name: StepNamespace, Title: "Delete the namespace", Skippable: true},
+			{Name: StepVolumes, Title: "Wait until the volumes are gone", Skippable: true},
+			{Name: StepFinish, Title: "Record the database as deleted"},
+		},
+		pivot: StepWorkloads,
+		why: "The Pooler and the Cluster are being deleted or gone already; " +
+			"from there a deletion only goes forward.",
 	},
 }
 
-// pivots say from which step on an operation of a kind only goes forward, and what has happened then.
-var pivots = map[OperationKind]struct {
-	step StepName
-	why  string
-}{
-	ProvisionDatabase: {StepFinish, "The database is made and being recorded as ready; delete it instead."},
-	DeleteDatabase: {StepWorkloads, "The Pooler and the Cluster are being deleted or gone already; " +
-		"from there a deletion only goes forward."},
-}
+// OperationKinds returns all kinds of operations, in alphabetical order.
+func OperationKinds() []OperationKind { return slices.Sorted(maps.Keys(kinds)) }
 
 // pastPivot says why an operation of kind k that is at the step can no longer be given up; empty while it can.
 func (k OperationKind) pastPivot(at StepName) string {
-	pivot := pivots[k]
-	for _, plan := range plans[k] {
-		if plan.Name == pivot.step {
-			return pivot.why
+	for _, plan := range kinds[k].plan {
+		if plan.Name == kinds[k].pivot {
+			break
 		}
 		if plan.Name == at {
 			return ""
 		}
 	}
-	return pivot.why
+	return kinds[k].why
 }
 
 func (k OperationKind) plan(name StepName) (StepPlan, bool) {
-	for _, p := range plans[k] {
+	for _, p := range kinds[k].plan {
 		if p.Name == name {
 			return p, true
 		}
@@ -156,7 +192,7 @@ func (k OperationKind) plan(name StepName) (StepPlan, bool) {
 }
 
 // Steps returns the steps of an operation of kind k, in order.
-func (k OperationKind) Steps() []StepPlan { return slices.Clone(plans[k]) }
+func (k OperationKind) Steps() []StepPlan { return slices.Clone(kinds[k].plan) }
 
 // Title says to people what step name of kind k does; the name itself where k has no such step.
 func (k OperationKind) Title(name StepName) string {
@@ -165,19 +201,17 @@ func (k OperationKind) Title(name StepName) string {
 }
 
 // During is the status a database has while an operation of kind k works on it.
-func (k OperationKind) During() DatabaseStatus {
-	if k == DeleteDatabase {
-		return DatabaseDeleting
-	}
-	return DatabaseProvisioning
-}
+func (k OperationKind) During() DatabaseStatus { return kinds[k].during }
 
 // After is the status a database has when an operation of kind k has succeeded.
-func (k OperationKind) After() DatabaseStatus {
-	if k == DeleteDatabase {
-		return DatabaseDeleted
+func (k OperationKind) After() DatabaseStatus { return kinds[k].after }
+
+// Meanwhile is the status of the operation's database while it gets on, forward or back.
+func (o Operation) Meanwhile() DatabaseStatus {
+	if o.CancelledBy != "" {
+		return kinds[o.Kind].undoing
 	}
-	return DatabaseReady
+	return o.Kind.During()
 }
 
 // AfterCancel is the status a database has when the operation was given up and what it did is undone.
@@ -191,15 +225,15 @@ func (o Operation) AfterCancel() DatabaseStatus {
 // CancelRefusal says why the operation cannot be given up, whatever its step; empty when it can.
 func (o Operation) CancelRefusal() string {
 	if o.Kind == DeleteDatabase && o.StatusBefore != DatabaseReady {
-		return "The deletion took the database over from a provision, which is given up; it only goes forward."
+		return "The deletion took the database over from another operation, which is given up; it only goes forward."
 	}
 	return ""
 }
 
 // TakesOver says whether an operation of kind k may take a database from the open operation that holds it.
-// Only a delete may, and only from one that it would undo anyway and that is not being undone.
+// Only a delete may, from one whose work it would remove anyway and that is not being undone.
 func (k OperationKind) TakesOver(held Operation) bool {
-	return k == DeleteDatabase && held.Kind == ProvisionDatabase && held.State != OperationCancelling
+	return k == DeleteDatabase && held.Kind != DeleteDatabase && held.State != OperationCancelling
 }
 
 // Step is one step of an operation, as it stands.

@@ -2,9 +2,11 @@ package daap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +30,27 @@ func (p Profile) Cost() Cost {
 		CPUMillis: n * p.CPU.MilliValue(), MemoryBytes: n * p.Memory.Value(),
 		StorageBytes: p.StorageSize.Value(), Databases: 1,
 	}
+}
+
+// Beyond is what the cost is more than another one, by dimension; nothing where it is less. Databases do not count:
+// it is the same one.
+func (c Cost) Beyond(than Cost) Cost {
+	return Cost{
+		CPUMillis: max(0, c.CPUMillis-than.CPUMillis), MemoryBytes: max(0, c.MemoryBytes-than.MemoryBytes),
+		StorageBytes: max(0, c.StorageBytes-than.StorageBytes),
+	}
+}
+
+// plus and minus are by dimension.
+func (c Cost) plus(other Cost) Cost {
+	return Cost{
+		c.CPUMillis + other.CPUMillis, c.MemoryBytes + other.MemoryBytes, c.StorageBytes + other.StorageBytes,
+		c.Databases + other.Databases,
+	}
+}
+
+func (c Cost) minus(other Cost) Cost {
+	return c.plus(Cost{-other.CPUMillis, -other.MemoryBytes, -other.StorageBytes, -other.Databases})
 }
 
 // CPUCores is the CPU in cores.
@@ -104,7 +127,7 @@ func (u QuotaUse) Exceeded(tier string, asked Cost) *Error {
 	}
 	wanted := QuotaUse{Used: asked}.dimensions()
 	for i, d := range u.dimensions() {
-		if d.limit != nil && d.used+wanted[i].used > *d.limit {
+		if d.limit != nil && wanted[i].used > 0 && d.used+wanted[i].used > *d.limit {
 			e.Details = append(e.Details, Detail{Field: d.name, Message: fmt.Sprintf(
 				"has a limit of %s %s; %s are used and %s are asked for",
 				number(*d.limit), d.unit, number(d.used), number(wanted[i].used))})
@@ -156,16 +179,21 @@ func (t *Tiers) SetQuota(ctx context.Context, req Request, id uuid.UUID, q Quota
 }
 
 // QuotaCheck looks, again and again, whether the counters of tiers agree with the reservations and with the databases.
-// Every worker process runs one.
+// Every API process runs one, and its health tells what was found.
 type QuotaCheck struct {
 	store  quotaChecker
 	report func(error)
+	mu     sync.Mutex
+	found  error
 }
 
 type quotaChecker interface {
-	// CheckQuotas is an error that names the tiers at fault, where there are any.
+	// CheckQuotas is an ErrQuotaDrift that names the tiers at fault, where there are any.
 	CheckQuotas(ctx context.Context) error
 }
+
+// ErrQuotaDrift says that the counters of tiers, the reservations and the databases do not agree.
+var ErrQuotaDrift = errors.New("quotas have drifted")
 
 // quotaCheckInterval is seldom: only a fault of the service makes quotas drift.
 const quotaCheckInterval = 10 * time.Minute
@@ -175,7 +203,28 @@ func NewQuotaCheck(store quotaChecker, report func(error)) *QuotaCheck {
 	return &QuotaCheck{store: store, report: report}
 }
 
-// Run checks until ctx is done.
+// Run checks at once, and from then on until ctx is done.
 func (c *QuotaCheck) Run(ctx context.Context) {
-	every(ctx, quotaCheckInterval, c.store.CheckQuotas, c.report)
+	if err := c.Look(ctx); err != nil && ctx.Err() == nil {
+		c.report(err)
+	}
+	every(ctx, quotaCheckInterval, c.Look, c.report)
+}
+
+// Look checks once, and returns what it found or what kept it from looking.
+func (c *QuotaCheck) Look(ctx context.Context) error {
+	err := c.store.CheckQuotas(ctx)
+	if err == nil || errors.Is(err, ErrQuotaDrift) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.found = err
+	}
+	return err
+}
+
+// Probe returns the drift that was last found; nil before the first look.
+func (c *QuotaCheck) Probe(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.found
 }

@@ -35,9 +35,13 @@ type Request struct {
 	Address string
 	// Resource is what the request names in its path; zero where that is nothing yet, or a list.
 	Resource Resource
-	// Success is the status that the request is answered with when it succeeds.
-	Success int
-	Once    Once
+	// Success is the status that the request is answered with when it succeeds, and Accepted where what it asks for
+	// takes time.
+	Success, Accepted int
+	Once              Once
+	// DryRun says that the request only asks what it would change: everything is looked at as without it, and
+	// nothing is changed.
+	DryRun bool
 }
 
 // Origin is where the request comes from, as it is kept with what it changes.
@@ -85,6 +89,12 @@ func (r Request) authorize(p Permission) (Grant, error) {
 		return Grant{}, Forbidden("Only the platform team may do this; ask them.")
 	}
 	return grant, nil
+}
+
+// TakesTime is the grant for what an operation carries out.
+func (g Grant) TakesTime() Grant {
+	g.Success = g.Accepted
+	return g
 }
 
 // owner is the team that is to own what the request makes: the one it names, or the caller's own. Errors:

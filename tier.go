@@ -112,9 +112,12 @@ type Catalog map[string]string
 
 // Versions returns the versions, oldest first.
 func (c Catalog) Versions() []string {
-	return slices.SortedFunc(maps.Keys(c), func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) // numbers without leading zeros
-	})
+	return slices.SortedFunc(maps.Keys(c), compareVersions)
+}
+
+// compareVersions orders major versions, which are numbers without leading zeros: the oldest first.
+func compareVersions(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
 
 // tier returns the tier that the spec describes, or an Error of CodeValidationFailed that names every field at fault.

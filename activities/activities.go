@@ -20,7 +20,8 @@ type Input struct {
 	Undo bool `json:",omitempty"`
 }
 
-// databases reads the record of the database that an activity works on.
+// databases reads the records of the database that an activity works on, and of the operation.
 type databases interface {
 	Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error)
+	Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error)
 }

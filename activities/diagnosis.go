@@ -316,10 +316,13 @@ func leftHalfMade(e evidence) *daap.Cause {
 		e.Cluster.Name, strings.Join(e.Cluster.Status.DanglingPVC, ", "))
 }
 
-// podRoleLabel is CNPG's label that tells the pods of a Pooler from those of instances.
+// podRoleLabel is CNPG's label that tells the pods of a Pooler from those of instances, which run PostgreSQL in
+// postgresContainer.
 const (
-	podRoleLabel = "cnpg.io/podRole"
-	poolerRole   = "pooler"
+	podRoleLabel      = "cnpg.io/podRole"
+	poolerRole        = "pooler"
+	instanceRole      = "instance"
+	postgresContainer = "postgres"
 )
 
 func operatorDown(e evidence) *daap.Cause {

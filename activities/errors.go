@@ -93,6 +93,13 @@ func unreachable(err error) bool {
 	return errors.As(err, &network)
 }
 
+// final is the error of what is futile until a person mends its cause.
+func final(cause *daap.Cause) error {
+	return temporal.NewApplicationErrorWithOptions(cause.Message, string(cause.Code), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Details: []any{*cause},
+	})
+}
+
 // withCause gives an error of an activity the cause that was found for it; it is tried again.
 func withCause(err error, cause *daap.Cause) error {
 	if err == nil || cause == nil {

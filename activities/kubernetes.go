@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,17 +29,29 @@ type Kubernetes struct {
 
 // ApplyNamespace makes the database's namespace be as it should.
 func (k *Kubernetes) ApplyNamespace(ctx context.Context, in Input) error {
-	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Namespace(db) })
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	return k.apply(ctx, manifest.Namespace(db))
 }
 
 // ApplyCluster makes the Cluster of the database's incarnation be as it should.
 func (k *Kubernetes) ApplyCluster(ctx context.Context, in Input) error {
-	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Cluster(db, k.Platform) })
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	return k.applyCluster(ctx, db)
 }
 
 // ApplyPooler makes the Pooler be as it should.
 func (k *Kubernetes) ApplyPooler(ctx context.Context, in Input) error {
-	return k.apply(ctx, in, func(db daap.Database) client.Object { return manifest.Pooler(db, k.Platform) })
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	return k.apply(ctx, manifest.Pooler(db, k.Platform))
 }
 
 // CreateCredentials makes the Secret with the owner's password, once: a password that is there stays.
@@ -86,13 +99,26 @@ func (k *Kubernetes) record(ctx context.Context, in Input) (daap.Database, error
 	return db, nil
 }
 
-// apply makes the object of the database be as build says, by server-side apply.
-func (k *Kubernetes) apply(ctx context.Context, in Input, build func(daap.Database) client.Object) error {
-	db, err := k.record(ctx, in)
-	if err != nil {
+func (k *Kubernetes) applyCluster(ctx context.Context, db daap.Database) error {
+	if err := k.imageKnown(db); err != nil {
 		return err
 	}
-	object, err := manifest.Sent(build(db))
+	return k.apply(ctx, manifest.Cluster(db, k.Platform))
+}
+
+// imageKnown is final where there is no image of the database's PostgreSQL: without one the operator would take its
+// own default, which may be of another version.
+func (k *Kubernetes) imageKnown(db daap.Database) error {
+	if k.Platform.PostgresImages[db.Profile.PGVersion] != "" {
+		return nil
+	}
+	return final(because(daap.CauseVersionUnknown, "The worker knows no image of PostgreSQL %s, only of %s",
+		db.Profile.PGVersion, strings.Join(k.Platform.PostgresImages.Versions(), ", ")))
+}
+
+// apply makes the object be as it is built, by server-side apply.
+func (k *Kubernetes) apply(ctx context.Context, built client.Object) error {
+	object, err := manifest.Sent(built)
 	if err != nil {
 		return err
 	}

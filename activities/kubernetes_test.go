@@ -31,10 +31,15 @@ var small = daap.Profile{
 	PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
 }
 
-type oneDatabase struct{}
+// oneDatabase is the record of orders, and of an operation that gives it the tier.
+type oneDatabase struct{ tier *daap.Tier }
 
 func (oneDatabase) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
 	return orders, nil
+}
+
+func (d oneDatabase) Operation(_ context.Context, _ daap.Scope, id uuid.UUID) (daap.Operation, error) {
+	return daap.Operation{ID: id, DatabaseID: orders.ID, Tier: d.tier}, nil
 }
 
 // holding is an operation that holds its database until lost.
@@ -61,6 +66,7 @@ func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 		Watch:     &Watch{waiters: map[string]map[chan struct{}]struct{}{}},
 		Databases: oneDatabase{},
 		Holds:     &holding{},
+		Platform:  manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"}},
 	}
 }
 

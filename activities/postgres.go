@@ -38,78 +38,95 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	namespace := daap.Namespace(db.ID)
-	ca, err := p.Kubernetes.secretValue(ctx, namespace, manifest.CASecret(db), manifest.CAKey)
+	owner, err := p.owner(ctx, db)
 	if err != nil {
 		return err
 	}
-	password, err := p.Kubernetes.secretValue(ctx, namespace, daap.CredentialsSecret, corev1.BasicAuthPasswordKey)
-	if err != nil {
-		return err
-	}
-	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(ca)); err != nil {
+	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(owner.ca)); err != nil {
 		return fmt.Errorf("save the CA certificate of database %s: %w", db.ID, err)
 	}
 	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
-		if err := p.selectOne(ctx, db, service, string(password), ca); err != nil {
-			err = fmt.Errorf("connect to %s: %w", daap.Host(service, db.ID), err)
+		host := daap.Host(service, db.ID)
+		err := owner.query(ctx, host, func(ctx context.Context) (string, error) { return p.addressOf(ctx, db, service) },
+			func(conn *pgx.Conn) error {
+				var one int
+				return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
+			})
+		if err != nil {
+			err = fmt.Errorf("connect to %s: %w", host, err)
 			return withCause(err, because(daap.CauseConnectFailed, "%s", err.Error()))
 		}
 	}
 	return nil
 }
 
-func (p *Postgres) selectOne(ctx context.Context, db daap.Database, service, password string, ca []byte) error {
+// owner is who owns a database, with what is needed to connect.
+type owner struct {
+	password string
+	ca       []byte
+}
+
+func (p *Postgres) owner(ctx context.Context, db daap.Database) (owner, error) {
+	namespace := daap.Namespace(db.ID)
+	ca, err := p.Kubernetes.secretValue(ctx, namespace, manifest.CASecret(db), manifest.CAKey)
+	if err != nil {
+		return owner{}, err
+	}
+	password, err := p.Kubernetes.secretValue(ctx, namespace, daap.CredentialsSecret, corev1.BasicAuthPasswordKey)
+	return owner{string(password), ca}, err
+}
+
+// query runs something on a connection to host, of which address knows the IP address, within connectTimeout.
+func (o owner) query(
+	ctx context.Context, host string, address func(context.Context) (string, error), run func(*pgx.Conn) error,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	config, err := p.config(db, service, password, ca)
+	config, err := o.config(host)
 	if err != nil {
 		return err
+	}
+	// So that it also works where the cluster's DNS is not at hand.
+	config.LookupFunc = func(ctx context.Context, _ string) ([]string, error) {
+		found, err := address(ctx)
+		return []string{found}, err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	var one int
-	if err := conn.QueryRow(ctx, "SELECT 1").Scan(&one); err != nil {
-		return fmt.Errorf("select 1: %w", err)
-	}
-	return nil
+	return run(conn)
 }
 
-// config is that of a client with sslmode=verify-full. The host's address is asked of Kubernetes, so that
-// it also works where the cluster's DNS is not at hand.
-func (p *Postgres) config(db daap.Database, service, password string, ca []byte) (*pgx.ConnConfig, error) {
+// config is that of a client with sslmode=verify-full.
+func (o owner) config(host string) (*pgx.ConnConfig, error) {
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
+	if !roots.AppendCertsFromPEM(o.ca) {
 		return nil, errors.New("read the CA certificate: it is not PEM")
 	}
 	config, err := pgx.ParseConfig("")
 	if err != nil {
 		return nil, fmt.Errorf("parse an empty configuration: %w", err)
 	}
-	host := daap.Host(service, db.ID)
 	config.Host, config.Port = host, daap.PostgresPort
-	config.User, config.Password, config.Database = daap.PostgresUser, password, daap.PostgresDatabase
+	config.User, config.Password, config.Database = daap.PostgresUser, o.password, daap.PostgresDatabase
 	config.TLSConfig = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
 	config.Fallbacks = nil
 	config.ConnectTimeout = connectTimeout
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // the pool is per transaction: no prepared statements
-	config.LookupFunc = func(ctx context.Context, _ string) ([]string, error) {
-		return p.addresses(ctx, db, service)
-	}
 	return config, nil
 }
 
-func (p *Postgres) addresses(ctx context.Context, db daap.Database, service string) ([]string, error) {
+// addressOf is where Kubernetes has the Service of the database.
+func (p *Postgres) addressOf(ctx context.Context, db daap.Database, service string) (string, error) {
 	var found corev1.Service
 	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: service}
 	if err := p.Kubernetes.Client.Get(ctx, key, &found); err != nil {
-		return nil, fmt.Errorf("get service %s: %w", key, err)
+		return "", fmt.Errorf("get service %s: %w", key, err)
 	}
 	if net.ParseIP(found.Spec.ClusterIP) == nil {
-		return nil, fmt.Errorf("get service %s: it has no address", key)
+		return "", fmt.Errorf("get service %s: it has no address", key)
 	}
-	return []string{found.Spec.ClusterIP}, nil
+	return found.Spec.ClusterIP, nil
 }

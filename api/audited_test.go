@@ -113,6 +113,120 @@ func TestEveryOperationIsAnsweredAndAuditedOnce(t *testing.T) {
 	}
 }
 
+func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.do(http.MethodPost, "/tiers", large)
+	db, op := s.create("shop", "orders")
+	s.store.succeed(op)
+	at, patch := "/databases/"+db.ID.String(), `{"tier":"large","description":"more"}`
+	for _, outcome := range []daap.Outcome{daap.OutcomeSucceeded, daap.OutcomeReplayed} {
+		s.store.logged()
+		got := s.do(http.MethodPatch, at, patch, keyHeader, "a")
+		wantEntry(t, s.store.logged(), "updateDatabase", outcome, http.StatusAccepted, "platform")
+		if got.status != http.StatusAccepted || !strings.HasPrefix(got.header.Get("Location"), "/operations/") {
+			t.Errorf("%s: got %d %v %s", outcome, got.status, got.header, got.body)
+		}
+	}
+	var update daap.Operation
+	for _, op := range s.store.operations {
+		if op.Kind == daap.UpdateDatabase {
+			update = op
+		}
+	}
+	got := s.do(http.MethodGet, "/operations/"+update.ID.String(), "")
+	if !strings.Contains(got.data(t), `"tier":"large"`) || len(update.Steps) != len(daap.UpdateDatabase.Steps()) {
+		t.Errorf("got %s", got.body)
+	}
+	if got := s.do(http.MethodPatch, at, `{"tier":"small"}`); got.Error.Code != oas.ErrorCodeDatabaseBusy || got.Error.OperationID.Value != update.ID {
+		t.Errorf("while it is under way: got %d %s", got.status, got.body)
+	}
+}
+
+func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.do(http.MethodPost, "/tiers", large)
+	db, op := s.create("shop", "orders", "env", "prod")
+	s.store.succeed(op)
+	at := "/databases/" + db.ID.String()
+	before := s.do(http.MethodGet, at, "").data(t)
+	for name, row := range map[string]struct {
+		method, path, body, want string
+	}{
+		"create": {
+			http.MethodPost, "/databases", `{"name":"carts","tier":"small"}`,
+			`{"operation":"provision_database","restarts":false,` +
+				`"changes":[{"field":"name","from":null,"to":"carts"},{"field":"owner_team","from":null,"to":"platform"},`,
+		},
+		"another tier": {
+			http.MethodPatch, at, `{"tier":"large","labels":{"env":null}}`,
+			`{"operation":"update_database","restarts":true,` +
+				`"changes":[{"field":"tier","from":"small","to":"large"},{"field":"instances","from":"1","to":"3"},` +
+				`{"field":"ha_replicas","from":"0","to":"1"},{"field":"cpu","from":"500m","to":"2"},` +
+				`{"field":"memory","from":"512Mi","to":"4Gi"},{"field":"storage_size","from":"1Gi","to":"20Gi"},` +
+				`{"field":"pool_mode","from":"transaction","to":"session"},{"field":"max_connections","from":"100","to":"400"},` +
+				`{"field":"labels.env","from":"prod","to":null}],"quotas":[{"tier":"large",`,
+		},
+		"what takes no time": {
+			http.MethodPatch, at, `{"description":"more","tier":"small"}`,
+			`{"operation":null,"restarts":false,"changes":[{"field":"description","from":"","to":"more"}],"quotas":[]}`,
+		},
+	} {
+		s.store.logged()
+		got := s.do(row.method, row.path+"?dry_run=true", row.body, keyHeader, "the-same")
+		if got.status != http.StatusOK || !strings.HasPrefix(got.data(t), row.want) {
+			t.Errorf("%s: got %d %s\nwant %s", name, got.status, got.body, row.want)
+		}
+		log := s.store.logged()
+		if len(log) != 1 || log[0].After["dry_run"] != true || log[0].Status != http.StatusOK || log[0].Outcome != daap.OutcomeSucceeded {
+			t.Errorf("%s: logged %+v, want one entry of a dry run", name, log)
+		}
+	}
+	if after := s.do(http.MethodGet, at, "").data(t); after != before || len(s.store.databases) != 1 || len(s.store.operations) != 1 {
+		t.Errorf("%d databases, %d operations, and\n%s\nwant\n%s", len(s.store.databases), len(s.store.operations), after, before)
+	}
+}
+
+func TestDryRunIsRefusedAsTheRequestWouldBe(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	db, _ := s.create("shop", "orders")
+	at := "/databases/" + db.ID.String()
+	for _, row := range []struct {
+		method, path, body string
+		code               oas.ErrorCode
+	}{
+		{http.MethodPost, "/databases", `{"name":"orders","tier":"small","owner_team":"shop"}`, oas.ErrorCodeNameTaken},
+		{http.MethodPost, "/databases", `{"name":"carts","tier":"none"}`, oas.ErrorCodeValidationFailed},
+		{http.MethodPatch, at, `{"tier":"none"}`, oas.ErrorCodeValidationFailed},
+		{http.MethodPatch, "/databases/" + uuid.NewString(), `{}`, oas.ErrorCodeNotFound},
+	} {
+		s.store.logged()
+		got, real := s.do(row.method, row.path+"?dry_run=true", row.body), s.do(row.method, row.path, row.body)
+		if got.Error.Code != row.code || real.Error.Code != row.code || got.Error.Message != real.Error.Message {
+			t.Errorf("%s %s: got %s, and %s without dry_run; want %s", row.method, row.body, got.body, real.body, row.code)
+		}
+	}
+}
+
+func TestProductTeamIsPreviewedWhatItIsPromisedAndNothingOfTheInfrastructure(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.do(http.MethodPost, "/tiers", large)
+	db, op := s.create("shop", "orders")
+	s.store.succeed(op)
+	got := s.do(http.MethodPatch, "/databases/"+db.ID.String()+"?dry_run=true", `{"tier":"large"}`, "X-API-Key", shopKey)
+	for _, field := range []string{"instances", "ha_replicas", "cpu", "memory", "storage_size", "pool_mode", "max_connections"} {
+		if strings.Contains(got.data(t), `"field":"`+field+`"`) {
+			t.Errorf("a product team is told %s: %s", field, got.body)
+		}
+	}
+	if !strings.Contains(got.data(t), `{"field":"storage","from":"1Gi for your data.","to":"20Gi for your data."}`) {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
 func wantNoEntry(t *testing.T, operation string, log []daap.AuditEntry) {
 	t.Helper()
 	if len(log) > 0 {

@@ -23,7 +23,7 @@ type contract struct {
 type operation struct {
 	// noun is what the path's ID names, and resource the same as the audit log has it.
 	noun, resource string
-	// success is the one status of an answer that is no refusal.
+	// success is the lowest status of an answer that is no refusal.
 	success int
 	params  map[parameter]*openapi3.Schema
 	// bodies are by media type.
@@ -69,14 +69,15 @@ func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) 
 	return o
 }
 
-// successOf is the status with which the operation answers when it succeeds.
+// successOf is the status with which the operation answers when it succeeds, and takes no time where it may do so.
 func successOf(op *openapi3.Operation) int {
+	success := http.StatusBadRequest
 	for status := range op.Responses.Map() {
-		if n, err := strconv.Atoi(status); err == nil && n < http.StatusBadRequest {
-			return n
+		if n, err := strconv.Atoi(status); err == nil {
+			success = min(success, n)
 		}
 	}
-	return http.StatusOK
+	return success
 }
 
 // nounOf is what the IDs in a path are of, for people.

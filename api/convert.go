@@ -35,7 +35,7 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 	case *oas.UpdateDatabaseApplicationMergePatchJSON:
 		body = oas.UpdateDatabaseRequest(*req)
 	}
-	patch := daap.DatabasePatch{ClearLabels: body.Labels.IsNull()}
+	patch := daap.DatabasePatch{Tier: given(body.Tier.Value, body.Tier.Set), ClearLabels: body.Labels.IsNull()}
 	if body.Description.IsSet() {
 		patch.Description = &body.Description.Value // the empty text for null
 	}
@@ -67,6 +67,19 @@ func databaseToOAS(db daap.Database) oas.Database {
 		CreatedAt:   db.CreatedAt.UTC(),
 		UpdatedAt:   db.UpdatedAt.UTC(),
 		DeletedAt:   nilTime(db.DeletedAt),
+	}
+}
+
+func previewToOAS(p daap.Preview) oas.Preview {
+	return oas.Preview{
+		Operation: oas.NilOperationKind{Value: oas.OperationKind(p.Operation), Null: p.Operation == ""},
+		Restarts:  p.Restarts,
+		Changes: each(p.Changes, func(c daap.FieldChange) oas.FieldChange {
+			return oas.FieldChange{Field: c.Field, From: nilText(c.From), To: nilText(c.To)}
+		}),
+		Quotas: each(p.Quotas, func(e daap.QuotaEffect) oas.QuotaEffect {
+			return oas.QuotaEffect{Tier: e.Tier, Now: quotaToOAS(e.Now), Then: quotaToOAS(e.After())}
+		}),
 	}
 }
 
@@ -123,12 +136,21 @@ func operationToOAS(op daap.Operation) oas.Operation {
 		Steps:        each(op.Steps, func(s daap.Step) oas.Step { return stepToOAS(op.Kind, s) }),
 		Error:        causeToOAS(parkedFor),
 		WaitingOn:    causeToOAS(waitingOn),
+		Tier:         nilString(tierNameOf(op)),
 		CancelledBy:  nilString(op.CancelledBy),
 		Restarts:     op.Restarts,
 		CreatedAt:    op.CreatedAt.UTC(),
 		StartedAt:    nilTime(op.StartedAt),
 		FinishedAt:   nilTime(op.FinishedAt),
 	}
+}
+
+// tierNameOf is the name of the tier that an update gives; empty for other kinds.
+func tierNameOf(op daap.Operation) string {
+	if op.Tier == nil {
+		return ""
+	}
+	return op.Tier.Name
 }
 
 func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
@@ -226,6 +248,14 @@ func nilUUID(id *uuid.UUID) oas.NilUUID {
 // nilString is null for the empty text.
 func nilString[T ~string](s T) oas.NilString {
 	return oas.NilString{Value: string(s), Null: s == ""}
+}
+
+// nilText is null for nil; the empty text is one.
+func nilText(s *string) oas.NilString {
+	if s == nil {
+		return oas.NilString{Null: true}
+	}
+	return oas.NewNilString(*s)
 }
 
 // given is nil for what a request leaves out, or gives as null.

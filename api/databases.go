@@ -30,12 +30,19 @@ func (h *Handler) ListDatabases(
 	return &oas.DatabaseListResponse{Data: each(dbs, databaseToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// CreateDatabase accepts a new database; its operation tells the rest.
+// CreateDatabase accepts a new database; its operation tells the rest. A dry run tells what would become of it.
 //
 // POST /databases
 func (h *Handler) CreateDatabase(
-	ctx context.Context, req *oas.CreateDatabaseRequest, _ oas.CreateDatabaseParams,
-) (*oas.DatabaseAcceptedHeaders, error) {
+	ctx context.Context, req *oas.CreateDatabaseRequest, params oas.CreateDatabaseParams,
+) (oas.CreateDatabaseRes, error) {
+	if params.DryRun.Value {
+		preview, err := h.databases.PreviewCreate(ctx, h.dryRun(ctx), specFromOAS(req))
+		if err != nil {
+			return nil, err
+		}
+		return &oas.PreviewResponse{Data: previewToOAS(preview), Error: noError, Meta: meta(ctx)}, nil
+	}
 	db, op, err := h.databases.Create(ctx, h.requestOf(ctx), specFromOAS(req))
 	if err != nil {
 		return nil, err
@@ -54,17 +61,31 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	return &oas.DatabaseResponse{Data: databaseToOAS(db), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// UpdateDatabase applies a merge patch.
+// UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells
+// what would change.
 //
 // PATCH /databases/{id}
 func (h *Handler) UpdateDatabase(
 	ctx context.Context, req oas.UpdateDatabaseReq, params oas.UpdateDatabaseParams,
-) (*oas.DatabaseResponse, error) {
-	db, err := h.databases.Update(ctx, h.requestOf(ctx), params.ID, patchFromOAS(req))
-	if err != nil {
-		return nil, err
+) (oas.UpdateDatabaseRes, error) {
+	result := oas.UpdateDatabaseResponse{Error: noError, Meta: meta(ctx)}
+	if params.DryRun.Value {
+		preview, err := h.databases.PreviewUpdate(ctx, h.dryRun(ctx), params.ID, patchFromOAS(req))
+		if err != nil {
+			return nil, err
+		}
+		result.Data = oas.NewPreviewUpdateDatabaseResult(previewToOAS(preview))
+		return &result, nil
 	}
-	return &oas.DatabaseResponse{Data: databaseToOAS(db), Error: noError, Meta: meta(ctx)}, nil
+	db, op, err := h.databases.Update(ctx, h.requestOf(ctx), params.ID, patchFromOAS(req))
+	switch {
+	case err != nil:
+		return nil, err
+	case op != nil:
+		return accepted(ctx, db, *op), nil
+	}
+	result.Data = oas.NewDatabaseUpdateDatabaseResult(databaseToOAS(db))
+	return &result, nil
 }
 
 // DeleteDatabase accepts the deletion; its operation tells the rest.

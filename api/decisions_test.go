@@ -136,7 +136,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 		{last, "abort", "", "The database is made and being recorded as ready; delete it instead."},
 		{last, "cancel", "", "The database is made and being recorded as ready; delete it instead."},
 		{undone, "cancel", "", "The operation is being cancelled already; retry or skip the step at which that is."},
-		{takesOver, "cancel", "", "The deletion took the database over from a provision, which is given up; it only goes forward."},
+		{takesOver, "cancel", "", "The deletion took the database over from another operation, which is given up; it only goes forward."},
 		{lost, "skip", "", gone},
 	} {
 		before := s.operation(row.op)

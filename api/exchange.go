@@ -24,6 +24,8 @@ type exchange struct {
 	// presented is the key that was looked at; manyKeys says that a header gave several.
 	presented string
 	manyKeys  bool
+	// dryRun says that the request only asks what it would change.
+	dryRun bool
 	// cutOff says that the answer had begun and could not be given to its end.
 	cutOff bool
 	// once is by what the request is known again; zero where it need not be.

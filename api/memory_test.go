@@ -58,15 +58,18 @@ type kept struct {
 	answer  any
 }
 
-// accepted is the answer to a change that takes time.
-type accepted struct {
+// answered is the answer to a change of a database; op is nil where it took no time.
+type answered struct {
 	db daap.Database
-	op daap.Operation
+	op *daap.Operation
 }
 
 // answerOnce makes a change and keeps its answer; a request that was carried out gets its answer again. The
 // caller has entered.
 func answerOnce[T any](m *memory, by daap.Grant, of daap.Resource, change func() (T, error)) (T, error) {
+	if by.DryRun {
+		return change()
+	}
 	answer, found, err := remembered[T](m, by)
 	if err != nil || found {
 		return answer, err
@@ -179,47 +182,76 @@ func (m *memory) CreateDatabase(
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, daap.Operation{}, err
 	}
-	answer, err := answerOnce(m, by, theDatabase(db.ID), func() (accepted, error) {
+	answer, err := answerOnce(m, by, theDatabase(db.ID), func() (answered, error) {
 		tier, err := m.choose(db.Tier)
 		if err != nil {
-			return accepted{}, err
+			return answered{}, err
 		}
 		db.Tier, db.TierID, db.Profile = tier.Name, &tier.ID, tier.Profile
 		for _, other := range m.databases {
 			if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
-				return accepted{}, daap.NameTaken(db.OwnerTeam, db.Name)
+				return answered{}, daap.NameTaken(db.OwnerTeam, db.Name)
 			}
 		}
 		db.CreatedAt, op.CreatedAt = time.Now(), time.Now()
-		return accepted{m.hold(db, op), op}, nil
+		return m.hold(by, db, op), nil
 	})
-	return answer.db, answer.op, err
+	return answer.of(err)
+}
+
+// of is what a change that takes time comes to.
+func (a answered) of(err error) (daap.Database, daap.Operation, error) {
+	if err != nil {
+		return daap.Database{}, daap.Operation{}, err
+	}
+	return a.db, *a.op, nil
 }
 
 func (m *memory) PatchDatabase(
-	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch,
-) (daap.Database, error) {
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch, op daap.Operation,
+) (daap.Database, *daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
-		return daap.Database{}, err
+		return daap.Database{}, nil, err
 	}
-	return answerOnce(m, by, theDatabase(id), func() (daap.Database, error) { return m.patch(by.Scope, id, patch) })
+	if patch.Tier != nil {
+		by = by.TakesTime()
+	}
+	answer, err := answerOnce(m, by, theDatabase(id), func() (answered, error) { return m.patch(by, id, patch, op) })
+	return answer.db, answer.op, err
 }
 
-func (m *memory) patch(scope daap.Scope, id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
-	db, err := m.database(scope, id)
+func (m *memory) patch(
+	by daap.Grant, id uuid.UUID, patch daap.DatabasePatch, op daap.Operation,
+) (answered, error) {
+	db, err := m.database(by.Scope, id)
 	if err != nil {
-		return daap.Database{}, err
+		return answered{}, err
 	}
 	if db.Status == daap.DatabaseDeleted {
-		return daap.Database{}, daap.WrongStatus(db.Status, "cannot be changed")
+		return answered{}, daap.WrongStatus(db.Status, "cannot be changed")
 	}
 	if db, err = patch.Apply(db); err != nil {
-		return daap.Database{}, err
+		return answered{}, err
 	}
 	db.UpdatedAt = time.Now()
-	m.databases[id] = db
-	return db, nil
+	if patch.Tier != nil {
+		tier, err := m.choose(*patch.Tier)
+		if err != nil {
+			return answered{}, err
+		}
+		if err := db.CheckTier(tier); err != nil {
+			return answered{}, err
+		}
+		if !db.Has(tier) || db.OperationID != nil {
+			op.Tier = &tier
+			return m.accept(by, db, op)
+		}
+	}
+	if !by.DryRun {
+		m.databases[id] = db
+	}
+	return answered{db: db}, nil
 }
 
 func (m *memory) AcceptOperation(
@@ -229,28 +261,30 @@ func (m *memory) AcceptOperation(
 	if err := m.enter(ctx); err != nil {
 		return daap.Database{}, op, err
 	}
-	answer, err := answerOnce(m, by, theDatabase(op.DatabaseID), func() (accepted, error) { return m.accept(by.Scope, op) })
-	return answer.db, answer.op, err
+	answer, err := answerOnce(m, by, theDatabase(op.DatabaseID), func() (answered, error) {
+		db, err := m.database(by.Scope, op.DatabaseID)
+		if err != nil {
+			return answered{}, err
+		}
+		return m.accept(by, db, op)
+	})
+	return answer.of(err)
 }
 
-func (m *memory) accept(scope daap.Scope, op daap.Operation) (accepted, error) {
-	db, err := m.database(scope, op.DatabaseID)
-	if err != nil {
-		return accepted{}, err
-	}
+func (m *memory) accept(by daap.Grant, db daap.Database, op daap.Operation) (answered, error) {
 	if db.OperationID != nil {
 		held := m.operations[*db.OperationID]
 		if !op.Kind.TakesOver(held) {
-			return accepted{}, daap.Busy(held)
+			return answered{}, daap.Busy(held)
 		}
 		m.settle(held.ID, daap.OperationCancelled)
 		m.add(held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", op.ID, op.Kind))
 	}
 	if !db.Status.CanMoveTo(op.Kind.During()) {
-		return accepted{}, daap.WrongStatus(db.Status, "cannot be deleted")
+		return answered{}, daap.WrongStatus(db.Status, "takes no such operation")
 	}
 	op.DatabaseName, op.OwnerTeam, op.CreatedAt, op.StatusBefore = db.Name, db.OwnerTeam, time.Now(), db.Status
-	return accepted{m.hold(db, op), op}, nil
+	return m.hold(by, db, op), nil
 }
 
 func (m *memory) Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error) {
@@ -287,12 +321,14 @@ func (m *memory) Operations(
 	return found, nil
 }
 
-// hold gives the database to op.
-func (m *memory) hold(db daap.Database, op daap.Operation) daap.Database {
+// hold gives the database to op, unless that is a dry run.
+func (m *memory) hold(by daap.Grant, db daap.Database, op daap.Operation) answered {
 	db.Status, db.OperationID, db.Cause, db.UpdatedAt = op.Kind.During(), &op.ID, nil, time.Now()
-	m.databases[db.ID], m.operations[op.ID] = db, op
-	m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
-	return db
+	if !by.DryRun {
+		m.databases[db.ID], m.operations[op.ID] = db, op
+		m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+	}
+	return answered{db, &op}
 }
 
 // add records what happened.

@@ -76,7 +76,7 @@ func (e edge) logRequest(next http.Handler) http.Handler {
 // transaction in which it does.
 func (e edge) audit(x *exchange) {
 	operation, status := x.route.OperationID(), x.writer.Status()
-	reads := x.method == http.MethodGet || x.method == http.MethodHead
+	reads := x.method == http.MethodGet || x.method == http.MethodHead || x.dryRun
 	succeeded := status >= http.StatusOK && status < http.StatusBadRequest
 	if operation == "" || daap.Permission(operation).Access() == daap.AccessOpen || succeeded && !reads {
 		return

@@ -149,7 +149,7 @@ func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, handler := bare()
-		db := store.hold(daap.Database{ID: uuid.New()}, pending())
+		db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
 		if took := time.Since(begin); w.Code != 200 || took < time.Minute || took > 61*time.Second {
@@ -162,7 +162,7 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, handler := bare()
-		db := store.hold(daap.Database{ID: uuid.New()}, pending())
+		db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
 		time.AfterFunc(10*time.Second, func() { store.succeed(*db.OperationID) })
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
@@ -206,7 +206,7 @@ func asPlatform(path string) *http.Request {
 func TestWaitOutlastsTheServersOwnTimeouts(t *testing.T) {
 	t.Parallel()
 	store, handler := bare()
-	db := store.hold(daap.Database{ID: uuid.New()}, pending())
+	db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
 	server.Start()

@@ -18,10 +18,18 @@ func (h *Handler) requestOf(ctx context.Context) daap.Request {
 	return h.request(exchangeOf(ctx))
 }
 
+// dryRun is requestOf for a request that only asks what it would change.
+func (h *Handler) dryRun(ctx context.Context) daap.Request {
+	x := exchangeOf(ctx)
+	x.dryRun = true
+	return h.request(x)
+}
+
 func (h *Handler) request(x *exchange) daap.Request {
 	op := h.contract.operations[x.route.OperationID()]
 	return daap.Request{
-		Caller: x.caller, ID: x.requestID, Address: x.address, Resource: resourceOf(x, op), Success: op.success, Once: x.once,
+		Caller: x.caller, ID: x.requestID, Address: x.address, Resource: resourceOf(x, op),
+		Success: op.success, Accepted: http.StatusAccepted, Once: x.once, DryRun: x.dryRun,
 	}
 }
 

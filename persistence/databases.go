@@ -89,7 +89,7 @@ func (s *Store) CreateDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
-		db.Tier, db.TierID, db.Profile = tier.Name, &tier.ID, tier.Profile
+		db = db.With(tier)
 		made, err := insertDatabase(ctx, tx, db)
 		if err != nil {
 			return accepted{}, err
@@ -98,11 +98,11 @@ func (s *Store) CreateDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
-		if err := reserve(ctx, tx, made, op); err != nil {
+		if err := reserve(ctx, tx, tier, op, tier.Cost()); err != nil {
 			return accepted{}, err
 		}
 		made.OperationID = &op.ID
-		return accepted{made, begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
+		return accepted{made, &begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
 			"name": made.Name, "owner_team": made.OwnerTeam, "tier": made.Tier,
 			"description": made.Description, "labels": made.Labels,
 			"operation_id": op.ID,
@@ -111,38 +111,80 @@ func (s *Store) CreateDatabase(
 	if violates(err, nameOfTeam) {
 		return daap.Database{}, daap.Operation{}, daap.NameTaken(db.OwnerTeam, db.Name)
 	}
-	return answer.Database, answer.Operation, because(err, "create database")
+	if err != nil {
+		return daap.Database{}, daap.Operation{}, because(err, "create database")
+	}
+	return answer.Database, *answer.Operation, nil
 }
 
-// PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Errors:
-// CodeNotFound, CodeValidationFailed, CodeWrongStatus when deleted, and those of answerOnce.
+// PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Where the database is
+// to get a tier that it does not have all of, op gets that tier and holds the database, and is returned; else nil.
+// Errors: CodeNotFound, CodeValidationFailed, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus, and those of
+// answerOnce.
 func (s *Store) PatchDatabase(
-	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch,
-) (daap.Database, error) {
-	db, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Database, error) {
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch, op daap.Operation,
+) (daap.Database, *daap.Operation, error) {
+	answer, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (accepted, error) {
 		was, err := lockDatabase(ctx, tx, by.Scope, id)
 		if err != nil {
-			return was, err
+			return accepted{}, err
 		}
 		if was.Status == daap.DatabaseDeleted {
-			return was, daap.WrongStatus(was.Status, "can no longer be changed")
+			return accepted{}, daap.WrongStatus(was.Status, "can no longer be changed")
 		}
-		db, err := patch.Apply(was)
+		is, err := patch.Apply(was)
 		if err != nil {
-			return db, err
+			return accepted{}, err
 		}
-		err = tx.QueryRow(ctx, `
-			UPDATE databases SET description = $2, labels = $3, updated_at = now()
-			WHERE  id = $1
-			RETURNING updated_at`,
-			id, db.Description, db.Labels).Scan(&db.UpdatedAt)
+		_, err = tx.Exec(ctx, `UPDATE databases SET description = $2, labels = $3, updated_at = now() WHERE id = $1`,
+			id, is.Description, is.Labels)
 		if err != nil {
-			return db, err
+			return accepted{}, err
 		}
-		before, after := changed(databaseFields(was), databaseFields(db))
-		return db, addAudit(ctx, tx, by.Changed(theDatabase(id), before, after))
+		before, after := changed(databaseFields(was), databaseFields(is))
+		begun, err := beginUpdate(ctx, tx, was, patch.Tier, op)
+		if err != nil {
+			return accepted{}, err
+		}
+		if begun != nil {
+			by = by.TakesTime()
+			before["tier"], before["status"] = was.Tier, was.Status
+			after["tier"], after["status"], after["operation_id"] = begun.Tier.Name, begun.Kind.During(), begun.ID
+		}
+		if err := addAudit(ctx, tx, by.Changed(theDatabase(id), before, after)); err != nil {
+			return accepted{}, err
+		}
+		db, err := readDatabase(ctx, tx, by.Scope, id)
+		return accepted{db, begun}, err
 	})
-	return db, because(err, "patch database")
+	return answer.Database, answer.Operation, because(err, "patch database")
+}
+
+// beginUpdate gives the database, which is locked, to op for the tier of that name or ID; nil where none is named, or
+// the database has all of it and no operation that may give it another one.
+func beginUpdate(
+	ctx context.Context, tx pgx.Tx, db daap.Database, named *string, op daap.Operation,
+) (*daap.Operation, error) {
+	if named == nil {
+		return nil, nil
+	}
+	tier, err := chooseTier(ctx, tx, *named)
+	if err != nil || db.Has(tier) && db.OperationID == nil {
+		return nil, err
+	}
+	op.Tier = &tier
+	begun, err := hold(ctx, tx, db, op)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.CheckTier(tier); err != nil {
+		return nil, err
+	}
+	asked := tier.Cost()
+	if *db.TierID == tier.ID {
+		asked = asked.Beyond(db.Profile.Cost())
+	}
+	return &begun, reserve(ctx, tx, tier, op, asked)
 }
 
 // databaseFields are what a patch may change of a database, as the audit log has them.
@@ -207,7 +249,7 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 		return fmt.Errorf("database %s may not move to %s from the status it has", id, to)
 	}
 	if to == daap.DatabaseDeleted {
-		return release(ctx, tx, id)
+		return release(ctx, tx, reservationsOf{database: id})
 	}
 	return nil
 }

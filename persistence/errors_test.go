@@ -25,7 +25,7 @@ func TestPeopleAreToldWhenPostgreSQLIsAway(t *testing.T) {
 	wantCode(t, err, daap.CodeUnavailable)
 	_, _, err = store.CreateDatabase(t.Context(), everyone, db, op)
 	wantCode(t, err, daap.CodeUnavailable)
-	_, err = store.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{})
+	_, _, err = store.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{}, op)
 	wantCode(t, err, daap.CodeUnavailable)
 	_, _, err = store.AcceptOperation(t.Context(), everyone, op)
 	wantCode(t, err, daap.CodeUnavailable)

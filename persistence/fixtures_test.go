@@ -110,6 +110,24 @@ func (f fixture) running(team, name string) (daap.Database, daap.Operation) {
 	return db, op
 }
 
+// runningOf returns a database of the team shop with an operation of the kind that has begun.
+func (f fixture) runningOf(kind daap.OperationKind) (daap.Database, daap.Operation) {
+	f.t.Helper()
+	if kind == daap.ProvisionDatabase {
+		return f.running("shop", "orders")
+	}
+	db, _ := f.ready("shop", "orders")
+	var op daap.Operation
+	if kind == daap.UpdateDatabase {
+		f.tier("large", func(p *daap.Profile) { p.Instances = 3 })
+		op = f.updating(db.ID, "large")
+	} else {
+		op = f.accepted(kind, db.ID)
+	}
+	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
+	return db, op
+}
+
 // ready returns a database that is ready, and the operation that provisioned it.
 func (f fixture) ready(team, name string) (daap.Database, daap.Operation) {
 	f.t.Helper()
@@ -133,6 +151,22 @@ func (f fixture) accepted(kind daap.OperationKind, database uuid.UUID) daap.Oper
 	_, op, err := f.AcceptOperation(f.t.Context(), everyone, newOperation(f.t, kind, database))
 	f.must(err)
 	return op
+}
+
+// patch applies a patch that takes no time.
+func (f fixture) patch(by daap.Grant, id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
+	f.t.Helper()
+	db, _, err := f.PatchDatabase(f.t.Context(), by, id, patch, newOperation(f.t, daap.UpdateDatabase, id))
+	return db, err
+}
+
+// updating returns the operation that gives the database the tier of that name, once it is accepted.
+func (f fixture) updating(database uuid.UUID, tier string) daap.Operation {
+	f.t.Helper()
+	_, op, err := f.PatchDatabase(f.t.Context(), everyone, database, daap.DatabasePatch{Tier: &tier},
+		newOperation(f.t, daap.UpdateDatabase, database))
+	f.must(err)
+	return *op
 }
 
 func (f fixture) database(id uuid.UUID) daap.Database {

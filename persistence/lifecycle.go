@@ -62,14 +62,6 @@ func onTheWay(op daap.Operation) daap.OperationState {
 	return daap.OperationRunning
 }
 
-// statusMeanwhile is the status of the database of an operation that gets on.
-func statusMeanwhile(op daap.Operation) daap.DatabaseStatus {
-	if op.CancelledBy != "" {
-		return daap.DatabaseDeleting
-	}
-	return op.Kind.During()
-}
-
 // ParkOperation moves an operation that gets on to needs_attention at the step, and its database to error, both
 // with the cause; where that tells less than what was known to keep the step, with that. Safe to repeat:
 // one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
@@ -170,8 +162,8 @@ func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operation
 		return err
 	}
 	op.CancelledBy = by
-	if op.Kind.During() != statusMeanwhile(op) || op.State == daap.OperationNeedsAttention {
-		if err := moveDatabase(ctx, tx, op.DatabaseID, statusMeanwhile(op), nil); err != nil {
+	if op.Kind.During() != op.Meanwhile() || op.State == daap.OperationNeedsAttention {
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
 			return err
 		}
 	}
@@ -216,6 +208,11 @@ func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.After(), nil); err != nil {
 			return err
 		}
+		if op.Tier != nil {
+			if err := giveTier(ctx, tx, op); err != nil {
+				return err
+			}
+		}
 		return closeOperation(ctx, tx, op, daap.OperationSucceeded,
 			op.Happened(daap.EventSucceeded, "The database is %s.", op.Kind.After()))
 	})
@@ -223,6 +220,19 @@ func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 		return s.unlessEnded(ctx, op, daap.OperationSucceeded)
 	}
 	return because(err, "finish operation")
+}
+
+// giveTier records that the database has the operation's tier, with what that costs in place of what it cost before.
+func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
+	_, err := tx.Exec(ctx, `UPDATE databases SET tier_id = $2, tier_name = $3, profile = $4 WHERE id = $1`,
+		op.DatabaseID, op.Tier.ID, op.Tier.Name, op.Tier.Profile)
+	if err != nil {
+		return fmt.Errorf("give tier %s: %w", op.Tier.Name, err)
+	}
+	if err := release(ctx, tx, reservationsOf{database: op.DatabaseID}); err != nil {
+		return err
+	}
+	return keep(ctx, tx, *op.Tier, op, op.Tier.Cost())
 }
 
 // SaveCACertificate records the certificate that connections to the database are verified against. Safe to
@@ -288,7 +298,7 @@ func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) 
 	if err := setState(ctx, tx, op, onTheWay(op), nil); err != nil {
 		return err
 	}
-	if err := moveDatabase(ctx, tx, op.DatabaseID, statusMeanwhile(op), nil); err != nil {
+	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
 		return err
 	}
 	return addDecision(ctx, tx, op, op.Step, d)

@@ -41,15 +41,11 @@ func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
 
 func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+	for _, kind := range daap.OperationKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			db, op := f.running("shop", "orders")
-			if kind == daap.DeleteDatabase {
-				op = f.accepted(kind, db.ID)
-				f.must(f.BeginOperation(t.Context(), op.ID, false))
-			}
+			db, op := f.runningOf(kind)
 			f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 			for range 2 {
 				f.must(f.ResumeOperation(t.Context(), op.ID, retry))
@@ -65,7 +61,7 @@ func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 
 func TestFinishOperationEndsItOnce(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase} {
+	for _, kind := range daap.OperationKinds() {
 		for _, parked := range []bool{false, true} {
 			name := string(kind)
 			if parked {
@@ -74,11 +70,7 @@ func TestFinishOperationEndsItOnce(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				f := newFixture(t)
-				db, op := f.running("shop", "orders")
-				if kind == daap.DeleteDatabase {
-					op = f.accepted(kind, db.ID)
-					f.must(f.BeginOperation(t.Context(), op.ID, false))
-				}
+				db, op := f.runningOf(kind)
 				f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepFinish, State: daap.StepRunning}))
 				if parked {
 					f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))

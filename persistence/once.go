@@ -17,24 +17,29 @@ import (
 // answersLast is how long an answer is kept for the request that got it.
 const answersLast = 24 * time.Hour
 
-// accepted is the answer to a change that takes time.
+// accepted is the answer to a change of a database. Operation is nil where it took no time.
 type accepted struct {
 	Database  daap.Database
-	Operation daap.Operation
+	Operation *daap.Operation
 }
+
+// errDryRun ends the transaction of a change that is only looked at.
+var errDryRun = errors.New("dry run")
 
 // answerOnce makes a change in one transaction and keeps its answer there, so that there is no moment at which
 // one could be without the other. A request that was carried out before changes nothing and gets its answer
 // again, which the audit log is told; one whose twin is under way waits for it. A change that fails leaves
-// nothing, the key neither. Errors: those of the change, CodeIdempotencyKeyReused, CodeRequestInProgress.
+// nothing, the key neither; so does one that is only a dry run. Errors: those of the change, CodeIdempotencyKeyReused, CodeRequestInProgress.
 func answerOnce[T any](
 	ctx context.Context, s *Store, by daap.Grant, change func(pgx.Tx) (T, error),
 ) (T, error) {
 	var answer T
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if by.Once.Key == "" {
+		if by.Once.Key == "" || by.DryRun {
 			var err error
-			answer, err = change(tx)
+			if answer, err = change(tx); err == nil && by.DryRun {
+				return errDryRun
+			}
 			return err
 		}
 		claimed, err := claimKey(ctx, tx, by)
@@ -45,6 +50,9 @@ func answerOnce[T any](
 			if err := readAnswer(ctx, tx, by, &answer); err != nil {
 				return err
 			}
+			if a, is := any(answer).(accepted); is && a.Operation != nil {
+				by = by.TakesTime()
+			}
 			return addAudit(ctx, tx, by.Replayed())
 		}
 		if answer, err = change(tx); err != nil {
@@ -52,7 +60,7 @@ func answerOnce[T any](
 		}
 		return keepAnswer(ctx, tx, by, answer)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errDryRun) {
 		var none T
 		return none, err
 	}

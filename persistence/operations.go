@@ -13,7 +13,8 @@ import (
 const selectOperations = `
 	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
 	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
-	       COALESCE(o.cancelled_by, ''), o.restarts, COALESCE(o.origin, '{}'), o.created_at, o.started_at, o.finished_at
+	       COALESCE(o.cancelled_by, ''), o.restarts, o.tier, COALESCE(o.origin, '{}'), o.created_at, o.started_at,
+	       o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
@@ -105,17 +106,7 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
-		if err := takeOver(ctx, tx, locked.OperationID, op); err != nil {
-			return accepted{}, err
-		}
-		if !locked.Status.CanMoveTo(op.Kind.During()) {
-			return accepted{}, daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
-		}
-		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
-			return accepted{}, err
-		}
-		op.DatabaseName, op.OwnerTeam, op.StatusBefore = locked.Name, locked.OwnerTeam, locked.Status
-		begun, err := insertOperation(ctx, tx, op)
+		begun, err := hold(ctx, tx, locked, op)
 		if err != nil {
 			return accepted{}, err
 		}
@@ -125,9 +116,27 @@ func (s *Store) AcceptOperation(
 			return accepted{}, err
 		}
 		db, err := readDatabase(ctx, tx, by.Scope, op.DatabaseID)
-		return accepted{db, begun}, err
+		return accepted{db, &begun}, err
 	})
-	return answer.Database, answer.Operation, because(err, "accept operation")
+	if err != nil {
+		return daap.Database{}, daap.Operation{}, because(err, "accept operation")
+	}
+	return answer.Database, *answer.Operation, nil
+}
+
+// hold gives the database, which is locked, to op and records op. Errors: CodeDatabaseBusy, CodeWrongStatus.
+func hold(ctx context.Context, tx pgx.Tx, locked daap.Database, op daap.Operation) (daap.Operation, error) {
+	if err := takeOver(ctx, tx, locked.OperationID, op); err != nil {
+		return op, err
+	}
+	if !locked.Status.CanMoveTo(op.Kind.During()) {
+		return op, daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
+	}
+	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
+		return op, err
+	}
+	op.DatabaseName, op.OwnerTeam, op.StatusBefore = locked.Name, locked.OwnerTeam, locked.Status
+	return insertOperation(ctx, tx, op)
 }
 
 // takeOver ends the operation that holds a database, if any does, for the given one. Errors: CodeDatabaseBusy.
@@ -157,6 +166,11 @@ func closeOperation(
 	if err != nil {
 		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
+	if op.Tier != nil && end == daap.OperationCancelled {
+		if err := release(ctx, tx, reservationsOf{operation: op.ID}); err != nil {
+			return err
+		}
+	}
 	return addEvent(ctx, tx, op, e)
 }
 
@@ -164,10 +178,10 @@ func closeOperation(
 // records it starts it first.
 func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
 	err := tx.QueryRow(ctx, `
-		INSERT INTO operations (id, database_id, kind, state, status_before, origin, next_dispatch_at)
-		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, now() + $7)
+		INSERT INTO operations (id, database_id, kind, state, status_before, tier, origin, next_dispatch_at)
+		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, now() + $8)
 		RETURNING created_at`,
-		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Origin, firstDispatch).Scan(&op.CreatedAt)
+		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Tier, op.Origin, firstDispatch).Scan(&op.CreatedAt)
 	if err != nil {
 		return op, fmt.Errorf("insert operation: %w", err)
 	}
@@ -193,7 +207,7 @@ func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var why causeColumns
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+		&op.Tier, &op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
 	op.Cause = why.cause()
 	return op, err
 }

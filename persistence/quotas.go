@@ -56,7 +56,8 @@ func (s *Store) SetTierQuota(
 			return was, err
 		}
 		is := daap.QuotaUse{Quota: quota, Used: was.Used}
-		return is, addAudit(ctx, tx, by.Changed(theTier(id), quotaFields(was.Quota), quotaFields(quota)))
+		before, after := changed(quotaFields(was.Quota), quotaFields(quota))
+		return is, addAudit(ctx, tx, by.Changed(theTier(id), before, after))
 	})
 	return use, because(err, "set quota")
 }
@@ -68,81 +69,113 @@ func quotaFields(q daap.Quota) fields {
 	}
 }
 
-// reserve takes the database's cost of its tier's quota for the operation. It comes last in its transaction: others
-// who ask for the same tier wait for it. Errors: CodeQuotaExceeded.
-func reserve(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
-	cost := db.Profile.Cost()
-	taken, err := tx.Exec(ctx, `
-		UPDATE tier_usage u
-		SET    cpu_millis = u.cpu_millis + $2, memory_bytes = u.memory_bytes + $3, storage_bytes = u.storage_bytes + $4,
-		       databases = u.databases + 1
-		FROM   tiers t LEFT JOIN tier_quotas q ON q.tier_id = t.id
-		WHERE  u.tier_id = $1 AND t.id = u.tier_id
-		AND    (q.max_cpu_cores   IS NULL OR u.cpu_millis    + $2 <= q.max_cpu_cores * 1000)
-		AND    (q.max_memory_gib  IS NULL OR u.memory_bytes  + $3 <= q.max_memory_gib * 1073741824)
-		AND    (q.max_storage_gib IS NULL OR u.storage_bytes + $4 <= q.max_storage_gib * 1073741824)
-		AND    (q.max_databases   IS NULL OR u.databases     + 1  <= q.max_databases)`,
-		db.TierID, cost.CPUMillis, cost.MemoryBytes, cost.StorageBytes)
+// reserve takes what is asked of the tier's quota for the operation. It comes last in its transaction: others who ask
+// for the same tier wait for it. Of a dimension of which nothing is asked there is always room. Errors:
+// CodeQuotaExceeded.
+func reserve(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, asked daap.Cost) error {
+	taken, err := tx.Exec(ctx, addUse+`
+		AND (q.max_cpu_cores   IS NULL OR $2::bigint = 0 OR u.cpu_millis    + $2 <= q.max_cpu_cores * 1000)
+		AND (q.max_memory_gib  IS NULL OR $3::bigint = 0 OR u.memory_bytes  + $3 <= q.max_memory_gib * 1073741824)
+		AND (q.max_storage_gib IS NULL OR $4::bigint = 0 OR u.storage_bytes + $4 <= q.max_storage_gib * 1073741824)
+		AND (q.max_databases   IS NULL OR $5::bigint = 0 OR u.databases     + $5 <= q.max_databases)`,
+		tier.ID, asked.CPUMillis, asked.MemoryBytes, asked.StorageBytes, asked.Databases)
 	if err != nil {
 		return fmt.Errorf("take of the quota: %w", err)
 	}
 	if taken.RowsAffected() == 0 {
-		use, err := readQuota(ctx, tx, *db.TierID)
+		use, err := readQuota(ctx, tx, tier.ID)
 		if err != nil {
 			return fmt.Errorf("read the quota that is exceeded: %w", err)
 		}
-		return use.Exceeded(db.Tier, cost)
+		return use.Exceeded(tier.Name, asked)
 	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO reservations (operation_id, database_id, tier_id, cpu_millis, memory_bytes, storage_bytes)
-		VALUES ($1, $2, $3, $4, $5, $6)`, op.ID, db.ID, db.TierID, cost.CPUMillis, cost.MemoryBytes, cost.StorageBytes)
+	return insertReservation(ctx, tx, tier, op, asked)
+}
+
+// addUse counts $2 to $5 as used of the tier $1.
+const addUse = `
+	UPDATE tier_usage u
+	SET    cpu_millis = u.cpu_millis + $2::bigint, memory_bytes = u.memory_bytes + $3::bigint,
+	       storage_bytes = u.storage_bytes + $4::bigint, databases = u.databases + $5::bigint
+	FROM   tiers t LEFT JOIN tier_quotas q ON q.tier_id = t.id
+	WHERE  u.tier_id = $1 AND t.id = u.tier_id`
+
+// keep is reserve for what the database has already, whatever the quota is by now.
+func keep(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, has daap.Cost) error {
+	_, err := tx.Exec(ctx, addUse, tier.ID, has.CPUMillis, has.MemoryBytes, has.StorageBytes, has.Databases)
+	if err != nil {
+		return fmt.Errorf("count what the database has: %w", err)
+	}
+	return insertReservation(ctx, tx, tier, op, has)
+}
+
+func insertReservation(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, cost daap.Cost) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO reservations (operation_id, database_id, tier_id, cpu_millis, memory_bytes, storage_bytes, databases)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		op.ID, op.DatabaseID, tier.ID, cost.CPUMillis, cost.MemoryBytes, cost.StorageBytes, cost.Databases)
 	if err != nil {
 		return fmt.Errorf("reserve: %w", err)
 	}
 	return nil
 }
 
-// release gives back what is reserved for the database. Safe to repeat: what is gone gives nothing back.
-func release(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
+// reservationsOf chooses those of a database, or the one of an operation.
+type reservationsOf struct{ database, operation uuid.UUID }
+
+// release gives back what is reserved. Safe to repeat: what is gone gives nothing back. The counters are locked in the
+// order of their tiers: two that give back to the same two would wait for each other.
+func release(ctx context.Context, tx pgx.Tx, of reservationsOf) error {
 	_, err := tx.Exec(ctx, `
+		SELECT FROM tier_usage
+		WHERE  tier_id IN (SELECT tier_id FROM reservations WHERE database_id = $1 OR operation_id = $2)
+		ORDER  BY tier_id FOR UPDATE`, of.database, of.operation)
+	if err != nil {
+		return fmt.Errorf("lock what is used: %w", err)
+	}
+	_, err = tx.Exec(ctx, `
 		WITH freed AS (
-			DELETE FROM reservations WHERE database_id = $1
-			RETURNING tier_id, cpu_millis, memory_bytes, storage_bytes
+			DELETE FROM reservations WHERE database_id = $1 OR operation_id = $2
+			RETURNING tier_id, cpu_millis, memory_bytes, storage_bytes, databases
 		), sums AS (
 			SELECT tier_id, sum(cpu_millis) AS cpu, sum(memory_bytes) AS memory, sum(storage_bytes) AS storage,
-			       count(*) AS databases
+			       sum(databases) AS databases
 			FROM   freed GROUP BY tier_id
 		)
 		UPDATE tier_usage u
 		SET    cpu_millis = u.cpu_millis - s.cpu, memory_bytes = u.memory_bytes - s.memory,
 		       storage_bytes = u.storage_bytes - s.storage, databases = u.databases - s.databases
-		FROM   sums s WHERE u.tier_id = s.tier_id`, database)
+		FROM   sums s WHERE u.tier_id = s.tier_id`, of.database, of.operation)
 	if err != nil {
 		return fmt.Errorf("release what is reserved: %w", err)
 	}
 	return nil
 }
 
-// CheckQuotas compares the counters of tiers with the reservations, and these with the databases. Where they do not
-// agree, which is a fault of the service, its error names the tiers.
+// CheckQuotas compares the counters of tiers with the reservations, and these with the databases, those on their way to
+// the tier among them. Where they do not agree, which is a fault of the service, it is an ErrQuotaDrift that names the
+// tiers.
 func (s *Store) CheckQuotas(ctx context.Context) error {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT t.name FROM tiers t
 		JOIN   tier_usage u ON u.tier_id = t.id
 		LEFT   JOIN LATERAL (
 			SELECT COALESCE(sum(cpu_millis), 0) AS cpu, COALESCE(sum(memory_bytes), 0) AS memory,
-			       COALESCE(sum(storage_bytes), 0) AS storage, count(*) AS databases
+			       COALESCE(sum(storage_bytes), 0) AS storage, COALESCE(sum(databases), 0) AS databases
 			FROM   reservations r WHERE r.tier_id = t.id) r ON true
 		WHERE  (u.cpu_millis, u.memory_bytes, u.storage_bytes, u.databases)
 		       IS DISTINCT FROM (r.cpu, r.memory, r.storage, r.databases)
 		OR     u.databases <> (SELECT count(*) FROM databases d WHERE d.tier_id = t.id)
+		       + (SELECT count(*) FROM operations o JOIN databases d ON d.id = o.database_id
+		          WHERE  o.kind = 'update_database' AND o.state IN `+openStates+`
+		          AND    (o.tier ->> 'ID')::uuid = t.id AND d.tier_id <> t.id)
 		ORDER  BY t.name`) // its error comes out of Collect
 	drifted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return because(err, "check quotas")
 	}
 	if len(drifted) > 0 {
-		return fmt.Errorf("the quotas of tiers %v have drifted", drifted)
+		return fmt.Errorf("%w: those of tiers %v", daap.ErrQuotaDrift, drifted)
 	}
 	return nil
 }

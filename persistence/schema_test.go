@@ -141,7 +141,12 @@ func TestOperationsTableRefusesWhatCannotBe(t *testing.T) {
 	valid := row{"database_id": db.ID, "kind": "delete_database", "state": "pending"}
 	cancelled := valid.with(row{"state": "cancelled", "finished_at": "now"})
 	for constraint, refused := range map[string][]row{
-		"operations_kind":  {valid.with(row{"kind": "resize_database"})},
+		"operations_kind": {valid.with(row{"kind": "resize_database"})},
+		"operations_tier": {
+			valid.with(row{"kind": "update_database"}),
+			valid.with(row{"tier": `{}`}),
+			valid.with(row{"kind": "update_database", "tier": `"large"`}),
+		},
 		"operations_state": {valid.with(row{"state": "failed", "started_at": "now"}), valid.with(row{"state": "", "started_at": "now"})},
 		"operations_cause": {
 			valid.with(row{"state": "needs_attention", "started_at": "now"}),
@@ -264,7 +269,7 @@ func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 	f := newFixture(t)
 	for constraint, listed := range map[string][]string{
 		"databases_status": texts(daap.DatabaseStatuses()),
-		"operations_kind":  texts([]daap.OperationKind{daap.ProvisionDatabase, daap.DeleteDatabase}),
+		"operations_kind":  texts(daap.OperationKinds()),
 		"operations_state": texts(append(daap.OpenStates(), daap.OperationSucceeded, daap.OperationCancelled)),
 		"operation_steps_state": texts([]daap.StepState{
 			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing, daap.StepUndone,

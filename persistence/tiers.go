@@ -106,7 +106,11 @@ func (s *Store) DeleteTier(ctx context.Context, by daap.Grant, id uuid.UUID) (da
 			return t, err
 		}
 		var databases int
-		if err := tx.QueryRow(ctx, `SELECT count(*) FROM databases WHERE tier_id = $1`, id).Scan(&databases); err != nil {
+		err = tx.QueryRow(ctx, `
+			SELECT count(*) FROM (
+				SELECT id FROM databases WHERE tier_id = $1
+				UNION SELECT database_id FROM reservations WHERE tier_id = $1) AS has_it`, id).Scan(&databases)
+		if err != nil {
 			return t, err
 		}
 		if databases > 0 {

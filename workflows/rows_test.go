@@ -25,15 +25,27 @@ func newRows(kind daap.OperationKind) *rows {
 	r := &rows{
 		db: daap.Database{
 			ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1,
-			Tier: "small", Profile: daap.Profile{Instances: 1, Memory: resource.MustParse("512Mi"), PoolMode: daap.PoolTransaction},
+			Tier: "small", Profile: small,
 		},
 		op:    daap.Operation{ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending},
 		steps: map[daap.StepName]daap.StepState{},
 	}
-	if kind == daap.DeleteDatabase {
+	if kind != daap.ProvisionDatabase {
 		r.op.StatusBefore = daap.DatabaseReady
 	}
+	if kind == daap.UpdateDatabase {
+		large := small
+		large.Instances, large.HAReplicas, large.PoolMode = 2, 1, daap.PoolSession
+		large.Memory, large.StorageSize = resource.MustParse("1Gi"), resource.MustParse("2Gi")
+		r.op.Tier = &daap.Tier{Name: "large", Profile: large}
+	}
 	return r
+}
+
+// small is what the database has in the beginning.
+var small = daap.Profile{
+	Instances: 1, CPU: resource.MustParse("500m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
+	PGVersion: "17", PoolMode: daap.PoolTransaction,
 }
 
 func (r *rows) state() daap.OperationState {
@@ -61,6 +73,12 @@ func (r *rows) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.db, nil
+}
+
+func (r *rows) Operation(context.Context, daap.Scope, uuid.UUID) (daap.Operation, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.op, nil
 }
 
 func (r *rows) HoldsDatabase(_ context.Context, _ uuid.UUID, undo bool) error {
@@ -159,6 +177,9 @@ func (r *rows) finish(end daap.OperationState, status daap.DatabaseStatus) error
 		return err
 	}
 	r.op.State, r.db.Status = end, status
+	if r.op.Tier != nil && end == daap.OperationSucceeded {
+		r.db = r.db.With(*r.op.Tier)
+	}
 	for name, state := range r.steps {
 		if state == daap.StepRunning {
 			r.steps[name] = daap.StepDone

@@ -36,6 +36,7 @@ type Workflows struct {
 func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) error {
 	return map[daap.OperationKind]func(workflow.Context, Input) error{
 		daap.ProvisionDatabase: w.ProvisionDatabase,
+		daap.UpdateDatabase:    w.UpdateDatabase,
 		daap.DeleteDatabase:    w.DeleteDatabase,
 	}
 }

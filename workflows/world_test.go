@@ -73,7 +73,7 @@ type visit struct {
 	undo bool
 }
 
-// newWorld returns the world before an operation of the kind: empty, or for a delete with all that a provision makes.
+// newWorld returns the world before an operation of the kind: empty for a provision, else with all that one makes.
 func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -84,7 +84,7 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
 		Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
 	}).Build()
-	if kind == daap.DeleteDatabase {
+	if kind != daap.ProvisionDatabase {
 		made := newWorld(t, daap.ProvisionDatabase)
 		made.kube = w.kube
 		made.run()
@@ -271,13 +271,17 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	for kind, run := range (workflows.Workflows{StepDeadline: w.deadline}).Of() {
 		env.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: string(kind)})
 	}
-	env.RegisterActivity(&activities.Kubernetes{
-		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows, Platform: manifest.Platform{},
-	})
+	kube := &activities.Kubernetes{
+		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows,
+		Platform: manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"}},
+	}
+	env.RegisterActivity(kube)
 	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
-	for _, name := range []string{"Connect", "StopSuperseded"} {
+	// No PostgreSQL runs in the world, so that nothing can be asked of it.
+	for _, name := range []string{"Connect", "StopSuperseded", "WaitRolledOut", "WaitUpdated"} {
 		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
 	}
+	env.RegisterActivityWithOptions(kube.ApplyCluster, activity.RegisterOptions{Name: "RevertCluster"})
 	w.env = env
 	return env
 }

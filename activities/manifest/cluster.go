@@ -36,7 +36,7 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 			PostgresConfiguration: cnpgv1.PostgresConfiguration{
 				// CNPG's own last rule admits connections without TLS; this one comes before it.
 				PgHBA:       []string{"hostnossl all all all reject"},
-				Parameters:  parameters(db.Profile),
+				Parameters:  Parameters(db.Profile),
 				Synchronous: synchronous(db.Profile),
 			},
 			EnableSuperuserAccess: ptr(false),
@@ -66,8 +66,8 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	}
 }
 
-// parameters are what PostgreSQL is told of the size of its instance.
-func parameters(p daap.Profile) map[string]string {
+// Parameters are what PostgreSQL is told of the size of its instance.
+func Parameters(p daap.Profile) map[string]string {
 	return map[string]string{
 		"max_connections": strconv.Itoa(p.MaxConnections),
 		// A quarter of the memory, as PostgreSQL's own documentation advises.
@@ -85,6 +85,15 @@ func synchronous(p daap.Profile) *cnpgv1.SynchronousReplicaConfiguration {
 		Method: cnpgv1.SynchronousReplicaConfigurationMethodAny, Number: p.HAReplicas,
 		DataDurability: cnpgv1.DataDurabilityLevelRequired,
 	}
+}
+
+// StandbysPrefix is what PostgreSQL's synchronous_standby_names begin with for the profile; the names of the standbys
+// follow.
+func StandbysPrefix(p daap.Profile) string {
+	if p.HAReplicas == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ANY %d (", p.HAReplicas)
 }
 
 // primaryService leads to the primary under a name that does not change with the Cluster's.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"fmt"
 	"strconv"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
@@ -44,8 +45,17 @@ const maxClients = 10_000
 // for the operator.
 func poolSize(p daap.Profile) int { return max(1, p.MaxConnections*8/10) }
 
+// AnnotationPool on PgBouncer's pods says with which settings they started, so that new settings are new pods and it
+// can be seen when the pool has them. PgBouncer could take them up where it is, but nobody could see when it has.
+const AnnotationPool = "daap.io/pool"
+
+// Pool is the value of AnnotationPool for the profile.
+func Pool(p daap.Profile) string { return fmt.Sprintf("%s-%d", p.PoolMode, poolSize(p)) }
+
 func poolerTemplate(db daap.Database, platform Platform) *cnpgv1.PodTemplateSpec {
-	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{Labels: labels(db)}}
+	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{
+		Labels: labels(db), Annotations: map[string]string{AnnotationPool: Pool(db.Profile)},
+	}}
 	template.Spec.Containers = []corev1.Container{} // the schema requires the list, also where it changes nothing
 	if platform.PoolerImage != "" {
 		template.Spec.Containers = []corev1.Container{{

@@ -32,10 +32,12 @@ func serveAPI(ctx context.Context, s service) error {
 		return err
 	}
 	defer temporal.Close()
+	quotas := daap.NewQuotaCheck(store, s.report("Quotas do not agree with the databases, or could not be checked."))
 	dependencies, err := dependencies(store, temporal)
 	if err != nil {
 		return err
 	}
+	dependencies = append(dependencies, daap.Dependency{Name: "quotas", Probe: quotas.Probe})
 	engine := workflows.Engine{Client: temporal}
 	dispatcher := daap.NewDispatcher(store, engine, s.report("An operation is not started; it is tried again."))
 	dispatched := loggedEngine{engine, dispatcher, s.log}
@@ -62,6 +64,7 @@ func serveAPI(ctx context.Context, s service) error {
 	defer background(ctx, audit.Run)() // after the last request has ended
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { dispatcher.Run(ctx); return nil })
+	group.Go(func() error { quotas.Run(ctx); return nil })
 	group.Go(func() error {
 		store.FollowAPIKeys(ctx, keys, s.report("Changes of API keys are not told; each request reads its key."))
 		return nil

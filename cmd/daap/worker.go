@@ -59,7 +59,6 @@ func runWorker(ctx context.Context, s service) error {
 		return err
 	}
 	go sealer.Run(ctx)
-	go daap.NewQuotaCheck(store, s.report("Quotas do not agree with the databases, or could not be checked.")).Run(ctx)
 	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
 	defer worker.Stop()
 	select {

@@ -64,7 +64,15 @@ func createRequest(name, cell string) request {
 		Tier: local.Tier, Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
 	}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
-		return stack.API.CreateDatabase(ctx, body, params)
+		return local.Accepted(stack.API.CreateDatabase(ctx, body, params))
+	}
+}
+
+func updateRequest(id uuid.UUID, tier string) request {
+	params := oas.UpdateDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	body := &oas.UpdateDatabaseApplicationMergePatchJSON{Tier: oas.NewOptString(tier)}
+	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
+		return local.Accepted(stack.API.UpdateDatabase(ctx, body, params))
 	}
 }
 

@@ -39,9 +39,9 @@ func run(ctx context.Context) error {
 	}
 	name := "demo-" + strings.ToLower(time.Now().UTC().Format("0102-150405"))
 	say("POST %s/databases  {\"name\": %q, \"owner_team\": \"demo\", \"tier\": %q}", stack.URL, name, local.Tier)
-	accepted, err := stack.API.CreateDatabase(ctx,
+	accepted, err := local.Accepted(stack.API.CreateDatabase(ctx,
 		&oas.CreateDatabaseRequest{Name: name, Tier: local.Tier, OwnerTeam: oas.NewOptTeamName("demo")},
-		oas.CreateDatabaseParams{})
+		oas.CreateDatabaseParams{}))
 	if err != nil {
 		return fmt.Errorf("create the database: %w", err)
 	}

@@ -26,7 +26,8 @@ func TestTeamUsesItsDatabaseUnseenAndAllOfItIsInTheAuditLog(t *testing.T) {
 	ctx := t.Context()
 	ours, theirs := newTeam(ctx, t, "ours"), newTeam(ctx, t, "theirs")
 
-	accepted, err := ours.api.CreateDatabase(ctx, &oas.CreateDatabaseRequest{Tier: local.Tier, Name: "unseen"}, oas.CreateDatabaseParams{})
+	accepted, err := local.Accepted(ours.api.CreateDatabase(ctx,
+		&oas.CreateDatabaseRequest{Tier: local.Tier, Name: "unseen"}, oas.CreateDatabaseParams{}))
 	if err != nil {
 		t.Fatalf("create a database: %v", err)
 	}

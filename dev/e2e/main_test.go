@@ -49,11 +49,11 @@ func createOn(
 	ctx context.Context, t *testing.T, tier string, team oas.TeamName, name string,
 ) (oas.Database, uuid.UUID) {
 	t.Helper()
-	accepted, err := stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
+	accepted, err := local.Accepted(stack.API.CreateDatabase(ctx, &oas.CreateDatabaseRequest{
 		Tier: tier, Name: name,
 		OwnerTeam: oas.NewOptTeamName(team),
 		Labels:    oas.NewOptLabels(oas.Labels{"test": "e2e"}),
-	}, oas.CreateDatabaseParams{})
+	}, oas.CreateDatabaseParams{}))
 	if err != nil {
 		t.Fatalf("create database %s: %v", name, err)
 	}

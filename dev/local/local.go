@@ -92,6 +92,18 @@ func (s *Stack) MakeTier(ctx context.Context) error {
 	return nil
 }
 
+// Accepted is what the API answers to a change that takes time; an error where it answered something else.
+func Accepted(answer any, err error) (*oas.DatabaseAcceptedHeaders, error) {
+	if err != nil {
+		return nil, err
+	}
+	accepted, is := answer.(*oas.DatabaseAcceptedHeaders)
+	if !is {
+		return nil, fmt.Errorf("the API answered with %T, not that it accepts the change", answer)
+	}
+	return accepted, nil
+}
+
 // apiKey is sent in the header X-API-Key.
 type apiKey string
 

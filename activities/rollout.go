@@ -1,0 +1,199 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is.
+func (p *Postgres) RevertCluster(ctx context.Context, in Input) error {
+	if err := p.Kubernetes.ApplyCluster(ctx, in); err != nil {
+		return err
+	}
+	u, err := p.Kubernetes.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	return p.waitInForce(ctx, in, u.was)
+}
+
+// WaitRolledOut waits until every instance runs with what of the tier can be changed back, and the pool with all of it.
+func (p *Postgres) WaitRolledOut(ctx context.Context, in Input) error {
+	u, err := p.Kubernetes.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	return p.waitInForce(ctx, in, u.first)
+}
+
+// WaitUpdated waits until all of the tier is in force.
+func (p *Postgres) WaitUpdated(ctx context.Context, in Input) error {
+	u, err := p.Kubernetes.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	return p.waitInForce(ctx, in, u.last)
+}
+
+func (p *Postgres) waitInForce(ctx context.Context, in Input, db daap.Database) error {
+	return p.Kubernetes.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return p.inForce(ctx, db) })
+}
+
+// inForce says whether all of the database's profile is in force, and if not, what is missing. That a Cluster is
+// healthy does not tell: it says so also before its operator has seen a change. So pods, volumes and PostgreSQL
+// itself are asked for what they have.
+func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string, error) {
+	if done, progress, err := ready(ctx, p.Kubernetes.Watch, db); !done || err != nil {
+		return false, progress, err
+	}
+	pods, err := p.instances(ctx, db)
+	if err != nil {
+		return false, "", err
+	}
+	if len(pods) != db.Profile.Instances {
+		return false, fmt.Sprintf("%d of %d instances are there", len(pods), db.Profile.Instances), nil
+	}
+	for i := range pods {
+		if missing := p.missing(&pods[i], db); missing != "" {
+			return false, missing, nil
+		}
+	}
+	if missing, err := p.missingElsewhere(ctx, db); missing != "" || err != nil {
+		return false, missing, err
+	}
+	owner, err := p.owner(ctx, db)
+	if err != nil {
+		return false, "", err
+	}
+	for i := range pods {
+		if missing := owner.missingIn(ctx, &pods[i], db); missing != "" {
+			return false, missing, nil
+		}
+	}
+	return true, "", nil
+}
+
+// instances are the pods of PostgreSQL that Kubernetes itself has: what the shared watch leaves out of them is needed.
+func (p *Postgres) instances(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	err := p.Kubernetes.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{
+		manifest.LabelCluster: manifest.ClusterName(db), podRoleLabel: instanceRole,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list instances of database %s: %w", db.ID, err)
+	}
+	return pods.Items, nil
+}
+
+// missing says what the pod of an instance does not have yet.
+func (p *Postgres) missing(pod *corev1.Pod, db daap.Database) string {
+	if pod.DeletionTimestamp != nil || !isReady(pod) {
+		return fmt.Sprintf("Pod %s is not ready", pod.Name)
+	}
+	want := db.Profile
+	for _, c := range pod.Spec.Containers {
+		if c.Name != postgresContainer {
+			continue
+		}
+		if c.Image != p.Kubernetes.Platform.PostgresImages[want.PGVersion] ||
+			c.Resources.Requests.Cpu().Cmp(want.CPU) != 0 || c.Resources.Limits.Memory().Cmp(want.Memory) != 0 {
+			return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+		}
+	}
+	return ""
+}
+
+// missingElsewhere says what volumes and the pool do not have yet.
+func (p *Postgres) missingElsewhere(ctx context.Context, db daap.Database) (string, error) {
+	claims, err := p.Kubernetes.claims(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	for _, claim := range claims {
+		if has := claim.Status.Capacity[corev1.ResourceStorage]; has.Cmp(db.Profile.StorageSize) < 0 {
+			return fmt.Sprintf("Volume claim %s has %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
+		}
+	}
+	var pooler appsv1.Deployment
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: daap.PoolerService}
+	if err := p.Kubernetes.Client.Get(ctx, key, &pooler); err != nil {
+		return "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
+	}
+	if pooler.Spec.Template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) {
+		return "Pooler's pods are still those from before", nil
+	}
+	_, progress := poolerReady(&pooler)
+	return progress, nil
+}
+
+// missingIn asks PostgreSQL in the pod for what it does not have yet. One that cannot be asked is not there yet.
+func (o owner) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database) string {
+	// Every instance shows the same certificate, which knows the names of Services and no pod's address.
+	host := daap.Host(daap.PrimaryService, db.ID)
+	missing := ""
+	err := o.query(ctx, host, func(context.Context) (string, error) { return pod.Status.PodIP, nil },
+		func(conn *pgx.Conn) error {
+			var err error
+			missing, err = missingSettings(ctx, conn, db.Profile)
+			return err
+		})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("PostgreSQL in pod %s does not answer: %v", pod.Name, err)
+	case missing != "":
+		return fmt.Sprintf("PostgreSQL in pod %s: %s", pod.Name, missing)
+	}
+	return ""
+}
+
+// missingSettings compares what PostgreSQL has with what the profile says. Names are qualified: the database's owner
+// may have put others in their place.
+func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (string, error) {
+	var version, standbys string
+	err := conn.QueryRow(ctx, `
+		SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_standby_names')`,
+	).Scan(&version, &standbys)
+	if err != nil {
+		return "", fmt.Errorf("read the version: %w", err)
+	}
+	if n, err := strconv.Atoi(version); err != nil || strconv.Itoa(n/10_000) != want.PGVersion {
+		return fmt.Sprintf("version is %s, becomes %s", version, want.PGVersion), nil
+	}
+	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
+		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", standbys, want.HAReplicas), nil
+	}
+	parameters := manifest.Parameters(want)
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		var has string
+		var same bool
+		err := conn.QueryRow(ctx, `
+			SELECT pg_catalog.current_setting($1),
+			       pg_catalog.pg_size_bytes(pg_catalog.current_setting($1))
+			           OPERATOR(pg_catalog.=) pg_catalog.pg_size_bytes($2)`, name, parameters[name]).Scan(&has, &same)
+		if err != nil {
+			return "", fmt.Errorf("read setting %s: %w", name, err)
+		}
+		if !same {
+			return fmt.Sprintf("%s is %s, becomes %s", name, has, parameters[name]), nil
+		}
+	}
+	return "", nil
+}
+
+func isReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
+}
