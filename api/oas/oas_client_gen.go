@@ -25,8 +25,8 @@ type Invoker interface {
 	// AbortOperation invokes abortOperation operation.
 	//
 	// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-	// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
-	// `pending` until it gets a new one, which undoes it.
+	// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
+	// was lost is `pending` until it gets a new one, which undoes it.
 	//
 	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
 	// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
@@ -60,8 +60,10 @@ type Invoker interface {
 	// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
 	// out; a product team that names another one is refused with 403.
 	//
+	// A dry run answers 200 with what would become of it, or the error that the request would get.
+	//
 	// POST /databases
-	CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error)
+	CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (CreateDatabaseRes, error)
 	// CreateTier invokes createTier operation.
 	//
 	// For the platform team. Its name is unique.
@@ -70,8 +72,8 @@ type Invoker interface {
 	CreateTier(ctx context.Context, request *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase invokes deleteDatabase operation.
 	//
-	// Works on a database in any condition; one that is still being provisioned is taken over. The data
-	// cannot be had back.
+	// Works on a database in any condition; one that is still being provisioned or updated is taken over.
+	// The data cannot be had back.
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
@@ -218,8 +220,17 @@ type Invoker interface {
 	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
 	// `labels` set to null removes all of them.
 	//
+	// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
+	// database is `updating` until all of its instances run with it. It must be ready. Its pool is
+	// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
+	// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
+	// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
+	// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+	//
+	// A dry run answers 200 with what would change, or the error that the request would get.
+	//
 	// PATCH /databases/{id}
-	UpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (*DatabaseResponse, error)
+	UpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (UpdateDatabaseRes, error)
 	// UpdateTier invokes updateTier operation.
 	//
 	// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
@@ -273,8 +284,8 @@ func (c *Client) requestURL(ctx context.Context) *url.URL {
 // AbortOperation invokes abortOperation operation.
 //
 // It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
-// `pending` until it gets a new one, which undoes it.
+// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
+// was lost is `pending` until it gets a new one, which undoes it.
 //
 // 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
 // begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
@@ -649,18 +660,40 @@ func (c *Client) sendCreateAPIKey(ctx context.Context, request *CreateAPIKeyRequ
 // what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
 // out; a product team that names another one is refused with 403.
 //
+// A dry run answers 200 with what would become of it, or the error that the request would get.
+//
 // POST /databases
-func (c *Client) CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+func (c *Client) CreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (CreateDatabaseRes, error) {
 	res, err := c.sendCreateDatabase(ctx, request, params)
 	return res, err
 }
 
-func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
+func (c *Client) sendCreateDatabase(ctx context.Context, request *CreateDatabaseRequest, params CreateDatabaseParams) (res CreateDatabaseRes, err error) {
 
 	u := uri.Clone(c.requestURL(ctx))
 	var pathParts [1]string
 	pathParts[0] = "/databases"
 	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "dry_run" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "dry_run",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.DryRun.Get(); ok {
+				return e.EncodeValue(conv.BoolToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
 
 	r, err := ht.NewRequest(ctx, "POST", u)
 	if err != nil {
@@ -861,8 +894,8 @@ func (c *Client) sendCreateTier(ctx context.Context, request *CreateTierRequest,
 
 // DeleteDatabase invokes deleteDatabase operation.
 //
-// Works on a database in any condition; one that is still being provisioned is taken over. The data
-// cannot be had back.
+// Works on a database in any condition; one that is still being provisioned or updated is taken over.
+// The data cannot be had back.
 //
 // DELETE /databases/{id}
 func (c *Client) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error) {
@@ -3646,13 +3679,22 @@ func (c *Client) sendSkipOperation(ctx context.Context, request *DecisionRequest
 // A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
 // `labels` set to null removes all of them.
 //
+// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
+// database is `updating` until all of its instances run with it. It must be ready. Its pool is
+// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
+// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
+// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
+// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+//
+// A dry run answers 200 with what would change, or the error that the request would get.
+//
 // PATCH /databases/{id}
-func (c *Client) UpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (*DatabaseResponse, error) {
+func (c *Client) UpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (UpdateDatabaseRes, error) {
 	res, err := c.sendUpdateDatabase(ctx, request, params)
 	return res, err
 }
 
-func (c *Client) sendUpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (res *DatabaseResponse, err error) {
+func (c *Client) sendUpdateDatabase(ctx context.Context, request UpdateDatabaseReq, params UpdateDatabaseParams) (res UpdateDatabaseRes, err error) {
 
 	u := uri.Clone(c.requestURL(ctx))
 	var pathParts [2]string
@@ -3676,6 +3718,26 @@ func (c *Client) sendUpdateDatabase(ctx context.Context, request UpdateDatabaseR
 		pathParts[1] = encoded
 	}
 	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "dry_run" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "dry_run",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.DryRun.Get(); ok {
+				return e.EncodeValue(conv.BoolToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
 
 	r, err := ht.NewRequest(ctx, "PATCH", u)
 	if err != nil {

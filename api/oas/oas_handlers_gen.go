@@ -31,8 +31,8 @@ func recordError(string, error) {}
 // handleAbortOperationRequest handles abortOperation operation.
 //
 // It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
-// `pending` until it gets a new one, which undoes it.
+// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
+// was lost is `pending` until it gets a new one, which undoes it.
 //
 // 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
 // begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
@@ -581,6 +581,8 @@ func (s *Server) handleCreateAPIKeyRequest(args [0]string, argsEscaped bool, w h
 // what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
 // out; a product team that names another one is refused with 403.
 //
+// A dry run answers 200 with what would become of it, or the error that the request would get.
+//
 // POST /databases
 func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
 	statusWriter := &codeRecorder{ResponseWriter: w}
@@ -687,7 +689,7 @@ func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w
 		}
 	}()
 
-	var response *DatabaseAcceptedHeaders
+	var response CreateDatabaseRes
 	if m := s.cfg.Middleware; m != nil {
 		mreq := middleware.Request{
 			Context:          ctx,
@@ -697,6 +699,10 @@ func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w
 			Body:             request,
 			RawBody:          rawBody,
 			Params: middleware.Parameters{
+				{
+					Name: "dry_run",
+					In:   "query",
+				}: params.DryRun,
 				{
 					Name: "Idempotency-Key",
 					In:   "header",
@@ -708,7 +714,7 @@ func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w
 		type (
 			Request  = *CreateDatabaseRequest
 			Params   = CreateDatabaseParams
-			Response = *DatabaseAcceptedHeaders
+			Response = CreateDatabaseRes
 		)
 		response, err = middleware.HookMiddleware[
 			Request,
@@ -929,8 +935,8 @@ func (s *Server) handleCreateTierRequest(args [0]string, argsEscaped bool, w htt
 
 // handleDeleteDatabaseRequest handles deleteDatabase operation.
 //
-// Works on a database in any condition; one that is still being provisioned is taken over. The data
-// cannot be had back.
+// Works on a database in any condition; one that is still being provisioned or updated is taken over.
+// The data cannot be had back.
 //
 // DELETE /databases/{id}
 func (s *Server) handleDeleteDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4347,6 +4353,15 @@ func (s *Server) handleSkipOperationRequest(args [1]string, argsEscaped bool, w 
 // A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
 // `labels` set to null removes all of them.
 //
+// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
+// database is `updating` until all of its instances run with it. It must be ready. Its pool is
+// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
+// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
+// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
+// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+//
+// A dry run answers 200 with what would change, or the error that the request would get.
+//
 // PATCH /databases/{id}
 func (s *Server) handleUpdateDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
 	statusWriter := &codeRecorder{ResponseWriter: w}
@@ -4453,16 +4468,20 @@ func (s *Server) handleUpdateDatabaseRequest(args [1]string, argsEscaped bool, w
 		}
 	}()
 
-	var response *DatabaseResponse
+	var response UpdateDatabaseRes
 	if m := s.cfg.Middleware; m != nil {
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    UpdateDatabaseOperation,
-			OperationSummary: "Change a database's description or labels",
+			OperationSummary: "Change a database's tier, description or labels",
 			OperationID:      "updateDatabase",
 			Body:             request,
 			RawBody:          rawBody,
 			Params: middleware.Parameters{
+				{
+					Name: "dry_run",
+					In:   "query",
+				}: params.DryRun,
 				{
 					Name: "Idempotency-Key",
 					In:   "header",
@@ -4478,7 +4497,7 @@ func (s *Server) handleUpdateDatabaseRequest(args [1]string, argsEscaped bool, w
 		type (
 			Request  = UpdateDatabaseReq
 			Params   = UpdateDatabaseParams
-			Response = *DatabaseResponse
+			Response = UpdateDatabaseRes
 		)
 		response, err = middleware.HookMiddleware[
 			Request,

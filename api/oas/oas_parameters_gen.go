@@ -412,6 +412,8 @@ func decodeCreateAPIKeyParams(args [0]string, argsEscaped bool, r *http.Request)
 
 // CreateDatabaseParams is parameters of createDatabase operation.
 type CreateDatabaseParams struct {
+	// Answer what the request would change, and change nothing. Its Idempotency-Key is not used up.
+	DryRun OptBool `json:",omitempty,omitzero"`
 	// Names the request, so that it may be sent again without taking effect again. The same request
 	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
 	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
@@ -422,6 +424,15 @@ type CreateDatabaseParams struct {
 }
 
 func unpackCreateDatabaseParams(packed middleware.Parameters) (params CreateDatabaseParams) {
+	{
+		key := middleware.ParameterKey{
+			Name: "dry_run",
+			In:   "query",
+		}
+		if v, ok := packed[key]; ok {
+			params.DryRun = v.(OptBool)
+		}
+	}
 	{
 		key := middleware.ParameterKey{
 			Name: "Idempotency-Key",
@@ -435,7 +446,54 @@ func unpackCreateDatabaseParams(packed middleware.Parameters) (params CreateData
 }
 
 func decodeCreateDatabaseParams(args [0]string, argsEscaped bool, r *http.Request) (params CreateDatabaseParams, _ error) {
+	q := uri.NewQueryDecoder(r.URL.Query())
 	h := uri.NewHeaderDecoder(r.Header)
+	// Set default value for query: dry_run.
+	{
+		val := bool(false)
+		params.DryRun.SetTo(val)
+	}
+	// Decode query: dry_run.
+	if err := func() error {
+		cfg := uri.QueryParameterDecodingConfig{
+			Name:    "dry_run",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.HasParam(cfg); err == nil {
+			if err := q.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotDryRunVal bool
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToBool(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotDryRunVal = c
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.DryRun.SetTo(paramsDotDryRunVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "dry_run",
+			In:   "query",
+			Err:  err,
+		}
+	}
 	// Decode header: Idempotency-Key.
 	if err := func() error {
 		cfg := uri.HeaderParameterDecodingConfig{
@@ -4591,6 +4649,8 @@ func decodeSkipOperationParams(args [1]string, argsEscaped bool, r *http.Request
 
 // UpdateDatabaseParams is parameters of updateDatabase operation.
 type UpdateDatabaseParams struct {
+	// Answer what the request would change, and change nothing. Its Idempotency-Key is not used up.
+	DryRun OptBool `json:",omitempty,omitzero"`
 	// Names the request, so that it may be sent again without taking effect again. The same request
 	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
 	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
@@ -4603,6 +4663,15 @@ type UpdateDatabaseParams struct {
 }
 
 func unpackUpdateDatabaseParams(packed middleware.Parameters) (params UpdateDatabaseParams) {
+	{
+		key := middleware.ParameterKey{
+			Name: "dry_run",
+			In:   "query",
+		}
+		if v, ok := packed[key]; ok {
+			params.DryRun = v.(OptBool)
+		}
+	}
 	{
 		key := middleware.ParameterKey{
 			Name: "Idempotency-Key",
@@ -4623,7 +4692,54 @@ func unpackUpdateDatabaseParams(packed middleware.Parameters) (params UpdateData
 }
 
 func decodeUpdateDatabaseParams(args [1]string, argsEscaped bool, r *http.Request) (params UpdateDatabaseParams, _ error) {
+	q := uri.NewQueryDecoder(r.URL.Query())
 	h := uri.NewHeaderDecoder(r.Header)
+	// Set default value for query: dry_run.
+	{
+		val := bool(false)
+		params.DryRun.SetTo(val)
+	}
+	// Decode query: dry_run.
+	if err := func() error {
+		cfg := uri.QueryParameterDecodingConfig{
+			Name:    "dry_run",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.HasParam(cfg); err == nil {
+			if err := q.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotDryRunVal bool
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToBool(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotDryRunVal = c
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.DryRun.SetTo(paramsDotDryRunVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "dry_run",
+			In:   "query",
+			Err:  err,
+		}
+	}
 	// Decode header: Idempotency-Key.
 	if err := func() error {
 		cfg := uri.HeaderParameterDecodingConfig{

@@ -1109,7 +1109,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							return r, true
 						case "PATCH":
 							r.name = UpdateDatabaseOperation
-							r.summary = "Change a database's description or labels"
+							r.summary = "Change a database's tier, description or labels"
 							r.operationID = "updateDatabase"
 							r.operationGroup = ""
 							r.pathPattern = "/databases/{id}"

@@ -833,6 +833,7 @@ func (s *Cause) SetRemedy(val string) {
 //	`CONNECT_FAILED`         | the database runs but takes no connection
 //	`FORBIDDEN`              | Kubernetes does not let the worker do this
 //	`REJECTED`               | Kubernetes refused an object for good
+//	`VERSION_UNKNOWN`        | the worker knows no image of the PostgreSQL version
 //	`WORKFLOW_LOST`          | the workflow ended without carrying the operation out
 //	`DEADLINE`               | the step was not done in its time
 //
@@ -859,6 +860,7 @@ const (
 	CauseCodeCONNECTFAILED        CauseCode = "CONNECT_FAILED"
 	CauseCodeFORBIDDEN            CauseCode = "FORBIDDEN"
 	CauseCodeREJECTED             CauseCode = "REJECTED"
+	CauseCodeVERSIONUNKNOWN       CauseCode = "VERSION_UNKNOWN"
 	CauseCodeWORKFLOWLOST         CauseCode = "WORKFLOW_LOST"
 	CauseCodeDEADLINE             CauseCode = "DEADLINE"
 )
@@ -885,6 +887,7 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeCONNECTFAILED,
 		CauseCodeFORBIDDEN,
 		CauseCodeREJECTED,
+		CauseCodeVERSIONUNKNOWN,
 		CauseCodeWORKFLOWLOST,
 		CauseCodeDEADLINE,
 	}
@@ -930,6 +933,8 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeFORBIDDEN:
 		return []byte(s), nil
 	case CauseCodeREJECTED:
+		return []byte(s), nil
+	case CauseCodeVERSIONUNKNOWN:
 		return []byte(s), nil
 	case CauseCodeWORKFLOWLOST:
 		return []byte(s), nil
@@ -999,6 +1004,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeREJECTED:
 		*s = CauseCodeREJECTED
+		return nil
+	case CauseCodeVERSIONUNKNOWN:
+		*s = CauseCodeVERSIONUNKNOWN
 		return nil
 	case CauseCodeWORKFLOWLOST:
 		*s = CauseCodeWORKFLOWLOST
@@ -1615,6 +1623,9 @@ func (s *DatabaseAcceptedHeaders) SetResponse(val AcceptedResponse) {
 	s.Response = val
 }
 
+func (*DatabaseAcceptedHeaders) createDatabaseRes() {}
+func (*DatabaseAcceptedHeaders) updateDatabaseRes() {}
+
 // What keeps the database's operation. As `error`: why it needs attention, null while the status is
 // not `error`. As `waiting_on`: what keeps an operation that still goes on by itself, as soon as that
 // is known.
@@ -1760,6 +1771,7 @@ type DatabaseStatus string
 const (
 	DatabaseStatusProvisioning DatabaseStatus = "provisioning"
 	DatabaseStatusReady        DatabaseStatus = "ready"
+	DatabaseStatusUpdating     DatabaseStatus = "updating"
 	DatabaseStatusDeleting     DatabaseStatus = "deleting"
 	DatabaseStatusDeleted      DatabaseStatus = "deleted"
 	DatabaseStatusError        DatabaseStatus = "error"
@@ -1770,6 +1782,7 @@ func (DatabaseStatus) AllValues() []DatabaseStatus {
 	return []DatabaseStatus{
 		DatabaseStatusProvisioning,
 		DatabaseStatusReady,
+		DatabaseStatusUpdating,
 		DatabaseStatusDeleting,
 		DatabaseStatusDeleted,
 		DatabaseStatusError,
@@ -1782,6 +1795,8 @@ func (s DatabaseStatus) MarshalText() ([]byte, error) {
 	case DatabaseStatusProvisioning:
 		return []byte(s), nil
 	case DatabaseStatusReady:
+		return []byte(s), nil
+	case DatabaseStatusUpdating:
 		return []byte(s), nil
 	case DatabaseStatusDeleting:
 		return []byte(s), nil
@@ -1802,6 +1817,9 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 		return nil
 	case DatabaseStatusReady:
 		*s = DatabaseStatusReady
+		return nil
+	case DatabaseStatusUpdating:
+		*s = DatabaseStatusUpdating
 		return nil
 	case DatabaseStatusDeleting:
 		*s = DatabaseStatusDeleting
@@ -2539,6 +2557,45 @@ func (s ExportAuditLogsOK) Read(p []byte) (n int, err error) {
 	return s.Data.Read(p)
 }
 
+// Ref: #/components/schemas/FieldChange
+type FieldChange struct {
+	Field string `json:"field"`
+	// Null where there is none.
+	From NilString `json:"from"`
+	// Null where there would be none.
+	To NilString `json:"to"`
+}
+
+// GetField returns the value of Field.
+func (s *FieldChange) GetField() string {
+	return s.Field
+}
+
+// GetFrom returns the value of From.
+func (s *FieldChange) GetFrom() NilString {
+	return s.From
+}
+
+// GetTo returns the value of To.
+func (s *FieldChange) GetTo() NilString {
+	return s.To
+}
+
+// SetField sets the value of Field.
+func (s *FieldChange) SetField(val string) {
+	s.Field = val
+}
+
+// SetFrom sets the value of From.
+func (s *FieldChange) SetFrom(val NilString) {
+	s.From = val
+}
+
+// SetTo sets the value of To.
+func (s *FieldChange) SetTo(val NilString) {
+	s.To = val
+}
+
 type GetOpenAPIOK map[string]jx.Raw
 
 func (s *GetOpenAPIOK) init() GetOpenAPIOK {
@@ -2649,6 +2706,7 @@ func (s *Health) SetChecks(val []HealthCheck) {
 
 // Ref: #/components/schemas/HealthCheck
 type HealthCheck struct {
+	// `quotas` is down while what is counted as used of quotas does not agree with the databases.
 	Name   HealthCheckName   `json:"name"`
 	Status HealthCheckStatus `json:"status"`
 	// Whether the service can accept requests without it.
@@ -2696,12 +2754,14 @@ func (s *HealthCheck) SetLatencyMs(val float64) {
 	s.LatencyMs = val
 }
 
+// `quotas` is down while what is counted as used of quotas does not agree with the databases.
 type HealthCheckName string
 
 const (
 	HealthCheckNamePostgresql HealthCheckName = "postgresql"
 	HealthCheckNameTemporal   HealthCheckName = "temporal"
 	HealthCheckNameKubernetes HealthCheckName = "kubernetes"
+	HealthCheckNameQuotas     HealthCheckName = "quotas"
 )
 
 // AllValues returns all HealthCheckName values.
@@ -2710,6 +2770,7 @@ func (HealthCheckName) AllValues() []HealthCheckName {
 		HealthCheckNamePostgresql,
 		HealthCheckNameTemporal,
 		HealthCheckNameKubernetes,
+		HealthCheckNameQuotas,
 	}
 }
 
@@ -2721,6 +2782,8 @@ func (s HealthCheckName) MarshalText() ([]byte, error) {
 	case HealthCheckNameTemporal:
 		return []byte(s), nil
 	case HealthCheckNameKubernetes:
+		return []byte(s), nil
+	case HealthCheckNameQuotas:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -2738,6 +2801,9 @@ func (s *HealthCheckName) UnmarshalText(data []byte) error {
 		return nil
 	case HealthCheckNameKubernetes:
 		*s = HealthCheckNameKubernetes
+		return nil
+	case HealthCheckNameQuotas:
+		*s = HealthCheckNameQuotas
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -3451,6 +3517,51 @@ func (o NilNoError) Or(d NoError) NoError {
 	return d
 }
 
+// NewNilOperationKind returns new NilOperationKind with value set to v.
+func NewNilOperationKind(v OperationKind) NilOperationKind {
+	return NilOperationKind{
+		Value: v,
+	}
+}
+
+// NilOperationKind is nullable OperationKind.
+type NilOperationKind struct {
+	Value OperationKind
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOperationKind) SetTo(v OperationKind) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOperationKind) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOperationKind) SetToNull() {
+	o.Null = true
+	var v OperationKind
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOperationKind) Get() (v OperationKind, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOperationKind) Or(d OperationKind) OperationKind {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilRole returns new NilRole with value set to v.
 func NewNilRole(v Role) NilRole {
 	return NilRole{
@@ -3606,6 +3717,8 @@ type Operation struct {
 	Steps     []Step   `json:"steps"`
 	Error     NilCause `json:"error"`
 	WaitingOn NilCause `json:"waiting_on"`
+	// The name of the tier that an update gives the database; null for other kinds.
+	Tier NilString `json:"tier"`
 	// Who gave it up; it undoes what it did from then on.
 	CancelledBy NilString `json:"cancelled_by"`
 	// How many workflows were started anew because one was lost.
@@ -3668,6 +3781,11 @@ func (s *Operation) GetError() NilCause {
 // GetWaitingOn returns the value of WaitingOn.
 func (s *Operation) GetWaitingOn() NilCause {
 	return s.WaitingOn
+}
+
+// GetTier returns the value of Tier.
+func (s *Operation) GetTier() NilString {
+	return s.Tier
 }
 
 // GetCancelledBy returns the value of CancelledBy.
@@ -3750,6 +3868,11 @@ func (s *Operation) SetWaitingOn(val NilCause) {
 	s.WaitingOn = val
 }
 
+// SetTier sets the value of Tier.
+func (s *Operation) SetTier(val NilString) {
+	s.Tier = val
+}
+
 // SetCancelledBy sets the value of CancelledBy.
 func (s *Operation) SetCancelledBy(val NilString) {
 	s.CancelledBy = val
@@ -3817,6 +3940,7 @@ type OperationKind string
 
 const (
 	OperationKindProvisionDatabase OperationKind = "provision_database"
+	OperationKindUpdateDatabase    OperationKind = "update_database"
 	OperationKindDeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -3824,6 +3948,7 @@ const (
 func (OperationKind) AllValues() []OperationKind {
 	return []OperationKind{
 		OperationKindProvisionDatabase,
+		OperationKindUpdateDatabase,
 		OperationKindDeleteDatabase,
 	}
 }
@@ -3832,6 +3957,8 @@ func (OperationKind) AllValues() []OperationKind {
 func (s OperationKind) MarshalText() ([]byte, error) {
 	switch s {
 	case OperationKindProvisionDatabase:
+		return []byte(s), nil
+	case OperationKindUpdateDatabase:
 		return []byte(s), nil
 	case OperationKindDeleteDatabase:
 		return []byte(s), nil
@@ -3845,6 +3972,9 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 	switch OperationKind(data) {
 	case OperationKindProvisionDatabase:
 		*s = OperationKindProvisionDatabase
+		return nil
+	case OperationKindUpdateDatabase:
+		*s = OperationKindUpdateDatabase
 		return nil
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
@@ -5055,6 +5185,137 @@ func (s *PoolMode) UnmarshalText(data []byte) error {
 	}
 }
 
+// What a request would change, were it no dry run.
+// Ref: #/components/schemas/Preview
+type Preview struct {
+	// What would carry it out; null where nothing takes time.
+	Operation NilOperationKind `json:"operation"`
+	// Whether PostgreSQL would be started anew.
+	Restarts bool `json:"restarts"`
+	// Field by field. The platform team is told all of a tier's fields, a product team what it would be
+	// promised.
+	Changes []FieldChange `json:"changes"`
+	// The quotas of which more or less would be used.
+	Quotas []QuotaEffect `json:"quotas"`
+}
+
+// GetOperation returns the value of Operation.
+func (s *Preview) GetOperation() NilOperationKind {
+	return s.Operation
+}
+
+// GetRestarts returns the value of Restarts.
+func (s *Preview) GetRestarts() bool {
+	return s.Restarts
+}
+
+// GetChanges returns the value of Changes.
+func (s *Preview) GetChanges() []FieldChange {
+	return s.Changes
+}
+
+// GetQuotas returns the value of Quotas.
+func (s *Preview) GetQuotas() []QuotaEffect {
+	return s.Quotas
+}
+
+// SetOperation sets the value of Operation.
+func (s *Preview) SetOperation(val NilOperationKind) {
+	s.Operation = val
+}
+
+// SetRestarts sets the value of Restarts.
+func (s *Preview) SetRestarts(val bool) {
+	s.Restarts = val
+}
+
+// SetChanges sets the value of Changes.
+func (s *Preview) SetChanges(val []FieldChange) {
+	s.Changes = val
+}
+
+// SetQuotas sets the value of Quotas.
+func (s *Preview) SetQuotas(val []QuotaEffect) {
+	s.Quotas = val
+}
+
+// Ref: #/components/schemas/PreviewResponse
+type PreviewResponse struct {
+	Data  Preview    `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *PreviewResponse) GetData() Preview {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *PreviewResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *PreviewResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *PreviewResponse) SetData(val Preview) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *PreviewResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *PreviewResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+func (*PreviewResponse) createDatabaseRes() {}
+
+// Ref: #/components/schemas/QuotaEffect
+type QuotaEffect struct {
+	// The tier's name.
+	Tier string    `json:"tier"`
+	Now  TierQuota `json:"now"`
+	Then TierQuota `json:"then"`
+}
+
+// GetTier returns the value of Tier.
+func (s *QuotaEffect) GetTier() string {
+	return s.Tier
+}
+
+// GetNow returns the value of Now.
+func (s *QuotaEffect) GetNow() TierQuota {
+	return s.Now
+}
+
+// GetThen returns the value of Then.
+func (s *QuotaEffect) GetThen() TierQuota {
+	return s.Then
+}
+
+// SetTier sets the value of Tier.
+func (s *QuotaEffect) SetTier(val string) {
+	s.Tier = val
+}
+
+// SetNow sets the value of Now.
+func (s *QuotaEffect) SetNow(val TierQuota) {
+	s.Now = val
+}
+
+// SetThen sets the value of Then.
+func (s *QuotaEffect) SetThen(val TierQuota) {
+	s.Then = val
+}
+
 // Null is no limit.
 // Ref: #/components/schemas/QuotaLimits
 type QuotaLimits struct {
@@ -5969,8 +6230,15 @@ func (*UpdateDatabaseApplicationMergePatchJSON) updateDatabaseReq() {}
 
 // Ref: #/components/schemas/UpdateDatabaseRequest
 type UpdateDatabaseRequest struct {
+	// The name or the id of a tier.
+	Tier        OptString                         `json:"tier"`
 	Description OptNilString                      `json:"description"`
 	Labels      OptNilUpdateDatabaseRequestLabels `json:"labels"`
+}
+
+// GetTier returns the value of Tier.
+func (s *UpdateDatabaseRequest) GetTier() OptString {
+	return s.Tier
 }
 
 // GetDescription returns the value of Description.
@@ -5981,6 +6249,11 @@ func (s *UpdateDatabaseRequest) GetDescription() OptNilString {
 // GetLabels returns the value of Labels.
 func (s *UpdateDatabaseRequest) GetLabels() OptNilUpdateDatabaseRequestLabels {
 	return s.Labels
+}
+
+// SetTier sets the value of Tier.
+func (s *UpdateDatabaseRequest) SetTier(val OptString) {
+	s.Tier = val
 }
 
 // SetDescription sets the value of Description.
@@ -6002,6 +6275,111 @@ func (s *UpdateDatabaseRequestLabels) init() UpdateDatabaseRequestLabels {
 		*s = m
 	}
 	return m
+}
+
+// Ref: #/components/schemas/UpdateDatabaseResponse
+type UpdateDatabaseResponse struct {
+	Data  UpdateDatabaseResult `json:"data"`
+	Error NilNoError           `json:"error"`
+	Meta  Meta                 `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *UpdateDatabaseResponse) GetData() UpdateDatabaseResult {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *UpdateDatabaseResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *UpdateDatabaseResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *UpdateDatabaseResponse) SetData(val UpdateDatabaseResult) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *UpdateDatabaseResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *UpdateDatabaseResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+func (*UpdateDatabaseResponse) updateDatabaseRes() {}
+
+// Ref: #/components/schemas/UpdateDatabaseResult
+// UpdateDatabaseResult represents sum type.
+type UpdateDatabaseResult struct {
+	// Type selects the active sum variant, switch on this field.
+	Type     UpdateDatabaseResultType
+	Database Database
+	Preview  Preview
+}
+
+// UpdateDatabaseResultType is oneOf type of UpdateDatabaseResult.
+type UpdateDatabaseResultType string
+
+// Possible values for UpdateDatabaseResultType.
+const (
+	DatabaseUpdateDatabaseResult UpdateDatabaseResultType = "Database"
+	PreviewUpdateDatabaseResult  UpdateDatabaseResultType = "Preview"
+)
+
+// IsDatabase reports whether UpdateDatabaseResult is Database.
+func (s UpdateDatabaseResult) IsDatabase() bool { return s.Type == DatabaseUpdateDatabaseResult }
+
+// IsPreview reports whether UpdateDatabaseResult is Preview.
+func (s UpdateDatabaseResult) IsPreview() bool { return s.Type == PreviewUpdateDatabaseResult }
+
+// SetDatabase sets UpdateDatabaseResult to Database.
+func (s *UpdateDatabaseResult) SetDatabase(v Database) {
+	s.Type = DatabaseUpdateDatabaseResult
+	s.Database = v
+}
+
+// GetDatabase returns Database and true boolean if UpdateDatabaseResult is Database.
+func (s UpdateDatabaseResult) GetDatabase() (v Database, ok bool) {
+	if !s.IsDatabase() {
+		return v, false
+	}
+	return s.Database, true
+}
+
+// NewDatabaseUpdateDatabaseResult returns new UpdateDatabaseResult from Database.
+func NewDatabaseUpdateDatabaseResult(v Database) UpdateDatabaseResult {
+	var s UpdateDatabaseResult
+	s.SetDatabase(v)
+	return s
+}
+
+// SetPreview sets UpdateDatabaseResult to Preview.
+func (s *UpdateDatabaseResult) SetPreview(v Preview) {
+	s.Type = PreviewUpdateDatabaseResult
+	s.Preview = v
+}
+
+// GetPreview returns Preview and true boolean if UpdateDatabaseResult is Preview.
+func (s UpdateDatabaseResult) GetPreview() (v Preview, ok bool) {
+	if !s.IsPreview() {
+		return v, false
+	}
+	return s.Preview, true
+}
+
+// NewPreviewUpdateDatabaseResult returns new UpdateDatabaseResult from Preview.
+func NewPreviewUpdateDatabaseResult(v Preview) UpdateDatabaseResult {
+	var s UpdateDatabaseResult
+	s.SetPreview(v)
+	return s
 }
 
 type UpdateTierApplicationJSON UpdateTierRequest

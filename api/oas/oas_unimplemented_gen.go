@@ -16,8 +16,8 @@ var _ Handler = UnimplementedHandler{}
 // AbortOperation implements abortOperation operation.
 //
 // It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-// leaves a deleted database, a deletion one that is as it was before. One whose workflow was lost is
-// `pending` until it gets a new one, which undoes it.
+// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
+// was lost is `pending` until it gets a new one, which undoes it.
 //
 // 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
 // begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
@@ -60,8 +60,10 @@ func (UnimplementedHandler) CreateAPIKey(ctx context.Context, req *CreateAPIKeyR
 // what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
 // out; a product team that names another one is refused with 403.
 //
+// A dry run answers 200 with what would become of it, or the error that the request would get.
+//
 // POST /databases
-func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+func (UnimplementedHandler) CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (r CreateDatabaseRes, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -76,8 +78,8 @@ func (UnimplementedHandler) CreateTier(ctx context.Context, req *CreateTierReque
 
 // DeleteDatabase implements deleteDatabase operation.
 //
-// Works on a database in any condition; one that is still being provisioned is taken over. The data
-// cannot be had back.
+// Works on a database in any condition; one that is still being provisioned or updated is taken over.
+// The data cannot be had back.
 //
 // DELETE /databases/{id}
 func (UnimplementedHandler) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
@@ -287,8 +289,17 @@ func (UnimplementedHandler) SkipOperation(ctx context.Context, req *DecisionRequ
 // A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
 // `labels` set to null removes all of them.
 //
+// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
+// database is `updating` until all of its instances run with it. It must be ready. Its pool is
+// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
+// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
+// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
+// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+//
+// A dry run answers 200 with what would change, or the error that the request would get.
+//
 // PATCH /databases/{id}
-func (UnimplementedHandler) UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (r *DatabaseResponse, _ error) {
+func (UnimplementedHandler) UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (r UpdateDatabaseRes, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
