@@ -45,6 +45,11 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(owner.ca)); err != nil {
 		return fmt.Errorf("save the CA certificate of database %s: %w", db.ID, err)
 	}
+	return p.selectOne(ctx, db, owner)
+}
+
+// selectOne runs SELECT 1 as clients would, directly and through the pool.
+func (p *Postgres) selectOne(ctx context.Context, db daap.Database, owner owner) error {
 	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
 		host := daap.Host(service, db.ID)
 		err := owner.query(ctx, host, func(ctx context.Context) (string, error) { return p.addressOf(ctx, db, service) },

@@ -46,7 +46,7 @@ func poolerReady(deployment *appsv1.Deployment) (bool, string) {
 		return false, "Pooler's Deployment is not seen by Kubernetes yet"
 	}
 	if status.UpdatedReplicas != want || status.ReadyReplicas != want {
-		return false, fmt.Sprintf("%d of %d poolers are ready", status.ReadyReplicas, want)
+		return false, fmt.Sprintf("%d of %d poolers are ready", min(status.UpdatedReplicas, status.ReadyReplicas), want)
 	}
 	return true, ""
 }

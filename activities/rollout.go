@@ -53,7 +53,7 @@ func (p *Postgres) waitInForce(ctx context.Context, in Input, db daap.Database) 
 
 // inForce says whether all of the database's profile is in force, and if not, what is missing. That a Cluster is
 // healthy does not tell: it says so also before its operator has seen a change. So pods, volumes and PostgreSQL
-// itself are asked for what they have.
+// itself are asked for what they have, and a client's way to it is tried.
 func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string, error) {
 	if done, progress, err := ready(ctx, p.Kubernetes.Watch, db); !done || err != nil {
 		return false, progress, err
@@ -81,6 +81,10 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 		if missing := owner.missingIn(ctx, &pods[i], db); missing != "" {
 			return false, missing, nil
 		}
+	}
+	// A Service leads to a new pod a moment after that is ready.
+	if err := p.selectOne(ctx, db, owner); err != nil {
+		return false, err.Error(), nil
 	}
 	return true, "", nil
 }

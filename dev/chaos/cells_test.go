@@ -36,7 +36,7 @@ func (c cell) place() place { return place{step: c.step, point: c.point} }
 // accept is not a step: the harm is done while the operation is asked for.
 const accept daap.StepName = "accept"
 
-// short are the cells of CI: every fault once, and both kinds.
+// short are the cells of CI: every fault once, and every kind.
 var short = []string{
 	"provision_database/ready/before/image",
 	"provision_database/namespace/before/quota",
@@ -51,6 +51,10 @@ var short = []string{
 	"provision_database/finish/after/postgres",
 	"delete_database/stop/before/api",
 	"delete_database/finish/before/temporal",
+	"update_database/cluster/after/worker",
+	"update_database/roll_out/before/operator",
+	"update_database/roll_out/before/abort",
+	"update_database/grow/after/answer",
 }
 
 // cells are the special ones, and every kill and every lost answer at every step of every kind there is.
@@ -59,6 +63,7 @@ func cells() []cell {
 		{daap.ProvisionDatabase, daap.StepReady, fault.Before, "image", imageMissing, true},
 		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, true},
 		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, false},
+		{daap.UpdateDatabase, daap.StepRollOut, fault.Before, "abort", abortedUnderFault, false},
 	}
 	var ofKind [][]cell
 	for _, name := range oas.OperationKind("").AllValues() {
@@ -82,7 +87,7 @@ func cellsOf(kind daap.OperationKind) []cell {
 		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, false})
 	}
 	for _, step := range kind.Steps() {
-		if kind == daap.ProvisionDatabase {
+		if kind != daap.DeleteDatabase {
 			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, true})
 		}
 		all = append(all, cell{kind, step.Name, fault.After, "answer", answerLost, false})
@@ -102,6 +107,7 @@ func TestChaos(t *testing.T) {
 	for _, name := range short {
 		chosen[name] = true
 	}
+	ran := 0
 	for _, c := range cells() {
 		inCI := chosen[c.name()]
 		delete(chosen, c.name())
@@ -109,12 +115,16 @@ func TestChaos(t *testing.T) {
 			continue
 		}
 		t.Run(c.name(), func(t *testing.T) {
+			ran++ // before it runs beside others
 			if !c.alone {
 				t.Parallel()
 			}
 			healthy(t.Context(), t)
 			c.run(t.Context(), t, c)
 		})
+	}
+	if ran == 0 {
+		t.Error("no cell is of that name")
 	}
 	for name := range chosen {
 		t.Errorf("CI's cell %s is not among the cells", name)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // experiment is one operation to which harm is done.
@@ -35,6 +36,12 @@ func requestOf(ctx context.Context, t *testing.T, kind daap.OperationKind) reque
 	switch kind {
 	case daap.ProvisionDatabase:
 		return createRequest(newName(), t.Name())
+	case daap.UpdateDatabase:
+		db := getDatabase(ctx, t, ready.take(ctx, t))
+		if db.Tier == wide.Name {
+			return updateRequest(db.ID, local.Tier)
+		}
+		return updateRequest(db.ID, wide.Name)
 	case daap.DeleteDatabase:
 		return deleteRequest(ready.take(ctx, t))
 	default:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/persistence"
 )
 
 // holds looks at all that must be so once the operation is over, whatever was done to it.
@@ -37,11 +39,39 @@ func (x *experiment) holds(ctx context.Context, t *testing.T, op oas.Operation) 
 	}
 	switch db := getDatabase(ctx, t, x.database); db.Status {
 	case oas.DatabaseStatusReady:
+		hasAllOfItsTier(ctx, t, db)
 		connects(ctx, t, db.ID)
 	case oas.DatabaseStatusDeleted:
 		nothingLeft(ctx, t, db)
-	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
+	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusUpdating, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
 		t.Errorf("database %s is %s, and no operation holds it", db.ID, db.Status)
+	}
+}
+
+// hasAllOfItsTier looks whether what runs is of the tier that the row says, and no half of another one.
+func hasAllOfItsTier(ctx context.Context, t *testing.T, db oas.Database) {
+	t.Helper()
+	memory, connections := "512Mi", "100"
+	if db.Tier == wide.Name {
+		memory, connections = wide.Memory, fmt.Sprint(wide.MaxConnections.Value)
+	}
+	until(ctx, t, "Kubernetes answers", func(ctx context.Context) error {
+		var pods corev1.PodList
+		err := stack.Kubernetes.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)),
+			client.MatchingLabels{"cnpg.io/instanceRole": "primary"})
+		for _, pod := range pods.Items {
+			if has := pod.Spec.Containers[0].Resources.Limits.Memory().String(); has != memory {
+				t.Errorf("%s of database %s of tier %s has %s of memory, want %s", pod.Name, db.ID, db.Tier, has, memory)
+			}
+		}
+		return err
+	})
+	var cluster cnpgv1.Cluster
+	until(ctx, t, "Kubernetes answers", func(ctx context.Context) error {
+		return stack.Kubernetes.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: "pg-1"}, &cluster)
+	})
+	if got := cluster.Spec.PostgresConfiguration.Parameters["max_connections"]; got != connections {
+		t.Errorf("the Cluster of database %s of tier %s has %s connections, want %s", db.ID, db.Tier, got, connections)
 	}
 }
 
@@ -200,6 +230,7 @@ func nothingStrange(ctx context.Context, t *testing.T) {
 	}
 	noChangeWithoutItsEntry(ctx, t, `d.owner_team = $1`, team)
 	auditHolds(ctx, t)
+	until(ctx, t, "quotas can be checked, and agree with the databases", persistence.New(rows).CheckQuotas)
 }
 
 // orphaned fails the test if the namespace is that of a database which is not there.

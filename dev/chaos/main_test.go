@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 
+	"github.com/daap-dev/daap/api/oas"
 	"github.com/daap-dev/daap/dev/local"
 )
 
@@ -29,6 +30,12 @@ const patience = 5 * time.Minute
 
 // team owns all that the tests make.
 const team = "chaos"
+
+// wide is the tier that updates change to, and back from: PostgreSQL is started anew for it.
+var wide = oas.CreateTierRequest{
+	Name: "local-wide", CPU: "100m", Memory: "576Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(60),
+	PoolMode: oas.NewOptPoolMode(oas.PoolModeSession),
+}
 
 var (
 	stack    *local.Stack
@@ -58,7 +65,7 @@ func open() error {
 	if rows, err = pgxpool.New(context.Background(), os.Getenv("DAAP_DATABASE_URL")); err != nil {
 		return fmt.Errorf("open DAAP's PostgreSQL: %w", err)
 	}
-	if err := stack.MakeTier(context.Background()); err != nil {
+	if err := errors.Join(stack.MakeTier(context.Background()), stack.OfferTier(context.Background(), wide)); err != nil {
 		return err
 	}
 	options, err := envconfig.LoadDefaultClientOptions()

@@ -42,11 +42,11 @@ func zombie(ctx context.Context, t *testing.T, c cell) {
 		t.Error("the zombie did its work on a database that is deleted")
 	}
 	deletion.holds(ctx, t, getOperation(ctx, t, deletion.operation))
-	provision := getOperation(ctx, t, x.operation)
-	if provision.State != oas.OperationStateCancelled {
-		t.Errorf("the provision is %s, want cancelled", provision.State)
+	taken := getOperation(ctx, t, x.operation)
+	if taken.State != oas.OperationStateCancelled {
+		t.Errorf("the operation is %s, want cancelled", taken.State)
 	}
-	x.holds(ctx, t, provision)
+	x.holds(ctx, t, taken)
 }
 
 // receive waits for something within patience.

@@ -4,11 +4,13 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,50 +51,166 @@ func psqlOf(ctx context.Context, t *testing.T, id uuid.UUID) local.Psql {
 	return psql
 }
 
-func TestWhatTheTierSaysArrivesInPostgreSQL(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	tier := makeTier(ctx, t, oas.CreateTierRequest{
-		Name: "e2e-arrives", CPU: "150m", Memory: "600Mi", StorageSize: "2Gi", MaxConnections: oas.NewOptInt(60),
-		PoolMode: oas.NewOptPoolMode(oas.PoolModeSession),
-	})
-	db, operation := createOn(ctx, t, "e2e-arrives", "e2e", "arrives")
-	succeed(ctx, t, operation)
-	psql := psqlOf(ctx, t, db.ID)
-	for setting, want := range map[string]string{"max_connections": "60", "shared_buffers": "150MB"} {
+// inForce fails the test unless all that the tier says is so, in PostgreSQL, in PgBouncer, and of the pods and volumes.
+func inForce(ctx context.Context, t *testing.T, id uuid.UUID, tier oas.CreateTierRequest, buffers, pool string) {
+	t.Helper()
+	psql := psqlOf(ctx, t, id)
+	for setting, want := range map[string]string{
+		"max_connections": fmt.Sprint(tier.MaxConnections.Value), "shared_buffers": buffers,
+	} {
 		if got, err := psql.Run(ctx, "SHOW "+setting); err != nil || got != want {
 			t.Errorf("SHOW %s = %q (%v), want %s", setting, got, err, want)
 		}
 	}
-	namespace := daap.Namespace(db.ID)
-	var pooler cnpgv1.Pooler
-	if err := stack.Kubernetes.Get(ctx, client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}, &pooler); err != nil {
+	namespace := daap.Namespace(id)
+	for setting, want := range map[string]string{"pool_mode": string(tier.PoolMode.Value), "default_pool_size": pool} {
+		if got := poolerShows(ctx, t, namespace, setting); got != want {
+			t.Errorf("SHOW CONFIG of PgBouncer has the %s %q, want %s", setting, got, want)
+		}
+	}
+	var pods corev1.PodList
+	if err := stack.Kubernetes.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"cnpg.io/podRole": "instance"}); err != nil {
 		t.Fatal(err)
 	}
-	if pooler.Spec.PgBouncer.PoolMode != "session" || pooler.Spec.PgBouncer.Parameters["default_pool_size"] != "48" {
-		t.Errorf("the pooler is %+v, want sessions and 48 connections", pooler.Spec.PgBouncer)
+	if len(pods.Items) != max(1, tier.Instances.Value) {
+		t.Errorf("there are %d instances, want %d", len(pods.Items), tier.Instances.Value)
 	}
-	primary := primaryOf(ctx, t, namespace)
-	asked := primary.Spec.Containers[0].Resources
-	if asked.Requests.Cpu().String() != "150m" || asked.Limits.Memory().String() != "600Mi" {
-		t.Errorf("the pod asks for %v, want 150m and 600Mi", asked)
+	for _, pod := range pods.Items {
+		asked := pod.Spec.Containers[0].Resources
+		if asked.Requests.Cpu().String() != tier.CPU || asked.Limits.Memory().String() != tier.Memory {
+			t.Errorf("pod %s asks for %v, want %s and %s", pod.Name, asked, tier.CPU, tier.Memory)
+		}
 	}
 	var claims corev1.PersistentVolumeClaimList
 	if err := stack.Kubernetes.List(ctx, &claims, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
-	if len(claims.Items) != 1 || claims.Items[0].Spec.Resources.Requests.Storage().String() != "2Gi" {
-		t.Errorf("the claims are %v, want one of 2Gi", claims.Items)
+	for _, claim := range claims.Items {
+		if has := claim.Status.Capacity.Storage().String(); has != tier.StorageSize {
+			t.Errorf("volume claim %s has %s, want %s", claim.Name, has, tier.StorageSize)
+		}
+	}
+	if len(claims.Items) != len(pods.Items) {
+		t.Errorf("there are %d volume claims, want one for each instance", len(claims.Items))
+	}
+}
+
+// poolerShows is a setting as PgBouncer itself tells it, on its own console.
+func poolerShows(ctx context.Context, t *testing.T, namespace, setting string) string {
+	t.Helper()
+	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", "deploy/"+daap.PoolerService, "--container", "pgbouncer",
+		"--", "psql", "--host=/controller/run", "--username=pgbouncer", "--tuples-only", "--no-align", "--command=SHOW CONFIG", "pgbouncer").Output()
+	if err != nil {
+		t.Fatalf("ask PgBouncer for its settings: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if fields := strings.Split(line, "|"); fields[0] == setting && len(fields) > 1 {
+			return fields[1]
+		}
+	}
+	return ""
+}
+
+func TestWhatTheTierSaysArrivesAndSoDoesAnotherTier(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	small := oas.CreateTierRequest{
+		Name: "e2e-arrives", CPU: "150m", Memory: "600Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(60),
+		PoolMode: oas.NewOptPoolMode(oas.PoolModeSession),
+	}
+	large := oas.CreateTierRequest{
+		Name: "e2e-raised", CPU: "200m", Memory: "800Mi", StorageSize: "2Gi", MaxConnections: oas.NewOptInt(90),
+		PoolMode: oas.NewOptPoolMode(oas.PoolModeTransaction), Instances: oas.NewOptInt(2), HaReplicas: oas.NewOptInt(1),
+	}
+	tier, raised := makeTier(ctx, t, small), makeTier(ctx, t, large)
+	db, operation := createOn(ctx, t, small.Name, "e2e", "arrives")
+	succeed(ctx, t, operation)
+	inForce(ctx, t, db.ID, small, "150MB", "48")
+	uses(ctx, t, tier, oas.QuotaUsed{CPUCores: 0.15, MemoryGib: 600. / 1024, StorageGib: 1, Databases: 1})
+	_, err := stack.API.DeleteTier(ctx, oas.DeleteTierParams{ID: tier})
+	refused(t, err, http.StatusConflict, oas.ErrorCodeTierInUse)
+	psql := psqlOf(ctx, t, db.ID)
+	if _, err := psql.Run(ctx, "CREATE TABLE kept AS SELECT 42 AS answer"); err != nil {
+		t.Fatalf("write: %v", err)
 	}
 
-	used, err := stack.API.GetTierQuota(ctx, oas.GetTierQuotaParams{ID: tier})
-	if err != nil || used.Data.Used.Databases != 1 || used.Data.Used.CPUCores != 0.15 || used.Data.Used.StorageGib != 2 {
-		t.Errorf("the quota says %+v (%v), want one database's", used, err)
+	patch := &oas.UpdateDatabaseApplicationMergePatchJSON{Tier: oas.NewOptString(large.Name)}
+	dry, err := stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: db.ID, DryRun: oas.NewOptBool(true)})
+	if err != nil {
+		t.Fatalf("dry run: %v", err)
 	}
-	_, err = stack.API.DeleteTier(ctx, oas.DeleteTierParams{ID: tier})
-	if err == nil || !strings.Contains(err.Error(), "tier_in_use") {
-		t.Errorf("deleting the tier = %v, want it in use", err)
+	preview, is := dry.(*oas.UpdateDatabaseResponse)
+	if !is || !preview.Data.Preview.Restarts || len(preview.Data.Preview.Changes) != 8 {
+		t.Errorf("the dry run is %+v, want a restart and eight changes", dry)
 	}
+	accepted, err := local.Accepted(stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: db.ID}))
+	if err != nil {
+		t.Fatalf("raise the tier: %v", err)
+	}
+	if accepted.Response.Data.Status != oas.DatabaseStatusUpdating {
+		t.Errorf("the database is %s while its tier changes, want updating", accepted.Response.Data.Status)
+	}
+	succeed(ctx, t, accepted.Response.Meta.OperationID)
+	inForce(ctx, t, db.ID, large, "200MB", "72")
+	uses(ctx, t, tier, oas.QuotaUsed{})
+	uses(ctx, t, raised, oas.QuotaUsed{CPUCores: 0.4, MemoryGib: 2 * 800. / 1024, StorageGib: 2, Databases: 1})
+	if got, err := psql.Run(ctx, "SELECT answer FROM kept"); err != nil || got != "42" {
+		t.Errorf("what was written before is %q (%v), want 42", got, err)
+	}
+	if got, err := psql.Run(ctx, "SHOW synchronous_standby_names"); err != nil || !strings.HasPrefix(got, "ANY 1 (") {
+		t.Errorf("commits wait for %q (%v), want any one standby", got, err)
+	}
+	back := &oas.UpdateDatabaseApplicationMergePatchJSON{Tier: oas.NewOptString(small.Name)}
+	_, err = stack.API.UpdateDatabase(ctx, back, oas.UpdateDatabaseParams{ID: db.ID})
+	refused(t, err, http.StatusUnprocessableEntity, oas.ErrorCodeValidationFailed)
+	remove(ctx, t, db.ID)
+}
+
+func uses(ctx context.Context, t *testing.T, tier uuid.UUID, want oas.QuotaUsed) {
+	t.Helper()
+	got, err := stack.API.GetTierQuota(ctx, oas.GetTierQuotaParams{ID: tier})
+	if err != nil || got.Data.Used != want {
+		t.Errorf("of the quota %+v is used (%v), want %+v", got, err, want)
+	}
+}
+
+// TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore gives a database a tier that no node has room for.
+func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	before := oas.CreateTierRequest{
+		Name: "e2e-before", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(50),
+		PoolMode: oas.NewOptPoolMode(oas.PoolModeTransaction),
+	}
+	huge := before
+	huge.Name, huge.CPU, huge.StorageSize = "e2e-huge", "100", "3Gi"
+	makeTier(ctx, t, before)
+	makeTier(ctx, t, huge)
+	db, operation := createOn(ctx, t, before.Name, "e2e", "given-up")
+	succeed(ctx, t, operation)
+	patch := &oas.UpdateDatabaseApplicationMergePatchJSON{Tier: oas.NewOptString(huge.Name)}
+	accepted, err := local.Accepted(stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: db.ID}))
+	if err != nil {
+		t.Fatalf("give the tier: %v", err)
+	}
+	update := accepted.Response.Meta.OperationID
+	until(ctx, t, "the update says that no node has room", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: update})
+		return err == nil && op.Data.WaitingOn.Value.Code == oas.CauseCodeUNSCHEDULABLE
+	})
+	_, err = stack.API.CancelOperation(ctx, &oas.DecisionRequest{Reason: "No node is that large."}, oas.CancelOperationParams{ID: update})
+	if err != nil {
+		t.Fatalf("give the update up: %v", err)
+	}
+	until(ctx, t, "the update is undone", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: update})
+		return err == nil && op.Data.State == oas.OperationStateCancelled
+	})
+	got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+	if err != nil || got.Data.Status != oas.DatabaseStatusReady || got.Data.Tier != before.Name {
+		t.Errorf("the database is %+v (%v), want ready with its tier", got, err)
+	}
+	inForce(ctx, t, db.ID, before, "128MB", "40")
 	remove(ctx, t, db.ID)
 }
 

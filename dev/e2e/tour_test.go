@@ -33,13 +33,13 @@ func TestTourOfTheReadmeWorks(t *testing.T) {
 	for _, want := range []string{
 		`"status": "ok"`, `"owner_team": "shop"`, `"field": "name"`, `"field": "size"`, `"high_availability"`,
 		`"role": "product-team"`, `"code": "not_found"`, `"status": "revoked"`, "shop/deploy\tdeleteDatabase", "The audit log holds",
-		"hello", `"cost-centre": "42"`, `"kind": "delete_database"`, `"status": "deleted"`,
+		"hello", `"cost-centre": "42"`, `"restarts": true`, `"kind": "delete_database"`, `"status": "deleted"`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the tour does not print %s", want)
 		}
 	}
-	if got := strings.Count(string(out), `"state": "succeeded"`); got != 2 {
-		t.Errorf("%d operations of the tour succeeded, want 2", got)
+	if got := strings.Count(string(out), `"state": "succeeded"`); got != 3 {
+		t.Errorf("%d operations of the tour succeeded, want 3", got)
 	}
 }

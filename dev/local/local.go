@@ -77,17 +77,22 @@ const Tier = "local"
 
 // MakeTier offers the tier, unless it is offered already.
 func (s *Stack) MakeTier(ctx context.Context) error {
-	_, err := s.API.CreateTier(ctx, &oas.CreateTierRequest{
+	return s.OfferTier(ctx, oas.CreateTierRequest{
 		Name: Tier, Description: oas.NewOptString("The least that runs on the local stack"),
-		CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", PgVersion: "17",
-		DestructionStrategy: oas.DestructionStrategyHardDelete,
-	}, oas.CreateTierParams{})
+		CPU: "100m", Memory: "512Mi", StorageSize: "1Gi",
+	})
+}
+
+// OfferTier offers a tier that ends as all do and has the stack's PostgreSQL, unless one of its name is offered already.
+func (s *Stack) OfferTier(ctx context.Context, asked oas.CreateTierRequest) error {
+	asked.PgVersion, asked.DestructionStrategy = "17", oas.DestructionStrategyHardDelete
+	_, err := s.API.CreateTier(ctx, &asked, oas.CreateTierParams{})
 	var refused *oas.ErrorStatusCodeWithHeaders
 	if errors.As(err, &refused) && refused.Response.Error.Code == oas.ErrorCodeNameTaken {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("make tier %s: %w", Tier, err)
+		return fmt.Errorf("make tier %s: %w", asked.Name, err)
 	}
 	return nil
 }

@@ -1,0 +1,235 @@
+package daap_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/daap-dev/daap"
+)
+
+// medium is a tier with something of everything.
+func medium() daap.Tier {
+	return daap.Tier{ID: uuid.MustParse("0190a0a0-0000-7000-8000-00000000000b"), Name: "medium", Profile: daap.Profile{
+		Instances: 3, HAReplicas: 1, CPU: resource.MustParse("1"), Memory: resource.MustParse("2Gi"),
+		StorageSize: resource.MustParse("10Gi"), PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100,
+		DestructionStrategy: daap.StrategyHardDelete,
+	}}
+}
+
+func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*daap.Tier)
+		why    string
+	}{
+		"the same":          {func(*daap.Tier) {}, ""},
+		"less of the rest":  {func(t *daap.Tier) { t.Instances, t.HAReplicas, t.CPU = 1, 0, resource.MustParse("100m") }, ""},
+		"more storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("11Gi") }, ""},
+		"a newer version":   {func(t *daap.Tier) { t.PGVersion = "18" }, ""},
+		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes do not shrink"},
+		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another kind of storage"},
+		"an older version":  {func(t *daap.Tier) { t.PGVersion = "16" }, "PostgreSQL 16, older than the database's 17"},
+		"an ancient number": {func(t *daap.Tier) { t.PGVersion = "9" }, "PostgreSQL 9, older than the database's 17"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			to := medium()
+			tt.change(&to)
+			err := daap.Database{}.With(medium()).CheckTier(to)
+			if tt.why == "" {
+				if err != nil {
+					t.Errorf("CheckTier() = %v, want nil", err)
+				}
+				return
+			}
+			if e := daap.AsError(err); e == nil || e.Code != daap.CodeValidationFailed || e.Details[0].Field != "tier" ||
+				!strings.Contains(e.Message, tt.why) {
+				t.Errorf("CheckTier() = %v, want %q", err, tt.why)
+			}
+		})
+	}
+}
+
+func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
+	t.Parallel()
+	db := daap.Database{}.With(medium())
+	if !db.Has(medium()) {
+		t.Error("a database does not have the tier that it was given")
+	}
+	for name, change := range map[string]func(*daap.Tier){
+		"its id":                    func(t *daap.Tier) { t.ID = uuid.New() },
+		"its name":                  func(t *daap.Tier) { t.Name = "other" },
+		"instances":                 func(t *daap.Tier) { t.Instances++ },
+		"cpu":                       func(t *daap.Tier) { t.CPU = resource.MustParse("1001m") },
+		"the end of the database":   func(t *daap.Tier) { t.DestructionStrategy = daap.StrategyFreeze },
+		"whether it has backups":    func(t *daap.Tier) { t.BackupEnabled = true },
+		"the number of replicas":    func(t *daap.Tier) { t.HAReplicas = 2 },
+		"the number of connections": func(t *daap.Tier) { t.MaxConnections++ },
+	} {
+		other := medium()
+		change(&other)
+		if db.Has(other) {
+			t.Errorf("the database has a tier that differs in %s", name)
+		}
+	}
+	same := medium()
+	same.Memory = resource.MustParse("2048Mi")
+	if !db.Has(same) {
+		t.Error("the database does not have a tier that is written otherwise")
+	}
+}
+
+func TestWhatCannotBeChangedBackComesLast(t *testing.T) {
+	t.Parallel()
+	was, to := medium().Profile, medium().Profile
+	to.Instances, to.HAReplicas, to.PGVersion, to.StorageSize = 5, 3, "18", resource.MustParse("20Gi")
+	to.Memory = resource.MustParse("4Gi")
+	first := was.Toward(to)
+	if first.StorageSize.Cmp(was.StorageSize) != 0 || first.PGVersion != "17" || first.HAReplicas != 1 {
+		t.Errorf("Toward() = %+v: it grows volumes, raises the version or waits for standbys that are not there", first)
+	}
+	if first.Instances != 5 || first.Memory.Cmp(to.Memory) != 0 {
+		t.Errorf("Toward() = %+v: it leaves out what can be changed back", first)
+	}
+	to.Instances, to.HAReplicas = 1, 0
+	if first := was.Toward(to); first.HAReplicas != 0 {
+		t.Errorf("Toward() waits for %d standbys of a database that has none then", first.HAReplicas)
+	}
+}
+
+func TestRestartIsForetold(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*daap.Profile)
+		want   bool
+	}{
+		"cpu":         {func(p *daap.Profile) { p.CPU = resource.MustParse("2") }, true},
+		"memory":      {func(p *daap.Profile) { p.Memory = resource.MustParse("4Gi") }, true},
+		"connections": {func(p *daap.Profile) { p.MaxConnections = 200 }, true},
+		"version":     {func(p *daap.Profile) { p.PGVersion = "18" }, true},
+		"instances":   {func(p *daap.Profile) { p.Instances = 2 }, false},
+		"standbys":    {func(p *daap.Profile) { p.HAReplicas = 2 }, false},
+		"storage":     {func(p *daap.Profile) { p.StorageSize = resource.MustParse("20Gi") }, false},
+		"pool":        {func(p *daap.Profile) { p.PoolMode = daap.PoolSession }, false},
+	} {
+		to := medium().Profile
+		tt.change(&to)
+		if got := medium().Profile.Restarts(to); got != tt.want {
+			t.Errorf("%s: Restarts() = %t, want %t", name, got, tt.want)
+		}
+	}
+}
+
+func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
+	t.Parallel()
+	large := medium()
+	large.ID, large.Name, large.CPU = uuid.New(), "large", resource.MustParse("4")
+	more := medium()
+	more.Memory = resource.MustParse("3Gi")
+	limit := 100.0
+	for name, tt := range map[string]struct {
+		to   daap.Tier
+		want map[string]daap.Cost
+	}{
+		"another tier":                 {large, map[string]daap.Cost{"medium": {}, "large": large.Cost()}},
+		"its own tier as it is by now": {more, map[string]daap.Cost{"medium": more.Cost()}},
+		"nothing":                      {medium(), map[string]daap.Cost{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &ledger{
+				db: daap.Database{Name: "orders", Status: daap.DatabaseReady}.With(medium()), tier: tt.to,
+				quotas: map[uuid.UUID]daap.QuotaUse{
+					medium().ID: {Used: medium().Cost(), Quota: daap.Quota{MaxCPUCores: &limit}}, large.ID: {},
+				},
+			}
+			preview, err := daap.NewDatabases(l, l, l, 1).PreviewUpdate(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &tt.to.Name})
+			if err != nil || preview.Operation != daap.UpdateDatabase {
+				t.Fatalf("PreviewUpdate() = %+v, %v", preview, err)
+			}
+			if len(preview.Quotas) != len(tt.want) || l.op.ID != uuid.Nil || len(l.started) > 0 {
+				t.Errorf("PreviewUpdate() = %+v; recorded %v, started %v", preview.Quotas, l.op.ID, l.started)
+			}
+			for _, effect := range preview.Quotas {
+				if want, there := tt.want[effect.Tier]; !there || effect.Then != want || effect.After().MaxCPUCores != effect.Now.MaxCPUCores {
+					t.Errorf("of tier %s %+v would be used, want %+v", effect.Tier, effect.Then, tt.want[effect.Tier])
+				}
+			}
+		})
+	}
+}
+
+func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
+	t.Parallel()
+	l := &ledger{tier: medium(), quotas: map[uuid.UUID]daap.QuotaUse{}}
+	databases := daap.NewDatabases(l, l, l, 1)
+	for role, tt := range map[string]struct {
+		by         daap.Request
+		told, kept string
+	}{
+		"platform team": {platform, "memory", "high_availability"},
+		"product team":  {product, "high_availability", "memory"},
+	} {
+		preview, err := databases.PreviewCreate(t.Context(), tt.by, daap.DatabaseSpec{Name: "orders", Tier: "medium"})
+		if err != nil || preview.Operation != daap.ProvisionDatabase || preview.Restarts || len(preview.Quotas) != 1 {
+			t.Fatalf("%s: PreviewCreate() = %+v, %v", role, preview, err)
+		}
+		has := func(field string) bool {
+			return slices.ContainsFunc(preview.Changes, func(c daap.FieldChange) bool { return c.Field == field && c.From == nil })
+		}
+		if !has("name") || !has("tier") || !has(tt.told) || has(tt.kept) {
+			t.Errorf("%s: told %+v, want %s and not %s", role, preview.Changes, tt.told, tt.kept)
+		}
+	}
+	if l.op.ID != uuid.Nil || len(l.started) > 0 {
+		t.Errorf("recorded %v and started %v", l.op.ID, l.started)
+	}
+}
+
+func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
+	t.Parallel()
+	l := &ledger{tier: medium()}
+	databases, text := daap.NewDatabases(l, l, l, 1), "more"
+	if _, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Description: &text}); err != nil || op != nil || len(l.started) > 0 {
+		t.Errorf("Update() of a description = %v, %v; started %v", op, err, l.started)
+	}
+	_, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &l.tier.Name})
+	if err != nil || op == nil || !slices.Equal(l.started, []uuid.UUID{op.ID}) || len(l.startedUnrecorded) > 0 {
+		t.Errorf("Update() of the tier = %v, %v; started %v, %v of them unrecorded", op, err, l.started, l.startedUnrecorded)
+	}
+	l.backlogged = true
+	if _, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &l.tier.Name}); daap.AsError(err) == nil || op != nil {
+		t.Errorf("Update() above the backlog = %v, %v", op, err)
+	}
+}
+
+func TestQuotaCheckTellsDriftUntilItIsGone(t *testing.T) {
+	t.Parallel()
+	found := &checked{}
+	check := daap.NewQuotaCheck(found, func(error) {})
+	for _, step := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false}, {daap.ErrQuotaDrift, true}, {daap.Unavailable("PostgreSQL is away."), true}, {nil, false},
+		{daap.Unavailable("PostgreSQL is away."), false},
+	} {
+		found.err = step.err
+		if err := check.Look(t.Context()); err != step.err { //nolint:errorlint // it is handed through
+			t.Errorf("Look() = %v, want %v", err, step.err)
+		}
+		if err := check.Probe(t.Context()); (err != nil) != step.want {
+			t.Errorf("after %v: Probe() = %v, want drift %t", step.err, err, step.want)
+		}
+	}
+}
+
+// checked is what a check of quotas finds.
+type checked struct{ err error }
+
+func (c *checked) CheckQuotas(context.Context) error { return c.err }
