@@ -119,7 +119,7 @@ func TestRestartIsForetold(t *testing.T) {
 	} {
 		to := medium().Profile
 		tt.change(&to)
-		if got := medium().Profile.Restarts(to); got != tt.want {
+		if got := medium().Restarts(to); got != tt.want {
 			t.Errorf("%s: Restarts() = %t, want %t", name, got, tt.want)
 		}
 	}
@@ -216,7 +216,10 @@ func TestQuotaCheckTellsDriftUntilItIsGone(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{nil, false}, {daap.ErrQuotaDrift, true}, {daap.Unavailable("PostgreSQL is away."), true}, {nil, false},
+		{nil, false},
+		{daap.ErrQuotaDrift, true},
+		{daap.Unavailable("PostgreSQL is away."), true},
+		{nil, false},
 		{daap.Unavailable("PostgreSQL is away."), false},
 	} {
 		found.err = step.err

@@ -32,7 +32,7 @@ func TestChangeAndItsEntryAreThereOrNeitherIs(t *testing.T) {
 	f := newFixture(t)
 	db, _ := f.created("shop", "orders")
 	text := "Orders"
-	_, err := f.patch(everyone, db.ID, daap.DatabasePatch{Description: &text})
+	_, err := f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &text})
 	f.must(err)
 	f.accepted(daap.DeleteDatabase, db.ID)
 
@@ -41,7 +41,7 @@ func TestChangeAndItsEntryAreThereOrNeitherIs(t *testing.T) {
 	_, _, err = f.CreateDatabase(t.Context(), everyone, taken, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	bell := "\a"
-	_, err = f.patch(everyone, db.ID, daap.DatabasePatch{Description: &bell})
+	_, err = f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &bell})
 	wantCode(t, err, daap.CodeValidationFailed)
 
 	entries := f.logged(db.ID)

@@ -82,7 +82,7 @@ func TestAMissingDatabaseIsNotFound(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 	_, err = f.CACertificate(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
-	_, err = f.patch(everyone, uuid.New(), daap.DatabasePatch{})
+	_, err = f.patch(t.Context(), everyone, uuid.New(), daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeNotFound)
 	_, _, err = f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, uuid.New()))
 	wantCode(t, err, daap.CodeNotFound)
@@ -168,7 +168,7 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.created("shop", "orders")
 	text, prod := "Orders", "prod"
-	patched, err := f.patch(everyone, db.ID, daap.DatabasePatch{
+	patched, err := f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{
 		Description: &text, Labels: map[string]*string{"env": &prod},
 	})
 	f.must(err)
@@ -180,7 +180,7 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 		t.Errorf("updated at %s, want later than %s", patched.UpdatedAt, db.UpdatedAt)
 	}
 
-	patched, err = f.patch(everyone, db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}})
+	patched, err = f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Labels: map[string]*string{"env": nil}})
 	f.must(err)
 	want(t, "labels", len(patched.Labels), 0)
 	want(t, "description", patched.Description, text)
@@ -191,11 +191,11 @@ func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	f := newFixture(t)
 	db, _ := f.created("shop", "orders")
 	bell := "\a"
-	_, err := f.patch(everyone, db.ID, daap.DatabasePatch{Description: &bell})
+	_, err := f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &bell})
 	wantCode(t, err, daap.CodeValidationFailed)
 
 	gone := f.deleted("carts")
-	_, err = f.patch(everyone, gone.ID, daap.DatabasePatch{})
+	_, err = f.patch(t.Context(), everyone, gone.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
@@ -206,7 +206,7 @@ func TestPatchDatabaseAtOnceLosesNothing(t *testing.T) {
 	const writers = 12
 	for _, err := range atOnce(t.Context(), writers, func(ctx context.Context, i int) error {
 		on := "on"
-		_, err := f.patch(everyone, db.ID, daap.DatabasePatch{
+		_, err := f.patch(ctx, everyone, db.ID, daap.DatabasePatch{
 			Labels: map[string]*string{fmt.Sprintf("writer-%d", i): &on},
 		})
 		return err

@@ -154,9 +154,11 @@ func (f fixture) accepted(kind daap.OperationKind, database uuid.UUID) daap.Oper
 }
 
 // patch applies a patch that takes no time.
-func (f fixture) patch(by daap.Grant, id uuid.UUID, patch daap.DatabasePatch) (daap.Database, error) {
+func (f fixture) patch(
+	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch,
+) (daap.Database, error) {
 	f.t.Helper()
-	db, _, err := f.PatchDatabase(f.t.Context(), by, id, patch, newOperation(f.t, daap.UpdateDatabase, id))
+	db, _, err := f.PatchDatabase(ctx, by, id, patch, newOperation(f.t, daap.UpdateDatabase, id))
 	return db, err
 }
 

@@ -29,7 +29,8 @@ var errDryRun = errors.New("dry run")
 // answerOnce makes a change in one transaction and keeps its answer there, so that there is no moment at which
 // one could be without the other. A request that was carried out before changes nothing and gets its answer
 // again, which the audit log is told; one whose twin is under way waits for it. A change that fails leaves
-// nothing, the key neither; so does one that is only a dry run. Errors: those of the change, CodeIdempotencyKeyReused, CodeRequestInProgress.
+// nothing, the key neither; so does one that is only a dry run. Errors: those of the change,
+// CodeIdempotencyKeyReused, CodeRequestInProgress.
 func answerOnce[T any](
 	ctx context.Context, s *Store, by daap.Grant, change func(pgx.Tx) (T, error),
 ) (T, error) {

@@ -40,7 +40,7 @@ func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
 	other, otherOp := newDatabase(t, "shop", "carts")
 	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), other, otherOp)
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
-	_, err = f.patch(once("a", 3), db.ID, daap.DatabasePatch{})
+	_, err = f.patch(t.Context(), once("a", 3), db.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 	_, _, err = f.Remembered(t.Context(), once("a", 4))
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)

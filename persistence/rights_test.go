@@ -57,7 +57,7 @@ func TestServicesRoleDoesItsWork(t *testing.T) {
 	f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, "PEM"))
 	f.must(f.FinishOperation(t.Context(), op.ID))
 	text := "Orders"
-	_, err := f.patch(once("a", 1), db.ID, daap.DatabasePatch{Description: &text})
+	_, err := f.patch(t.Context(), once("a", 1), db.ID, daap.DatabasePatch{Description: &text})
 	f.must(err)
 	deletion := f.accepted(daap.DeleteDatabase, db.ID)
 	f.must(f.BeginOperation(t.Context(), deletion.ID, false))

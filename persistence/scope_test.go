@@ -25,7 +25,7 @@ func inScope(f fixture, scope daap.Scope, db daap.Database, op daap.Operation) m
 			return err
 		},
 		"PatchDatabase": func(ctx context.Context) error {
-			_, err := f.patch(by, db.ID, daap.DatabasePatch{ClearLabels: true})
+			_, err := f.patch(ctx, by, db.ID, daap.DatabasePatch{ClearLabels: true})
 			return err
 		},
 		"AcceptOperation": func(ctx context.Context) error {
@@ -134,7 +134,7 @@ func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
 	_, _, err := f.CreateDatabase(t.Context(), all, db, op)
 	f.must(err)
 	f.must(f.Remember(t.Context(), once("b", 1), f.operation(op.ID)))
-	_, err = f.patch(once("c", 1), db.ID, daap.DatabasePatch{ClearLabels: true})
+	_, err = f.patch(t.Context(), once("c", 1), db.ID, daap.DatabasePatch{ClearLabels: true})
 	f.must(err)
 	product := grant(all.Caller.Team, daap.RoleProductTeam, daap.OfTeam(all.Caller.Team))
 
@@ -145,7 +145,7 @@ func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
 	_, _, err = f.Remembered(t.Context(), product)
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 	product.Once = once("c", 1).Once
-	_, err = f.patch(product, db.ID, daap.DatabasePatch{ClearLabels: true})
+	_, err = f.patch(t.Context(), product, db.ID, daap.DatabasePatch{ClearLabels: true})
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 }
 

@@ -83,7 +83,8 @@ func (s *Stack) MakeTier(ctx context.Context) error {
 	})
 }
 
-// OfferTier offers a tier that ends as all do and has the stack's PostgreSQL, unless one of its name is offered already.
+// OfferTier offers a tier of the stack's PostgreSQL whose databases are deleted for good, unless one of its name is
+// offered already.
 func (s *Stack) OfferTier(ctx context.Context, asked oas.CreateTierRequest) error {
 	asked.PgVersion, asked.DestructionStrategy = "17", oas.DestructionStrategyHardDelete
 	_, err := s.API.CreateTier(ctx, &asked, oas.CreateTierParams{})
