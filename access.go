@@ -30,6 +30,8 @@ const (
 	MayDeleteDatabase        Permission = "deleteDatabase"
 	MayGetDatabaseConnection Permission = "getDatabaseConnection"
 	MayListDatabaseEvents    Permission = "listDatabaseEvents"
+	MayListBackups           Permission = "listBackups"
+	MayRestoreDatabase       Permission = "restoreDatabase"
 	MayListOperations        Permission = "listOperations"
 	MayGetOperation          Permission = "getOperation"
 	MayRetryOperation        Permission = "retryOperation"
@@ -79,6 +81,8 @@ var accesses = map[Permission]Access{
 	MayDeleteDatabase:        AccessOwn,
 	MayGetDatabaseConnection: AccessOwn,
 	MayListDatabaseEvents:    AccessOwn,
+	MayListBackups:           AccessOwn,
+	MayRestoreDatabase:       AccessOwn,
 	MayListOperations:        AccessOwn,
 	MayGetOperation:          AccessOwn,
 	MayRetryOperation:        AccessOwn,

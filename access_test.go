@@ -20,7 +20,7 @@ func third[T, U any](_ T, _ U, err error) error { return err }
 func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	databases := daap.NewDatabases(nil, nil, nil, 1)
 	operations := daap.NewOperations(nil, nil, nil)
-	tiers := daap.NewTiers(nil, nil)
+	tiers := daap.NewTiers(nil, nil, nil)
 	keys := daap.NewAPIKeys(nil, nil)
 	logs := daap.NewAuditLogs(nil)
 	id := uuid.New()
@@ -46,6 +46,12 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error { return second(databases.Connection(ctx, req, id)) },
 		daap.MayListDatabaseEvents: func(ctx context.Context, req daap.Request) error {
 			return third(databases.Events(ctx, req, daap.EventFilter{}))
+		},
+		daap.MayListBackups: func(ctx context.Context, req daap.Request) error {
+			return third(databases.Backups(ctx, req, daap.BackupFilter{}))
+		},
+		daap.MayRestoreDatabase: func(ctx context.Context, req daap.Request) error {
+			return third(databases.Restore(ctx, req, id, daap.RestoreSpec{Name: "orders"}))
 		},
 		daap.MayListOperations: func(ctx context.Context, req daap.Request) error {
 			return third(operations.List(ctx, req, daap.OperationFilter{}))

@@ -42,6 +42,10 @@ const (
 	CauseForbidden            CauseCode = "FORBIDDEN"
 	CauseRejected             CauseCode = "REJECTED"
 	CauseVersionUnknown       CauseCode = "VERSION_UNKNOWN"
+	CauseBackupFailed         CauseCode = "BACKUP_FAILED"
+	CauseNoBackupBefore       CauseCode = "NO_BACKUP_BEFORE_TARGET"
+	CauseTargetUnreachable    CauseCode = "RECOVERY_TARGET_UNREACHABLE"
+	CauseArchiveNotEmpty      CauseCode = "ARCHIVE_NOT_EMPTY"
 	CauseDeadline             CauseCode = "DEADLINE"
 	CauseWorkflowLost         CauseCode = "WORKFLOW_LOST"
 )
@@ -84,6 +88,18 @@ var causes = []CauseKind{
 	{
 		CauseS3Denied, "the object store refuses or cannot be reached",
 		"Check the bucket, the credentials and their rights, then retry.",
+	},
+	{
+		CauseNoBackupBefore, "the source has no base backup from before the target",
+		"Abort, and restore to a later target_time: GET /databases/{id} of the source says from when on.",
+	},
+	{
+		CauseTargetUnreachable, "the source's archive ends before the target",
+		"Abort, and restore to latest, or to the time that the message names.",
+	},
+	{
+		CauseArchiveNotEmpty, "the archive of the new Cluster has something in it already",
+		"Look at what is under the database's prefix in the bucket and who wrote it; move it away, then retry.",
 	},
 	{
 		CauseJobFailed, "a Job of the operator failed",
@@ -136,6 +152,10 @@ var causes = []CauseKind{
 	{
 		CauseVersionUnknown, "the worker knows no image of the PostgreSQL version",
 		"Name the version with its image in DAAP_POSTGRES_VERSIONS of all workers, start them anew, then retry.",
+	},
+	{
+		CauseBackupFailed, "a base backup failed",
+		"Mend what the message names; another base backup is taken by itself, or retry.",
 	},
 	{
 		CauseWorkflowLost, "the workflow ended without carrying the operation out",

@@ -21,6 +21,8 @@ type Database struct {
 	// Profile is all of the tier, as it was when the database got it.
 	Profile Profile
 	Status  DatabaseStatus
+	// Source is what it was restored from; nil where it was not.
+	Source *Source
 	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
 	Incarnation int
 	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
@@ -41,6 +43,7 @@ type DatabaseStatus string
 // The statuses of a database. DatabaseError means that its operation needs attention.
 const (
 	DatabaseProvisioning DatabaseStatus = "provisioning"
+	DatabaseRestoring    DatabaseStatus = "restoring"
 	DatabaseReady        DatabaseStatus = "ready"
 	DatabaseUpdating     DatabaseStatus = "updating"
 	DatabaseDeleting     DatabaseStatus = "deleting"
@@ -54,11 +57,12 @@ var moves = []struct {
 	to   []DatabaseStatus
 }{
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
+	{DatabaseRestoring, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseReady, []DatabaseStatus{DatabaseUpdating, DatabaseDeleting}},
 	{DatabaseUpdating, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseDeleting, []DatabaseStatus{DatabaseReady, DatabaseDeleted, DatabaseError}},
 	{DatabaseDeleted, nil},
-	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseUpdating, DatabaseDeleting}},
+	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseUpdating, DatabaseDeleting}},
 }
 
 // DatabaseStatuses returns every status, in the order of a database's life.
@@ -79,6 +83,11 @@ func StatusesBefore(to DatabaseStatus) []DatabaseStatus {
 		}
 	}
 	return from
+}
+
+// connectable says whether a database of the status may take connections.
+func (s DatabaseStatus) connectable() bool {
+	return slices.Contains([]DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating}, s)
 }
 
 // CanMoveTo says whether a database of status s may get status to.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -24,6 +25,7 @@ type databaseStore interface {
 	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (string, error)
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
 	quotaReader
+	backupStore
 }
 
 // quotaReader reads the quota of a tier and what is used of it.
@@ -38,8 +40,9 @@ type quotaReader interface {
 type databaseChanges interface {
 	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes
 	// the name. TierNotFound where there is none, CodeQuotaExceeded where its quota has no room, NameTaken when the
-	// database's name is.
-	CreateDatabase(ctx context.Context, by Grant, db Database, op Operation) (Database, Operation, error)
+	// database's name is. With a source, CodeValidationFailed where the tier cannot take it.
+	CreateDatabase(ctx context.Context, by Grant, db Database, source *Database, op Operation) (
+		Database, Operation, error)
 	// PatchDatabase applies the patch to the database as it is under lock. Where that gives it another tier, or its
 	// own as that is by now, op is recorded and gets the tier, and what is returned is not nil: TierNotFound,
 	// CodeQuotaExceeded, Busy and WrongStatus as for the others.
@@ -88,7 +91,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
-	db, op, err := d.create(ctx, by, spec)
+	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil, nil)
 	if err == nil {
 		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
 	}
@@ -102,7 +105,7 @@ func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec Databas
 		return Preview{}, err
 	}
 	by.DryRun = true
-	db, op, err := d.create(ctx, by, spec)
+	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil, nil)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -111,7 +114,11 @@ func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec Databas
 	return preview, err
 }
 
-func (d *Databases) create(ctx context.Context, by Grant, spec DatabaseSpec) (Database, Operation, error) {
+// make records a database and the operation of the kind that makes it, from nothing or from the source as it was at the
+// target.
+func (d *Databases) make(
+	ctx context.Context, by Grant, kind OperationKind, spec DatabaseSpec, source *Database, target *time.Time,
+) (Database, Operation, error) {
 	owner, err := by.owner(spec.OwnerTeam)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -128,21 +135,25 @@ func (d *Databases) create(ctx context.Context, by Grant, spec DatabaseSpec) (Da
 		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
 	}
 	by = by.TakesTime()
-	op, err := newOperation(ProvisionDatabase, id, by)
+	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
 	op.DatabaseName, op.OwnerTeam = spec.Name, spec.OwnerTeam
-	db, op, err := d.changes.CreateDatabase(ctx, by, Database{
+	made := Database{
 		ID:          id,
 		Name:        spec.Name,
 		OwnerTeam:   spec.OwnerTeam,
 		Tier:        spec.Tier,
 		Description: spec.Description,
 		Labels:      spec.Labels,
-		Status:      op.Kind.During(),
+		Status:      kind.During(),
 		Incarnation: 1,
-	}, op)
+	}
+	if source != nil {
+		made.Source = source.asSource(target)
+	}
+	db, op, err := d.changes.CreateDatabase(ctx, by, made, source, op)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
 	}
@@ -284,8 +295,8 @@ func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Data
 	return db, op, nil
 }
 
-// Connection returns how to connect. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeWrongStatus
-// unless the database is ready.
+// Connection returns how to connect: as soon as it is known of a database that is being provisioned, and while one is
+// updated. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeWrongStatus.
 func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (Connection, error) {
 	by, err := req.authorize(MayGetDatabaseConnection)
 	if err != nil {
@@ -295,12 +306,12 @@ func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (
 	if err != nil {
 		return Connection{}, err
 	}
-	if db.Status != DatabaseReady {
-		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one when it is ready")
-	}
 	ca, err := d.store.CACertificate(ctx, by.Scope, id)
 	if err != nil {
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
+	}
+	if !db.Status.connectable() || ca == "" {
+		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one once PostgreSQL is ready")
 	}
 	return Connection{DatabaseID: id, CACertificate: ca}, nil
 }
@@ -320,15 +331,12 @@ func (d *Databases) Events(ctx context.Context, req Request, filter EventFilter)
 		func(e Event) uuid.UUID { return e.ID })
 }
 
-// newOperation returns a pending operation of the given kind with its steps, for the one who asks for it.
+// newOperation returns a pending operation of the given kind, for the one who asks for it. It has its steps once it is
+// known whether its database is backed up.
 func newOperation(kind OperationKind, database uuid.UUID, by Grant) (Operation, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Operation{}, fmt.Errorf("make an operation id: %w", err)
 	}
-	op := Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database, Origin: by.Origin()}
-	for _, plan := range kind.Steps() {
-		op.Steps = append(op.Steps, Step{Name: plan.Name, State: StepPending})
-	}
-	return op, nil
+	return Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database, Origin: by.Origin()}, nil
 }

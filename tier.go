@@ -40,7 +40,7 @@ type Profile struct {
 	// MaxConnections is how many connections PostgreSQL takes; clients of the pool share them.
 	MaxConnections      int
 	DestructionStrategy DestructionStrategy
-	BackupEnabled       bool
+	Backups
 }
 
 // PoolMode says for how long a client of the pool has a server connection to itself; in PgBouncer's words.
@@ -104,7 +104,7 @@ type TierSpec struct {
 	Instances, HAReplicas, MaxConnections int
 	PoolMode                              PoolMode
 	DestructionStrategy                   DestructionStrategy
-	BackupEnabled                         bool
+	Backups
 }
 
 // Catalog is the PostgreSQL major versions that the platform offers, each with its image.
@@ -126,7 +126,7 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	t := Tier{Name: s.Name, Description: s.Description, Profile: Profile{
 		Instances: s.Instances, HAReplicas: s.HAReplicas, StorageClass: s.StorageClass, PGVersion: s.PGVersion,
 		PoolMode: s.PoolMode, MaxConnections: s.MaxConnections, DestructionStrategy: s.DestructionStrategy,
-		BackupEnabled: s.BackupEnabled,
+		Backups: s.Backups,
 	}}
 	c.name("name", s.Name, NameRule)
 	c.text("description", s.Description, maxDescription)
@@ -161,9 +161,7 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 	if p.DestructionStrategy != StrategyHardDelete {
 		c.fail("destruction_strategy", "must be hard_delete; databases cannot be frozen or archived yet")
 	}
-	if p.BackupEnabled {
-		c.fail("backup_enabled", "must be false; backups are not made yet")
-	}
+	c.backups(p.Backups)
 }
 
 // quantity reads a quantity of Kubernetes; the zero quantity where it is none or out of bounds.
@@ -182,7 +180,7 @@ type TierPatch struct {
 	Instances, HAReplicas, MaxConnections                          *int
 	PoolMode                                                       *PoolMode
 	DestructionStrategy                                            *DestructionStrategy
-	BackupEnabled                                                  *bool
+	BackupsPatch
 }
 
 // Apply returns the tier with the patch applied, or an Error of CodeValidationFailed and the tier unchanged.
@@ -199,7 +197,7 @@ func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
 	set(&s.MaxConnections, p.MaxConnections)
 	set(&s.PoolMode, p.PoolMode)
 	set(&s.DestructionStrategy, p.DestructionStrategy)
-	set(&s.BackupEnabled, p.BackupEnabled)
+	p.apply(&s.Backups)
 	patched, err := s.tier(catalog)
 	if err != nil {
 		return t, err
@@ -221,7 +219,7 @@ func (t Tier) Spec() TierSpec {
 		CPU: t.CPU.String(), Memory: t.Memory.String(), StorageSize: t.StorageSize.String(),
 		StorageClass: t.StorageClass, PGVersion: t.PGVersion,
 		Instances: t.Instances, HAReplicas: t.HAReplicas, MaxConnections: t.MaxConnections,
-		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy, BackupEnabled: t.BackupEnabled,
+		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy, Backups: t.Backups,
 	}
 }
 
@@ -236,9 +234,7 @@ func (p Profile) Guarantees() Guarantees {
 		HighAvailability: p.availability(),
 		Connections:      p.connections(),
 		Storage:          fmt.Sprintf("%s for your data.", p.StorageSize.String()),
-		Backups: map[bool]string{
-			true: "Backed up continuously.", false: "No backups: what is deleted or lost cannot be had back.",
-		}[p.BackupEnabled],
+		Backups:          p.promise(),
 		Deletion: map[DestructionStrategy]string{
 			StrategyFreeze:     "A database that is deleted is frozen: its data stay, and it can be brought back.",
 			StrategyArchive:    "A database that is deleted is archived: it can be restored from its last backup for a while.",

@@ -21,10 +21,10 @@ func TestGuaranteesSayInWordsWhatATierPromises(t *testing.T) {
 		},
 		"two, one of them confirms": {
 			daap.Profile{
-				Instances: 2, HAReplicas: 1, PoolMode: daap.PoolSession, MaxConnections: 100, BackupEnabled: true,
-				DestructionStrategy: daap.StrategyArchive,
+				Instances: 2, HAReplicas: 1, PoolMode: daap.PoolSession, MaxConnections: 100,
+				DestructionStrategy: daap.StrategyArchive, Backups: daap.Backups{BackupEnabled: true, BackupRetentionDays: 14},
 			},
-			[]string{"2 servers", "nothing that was committed is lost", "one for each client", "Backed up", "archived"},
+			[]string{"2 servers", "nothing that was committed is lost", "one for each client", "any second of the last 14 days", "archived"},
 		},
 		"two, none confirms": {
 			daap.Profile{Instances: 2, DestructionStrategy: daap.StrategyFreeze},

@@ -9,8 +9,16 @@ import (
 
 // Tiers are the use cases of tiers.
 type Tiers struct {
-	store   tierStore
-	catalog Catalog
+	store        tierStore
+	catalog      Catalog
+	destinations destinations
+}
+
+// destinations are the places where backups may go.
+type destinations interface {
+	// Probe returns nil where DAAP can write, list and delete there. CodeValidationFailed says why it cannot;
+	// CodeUnavailable that nobody could try. It must bound its own time.
+	Probe(ctx context.Context, destination string) error
 }
 
 // tierStore keeps tiers, each change in one transaction with its entry in the audit log. A tier that does not exist
@@ -33,8 +41,11 @@ type quotaStore interface {
 	SetTierQuota(ctx context.Context, by Grant, id uuid.UUID, q Quota) (QuotaUse, error)
 }
 
-// NewTiers returns the use cases on the given store, for a platform that offers the catalog.
-func NewTiers(store tierStore, catalog Catalog) *Tiers { return &Tiers{store: store, catalog: catalog} }
+// NewTiers returns the use cases on the given store, for a platform that offers the catalog and has backups go to the
+// destinations.
+func NewTiers(store tierStore, catalog Catalog, destinations destinations) *Tiers {
+	return &Tiers{store: store, catalog: catalog, destinations: destinations}
+}
 
 // TierView is a tier as the caller may see it: Full says that this is all of it. A product team is told what the
 // tier promises, and nothing of the infrastructure.
@@ -48,8 +59,8 @@ func viewOf(by Grant) func(Tier) TierView {
 	return func(t Tier) TierView { return TierView{Tier: t, Full: !limited} }
 }
 
-// Create makes a tier. Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNameTaken, and those of
-// once.
+// Create makes a tier. Where it has backups, it is tried whether they can go where it says. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNameTaken, CodeUnavailable, and those of once.
 func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierView, error) {
 	by, err := req.authorize(MayCreateTier)
 	if err != nil {
@@ -58,6 +69,11 @@ func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierVie
 	tier, err := spec.tier(t.catalog)
 	if err != nil {
 		return TierView{}, err
+	}
+	if tier.BackupEnabled {
+		if err := t.destinations.Probe(ctx, tier.ObjectStorageDestination); err != nil {
+			return TierView{}, err
+		}
 	}
 	if tier.ID, err = uuid.NewV7(); err != nil {
 		return TierView{}, fmt.Errorf("make a tier id: %w", err)
@@ -100,11 +116,19 @@ func (t *Tiers) List(ctx context.Context, req Request, filter TierFilter) ([]Tie
 }
 
 // Update applies a merge patch. Databases that have the tier stay as they are. Errors: CodeUnauthenticated,
-// CodeForbidden, CodeNotFound, CodeValidationFailed, and those of once.
+// CodeForbidden, CodeNotFound, CodeValidationFailed, CodeUnavailable, and those of once.
 func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch TierPatch) (TierView, error) {
 	by, err := req.authorize(MayUpdateTier)
 	if err != nil {
 		return TierView{}, err
+	}
+	if to := patch.ObjectStorageDestination; to != nil && destination.MatchString(*to) {
+		if _, err := t.store.Tier(ctx, id); err != nil {
+			return TierView{}, err
+		}
+		if err := t.destinations.Probe(ctx, *to); err != nil {
+			return TierView{}, err
+		}
 	}
 	tier, err := t.store.PatchTier(ctx, by, id, patch, t.catalog)
 	if err != nil {

@@ -29,6 +29,12 @@ func (db Database) CheckTier(t Tier) error {
 	if is.StorageClass != was.StorageClass {
 		c.fail("tier", "has another kind of storage than the database; volumes cannot be moved there")
 	}
+	switch {
+	case was.BackupEnabled && !is.BackupEnabled:
+		c.fail("tier", "has no backups, and the database has; those would end")
+	case was.BackupEnabled && is.ObjectStorageDestination != was.ObjectStorageDestination:
+		c.fail("tier", "has its backups at another place than the database; what is there cannot be moved")
+	}
 	if compareVersions(is.PGVersion, was.PGVersion) < 0 {
 		c.fail("tier", "has PostgreSQL %s, older than the database's %s; PostgreSQL does not go back",
 			is.PGVersion, was.PGVersion)
@@ -51,8 +57,11 @@ func (p Profile) Restarts(to Profile) bool {
 	return slices.ContainsFunc(p.difference(to), func(c FieldChange) bool { return restarting[c.Field] })
 }
 
-// restarting are the fields that PostgreSQL or its pod takes up by a start alone; shared_buffers follow the memory.
-var restarting = map[string]bool{"cpu": true, "memory": true, "max_connections": true, "pg_version": true}
+// restarting are the fields that PostgreSQL or its pod takes up by a start alone; shared_buffers follow the memory, and
+// what archives is a container beside PostgreSQL's.
+var restarting = map[string]bool{
+	"cpu": true, "memory": true, "max_connections": true, "pg_version": true, "backup_enabled": true,
+}
 
 // FieldChange is one field of what is changed, as people read it; nil is where there is none.
 type FieldChange struct {
@@ -80,6 +89,10 @@ func (p Profile) shown() []shown {
 		{"max_connections", fmt.Sprint(p.MaxConnections)},
 		{"destruction_strategy", string(p.DestructionStrategy)},
 		{"backup_enabled", fmt.Sprint(p.BackupEnabled)},
+		{"backup_frequency", p.BackupFrequency},
+		{"backup_retention_days", fmt.Sprint(p.BackupRetentionDays)},
+		{"wal_archiving_enabled", fmt.Sprint(p.WALArchivingEnabled)},
+		{"object_storage_destination", p.ObjectStorageDestination},
 	}
 }
 

@@ -34,6 +34,7 @@ func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
 		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes do not shrink"},
 		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another kind of storage"},
 		"an older version":  {func(t *daap.Tier) { t.PGVersion = "16" }, "PostgreSQL 16, older than the database's 17"},
+		"backups":           {func(t *daap.Tier) { t.Backups = daily }, ""},
 		"an ancient number": {func(t *daap.Tier) { t.PGVersion = "9" }, "PostgreSQL 9, older than the database's 17"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,6 +53,33 @@ func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
 				t.Errorf("CheckTier() = %v, want %q", err, tt.why)
 			}
 		})
+	}
+}
+
+// daily is how a tier backs up.
+var daily = daap.Backups{
+	BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 14, WALArchivingEnabled: true,
+	ObjectStorageDestination: "s3://backups/shop",
+}
+
+func TestDatabaseKeepsItsBackups(t *testing.T) {
+	t.Parallel()
+	has := medium()
+	has.Backups = daily
+	for name, tt := range map[string]struct {
+		change func(*daap.Backups)
+		why    string
+	}{
+		"more often, for longer": {func(b *daap.Backups) { b.BackupFrequency, b.BackupRetentionDays = "0 * * * *", 30 }, ""},
+		"no backups":             {func(b *daap.Backups) { *b = daap.Backups{} }, "those would end"},
+		"another place":          {func(b *daap.Backups) { b.ObjectStorageDestination = "s3://other" }, "cannot be moved"},
+	} {
+		to := has
+		tt.change(&to.Backups)
+		err := daap.Database{}.With(has).CheckTier(to)
+		if e := daap.AsError(err); tt.why == "" && err != nil || tt.why != "" && (e == nil || !strings.Contains(e.Message, tt.why)) {
+			t.Errorf("%s: CheckTier() = %v, want %q", name, err, tt.why)
+		}
 	}
 }
 

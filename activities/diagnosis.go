@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,7 @@ func diagnose(e evidence) *daap.Cause {
 		claimPending,
 		secretMissing,
 		storeDenied,
+		recoveryFailed,
 		jobFailed,
 		crashLoop,
 		pluginMissing,
@@ -220,6 +222,37 @@ func storeDenied(e evidence) *daap.Cause {
 		}
 	}
 	return nil
+}
+
+// recoveryFailed finds what no other try of a recovery can change.
+func recoveryFailed(e evidence) *daap.Cause {
+	for pod, container := range e.containers() {
+		reached := ""
+		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
+			if lastReachedWords.in(line.Whole) {
+				reached = line.Text
+			}
+			for code, words := range map[daap.CauseCode]words{
+				daap.CauseNoBackupBefore: noBackupWords, daap.CauseTargetUnreachable: unreachedWords,
+				daap.CauseArchiveNotEmpty: notEmptyWords,
+			} {
+				if words.in(line.Whole) {
+					return because(code, "Pod %s: %s", pod.Name, withReason(firstOf(line.Text, "its log has more"), reached))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hopeless says whether what is waited for cannot come about by itself any more.
+func hopeless(cause *daap.Cause) bool {
+	if cause == nil {
+		return false
+	}
+	return slices.Contains([]daap.CauseCode{
+		daap.CauseNoBackupBefore, daap.CauseTargetUnreachable, daap.CauseArchiveNotEmpty,
+	}, cause.Code)
 }
 
 func jobFailed(e evidence) *daap.Cause {

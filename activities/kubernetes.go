@@ -23,6 +23,8 @@ type Kubernetes struct {
 	// Holds tells waits that their operation is over.
 	Holds    holds
 	Platform manifest.Platform
+	// Buckets is the object store that backups go to; nil where there is none.
+	Buckets buckets
 	// Diagnosis finds out why something takes so long; nil where nobody can tell.
 	Diagnosis *Diagnosis
 }

@@ -52,6 +52,9 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 		if err := report.say(ctx, progress, cause); err != nil {
 			return err
 		}
+		if hopeless(cause) {
+			return final(cause)
+		}
 		select {
 		case <-changed:
 		case <-recheck.C:

@@ -49,6 +49,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 			&cnpgv1.Pooler{}:     managed,
 			&appsv1.Deployment{}: ofCNPG,
 			&corev1.Pod{}:        ofCNPGPods,
+			&cnpgv1.Backup{}:     ofCNPG,
 		},
 	})
 	if err != nil {
@@ -69,7 +70,7 @@ func forgetPodSpec(obj any) (any, error) {
 // Start watches until ctx is done. It returns once everything is read for the first time, or with an error.
 func (w *Watch) Start(ctx context.Context) error {
 	watched := []client.Object{
-		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Pod{},
+		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Pod{}, &cnpgv1.Backup{},
 	}
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    w.wake,

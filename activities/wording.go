@@ -48,8 +48,12 @@ var (
 		"AccessDenied", "Access Denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket",
 		"403 Forbidden", "(403)", "could not connect to the endpoint URL", "Unable to locate credentials",
 	}
-	crashWords   = words{"CrashLoopBackOff"}
-	networkWords = words{"Instance Status Extraction Error: HTTP communication issue"}
+	noBackupWords    = words{"no target backup found"}
+	unreachedWords   = words{"recovery ended before configured recovery target was reached"}
+	lastReachedWords = words{"last completed transaction was at log time"}
+	notEmptyWords    = words{"Expected empty archive"}
+	crashWords       = words{"CrashLoopBackOff"}
+	networkWords     = words{"Instance Status Extraction Error: HTTP communication issue"}
 )
 
 // maxSaid bounds what is taken from each text that others wrote.
@@ -127,9 +131,16 @@ func parseLine(whole string) (level, text string) {
 		Level string `json:"level"`
 		Msg   string `json:"msg"`
 		Error any    `json:"error"`
+		// Record is a line of PostgreSQL's own log.
+		Record struct {
+			Message string `json:"message"`
+		} `json:"record"`
 	}
 	if json.Unmarshal([]byte(whole), &entry) != nil {
 		return "", ""
+	}
+	if entry.Record.Message != "" {
+		return entry.Level, entry.Record.Message
 	}
 	if entry.Error == nil {
 		return entry.Level, entry.Msg

@@ -41,7 +41,7 @@ func configOn(store *memory) api.Config {
 	return api.Config{
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
 		Operations:    daap.NewOperations(store, store, store),
-		Tiers:         daap.NewTiers(store, catalog),
+		Tiers:         daap.NewTiers(store, catalog, store),
 		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
 		AuditLogs:     daap.NewAuditLogs(store),
 		Authenticator: callers,

@@ -30,6 +30,12 @@ func tries(s *service) map[string]try {
 		s.store.succeed(op)
 		return "/databases/" + s.store.operations[op].DatabaseID.String()
 	}
+	backedUp := func() string {
+		path := database()
+		id := uuid.MustParse(strings.TrimPrefix(path, "/databases/"))
+		s.store.backUp(id)
+		return path
+	}
 	parked := func() string {
 		_, op := s.create("shop", "db-"+uuid.NewString()[:8])
 		s.store.begin(op, daap.StepReady)
@@ -55,6 +61,8 @@ func tries(s *service) map[string]try {
 		"deleteDatabase":        {"DELETE", database(), "", 202, noDatabase, ""},
 		"getDatabaseConnection": {"GET", database() + "/connection", "", 200, noDatabase + "/connection", ""},
 		"listDatabaseEvents":    {"GET", database() + "/events", "", 200, noDatabase + "/events", ""},
+		"listBackups":           {"GET", database() + "/backups", "", 200, noDatabase + "/backups", ""},
+		"restoreDatabase":       {"POST", backedUp() + "/restore", `{"name":"again","target_time":"latest"}`, 202, noDatabase + "/restore", ""},
 		"listOperations":        {"GET", "/operations", "", 200, "/operations" + bad, ""},
 		"getOperation":          {"GET", parked(), "", 200, noOperation, ""},
 		"retryOperation":        {"POST", parked() + "/retry", decided, 202, noOperation + "/retry", ""},
@@ -135,7 +143,7 @@ func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
 		}
 	}
 	got := s.do(http.MethodGet, "/operations/"+update.ID.String(), "")
-	if !strings.Contains(got.data(t), `"tier":"large"`) || len(update.Steps) != len(daap.UpdateDatabase.Steps()) {
+	if !strings.Contains(got.data(t), `"tier":"large"`) || len(update.Steps) != len(daap.UpdateDatabase.Plan(false)) {
 		t.Errorf("got %s", got.body)
 	}
 	if got := s.do(http.MethodPatch, at, `{"tier":"small"}`); got.Error.Code != oas.ErrorCodeDatabaseBusy || got.Error.OperationID.Value != update.ID {

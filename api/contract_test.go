@@ -88,8 +88,11 @@ func TestMalformedIDAnswersWhatAMissingOneDoes(t *testing.T) {
 		for method := range item.Operations() {
 			request := func(id string) answer {
 				body := map[string]string{http.MethodPatch: `{}`, http.MethodPut: `{}`, http.MethodPost: decided}[method]
-				if strings.HasSuffix(template, "/rotate") {
+				switch {
+				case strings.HasSuffix(template, "/rotate"):
 					body = `{}`
+				case strings.HasSuffix(template, "/restore"):
+					body = `{"name":"again","target_time":"latest"}`
 				}
 				return s.do(method, strings.ReplaceAll(template, "{id}", id), body, "X-Request-Id", "same")
 			}
@@ -179,6 +182,7 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	}
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
 	wantEnum(t, "OperationState", states)
+	wantEnum(t, "BackupHealth", daap.BackupHealths())
 	wantEnum(t, "OperationKind", daap.OperationKinds())
 	wantEnum(t, "StepState", []daap.StepState{
 		daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing,

@@ -64,6 +64,8 @@ func databaseToOAS(db daap.Database) oas.Database {
 		Error:       databaseErrorToOAS(db.OperationID, db.Cause),
 		WaitingOn:   databaseErrorToOAS(db.OperationID, db.WaitingOn),
 		OperationID: nilUUID(db.OperationID),
+		Source:      sourceToOAS(db.Source),
+		Backup:      oas.NilBackupState{Null: true},
 		CreatedAt:   db.CreatedAt.UTC(),
 		UpdatedAt:   db.UpdatedAt.UTC(),
 		DeletedAt:   nilTime(db.DeletedAt),

@@ -58,7 +58,13 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	if err != nil {
 		return nil, err
 	}
-	return &oas.DatabaseResponse{Data: databaseToOAS(db), Error: noError, Meta: meta(ctx)}, nil
+	state, err := h.databases.BackupState(ctx, h.requestOf(ctx), db)
+	if err != nil {
+		return nil, err
+	}
+	data := databaseToOAS(db)
+	data.Backup = backupStateToOAS(db, state)
+	return &oas.DatabaseResponse{Data: data, Error: noError, Meta: meta(ctx)}, nil
 }
 
 // UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells

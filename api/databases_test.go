@@ -111,12 +111,17 @@ func TestDeleteOfAProvisioningDatabaseTakesItOver(t *testing.T) {
 	wantCode(t, err, oas.ErrorCodeWrongStatus)
 }
 
-func TestConnectionIsGivenOnceTheDatabaseIsReady(t *testing.T) {
+func TestConnectionIsGivenOnceItIsKnown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
+	s.store.ca = ""
 	_, err := s.client.GetDatabaseConnection(t.Context(), oas.GetDatabaseConnectionParams{ID: db.ID})
 	wantCode(t, err, oas.ErrorCodeWrongStatus)
+	s.store.ca = pem // while its first base backup is taken
+	if _, err := s.client.GetDatabaseConnection(t.Context(), oas.GetDatabaseConnectionParams{ID: db.ID}); err != nil {
+		t.Errorf("once its certificate is known: %v", err)
+	}
 	s.store.succeed(op)
 	res, err := s.client.GetDatabaseConnection(t.Context(), oas.GetDatabaseConnectionParams{ID: db.ID})
 	if err != nil {

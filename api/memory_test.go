@@ -32,23 +32,34 @@ type memory struct {
 	taken map[string]bool
 	lost  map[uuid.UUID]bool
 	// err is what every call fails with, and panics what it panics with; nil where none is to.
-	err    error
-	panics any
+	err          error
+	panics       any
+	backupStates map[uuid.UUID]daap.BackupState
+	backups      map[uuid.UUID]daap.Backup
+	// ca is the certificate of every database; empty while it is not known.
+	ca string
+	// probed are the destinations of backups that were tried.
+	probed []string
 	// hang makes every call last until its context is done.
 	hang bool
 }
 
+const pem = "-----BEGIN CERTIFICATE-----\n"
+
 func newMemory() *memory {
 	return &memory{
-		databases:  make(map[uuid.UUID]daap.Database),
-		operations: make(map[uuid.UUID]daap.Operation),
-		events:     make(map[uuid.UUID]daap.Event),
-		answers:    make(map[string]kept),
-		keys:       make(map[uuid.UUID]daap.StoredKey),
-		quotas:     make(map[uuid.UUID]daap.Quota),
-		tiers:      map[uuid.UUID]daap.Tier{small.ID: small},
-		taken:      make(map[string]bool),
-		lost:       make(map[uuid.UUID]bool),
+		ca:           pem,
+		backupStates: make(map[uuid.UUID]daap.BackupState),
+		backups:      make(map[uuid.UUID]daap.Backup),
+		databases:    make(map[uuid.UUID]daap.Database),
+		operations:   make(map[uuid.UUID]daap.Operation),
+		events:       make(map[uuid.UUID]daap.Event),
+		answers:      make(map[string]kept),
+		keys:         make(map[uuid.UUID]daap.StoredKey),
+		quotas:       make(map[uuid.UUID]daap.Quota),
+		tiers:        map[uuid.UUID]daap.Tier{small.ID: small},
+		taken:        make(map[string]bool),
+		lost:         make(map[uuid.UUID]bool),
 	}
 }
 
@@ -150,7 +161,8 @@ func (m *memory) Databases(
 
 func (m *memory) CACertificate(ctx context.Context, _ daap.Scope, _ uuid.UUID) (string, error) {
 	defer m.mu.Unlock()
-	return "-----BEGIN CERTIFICATE-----\n", m.enter(ctx)
+	err := m.enter(ctx)
+	return m.ca, err
 }
 
 func (m *memory) Events(ctx context.Context, _ daap.Scope, filter daap.EventFilter) ([]daap.Event, error) {
@@ -159,6 +171,47 @@ func (m *memory) Events(ctx context.Context, _ daap.Scope, filter daap.EventFilt
 		return nil, err
 	}
 	return pageOf(m.events, filter.Page, func(e daap.Event) bool { return e.DatabaseID == filter.DatabaseID }), nil
+}
+
+// backUp has the database backed up from an hour ago on.
+func (m *memory) backUp(id uuid.UUID) {
+	defer m.mu.Unlock()
+	m.mu.Lock()
+	now := time.Now()
+	first := now.Add(-time.Hour)
+	db := m.databases[id]
+	db.Profile.Backups = daap.Backups{
+		BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 14, WALArchivingEnabled: true,
+		ObjectStorageDestination: "s3://backups",
+	}
+	m.databases[id] = db
+	m.backupStates[id] = daap.BackupState{
+		ObservedAt: now, Archiving: true, LastArchivedAt: &now, LastSuccessAt: &first, FirstRecoverableAt: &first,
+	}
+	backup := daap.Backup{
+		ID: uuid.Must(uuid.NewV7()), DatabaseID: id, Name: "first", ServerName: "pg-1", Status: daap.BackupCompleted,
+		StartedAt: &first, StoppedAt: &first, BeginWAL: "000000010000000000000003", EndWAL: "000000010000000000000003",
+	}
+	m.backups[backup.ID] = backup
+}
+
+func (m *memory) BackupState(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.BackupState, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.BackupState{}, err
+	}
+	if _, err := m.database(scope, id); err != nil {
+		return daap.BackupState{}, nil //nolint:nilerr // of what is not there nothing is known
+	}
+	return m.backupStates[id], nil
+}
+
+func (m *memory) Backups(ctx context.Context, _ daap.Scope, filter daap.BackupFilter) ([]daap.Backup, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return nil, err
+	}
+	return pageOf(m.backups, filter.Page, func(b daap.Backup) bool { return b.DatabaseID == filter.DatabaseID }), nil
 }
 
 func (m *memory) Backlogged(ctx context.Context, limit int) (bool, error) {
@@ -176,7 +229,7 @@ func (m *memory) Backlogged(ctx context.Context, limit int) (bool, error) {
 }
 
 func (m *memory) CreateDatabase(
-	ctx context.Context, by daap.Grant, db daap.Database, op daap.Operation,
+	ctx context.Context, by daap.Grant, db daap.Database, source *daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
@@ -187,7 +240,12 @@ func (m *memory) CreateDatabase(
 		if err != nil {
 			return answered{}, err
 		}
-		db.Tier, db.TierID, db.Profile = tier.Name, &tier.ID, tier.Profile
+		if source != nil {
+			if err := source.CheckRestore(tier); err != nil {
+				return answered{}, err
+			}
+		}
+		db, op.BacksUp = db.With(tier), tier.BackupEnabled
 		for _, other := range m.databases {
 			if other.Name == db.Name && other.OwnerTeam == db.OwnerTeam && other.Status != daap.DatabaseDeleted {
 				return answered{}, daap.NameTaken(db.OwnerTeam, db.Name)
@@ -244,7 +302,7 @@ func (m *memory) patch(
 			return answered{}, err
 		}
 		if !db.Has(tier) || db.OperationID != nil {
-			op.Tier = &tier
+			op.Tier, op.BacksUp = &tier, tier.BackupEnabled
 			return m.accept(by, db, op)
 		}
 	}
@@ -323,6 +381,7 @@ func (m *memory) Operations(
 
 // hold gives the database to op, unless that is a dry run.
 func (m *memory) hold(by daap.Grant, db daap.Database, op daap.Operation) answered {
+	op = op.Planned()
 	db.Status, db.OperationID, db.Cause, db.UpdatedAt = op.Kind.During(), &op.ID, nil, time.Now()
 	if !by.DryRun {
 		m.databases[db.ID], m.operations[op.ID] = db, op

@@ -22,7 +22,7 @@ func TestOperationShowsAllItsSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	op, plan := res.Data, daap.ProvisionDatabase.Steps()
+	op, plan := res.Data, daap.ProvisionDatabase.Plan(false)
 	if op.DatabaseID != db.ID || op.DatabaseName != "orders" || op.OwnerTeam != "shop" || !op.StartedAt.Null {
 		t.Errorf("got %+v", op)
 	}

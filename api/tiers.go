@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
@@ -79,7 +80,13 @@ func tierSpecFromOAS(req *oas.CreateTierRequest) daap.TierSpec {
 		MaxConnections:      req.MaxConnections.Value,
 		PoolMode:            daap.PoolMode(req.PoolMode.Or(oas.PoolModeTransaction)),
 		DestructionStrategy: daap.DestructionStrategy(req.DestructionStrategy),
-		BackupEnabled:       req.BackupEnabled.Value,
+		Backups: daap.Backups{
+			BackupEnabled:            req.BackupEnabled.Value,
+			BackupFrequency:          req.BackupFrequency.Value,
+			BackupRetentionDays:      req.BackupRetentionDays.Value,
+			WALArchivingEnabled:      req.WalArchivingEnabled.Or(req.BackupEnabled.Value),
+			ObjectStorageDestination: req.ObjectStorageDestination.Value,
+		},
 	}
 }
 
@@ -103,7 +110,13 @@ func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 		MaxConnections:      given(body.MaxConnections.Value, body.MaxConnections.Set),
 		PoolMode:            given(daap.PoolMode(body.PoolMode.Value), body.PoolMode.Set),
 		DestructionStrategy: given(daap.DestructionStrategy(body.DestructionStrategy.Value), body.DestructionStrategy.Set),
-		BackupEnabled:       given(body.BackupEnabled.Value, body.BackupEnabled.Set),
+		BackupsPatch: daap.BackupsPatch{
+			BackupEnabled:            given(body.BackupEnabled.Value, body.BackupEnabled.Set),
+			BackupFrequency:          given(body.BackupFrequency.Value, body.BackupFrequency.Set),
+			BackupRetentionDays:      given(body.BackupRetentionDays.Value, body.BackupRetentionDays.Set),
+			WALArchivingEnabled:      given(body.WalArchivingEnabled.Value, body.WalArchivingEnabled.Set),
+			ObjectStorageDestination: given(body.ObjectStorageDestination.Value, body.ObjectStorageDestination.Set),
+		},
 	}
 }
 
@@ -116,22 +129,27 @@ func tierToOAS(v daap.TierView) oas.TierView {
 	}
 	s := v.Spec()
 	return oas.NewTierTierView(oas.Tier{
-		ID:                  v.ID,
-		Name:                s.Name,
-		Description:         s.Description,
-		Instances:           s.Instances,
-		HaReplicas:          s.HAReplicas,
-		CPU:                 s.CPU,
-		Memory:              s.Memory,
-		StorageSize:         s.StorageSize,
-		StorageClass:        s.StorageClass,
-		PgVersion:           s.PGVersion,
-		PoolMode:            oas.PoolMode(s.PoolMode),
-		MaxConnections:      s.MaxConnections,
-		DestructionStrategy: oas.DestructionStrategy(s.DestructionStrategy),
-		BackupEnabled:       s.BackupEnabled,
-		Guarantees:          promised,
-		CreatedAt:           v.CreatedAt.UTC(),
-		UpdatedAt:           v.UpdatedAt.UTC(),
+		ID:                       v.ID,
+		Name:                     s.Name,
+		Description:              s.Description,
+		Instances:                s.Instances,
+		HaReplicas:               s.HAReplicas,
+		CPU:                      s.CPU,
+		Memory:                   s.Memory,
+		StorageSize:              s.StorageSize,
+		StorageClass:             s.StorageClass,
+		PgVersion:                s.PGVersion,
+		PoolMode:                 oas.PoolMode(s.PoolMode),
+		MaxConnections:           s.MaxConnections,
+		DestructionStrategy:      oas.DestructionStrategy(s.DestructionStrategy),
+		BackupEnabled:            s.BackupEnabled,
+		BackupFrequency:          s.BackupFrequency,
+		BackupRetentionDays:      s.BackupRetentionDays,
+		WalArchivingEnabled:      s.WALArchivingEnabled,
+		ObjectStorageDestination: s.ObjectStorageDestination,
+		NextBackupAt:             nilTime(v.NextBackup(time.Now())),
+		Guarantees:               promised,
+		CreatedAt:                v.CreatedAt.UTC(),
+		UpdatedAt:                v.UpdatedAt.UTC(),
 	})
 }

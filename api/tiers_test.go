@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -38,6 +40,19 @@ func (m *memory) choose(named string) (daap.Tier, error) {
 		}
 	}
 	return daap.Tier{}, daap.TierNotFound()
+}
+
+// Probe finds every destination good but those of the bucket closed.
+func (m *memory) Probe(ctx context.Context, destination string) error {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return err
+	}
+	m.probed = append(m.probed, destination)
+	if strings.HasPrefix(destination, "s3://closed") {
+		return daap.Invalid(daap.Detail{Field: "object_storage_destination", Message: "cannot be used: Access Denied"})
+	}
+	return nil
 }
 
 func (m *memory) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
@@ -243,8 +258,82 @@ func TestBadTierIsRefusedNamingTheField(t *testing.T) {
 	row("storage_class", `"No Class"`, "must be the name of a storage class in Kubernetes, or empty for the platform's own")
 	row("backup_enabled", `"yes"`, "must be true or false")
 	row("destruction_strategy", `"archive"`, "must be hard_delete; databases cannot be frozen or archived yet")
-	row("backup_enabled", `true`, "must be false; backups are not made yet")
+	row("backup_frequency", `5`, "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
+	row("backup_retention_days", `-1`, "must be a whole number from 1 to 3650")
+	row("object_storage_destination", `true`, "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores")
 	refuseAll(t, rows)
+}
+
+// backedUp is the body of a tier with backups, with some fields as given.
+func backedUp(fields map[string]any) string {
+	body := map[string]any{
+		"name": "kept", "cpu": "1", "memory": "1Gi", "storage_size": "1Gi", "pg_version": "17", "destruction_strategy": "hard_delete",
+		"backup_enabled": true, "backup_frequency": "0 2 * * *", "backup_retention_days": 14,
+		"object_storage_destination": "s3://backups/shop",
+	}
+	for field, value := range fields {
+		body[field] = value
+	}
+	text, _ := json.Marshal(body) // of what is written above
+	return string(text)
+}
+
+func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	made := s.do(http.MethodPost, "/tiers", backedUp(nil))
+	var tier struct {
+		ID         string
+		Archives   bool      `json:"wal_archiving_enabled"`
+		Next       time.Time `json:"next_backup_at"`
+		Guarantees struct{ Backups string }
+	}
+	if err := json.Unmarshal([]byte(made.data(t)), &tier); err != nil || made.status != http.StatusCreated {
+		t.Fatalf("got %d %s (%v)", made.status, made.body, err)
+	}
+	if !tier.Archives || tier.Next.Hour() != 2 || tier.Next.Before(time.Now()) || !strings.Contains(tier.Guarantees.Backups, "14 days") {
+		t.Errorf("got %s", made.body)
+	}
+	if !slices.Equal(s.store.probed, []string{"s3://backups/shop"}) {
+		t.Errorf("tried %v", s.store.probed)
+	}
+	at := "/tiers/" + tier.ID
+	for body, field := range map[string]string{
+		`{"object_storage_destination":"s3://closed/shop"}`: "object_storage_destination",
+		`{"wal_archiving_enabled":false}`:                   "wal_archiving_enabled",
+		`{"backup_frequency":""}`:                           "backup_frequency",
+	} {
+		if got := s.do(http.MethodPatch, at, body); got.status != http.StatusUnprocessableEntity || got.Error.Details[0].Field != field {
+			t.Errorf("%s: got %d %s", body, got.status, got.body)
+		}
+	}
+	if got := s.do(http.MethodPatch, at, `{"backup_enabled":false}`); !strings.Contains(got.data(t), `"next_backup_at":null`) ||
+		!strings.Contains(got.data(t), `"object_storage_destination":""`) {
+		t.Errorf("switched off: got %d %s", got.status, got.body)
+	}
+	for name, row := range map[string]struct {
+		fields map[string]any
+		field  string
+	}{
+		"no WAL":            {map[string]any{"wal_archiving_enabled": false}, "wal_archiving_enabled"},
+		"no frequency":      {map[string]any{"backup_frequency": ""}, "backup_frequency"},
+		"six fields":        {map[string]any{"backup_frequency": "0 0 2 * * *"}, "backup_frequency"},
+		"a descriptor":      {map[string]any{"backup_frequency": "@daily"}, "backup_frequency"},
+		"a time zone":       {map[string]any{"backup_frequency": "TZ=UTC 0 2 * * *"}, "backup_frequency"},
+		"never":             {map[string]any{"backup_frequency": "0 0 31 2 *"}, "backup_frequency"},
+		"no retention":      {map[string]any{"backup_retention_days": 0}, "backup_retention_days"},
+		"another scheme":    {map[string]any{"object_storage_destination": "http://169.254.169.254/x"}, "object_storage_destination"},
+		"a way out":         {map[string]any{"object_storage_destination": "s3://backups/../other"}, "object_storage_destination"},
+		"a closed bucket":   {map[string]any{"object_storage_destination": "s3://closed"}, "object_storage_destination"},
+		"only a frequency":  {map[string]any{"backup_enabled": false, "backup_retention_days": 0, "object_storage_destination": ""}, "backup_enabled"},
+		"WAL and no backup": {map[string]any{"backup_enabled": false, "wal_archiving_enabled": true}, "backup_enabled"},
+	} {
+		row.fields["name"] = "other"
+		got := s.do(http.MethodPost, "/tiers", backedUp(row.fields))
+		if got.status != http.StatusUnprocessableEntity || len(got.Error.Details) != 1 || got.Error.Details[0].Field != row.field {
+			t.Errorf("%s: got %d %s, want %s refused", name, got.status, got.body, row.field)
+		}
+	}
 }
 
 func TestDatabaseShowsItsTier(t *testing.T) {

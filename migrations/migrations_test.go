@@ -41,7 +41,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 		}
 	}
 	got := strings.Join(tables(t, url), " ")
-	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed databases events goose_db_version idempotency_keys operation_steps operations reservations tier_quotas tier_usage tiers"; got != want {
+	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed backup_states backups databases events goose_db_version idempotency_keys operation_steps operations reservations tier_quotas tier_usage tiers"; got != want {
 		t.Errorf("tables = %s, want %s", got, want)
 	}
 }
@@ -100,7 +100,7 @@ func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
 		const all = "DELETE INSERT SELECT UPDATE"
 		want := map[string]string{
 			"api_keys": all, "audit_chain": "INSERT SELECT", "audit_log": "INSERT SELECT", "audit_retention": "SELECT",
-			"audit_unsealed": all, "databases": all, "events": all, "goose_db_version": "SELECT",
+			"audit_unsealed": all, "backup_states": all, "backups": all, "databases": all, "events": all, "goose_db_version": "SELECT",
 			"idempotency_keys": all, "operation_steps": all, "operations": all,
 			"reservations": all, "tier_quotas": all, "tier_usage": all, "tiers": all,
 		}

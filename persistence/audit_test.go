@@ -38,7 +38,7 @@ func TestChangeAndItsEntryAreThereOrNeitherIs(t *testing.T) {
 
 	taken, op := newDatabase(t, "shop", "orders")
 	f.exec(`UPDATE databases SET status = 'ready'`) // so that its name is taken
-	_, _, err = f.CreateDatabase(t.Context(), everyone, taken, op)
+	_, _, err = f.CreateDatabase(t.Context(), everyone, taken, nil, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	bell := "\a"
 	_, err = f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &bell})
@@ -72,7 +72,7 @@ func TestAChangeThatFailsAfterItsEntryLeavesNeither(t *testing.T) {
 			f.exec(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'fails'; END $$`)
 			f.exec(`CREATE TRIGGER fails BEFORE ` + table + ` FOR EACH ROW EXECUTE FUNCTION fail()`)
 			db, op := newDatabase(t, "shop", "orders")
-			if _, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op); err == nil {
+			if _, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op); err == nil {
 				t.Error("CreateDatabase() = nil, want an error")
 			}
 			_, err := f.Database(t.Context(), daap.EveryTeam, db.ID)
@@ -87,7 +87,7 @@ func TestReplayIsAuditedAsSuch(t *testing.T) {
 	f := newFixture(t)
 	for range 2 {
 		db, op := newDatabase(t, "shop", "orders")
-		_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
+		_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 		f.must(err)
 	}
 	f.must(f.Remember(t.Context(), once("b", 1), daap.Operation{}))
@@ -108,7 +108,7 @@ func TestWhatAWorkflowChangesIsAuditedUnderTheOneWhoAsked(t *testing.T) {
 	by := grant("shop", daap.RoleProductTeam, daap.OfTeam("shop"))
 	db, op := newDatabase(t, "shop", "orders")
 	op.Origin = by.Origin()
-	_, _, err := f.CreateDatabase(t.Context(), by, db, op)
+	_, _, err := f.CreateDatabase(t.Context(), by, db, nil, op)
 	f.must(err)
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	done := daap.Step{Name: daap.StepNamespace, State: daap.StepDone, Attempts: 1}

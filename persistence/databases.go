@@ -16,7 +16,7 @@ const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 
 const selectDatabases = `
 	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.tier_name, d.tier_id, d.profile, d.status, d.incarnation,
-	       d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
+	       d.source, d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
 	       o.id, d.created_at, d.updated_at, d.deleted_at
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
@@ -75,11 +75,12 @@ func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUI
 	return pem, nil
 }
 
-// CreateDatabase records the database and the operation that holds it, or neither. The operation is due for
-// dispatch a little later: the caller starts it first. A request that was carried out before gets its answer
-// again. Errors: CodeNameTaken and those of answerOnce.
+// CreateDatabase records the database, which may be restored from a source, and the operation that holds it, or
+// neither. The operation is due for dispatch a little later: the caller starts it first. A request that was carried out
+// before gets its answer again. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus
+// where there is no such tier or source, and those of answerOnce.
 func (s *Store) CreateDatabase(
-	ctx context.Context, by daap.Grant, db daap.Database, op daap.Operation,
+	ctx context.Context, by daap.Grant, db daap.Database, source *daap.Database, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	if !by.Scope.Covers(db.OwnerTeam) {
 		return daap.Database{}, daap.Operation{}, fmt.Errorf("create database: team %s is out of scope", db.OwnerTeam)
@@ -89,7 +90,12 @@ func (s *Store) CreateDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
-		db = db.With(tier)
+		if source != nil {
+			if err := keepSource(ctx, tx, *source, tier); err != nil {
+				return accepted{}, err
+			}
+		}
+		db, op.BacksUp = db.With(tier), tier.BackupEnabled
 		made, err := insertDatabase(ctx, tx, db)
 		if err != nil {
 			return accepted{}, err
@@ -105,7 +111,7 @@ func (s *Store) CreateDatabase(
 		return accepted{made, &begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
 			"name": made.Name, "owner_team": made.OwnerTeam, "tier": made.Tier,
 			"description": made.Description, "labels": made.Labels,
-			"operation_id": op.ID,
+			"operation_id": op.ID, "source": db.Source,
 		}))
 	})
 	if violates(err, nameOfTeam) {
@@ -115,6 +121,23 @@ func (s *Store) CreateDatabase(
 		return daap.Database{}, daap.Operation{}, because(err, "create database")
 	}
 	return answer.Database, *answer.Operation, nil
+}
+
+// keepSource keeps the source of a restore to the tier from being deleted meanwhile. Errors: CodeValidationFailed,
+// CodeWrongStatus where it is being deleted already.
+func keepSource(ctx context.Context, tx pgx.Tx, source daap.Database, tier daap.Tier) error {
+	if err := source.CheckRestore(tier); err != nil {
+		return err
+	}
+	var status daap.DatabaseStatus
+	err := tx.QueryRow(ctx, `SELECT status FROM databases WHERE id = $1 FOR SHARE`, source.ID).Scan(&status)
+	if err != nil {
+		return fmt.Errorf("lock source %s: %w", source.ID, err)
+	}
+	if status != source.Status {
+		return daap.WrongStatus(status, "cannot be restored from any more")
+	}
+	return nil
 }
 
 // PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Where the database is
@@ -172,7 +195,7 @@ func beginUpdate(
 	if err != nil || db.Has(tier) && db.OperationID == nil {
 		return nil, err
 	}
-	op.Tier = &tier
+	op.Tier, op.BacksUp = &tier, tier.BackupEnabled
 	begun, err := hold(ctx, tx, db, op)
 	if err != nil {
 		return nil, err
@@ -203,11 +226,12 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 		db.Labels = map[string]string{}
 	}
 	err := tx.QueryRow(ctx, `
-		INSERT INTO databases (id, name, owner_team, description, labels, tier_id, tier_name, profile, status, incarnation)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		INSERT INTO databases (id, name, owner_team, description, labels, tier_id, tier_name, profile, status, incarnation,
+		                       source)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		RETURNING created_at, updated_at`,
 		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.TierID, db.Tier, db.Profile, db.Status, db.Incarnation,
-	).Scan(&db.CreatedAt, &db.UpdatedAt)
+		db.Source).Scan(&db.CreatedAt, &db.UpdatedAt)
 	return db, err
 }
 
@@ -258,7 +282,7 @@ func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	var db daap.Database
 	var own, waiting causeColumns
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
-		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation,
+		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation, &db.Source,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
 		&db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
 	db.Cause = own.cause()

@@ -17,7 +17,7 @@ func TestCreateDatabaseRecordsItWithItsOperation(t *testing.T) {
 	db, op := newDatabase(t, "shop", "orders")
 	db.Description, db.Labels = "Orders of the shop", map[string]string{"env": "prod"}
 
-	made, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+	made, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	f.must(err)
 	read := f.database(db.ID)
 	want(t, "description", read.Description, db.Description)
@@ -43,7 +43,7 @@ func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 	f := newFixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+	_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	_, err = f.OperationState(t.Context(), daap.EveryTeam, op.ID)
 	wantCode(t, err, daap.CodeNotFound) // nothing of it stays
@@ -64,7 +64,7 @@ func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 	taken := 0
 	for _, err := range atOnce(t.Context(), 8, func(ctx context.Context, _ int) error {
 		db, op := newDatabase(t, "shop", "orders")
-		_, _, err := f.CreateDatabase(ctx, everyone, db, op)
+		_, _, err := f.CreateDatabase(ctx, everyone, db, nil, op)
 		return err
 	}) {
 		if err != nil {
@@ -101,7 +101,7 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	} {
 		db, op := newDatabase(t, row.team, row.name)
 		db.Labels = row.labels
-		_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+		_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 		f.must(err)
 	}
 	f.ready("mail", "inbox")

@@ -23,7 +23,7 @@ func TestPeopleAreToldWhenPostgreSQLIsAway(t *testing.T) {
 	wantCode(t, err, daap.CodeUnavailable)
 	_, err = store.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: daap.Page{Limit: 1}})
 	wantCode(t, err, daap.CodeUnavailable)
-	_, _, err = store.CreateDatabase(t.Context(), everyone, db, op)
+	_, _, err = store.CreateDatabase(t.Context(), everyone, db, nil, op)
 	wantCode(t, err, daap.CodeUnavailable)
 	_, _, err = store.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{}, op)
 	wantCode(t, err, daap.CodeUnavailable)

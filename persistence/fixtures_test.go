@@ -78,11 +78,7 @@ func newID(t *testing.T) uuid.UUID {
 
 func newOperation(t *testing.T, kind daap.OperationKind, database uuid.UUID) daap.Operation {
 	t.Helper()
-	op := daap.Operation{ID: newID(t), Kind: kind, State: daap.OperationPending, DatabaseID: database}
-	for _, plan := range kind.Steps() {
-		op.Steps = append(op.Steps, daap.Step{Name: plan.Name, State: daap.StepPending})
-	}
-	return op
+	return daap.Operation{ID: newID(t), Kind: kind, State: daap.OperationPending, DatabaseID: database}.Planned()
 }
 
 func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation) {
@@ -97,7 +93,7 @@ func newDatabase(t *testing.T, team, name string) (daap.Database, daap.Operation
 func (f fixture) created(team, name string) (daap.Database, daap.Operation) {
 	f.t.Helper()
 	db, op := newDatabase(f.t, team, name)
-	db, _, err := f.CreateDatabase(f.t.Context(), everyone, db, op)
+	db, _, err := f.CreateDatabase(f.t.Context(), everyone, db, nil, op)
 	f.must(err)
 	return db, op
 }
@@ -113,18 +109,37 @@ func (f fixture) running(team, name string) (daap.Database, daap.Operation) {
 // runningOf returns a database of the team shop with an operation of the kind that has begun.
 func (f fixture) runningOf(kind daap.OperationKind) (daap.Database, daap.Operation) {
 	f.t.Helper()
-	if kind == daap.ProvisionDatabase {
-		return f.running("shop", "orders")
-	}
-	db, _ := f.ready("shop", "orders")
+	var db daap.Database
 	var op daap.Operation
-	if kind == daap.UpdateDatabase {
+	switch kind {
+	case daap.ProvisionDatabase:
+		return f.running("shop", "orders")
+	case daap.RestoreDatabase:
+		db, op = f.restoring("orders")
+	case daap.UpdateDatabase:
+		db, _ = f.ready("shop", "orders")
 		f.tier("large", func(p *daap.Profile) { p.Instances = 3 })
 		op = f.updating(db.ID, "large")
-	} else {
+	case daap.DeleteDatabase:
+		db, _ = f.ready("shop", "orders")
 		op = f.accepted(kind, db.ID)
 	}
 	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
+	return db, op
+}
+
+// restoring returns a database of the team shop that is to be restored from one of the same tier, and the operation that
+// is pending on it.
+func (f fixture) restoring(name string) (daap.Database, daap.Operation) {
+	f.t.Helper()
+	source, _ := f.ready("shop", name+"-source")
+	db, _ := newDatabase(f.t, "shop", name)
+	db.Status, db.Source = daap.DatabaseRestoring, &daap.Source{
+		DatabaseID: source.ID, Name: source.Name, ServerName: "pg-1", Destination: "s3://backups",
+	}
+	op := newOperation(f.t, daap.RestoreDatabase, db.ID)
+	db, op, err := f.CreateDatabase(f.t.Context(), everyone, db, &source, op)
+	f.must(err)
 	return db, op
 }
 

@@ -19,10 +19,10 @@ func TestTheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
-	first, firstOp, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
+	first, firstOp, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 	f.must(err)
 	again, anotherOp := newDatabase(t, "shop", "orders")
-	second, secondOp, err := f.CreateDatabase(t.Context(), once("a", 1), again, anotherOp)
+	second, secondOp, err := f.CreateDatabase(t.Context(), once("a", 1), again, nil, anotherOp)
 	f.must(err)
 	want(t, "database", second, first)
 	want(t, "operation", secondOp, firstOp)
@@ -35,10 +35,10 @@ func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
+	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 	f.must(err)
 	other, otherOp := newDatabase(t, "shop", "carts")
-	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), other, otherOp)
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), other, nil, otherOp)
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 	_, err = f.patch(t.Context(), once("a", 3), db.ID, daap.DatabasePatch{})
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
@@ -51,10 +51,10 @@ func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
 	f := newFixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, op)
+	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	db.Name = "carts"
-	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), db, op)
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 2), db, nil, op)
 	f.must(err)
 }
 
@@ -68,7 +68,7 @@ func TestTwinsAtOnceAreOneRequest(t *testing.T) {
 		dbs[i], ops[i] = newDatabase(t, "shop", "orders")
 	}
 	for _, err := range atOnce(t.Context(), twins, func(ctx context.Context, i int) error {
-		db, _, err := f.CreateDatabase(ctx, once("a", 1), dbs[i], ops[i])
+		db, _, err := f.CreateDatabase(ctx, once("a", 1), dbs[i], nil, ops[i])
 		ids[i] = db.ID
 		return err
 	}) {
@@ -88,7 +88,7 @@ func TestATwinThatTakesTooLongIsInProgress(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `INSERT INTO idempotency_keys (team, key, request, answer) VALUES ('platform', 'a', $1, 'null')`, make([]byte, 32))
 	f.must(err)
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err = f.CreateDatabase(t.Context(), once("a", 0), db, op)
+	_, _, err = f.CreateDatabase(t.Context(), once("a", 0), db, nil, op)
 	wantCode(t, err, daap.CodeRequestInProgress)
 }
 

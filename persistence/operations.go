@@ -13,8 +13,8 @@ import (
 const selectOperations = `
 	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
 	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
-	       COALESCE(o.cancelled_by, ''), o.restarts, o.tier, COALESCE(o.origin, '{}'), o.created_at, o.started_at,
-	       o.finished_at
+	       COALESCE(o.cancelled_by, ''), o.restarts, o.tier, o.backs_up, COALESCE(o.origin, '{}'),
+	       o.created_at, o.started_at, o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
@@ -106,6 +106,10 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
+		if err := notRestoredFrom(ctx, tx, op.DatabaseID); err != nil {
+			return accepted{}, err
+		}
+		op.BacksUp = locked.Profile.BackupEnabled
 		begun, err := hold(ctx, tx, locked, op)
 		if err != nil {
 			return accepted{}, err
@@ -122,6 +126,21 @@ func (s *Store) AcceptOperation(
 		return daap.Database{}, daap.Operation{}, because(err, "accept operation")
 	}
 	return answer.Database, *answer.Operation, nil
+}
+
+// notRestoredFrom is CodeDatabaseBusy while another database is being restored from this one's archive.
+func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
+	rows, _ := tx.Query(ctx, selectOperations+`
+		WHERE  o.kind = 'restore_database' AND o.state IN `+openStates+`
+		AND    d.source ->> 'DatabaseID' = $1::text LIMIT 1`, database) // its error comes out of Collect
+	reading, err := pgx.CollectRows(rows, scanOperation)
+	if err != nil {
+		return fmt.Errorf("look who restores from database %s: %w", database, err)
+	}
+	if len(reading) > 0 {
+		return daap.BeingRead(reading[0])
+	}
+	return nil
 }
 
 // hold gives the database, which is locked, to op and records op. Errors: CodeDatabaseBusy, CodeWrongStatus.
@@ -174,14 +193,16 @@ func closeOperation(
 	return addEvent(ctx, tx, op, e)
 }
 
-// insertOperation returns the operation with its time. Its start is due a little later than now: whoever
+// insertOperation returns the operation with its steps and its time. Its start is due a little later than now: whoever
 // records it starts it first.
 func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
+	op = op.Planned()
 	err := tx.QueryRow(ctx, `
-		INSERT INTO operations (id, database_id, kind, state, status_before, tier, origin, next_dispatch_at)
-		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, now() + $8)
+		INSERT INTO operations (id, database_id, kind, state, status_before, tier, backs_up, origin, next_dispatch_at)
+		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, now() + $9)
 		RETURNING created_at`,
-		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Tier, op.Origin, firstDispatch).Scan(&op.CreatedAt)
+		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Tier, op.BacksUp, op.Origin, firstDispatch,
+	).Scan(&op.CreatedAt)
 	if err != nil {
 		return op, fmt.Errorf("insert operation: %w", err)
 	}
@@ -207,7 +228,7 @@ func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var why causeColumns
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.Tier, &op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+		&op.Tier, &op.BacksUp, &op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
 	op.Cause = why.cause()
 	return op, err
 }

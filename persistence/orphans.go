@@ -133,7 +133,7 @@ func (s *Store) CancelPending(
 		if err := addDecision(ctx, tx, op, "", d); err != nil {
 			return err
 		}
-		if op.Kind == daap.ProvisionDatabase { // the way to deleted leads over deleting
+		if op.Kind.Makes() { // the way to deleted leads over deleting
 			if err := moveDatabase(ctx, tx, op.DatabaseID, daap.DatabaseDeleting, nil); err != nil {
 				return err
 			}

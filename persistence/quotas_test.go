@@ -38,7 +38,7 @@ func TestManyCreatesAtOnceMakeAsManyAsTheQuotaAllows(t *testing.T) {
 	f.quota(daap.Quota{MaxDatabases: ptr(allowed)})
 	errs := atOnce(t.Context(), asked, func(ctx context.Context, i int) error {
 		db, op := newDatabase(t, "shop", fmt.Sprintf("db-%d", i))
-		_, _, err := f.CreateDatabase(ctx, everyone, db, op)
+		_, _, err := f.CreateDatabase(ctx, everyone, db, nil, op)
 		return err
 	})
 	made := 0
@@ -61,7 +61,7 @@ func TestQuotaNamesWhatHasNoRoom(t *testing.T) {
 	f.created("shop", "orders") // 500m, 512Mi, 1Gi
 	f.quota(daap.Quota{MaxCPUCores: ptr(0.9), MaxMemoryGiB: ptr(1.0), MaxStorageGiB: ptr(1.5)})
 	db, op := newDatabase(t, "shop", "carts")
-	_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+	_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	e := daap.AsError(err)
 	if e == nil || e.Code != daap.CodeQuotaExceeded || len(e.Details) != 2 || e.Details[0].Field != "cpu" || e.Details[1].Field != "storage" ||
 		!strings.Contains(e.Details[0].Message, "limit of 0.9 cores; 0.5 are used and 0.5 are asked for") {
@@ -104,10 +104,10 @@ func TestQuotaBelowWhatIsUsedIsTakenAndStopsNewDatabases(t *testing.T) {
 		t.Errorf("%+v is not over-committed", use)
 	}
 	db, op := newDatabase(t, "shop", "carts")
-	_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+	_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	wantCode(t, err, daap.CodeQuotaExceeded)
 	f.quota(daap.Quota{})
-	_, _, err = f.CreateDatabase(t.Context(), everyone, db, op)
+	_, _, err = f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	f.must(err)
 	_, err = f.SetTierQuota(t.Context(), everyone, uuid.New(), daap.Quota{})
 	wantCode(t, err, daap.CodeNotFound)
@@ -300,12 +300,12 @@ func TestDryRunComesToTheSameAndLeavesNothing(t *testing.T) {
 	}
 	before := all()
 	db, op := newDatabase(t, "shop", "carts")
-	made, _, err := f.CreateDatabase(t.Context(), dry, db, op)
+	made, _, err := f.CreateDatabase(t.Context(), dry, db, nil, op)
 	if err != nil || made.Tier != "small" || made.Profile.PGVersion != "17" {
 		t.Errorf("CreateDatabase() = %+v, %v", made, err)
 	}
 	db, op = newDatabase(t, "shop", "orders")
-	_, _, err = f.CreateDatabase(t.Context(), dry, db, op)
+	_, _, err = f.CreateDatabase(t.Context(), dry, db, nil, op)
 	wantCode(t, err, daap.CodeNameTaken)
 	_, update, err := f.PatchDatabase(t.Context(), dry, ready.ID, daap.DatabasePatch{Tier: ptr("large")}, newOperation(t, daap.UpdateDatabase, ready.ID))
 	if err != nil || update == nil || update.Tier.Instances != 3 {
@@ -363,7 +363,7 @@ func TestUseIsTheSumOfCostsWhateverHappens(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"create": func(*rapid.T) {
 				db, op := newDatabase(t, "shop", "a"+strings.ReplaceAll(uuid.NewString(), "-", "")[:20])
-				_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+				_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 				if err == nil {
 					live[db.ID] = op
 				} else if e := daap.AsError(err); e == nil || e.Code != daap.CodeQuotaExceeded {

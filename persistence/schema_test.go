@@ -274,6 +274,7 @@ func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 		"operation_steps_state": texts([]daap.StepState{
 			daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing, daap.StepUndone,
 		}),
+		"backups_status":              texts(daap.BackupStatuses()),
 		"operations_open_on_database": texts(daap.OpenStates()),
 		"api_keys_role":               texts(daap.Roles()),
 		"audit_log_outcome":           texts(daap.Outcomes()),
@@ -315,7 +316,12 @@ func TestTiersTableRefusesWhatTheRulesDo(t *testing.T) {
 	valid := row{
 		"name": "large", "instances": 3, "ha_replicas": 2, "cpu_millis": 500, "memory_bytes": 1 << 30, "storage_bytes": 1 << 30,
 		"storage_class": "fast", "pg_version": "17", "pool_mode": "session", "max_connections": 100,
-		"destruction_strategy": "archive", "backup_enabled": true,
+		"destruction_strategy": "archive", "backup_enabled": true, "backup_frequency": "0 2 * * *", "backup_retention_days": 14,
+		"wal_archiving_enabled": true, "object_storage_destination": "s3://backups/shop",
+	}
+	none := row{
+		"destruction_strategy": "hard_delete", "backup_enabled": false, "backup_frequency": "", "backup_retention_days": 0,
+		"wal_archiving_enabled": false, "object_storage_destination": "",
 	}
 	for constraint, refused := range map[string][]row{
 		"tiers_name":                 {{"name": "ab"}, {"name": "A-b-c"}},
@@ -331,8 +337,23 @@ func TestTiersTableRefusesWhatTheRulesDo(t *testing.T) {
 		"tiers_pool_mode":            {{"pool_mode": "statement"}},
 		"tiers_max_connections":      {{"max_connections": 9}, {"max_connections": 10_001}},
 		"tiers_destruction_strategy": {{"destruction_strategy": "keep"}},
-		"tiers_archive":              {{"backup_enabled": false}},
-		"":                           {{}, {"name": "larger", "instances": 1, "ha_replicas": 0}},
+		"tiers_archive":              {none.with(row{"destruction_strategy": "archive"})},
+		"tiers_backups": {
+			{"wal_archiving_enabled": false},
+			{"backup_frequency": ""},
+			{"backup_retention_days": 0},
+			{"backup_retention_days": 3651},
+			{"object_storage_destination": ""},
+			none.with(row{"wal_archiving_enabled": true}),
+			none.with(row{"backup_retention_days": 1}),
+		},
+		"tiers_object_storage_destination": {
+			{"object_storage_destination": "s3://x"},
+			{"object_storage_destination": "https://backups"},
+			{"object_storage_destination": "s3://backups/../other"},
+			{"object_storage_destination": "s3://backups/shop/"},
+		},
+		"": {{}, {"name": "larger", "instances": 1, "ha_replicas": 0}, none.with(row{"name": "none"})},
 	} {
 		for _, changes := range refused {
 			changes["id"] = uuid.New()

@@ -72,7 +72,7 @@ func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	tried := inScope(fixture{t: t}, daap.Scope{}, daap.Database{}, daap.Operation{})
 	elsewhere := []string{ // lists, what has no owner yet, and keys and tiers, which are no team's to change
 		"CreateTier", "PatchTier", "DeleteTier", "SetTierQuota",
-		"Databases", "Operations", "Events", "CreateDatabase", "Remembered", "Remember",
+		"Databases", "Operations", "Events", "BackupState", "Backups", "CreateDatabase", "Remembered", "Remember",
 		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey",
 	}
 	store := reflect.TypeFor[*persistence.Store]()
@@ -112,6 +112,16 @@ func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 	f.must(err)
 	noEvents, err := f.Events(t.Context(), shop, daap.EventFilter{DatabaseID: other.ID, Page: page})
 	f.must(err)
+	f.must(f.SaveBackups(t.Context(), other.ID, daap.BackupState{ObservedAt: other.CreatedAt}, []daap.Backup{
+		{ID: newID(t), Name: "first", ServerName: "pg-1", Status: daap.BackupCompleted},
+	}))
+	noBackups, err := f.Backups(t.Context(), shop, daap.BackupFilter{DatabaseID: other.ID, Page: page})
+	f.must(err)
+	noState, err := f.BackupState(t.Context(), shop, other.ID)
+	f.must(err)
+	if len(noBackups) > 0 || !noState.ObservedAt.IsZero() {
+		t.Errorf("found backups %v and %+v of another team", noBackups, noState)
+	}
 	if len(none)+len(noOps)+len(noEvents) > 0 || len(ops) != 1 || ops[0].ID != ownOp.ID {
 		t.Errorf("found %v, %v, %v of another team and %v of its own", none, noOps, noEvents, ops)
 	}
@@ -131,7 +141,7 @@ func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	all := once("a", 1)
-	_, _, err := f.CreateDatabase(t.Context(), all, db, op)
+	_, _, err := f.CreateDatabase(t.Context(), all, db, nil, op)
 	f.must(err)
 	f.must(f.Remember(t.Context(), once("b", 1), f.operation(op.ID)))
 	_, err = f.patch(t.Context(), once("c", 1), db.ID, daap.DatabasePatch{ClearLabels: true})
@@ -153,7 +163,7 @@ func TestDatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, op := newDatabase(t, "shop", "orders")
-	_, _, err := f.CreateDatabase(t.Context(), grant("billing", daap.RoleProductTeam, daap.OfTeam("billing")), db, op)
+	_, _, err := f.CreateDatabase(t.Context(), grant("billing", daap.RoleProductTeam, daap.OfTeam("billing")), db, nil, op)
 	if err == nil || daap.AsError(err) != nil {
 		t.Errorf("CreateDatabase() = %v, want a fault of the service", err)
 	}
@@ -169,7 +179,7 @@ func TestEachTeamHasItsOwnIdempotencyKeys(t *testing.T) {
 		by := grant(team, daap.RoleProductTeam, daap.OfTeam(team))
 		by.Once = once("the-same", 1).Once
 		db, op := newDatabase(t, team, "orders")
-		db, _, err := f.CreateDatabase(t.Context(), by, db, op)
+		db, _, err := f.CreateDatabase(t.Context(), by, db, nil, op)
 		f.must(err)
 		want(t, "owner", db.OwnerTeam, team)
 		made = append(made, db.ID)

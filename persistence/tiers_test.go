@@ -63,7 +63,7 @@ func TestTierThatIsNotThereIsRefused(t *testing.T) {
 	for _, named := range []string{"nowhere", uuid.NewString(), ""} {
 		db, op := newDatabase(t, "shop", "orders")
 		db.Tier = named
-		_, _, err := f.CreateDatabase(t.Context(), everyone, db, op)
+		_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 		wantCode(t, err, daap.CodeValidationFailed)
 	}
 }
@@ -103,7 +103,7 @@ func TestDatabaseAndTheEndOfItsTierDoNotMeet(t *testing.T) {
 				_, err := f.DeleteTier(ctx, everyone, tier.ID)
 				return err
 			}
-			_, _, err := f.CreateDatabase(ctx, everyone, db, op)
+			_, _, err := f.CreateDatabase(ctx, everyone, db, nil, op)
 			return err
 		})
 		switch removed, made := errs[0], errs[1]; {

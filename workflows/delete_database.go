@@ -20,6 +20,7 @@ func (w Workflows) DeleteDatabase(ctx workflow.Context, in Input) error {
 		{name: daap.StepWorkloads, do: kube.DeleteWorkloads, within: waiting},
 		{name: daap.StepNamespace, do: kube.DeleteNamespace, within: waiting},
 		{name: daap.StepVolumes, verify: kube.WaitVolumesGone, within: waiting},
+		{name: daap.StepArchive, do: kube.RemoveArchive, within: waiting},
 		{name: daap.StepFinish, do: rows.Finish, within: quick},
 	})
 }

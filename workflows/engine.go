@@ -49,7 +49,7 @@ func (e Engine) Start(ctx context.Context, op daap.Operation) error {
 			"`POST /operations/%s/retry`, or `skip`, `abort`, `cancel`; or the same as the action of the Update "+
 			"or Signal `%s`. dev/runbook.md has the commands.", op.ID, op.DatabaseID, op.ID, DecideName),
 	}
-	in := Input{Operation: op.ID, Database: op.DatabaseID, Undo: op.CancelledBy != ""}
+	in := Input{Operation: op.ID, Database: op.DatabaseID, Undo: op.CancelledBy != "", BacksUp: op.BacksUp}
 	if _, err := e.Client.ExecuteWorkflow(ctx, options, string(op.Kind), in); err != nil {
 		return fmt.Errorf("start workflow %s: %w", options.ID, err)
 	}

@@ -11,17 +11,20 @@ import (
 // over: a retry goes on from there, a delete removes it. Given up, it removes what it made itself.
 func (w Workflows) ProvisionDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube *activities.Kubernetes
-		pg   *activities.Postgres
-		rows *activities.Records
+		kube    *activities.Kubernetes
+		pg      *activities.Postgres
+		rows    *activities.Records
+		backups *activities.Backups
 	)
 	return w.run(ctx, daap.ProvisionDatabase, in, []step{
 		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
 		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, within: quick},
 		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
 		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
 		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},
 		{name: daap.StepConnect, verify: pg.Connect, within: connecting},
+		{name: daap.StepBackup, do: backups.BackUp, within: waiting},
 		{name: daap.StepFinish, do: rows.Finish, within: quick},
 	})
 }

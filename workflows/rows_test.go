@@ -27,11 +27,16 @@ func newRows(kind daap.OperationKind) *rows {
 			ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1,
 			Tier: "small", Profile: small,
 		},
-		op:    daap.Operation{ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending},
+		op: daap.Operation{
+			ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending, BacksUp: input.BacksUp,
+		},
 		steps: map[daap.StepName]daap.StepState{},
 	}
-	if kind != daap.ProvisionDatabase {
+	if !kind.Makes() {
 		r.op.StatusBefore = daap.DatabaseReady
+	}
+	if kind == daap.RestoreDatabase {
+		r.db.Source = &daap.Source{DatabaseID: input.Database, ServerName: "pg-1", Destination: "s3://backups/source"}
 	}
 	if kind == daap.UpdateDatabase {
 		large := small
@@ -45,7 +50,10 @@ func newRows(kind daap.OperationKind) *rows {
 // small is what the database has in the beginning.
 var small = daap.Profile{
 	Instances: 1, CPU: resource.MustParse("500m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
-	PGVersion: "17", PoolMode: daap.PoolTransaction,
+	PGVersion: "17", PoolMode: daap.PoolTransaction, Backups: daap.Backups{
+		BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 14, WALArchivingEnabled: true,
+		ObjectStorageDestination: "s3://backups",
+	},
 }
 
 func (r *rows) state() daap.OperationState {
@@ -185,5 +193,13 @@ func (r *rows) finish(end daap.OperationState, status daap.DatabaseStatus) error
 			r.steps[name] = daap.StepDone
 		}
 	}
+	return nil
+}
+
+func (r *rows) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Database, error) {
+	return nil, nil
+}
+
+func (r *rows) SaveBackups(context.Context, uuid.UUID, daap.BackupState, []daap.Backup) error {
 	return nil
 }

@@ -39,7 +39,7 @@ type runner struct {
 // before its pivot takes back what it did, last step first, and so does one whose workflow is cancelled. An
 // operation that lost its database ends where it is and changes nothing more.
 func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input, steps []step) error {
-	r := &runner{kind: kind, in: in, steps: steps, deadline: w.StepDeadline}
+	r := &runner{kind: kind, in: in, steps: planned(kind, in, steps), deadline: w.StepDeadline}
 	// Nothing that the run does ends by itself when the run is cancelled: taking back must go on.
 	ctx, _ := workflow.NewDisconnectedContext(root)
 	if err := r.listen(ctx, root); err != nil {
@@ -53,12 +53,20 @@ func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input,
 	if err != nil {
 		return err
 	}
-	r.at = len(steps)
+	r.at = len(r.steps)
 	r.show(ctx, fmt.Sprintf("The operation is %s.", end))
 	if err := markEnd(ctx, end); err != nil {
 		return err
 	}
 	return answered(ctx)
+}
+
+// planned are those of the steps that the operation has.
+func planned(kind daap.OperationKind, in Input, steps []step) []step {
+	plan := kind.Plan(in.BacksUp)
+	return slices.DeleteFunc(steps, func(s step) bool {
+		return !slices.ContainsFunc(plan, func(p daap.StepPlan) bool { return p.Name == s.name })
+	})
 }
 
 // carryOut returns how the operation ended.

@@ -11,18 +11,21 @@ import (
 // the operation can be given up, and the database is as it was. The rest only goes forward.
 func (w Workflows) UpdateDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube *activities.Kubernetes
-		pg   *activities.Postgres
-		rows *activities.Records
+		kube    *activities.Kubernetes
+		pg      *activities.Postgres
+		rows    *activities.Records
+		backups *activities.Backups
 	)
 	return w.run(ctx, daap.UpdateDatabase, in, []step{
 		{name: daap.StepCheck, do: kube.CheckUpdate, within: quick},
 		{name: daap.StepNamespace, do: kube.UpdateNamespace, undo: kube.ApplyNamespace, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, undo: kube.RevertArchive, within: quick},
 		{name: daap.StepCluster, do: kube.UpdateCluster, undo: pg.RevertCluster, within: quick},
 		{name: daap.StepPooler, do: kube.UpdatePooler, undo: kube.ApplyPooler, within: quick},
 		{name: daap.StepRollOut, verify: pg.WaitRolledOut, within: waiting},
 		{name: daap.StepGrow, do: kube.GrowCluster, within: quick},
 		{name: daap.StepReady, verify: pg.WaitUpdated, within: waiting},
+		{name: daap.StepBackup, do: backups.BackUp, within: waiting},
 		{name: daap.StepFinish, do: rows.Finish, within: quick},
 	})
 }

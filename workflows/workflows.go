@@ -23,6 +23,8 @@ type Input struct {
 	Database  uuid.UUID
 	// Undo says that the operation was given up before this run: it only takes back.
 	Undo bool `json:",omitempty"`
+	// BacksUp says that the operation has the steps for backups.
+	BacksUp bool `json:",omitempty"`
 }
 
 // Workflows are the workflows of all kinds of operations.
@@ -36,6 +38,7 @@ type Workflows struct {
 func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) error {
 	return map[daap.OperationKind]func(workflow.Context, Input) error{
 		daap.ProvisionDatabase: w.ProvisionDatabase,
+		daap.RestoreDatabase:   w.RestoreDatabase,
 		daap.UpdateDatabase:    w.UpdateDatabase,
 		daap.DeleteDatabase:    w.DeleteDatabase,
 	}
@@ -59,10 +62,12 @@ type step struct {
 
 // Activities are all that the workflows call.
 type Activities struct {
-	Kubernetes *activities.Kubernetes
-	Postgres   *activities.Postgres
-	Records    *activities.Records
-	Engine     *activities.Engine
+	Kubernetes   *activities.Kubernetes
+	Postgres     *activities.Postgres
+	Records      *activities.Records
+	Engine       *activities.Engine
+	Destinations *activities.Destinations
+	Backups      *activities.Backups
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -74,7 +79,13 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 			VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}
-	for _, group := range []any{a.Kubernetes, a.Postgres, a.Records, a.Engine} {
+	registry.RegisterWorkflowWithOptions(ProbeDestination, workflow.RegisterOptions{
+		Name: probeDestination, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	})
+	registry.RegisterWorkflowWithOptions(LookAtBackups, workflow.RegisterOptions{
+		Name: lookAtBackups, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	})
+	for _, group := range []any{a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups} {
 		registry.RegisterActivity(group)
 	}
 }

@@ -22,7 +22,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -40,6 +42,7 @@ var kinds = workflows.Workflows{}.Of()
 var input = workflows.Input{
 	Operation: uuid.MustParse("0190a0a0-0000-7000-8000-000000000001"),
 	Database:  uuid.MustParse("0190a0a0-0000-7000-8000-000000000002"),
+	BacksUp:   true, // so that every step there is has its turn
 }
 
 // world is what a run works on: the real activities of Kubernetes on a model of its API in which CNPG does its
@@ -80,11 +83,14 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
+	stores := schema.GroupVersion{Group: "barmancloud.cnpg.io", Version: "v1"}
+	scheme.AddKnownTypeWithName(stores.WithKind("ObjectStore"), &unstructured.Unstructured{})
+	scheme.AddKnownTypeWithName(stores.WithKind("ObjectStoreList"), &unstructured.UnstructuredList{})
 	w := &world{t: t, kind: kind, rows: newRows(kind), tries: map[visit]int{}}
 	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithInterceptorFuncs(interceptor.Funcs{
-		Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
+		Create: operatorCreates, Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
 	}).Build()
-	if kind != daap.ProvisionDatabase {
+	if !kind.Makes() {
 		made := newWorld(t, daap.ProvisionDatabase)
 		made.kube = w.kube
 		made.run()
@@ -119,6 +125,22 @@ func operatorApplies(ctx context.Context, c client.WithWatch, obj runtime.ApplyC
 	return nil
 }
 
+// operatorCreates creates the object; a base backup is completed at once.
+func operatorCreates(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+	if backup, is := obj.(*cnpgv1.Backup); is {
+		backup.Name = "first" // its name is the time
+		backup.Status.Phase = cnpgv1.BackupPhaseCompleted
+	}
+	return c.Create(ctx, obj, opts...)
+}
+
+// bucketsThere is an object store that has every bucket.
+type bucketsThere struct{}
+
+func (bucketsThere) EnsureBucket(context.Context, string) error { return nil }
+
+func (bucketsThere) RemoveSome(context.Context, string, string) (int, error) { return 0, nil }
+
 func there(ctx context.Context, c client.Client, obj client.Object) error {
 	return client.IgnoreAlreadyExists(c.Create(ctx, obj))
 }
@@ -130,7 +152,10 @@ func healthy(ctx context.Context, c client.Client, meta metav1.ObjectMeta) error
 	}
 	cluster.Status = cnpgv1.ClusterStatus{
 		Phase: cnpgv1.PhaseHealthy, ReadyInstances: cluster.Spec.Instances, CurrentPrimary: "p", TargetPrimary: "p",
-		Conditions: []metav1.Condition{{Type: string(cnpgv1.ConditionClusterReady), Status: metav1.ConditionTrue}},
+		Conditions: []metav1.Condition{
+			{Type: string(cnpgv1.ConditionClusterReady), Status: metav1.ConditionTrue},
+			{Type: string(cnpgv1.ConditionContinuousArchiving), Status: metav1.ConditionTrue},
+		},
 	}
 	return c.Update(ctx, &cluster)
 }
@@ -153,11 +178,27 @@ func operatorDeletes(ctx context.Context, c client.WithWatch, obj client.Object,
 	return nil
 }
 
+func objectStoreList() *unstructured.UnstructuredList {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion("barmancloud.cnpg.io/v1")
+	list.SetKind("ObjectStoreList")
+	return list
+}
+
+func objectStores() *unstructured.Unstructured {
+	store := &unstructured.Unstructured{}
+	store.SetAPIVersion("barmancloud.cnpg.io/v1")
+	store.SetKind("ObjectStore")
+	return store
+}
+
 // namespaceTakesAll deletes the object; a namespace with all in it.
 func namespaceTakesAll(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
 	if namespace, ok := obj.(*corev1.Namespace); ok {
 		in := client.InNamespace(namespace.Name)
-		for _, all := range []client.Object{&corev1.Secret{}, &cnpgv1.Pooler{}, &cnpgv1.Cluster{}} {
+		for _, all := range []client.Object{
+			&corev1.Secret{}, &cnpgv1.Pooler{}, &cnpgv1.ScheduledBackup{}, &cnpgv1.Backup{}, objectStores(), &cnpgv1.Cluster{},
+		} {
 			if err := operatorDeletes(ctx, c, all, in); err != nil {
 				return err
 			}
@@ -173,6 +214,7 @@ func (w *world) objects() string {
 	for _, list := range []client.ObjectList{
 		&corev1.NamespaceList{}, &corev1.SecretList{}, &cnpgv1.ClusterList{}, &cnpgv1.PoolerList{},
 		&corev1.PersistentVolumeClaimList{}, &corev1.PersistentVolumeList{}, &appsv1.DeploymentList{},
+		&cnpgv1.ScheduledBackupList{}, &cnpgv1.BackupList{}, objectStoreList(),
 	} {
 		if err := w.kube.List(context.Background(), list); err != nil {
 			w.t.Fatal(err)
@@ -208,7 +250,11 @@ func (w *world) passwords() []string {
 	}
 	var all []string
 	for _, secret := range secrets.Items {
-		all = append(all, string(secret.Data[corev1.BasicAuthPasswordKey]))
+		for key, value := range secret.Data {
+			if key != corev1.BasicAuthUsernameKey {
+				all = append(all, string(value))
+			}
+		}
 	}
 	return all
 }
@@ -273,12 +319,17 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	}
 	kube := &activities.Kubernetes{
 		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows,
-		Platform: manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"}},
+		Platform: manifest.Platform{
+			PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"},
+			Archive:        manifest.Archive{Endpoint: "https://s3.example.com", AccessKey: "an-access-key", SecretKey: "a-secret-key"},
+		},
+		Buckets: bucketsThere{},
 	}
 	env.RegisterActivity(kube)
+	env.RegisterActivity(&activities.Backups{Postgres: &activities.Postgres{Kubernetes: kube}, Databases: w.rows})
 	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
 	// No PostgreSQL runs in the world, so that nothing can be asked of it.
-	for _, name := range []string{"Connect", "StopSuperseded", "WaitRolledOut", "WaitUpdated"} {
+	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated"} {
 		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
 	}
 	env.RegisterActivityWithOptions(kube.ApplyCluster, activity.RegisterOptions{Name: "RevertCluster"})

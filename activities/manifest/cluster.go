@@ -14,7 +14,7 @@ import (
 
 // Cluster is the CNPG Cluster of the database's live incarnation.
 func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
-	return &cnpgv1.Cluster{
+	cluster := &cnpgv1.Cluster{
 		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Cluster"},
 		ObjectMeta: objectMeta(db, ClusterName(db)),
 		Spec: cnpgv1.ClusterSpec{
@@ -40,11 +40,8 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				Synchronous: synchronous(db.Profile),
 			},
 			EnableSuperuserAccess: ptr(false),
-			Bootstrap: &cnpgv1.BootstrapConfiguration{InitDB: &cnpgv1.BootstrapInitDB{
-				Database: daap.PostgresDatabase,
-				Owner:    daap.PostgresUser,
-				Secret:   &cnpgv1.LocalObjectReference{Name: daap.CredentialsSecret},
-			}},
+			Bootstrap:             bootstrap(db),
+			ExternalClusters:      recoveredFrom(db),
 			// The pooler shows the server's certificate, which does not know the pooler's Service by itself.
 			Certificates: &cnpgv1.CertificatesConfiguration{
 				ServerAltDNSNames: append(hosts(daap.PoolerService, db.ID), hosts(daap.PrimaryService, db.ID)...),
@@ -62,8 +59,14 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				RenewDeadlineSeconds: ptr[int32](40),
 				RetryPeriodSeconds:   ptr[int32](10),
 			},
+			Plugins: archiver(db),
 		},
 	}
+	if db.Profile.BackupEnabled {
+		// A base backup of a replica that lags behind is one of the past.
+		cluster.Spec.Backup = &cnpgv1.BackupConfiguration{Target: cnpgv1.BackupTargetPrimary}
+	}
+	return cluster
 }
 
 // Parameters are what PostgreSQL is told of the size of its instance.

@@ -45,6 +45,23 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 				{"cluster.yaml", manifest.Cluster(db, platform)},
 				{"pooler.yaml", manifest.Pooler(db, platform)},
 			}
+			if db.Profile.BackupEnabled {
+				objects = append(objects, []struct {
+					name   string
+					object runtime.Object
+				}{
+					{"archivesecret.yaml", manifest.ArchiveSecret(db, platform)},
+					{"objectstore.yaml", manifest.ObjectStore(db, platform)},
+					{"scheduledbackup.yaml", manifest.ScheduledBackup(db)},
+					{"backup.yaml", manifest.Backup(db, "first")},
+				}...)
+			}
+			if db.Source != nil {
+				objects = append(objects, struct {
+					name   string
+					object runtime.Object
+				}{"source.yaml", manifest.RestoreStore(db, platform)})
+			}
 			golden := archive.Files[:2:2]
 			for _, o := range objects {
 				sent, err := manifest.Sent(o.object)

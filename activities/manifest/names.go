@@ -3,7 +3,6 @@
 package manifest
 
 import (
-	"fmt"
 	"maps"
 
 	"github.com/google/uuid"
@@ -33,10 +32,12 @@ type Platform struct {
 	PoolerImage string
 	// StorageClass of the volumes; empty is the cluster's default.
 	StorageClass string
+	// Archive is where backups go.
+	Archive Archive
 }
 
 // ClusterName names the CNPG Cluster of the database's incarnation; it is never used again for another one.
-func ClusterName(db daap.Database) string { return fmt.Sprintf("pg-%d", db.Incarnation) }
+func ClusterName(db daap.Database) string { return db.ServerName() }
 
 // CASecret names the Secret in which CNPG keeps the CA that signs the servers' certificates, under CAKey.
 func CASecret(db daap.Database) string { return ClusterName(db) + "-ca" }

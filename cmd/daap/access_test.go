@@ -35,6 +35,7 @@ const (
 var bodies = map[string]string{
 	"createDatabase":  `{"name": "orders", "tier": "small"}`,
 	"updateDatabase":  `{"description": "Orders"}`,
+	"restoreDatabase": `{"name": "orders-again", "target_time": "latest"}`,
 	"retryOperation":  `{"reason": "mended"}`,
 	"skipOperation":   `{"reason": "mended"}`,
 	"abortOperation":  `{"reason": "mended"}`,
@@ -82,6 +83,8 @@ type idle struct{}
 
 func (idle) Start(context.Context, daap.Operation) error { return nil }
 
+func (idle) Probe(context.Context, string) error { return nil }
+
 func (idle) Decide(context.Context, daap.Operation, daap.Decision, string) error { return nil }
 
 // matrix is the API on a real PostgreSQL, with those who ask and what they ask for.
@@ -110,7 +113,7 @@ func newMatrix(t *testing.T) *matrix {
 	m.server = httptest.NewServer(api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
 		Operations:     daap.NewOperations(store, store, idle{}),
-		Tiers:          daap.NewTiers(store, catalog),
+		Tiers:          daap.NewTiers(store, catalog, idle{}),
 		APIKeys:        m.keys,
 		AuditLogs:      daap.NewAuditLogs(store),
 		Authenticator:  auth.New(store, hasher, auth.Limits{}, fails),
@@ -130,7 +133,7 @@ var catalog = daap.Catalog{"17": "localhost/postgresql:17"}
 // tier makes a tier of the name.
 func (m *matrix) tier(name string) uuid.UUID {
 	m.t.Helper()
-	made, err := daap.NewTiers(m.store, catalog).Create(m.t.Context(), console, daap.TierSpec{
+	made, err := daap.NewTiers(m.store, catalog, idle{}).Create(m.t.Context(), console, daap.TierSpec{
 		Name: name, CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", StorageClass: "fast", PGVersion: "17", Instances: 1,
 		MaxConnections: 100, PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,
 	})
@@ -467,7 +470,8 @@ func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *test
 		all, told := m.ask("platform-team", http.MethodGet, path, ""), m.ask("product-team", http.MethodGet, path, "")
 		for _, field := range []string{
 			"instances", "ha_replicas", "cpu", "memory", "storage_size", "storage_class", "pg_version", "pool_mode",
-			"max_connections", "destruction_strategy", "backup_enabled", "created_at", "updated_at",
+			"max_connections", "destruction_strategy", "backup_enabled", "backup_frequency", "backup_retention_days", "wal_archiving_enabled",
+			"object_storage_destination", "next_backup_at", "created_at", "updated_at",
 		} {
 			named := []byte(`"` + field + `":`)
 			if !bytes.Contains(all.body, named) || bytes.Contains(told.body, named) {

@@ -51,7 +51,7 @@ func serveAPI(ctx context.Context, s service) error {
 	handler := api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
 		Operations:     daap.NewOperations(store, store, dispatched),
-		Tiers:          daap.NewTiers(store, s.config.PostgresVersions),
+		Tiers:          daap.NewTiers(store, s.config.PostgresVersions, engine),
 		APIKeys:        daap.NewAPIKeys(store, hasher),
 		AuditLogs:      daap.NewAuditLogs(store),
 		Authenticator:  keys,

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/spf13/cobra"
 
 	"github.com/daap-dev/daap"
@@ -77,16 +74,9 @@ func (s service) heads() (auditHeads, error) {
 	if !named {
 		return nil, nil //nolint:nilnil // not to keep them is a setting
 	}
-	endpoint, err := url.Parse(s.config.S3.Endpoint)
+	client, err := objectStore(s.config.S3)
 	if err != nil {
-		return nil, fmt.Errorf("parse DAAP_S3_ENDPOINT: %w", err)
-	}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:  credentials.NewStaticV4(s.config.S3.AccessKey, s.config.S3.SecretKey, ""),
-		Secure: endpoint.Scheme == "https",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make a client of the object store: %w", err)
+		return nil, err
 	}
 	return activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
 }

@@ -144,6 +144,8 @@ const variables = `Environment:
   DAAP_ARGON2_MEMORY_KIB  what hashes of API keys cost, with DAAP_ARGON2_TIME and DAAP_ARGON2_THREADS (19456, 2, 1)
   DAAP_AUDIT_RETENTION    how long daap migrate has the audit log kept (8760h; 24h to 87600h)
   DAAP_AUDIT_HEADS        s3://bucket/prefix for heads of the audit log (none: a tail cut off does not show)
+  DAAP_BACKUP_ENDPOINT    the object store that databases are backed up to, as they reach it, with
+                          DAAP_BACKUP_ACCESS_KEY and DAAP_BACKUP_SECRET_KEY; without it, no backups
   DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY

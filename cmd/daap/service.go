@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/go-logr/logr"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
 	"go.uber.org/zap"
@@ -95,4 +98,20 @@ func newScheme() (*runtime.Scheme, error) {
 		return nil, fmt.Errorf("make a scheme: %w", err)
 	}
 	return scheme, nil
+}
+
+// objectStore is a client of an object store.
+func objectStore(access config.S3) (*minio.Client, error) {
+	endpoint, err := url.Parse(access.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
+	}
+	client, err := minio.New(endpoint.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
+		Secure: endpoint.Scheme == "https",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the object store: %w", err)
+	}
+	return client, nil
 }

@@ -36,20 +36,35 @@ func runWorker(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
+	backups, err := s.backups()
+	if err != nil {
+		return err
+	}
+	if backups != nil {
+		kube.Buckets = backups
+	}
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching() // after the Worker has stopped: its activities read the watch to their end
 	if err := within(ctx, watching, kube.Watch); err != nil {
 		return err
 	}
+	reserved, _, _ := s.config.HeadsBucket()
+	pg := &activities.Postgres{Kubernetes: kube, Certificates: store}
 	fatal := make(chan error, 1)
 	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
-		Kubernetes: kube,
-		Postgres:   &activities.Postgres{Kubernetes: kube, Certificates: store},
-		Records:    &activities.Records{Operations: store, Decisions: store},
-		Engine:     &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
+		Kubernetes:   kube,
+		Postgres:     pg,
+		Records:      &activities.Records{Operations: store, Decisions: store},
+		Engine:       &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
+		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
+		Backups:      &activities.Backups{Postgres: pg, Databases: store},
 	}, around(&activities.Interceptor{Operations: store}), func(err error) { fatal <- err })
 	if err := worker.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
+	}
+	defer worker.Stop()
+	if err := workflows.Schedule(ctx, temporal); err != nil {
+		return err
 	}
 	orphans := daap.NewOrphans(store, workflows.Engine{Client: temporal},
 		s.report("The search for lost workflows failed; it is tried again."))
@@ -60,7 +75,6 @@ func runWorker(ctx context.Context, s service) error {
 	}
 	go sealer.Run(ctx)
 	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
-	defer worker.Stop()
 	select {
 	case err := <-fatal:
 		return fmt.Errorf("work for Temporal: %w", err)
@@ -84,6 +98,18 @@ func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Se
 		s.log.Warn("DAAP_AUDIT_HEADS is not set: an audit log whose tail is cut off will not show it.")
 	}
 	return daap.NewSealer(store, heads, report), nil
+}
+
+// backups is the object store that databases are backed up to; nil where the settings name none.
+func (s service) backups() (*activities.ObjectStore, error) {
+	if s.config.Backup.Endpoint == "" {
+		return nil, nil //nolint:nilnil // not to have one is a setting
+	}
+	client, err := objectStore(s.config.Backup)
+	if err != nil {
+		return nil, err
+	}
+	return &activities.ObjectStore{Client: client}, nil
 }
 
 // within starts the watch, which lives as long as watching, but gives up the first reading with ctx.
@@ -130,6 +156,7 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 			PostgresImages: s.config.PostgresVersions,
 			PoolerImage:    s.config.PoolerImage,
 			StorageClass:   s.config.StorageClass,
+			Archive:        manifest.Archive(s.config.Backup),
 		},
 	}, nil
 }

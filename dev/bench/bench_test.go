@@ -127,7 +127,7 @@ func (p process) key(t *testing.T) daap.Credential {
 // tier makes a tier of that name, with a quota that does not come to its end.
 func (p process) tier(t *testing.T, name string) {
 	t.Helper()
-	tiers, most := daap.NewTiers(p.store, daap.Catalog{"17": ""}), 1_000_000.0
+	tiers, most := daap.NewTiers(p.store, daap.Catalog{"17": ""}, nil), 1_000_000.0
 	made, err := tiers.Create(t.Context(), console, daap.TierSpec{
 		Name: name, CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", PGVersion: "17", Instances: 1, MaxConnections: 100,
 		PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,

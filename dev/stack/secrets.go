@@ -103,6 +103,9 @@ func daapEnv(l layout) ([]string, error) {
 		"DAAP_S3_ENDPOINT=http://" + addressMinIO,
 		"DAAP_S3_ACCESS_KEY=" + value(minio, "MINIO_ROOT_USER"),
 		"DAAP_S3_SECRET_KEY=" + value(minio, "MINIO_ROOT_PASSWORD"),
+		"DAAP_BACKUP_ENDPOINT=http://" + addressMinIO,
+		"DAAP_BACKUP_ACCESS_KEY=" + value(minio, "MINIO_ROOT_USER"),
+		"DAAP_BACKUP_SECRET_KEY=" + value(minio, "MINIO_ROOT_PASSWORD"),
 	}, nil
 }
 

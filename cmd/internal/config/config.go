@@ -60,6 +60,9 @@ type Config struct {
 	// AuditHeads is the bucket, and the prefix in it, for heads of the audit log. Empty: they are not kept.
 	AuditHeads string `env:"DAAP_AUDIT_HEADS"`
 	S3         S3     `envPrefix:"DAAP_S3_"`
+	// Backup is the object store that databases are backed up to, as they reach it themselves. Without an endpoint no
+	// tier can have backups.
+	Backup S3 `envPrefix:"DAAP_BACKUP_"`
 }
 
 // Argon2 is what a hash costs.
@@ -70,7 +73,7 @@ type Argon2 struct {
 	Threads   uint8  `env:"THREADS" envDefault:"1"`
 }
 
-// S3 is the platform's own access to its object store. Databases never get it.
+// S3 is access to an object store. That of DAAP_S3_ is the platform's own, which databases never get.
 type S3 struct {
 	// Endpoint is a URL such as https://s3.example.com.
 	Endpoint  string `env:"ENDPOINT"`
@@ -135,6 +138,9 @@ func (c Config) check() error {
 		}
 	}
 	c.checkHeads(wrong)
+	if c.Backup.Endpoint != "" {
+		c.Backup.check("DAAP_BACKUP_", "DAAP_BACKUP_ENDPOINT is set", wrong)
+	}
 	return errors.Join(errs...)
 }
 
@@ -154,11 +160,16 @@ func (c Config) checkHeads(wrong func(variable, problem string)) {
 	if _, _, ok := c.HeadsBucket(); !ok {
 		wrong("DAAP_AUDIT_HEADS", "must be s3://bucket or s3://bucket/prefix")
 	}
-	if u, err := url.Parse(c.S3.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		wrong("DAAP_S3_ENDPOINT", "must be a URL such as https://s3.example.com where DAAP_AUDIT_HEADS is set")
+	c.S3.check("DAAP_S3_", "DAAP_AUDIT_HEADS is set", wrong)
+}
+
+// check looks whether there is all that access needs. prefix is that of its variables, where is when they are needed.
+func (s S3) check(prefix, where string, wrong func(variable, problem string)) {
+	if u, err := url.Parse(s.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com where "+where)
 	}
-	if c.S3.AccessKey == "" || c.S3.SecretKey == "" {
-		wrong("DAAP_S3_ACCESS_KEY", "and DAAP_S3_SECRET_KEY must be set where DAAP_AUDIT_HEADS is")
+	if s.AccessKey == "" || s.SecretKey == "" {
+		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set where "+where)
 	}
 }
 

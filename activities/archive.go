@@ -1,0 +1,215 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// buckets makes what backups go to.
+type buckets interface {
+	// EnsureBucket makes the bucket where it is missing.
+	EnsureBucket(ctx context.Context, bucket string) error
+	// RemoveSome removes some of what is under the prefix, with all its versions, and says how many objects that were: 0
+	// where nothing is left, nor the bucket.
+	RemoveSome(ctx context.Context, bucket, prefix string) (int, error)
+}
+
+// goal is the database as the operation makes it, or as it was where the operation takes back.
+func (k *Kubernetes) goal(ctx context.Context, in Input) (daap.Database, error) {
+	db, err := k.record(ctx, in)
+	if err != nil || in.Undo {
+		return db, err
+	}
+	op, err := k.Databases.Operation(ctx, daap.EveryTeam, in.Operation)
+	if err != nil {
+		return db, fmt.Errorf("read operation %s: %w", in.Operation, err)
+	}
+	if op.Tier != nil {
+		db = db.With(*op.Tier)
+	}
+	return db, nil
+}
+
+// ApplyArchive makes the database's archive be there: the bucket, the keys to it, and the ObjectStore that the Cluster
+// is to archive to.
+func (k *Kubernetes) ApplyArchive(ctx context.Context, in Input) error {
+	db, err := k.goal(ctx, in)
+	if err != nil {
+		return err
+	}
+	if k.Buckets == nil {
+		return noStore()
+	}
+	bucket, _ := bucketOf(db.Profile.ObjectStorageDestination)
+	if err := k.Buckets.EnsureBucket(ctx, bucket); err != nil {
+		return withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
+	}
+	if err := k.apply(ctx, manifest.ArchiveSecret(db, k.Platform)); err != nil {
+		return err
+	}
+	return k.apply(ctx, manifest.ObjectStore(db, k.Platform))
+}
+
+// ApplySource gives the database access to the archive that it is restored from.
+func (k *Kubernetes) ApplySource(ctx context.Context, in Input) error {
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := k.apply(ctx, manifest.ArchiveSecret(db, k.Platform)); err != nil {
+		return err
+	}
+	return k.apply(ctx, manifest.RestoreStore(db, k.Platform))
+}
+
+// RemoveArchive removes all backups of a database whose workloads are gone: nobody writes there any more. It is done
+// when nothing is left in the object store.
+func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	if k.Buckets == nil {
+		return noStore()
+	}
+	bucket, prefix := bucketOf(db.Destination())
+	removed := 0
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		for range removalsAtOnce {
+			n, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/")
+			if err != nil {
+				return false, "", withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
+			}
+			if n == 0 {
+				return true, "", nil
+			}
+			removed += n
+		}
+		return false, fmt.Sprintf("%d objects are removed", removed), nil
+	})
+}
+
+// removalsAtOnce is after how many removals people are told of them.
+const removalsAtOnce = 10
+
+func noStore() error {
+	return final(because(daap.CauseS3Denied,
+		"The worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups"))
+}
+
+// RevertArchive removes the archive's objects in Kubernetes from a database that had none before.
+func (k *Kubernetes) RevertArchive(ctx context.Context, in Input) error {
+	db, err := k.record(ctx, in)
+	if err != nil || db.Profile.BackupEnabled {
+		return err
+	}
+	for _, object := range []client.Object{manifest.ObjectStore(db, k.Platform), manifest.ArchiveSecret(db, k.Platform)} {
+		if err := k.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete %T %s: %w", object, object.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// backUp has base backups taken at the times of the tier, and waits until WAL is archived and one is completed. It
+// takes one where none is on its way; one that fails is followed by another at the next try.
+func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database) error {
+	if err := k.apply(ctx, manifest.ScheduledBackup(db)); err != nil {
+		return err
+	}
+	asked := false
+	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		if missing, err := k.notArchiving(ctx, db); missing != "" || err != nil {
+			return false, missing, err
+		}
+		newest, completed, err := k.newestBackup(ctx, db)
+		if err != nil || completed {
+			return completed, "", err
+		}
+		if newest == nil || backupFailed(newest) && !asked {
+			asked = true
+			newest = manifest.Backup(db, fmt.Sprintf("first-%d", time.Now().UnixMilli()))
+			if err := k.Client.Create(ctx, newest); err != nil {
+				return false, "", fmt.Errorf("create backup %s: %w", newest.Name, err)
+			}
+		}
+		if backupFailed(newest) {
+			return false, "", backupError(newest)
+		}
+		return newest.Status.Phase == cnpgv1.BackupPhaseCompleted, "The first base backup is " + backupPhase(newest), nil
+	})
+}
+
+// notArchiving says why WAL is not archived; empty when it is.
+func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string, error) {
+	var cluster cnpgv1.Cluster
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ClusterName(db)}
+	if err := k.Watch.Get(ctx, key, &cluster); err != nil {
+		if apierrors.IsNotFound(err) {
+			return "Cluster is not there", nil
+		}
+		return "", fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	}
+	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
+	switch {
+	case told == nil:
+		return "No WAL is archived yet", nil
+	case told.Status != metav1.ConditionTrue:
+		return withReason("WAL is not archived", safe(told.Message)), nil
+	}
+	return "", nil
+}
+
+// newestBackup returns the database's base backup that was asked for last, nil where there is none, and whether any is
+// completed.
+func (k *Kubernetes) newestBackup(
+	ctx context.Context, db daap.Database,
+) (newest *cnpgv1.Backup, completed bool, err error) {
+	var backups cnpgv1.BackupList
+	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(db.ID))); err != nil {
+		return nil, false, fmt.Errorf("list backups of database %s: %w", db.ID, err)
+	}
+	for i := range backups.Items {
+		b := &backups.Items[i]
+		completed = completed || b.Status.Phase == cnpgv1.BackupPhaseCompleted
+		if newest == nil || newest.CreationTimestamp.Before(&b.CreationTimestamp) {
+			newest = b
+		}
+	}
+	return newest, completed, nil
+}
+
+func backupFailed(b *cnpgv1.Backup) bool {
+	switch b.Status.Phase {
+	case cnpgv1.BackupPhaseFailed, cnpgv1.BackupPhaseWalArchivingFailing, cnpgv1.BackupPhaseDefinitionInvalid:
+		return true
+	}
+	return false
+}
+
+func backupPhase(b *cnpgv1.Backup) string {
+	if b.Status.Phase == "" {
+		return string(cnpgv1.BackupPhasePending)
+	}
+	return string(b.Status.Phase)
+}
+
+// backupError is the error of a base backup that failed; the next try takes another one.
+func backupError(b *cnpgv1.Backup) error {
+	code := daap.CauseBackupFailed
+	if storeWords.in(b.Status.Error) {
+		code = daap.CauseS3Denied
+	}
+	cause := because(code, "Base backup %s is %s: %s", b.Name, backupPhase(b), firstOf(b.Status.Error, "it left no error"))
+	return withCause(fmt.Errorf("base backup %s is %s", b.Name, backupPhase(b)), cause)
+}

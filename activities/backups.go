@@ -1,0 +1,233 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"go.temporal.io/sdk/activity"
+	"golang.org/x/sync/errgroup"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// backedUp are the databases that are backed up, and what is seen of that.
+type backedUp interface {
+	// BackedUpDatabases returns at most limit of them, in order of ID from after on.
+	BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
+	// SaveBackups records what was seen; what was seen later stays.
+	SaveBackups(ctx context.Context, database uuid.UUID, state daap.BackupState, backups []daap.Backup) error
+}
+
+// Backups are the activities that look at backups.
+type Backups struct {
+	Postgres  *Postgres
+	Databases backedUp
+}
+
+// BackUp has base backups of the database taken at the times of its tier, waits until WAL is archived and one is
+// completed, and records what is seen of that. One that fails is followed by another at the next try.
+func (b *Backups) BackUp(ctx context.Context, in Input) error {
+	db, err := b.Postgres.Kubernetes.goal(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := b.Postgres.Kubernetes.backUp(ctx, in, db); err != nil {
+		return err
+	}
+	if err := b.lookAt(ctx, db); err != nil { // it is looked at again within a minute
+		activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
+			"database_id", db.ID.String(), "error", err)
+	}
+	return nil
+}
+
+// How databases are looked at.
+const (
+	// lookPage is how many are read from the rows at once, lookAtOnce how many are looked at at once.
+	lookPage, lookAtOnce = 100, 8
+)
+
+// Look looks at the backups of every database that has them, and records what it sees. It heartbeats. One that cannot
+// be looked at is logged and left as it was, so that its row grows stale; the others are looked at all the same.
+func (b *Backups) Look(ctx context.Context) error {
+	after := uuid.Nil
+	for {
+		dbs, err := b.Databases.BackedUpDatabases(ctx, after, lookPage)
+		if err != nil {
+			return fmt.Errorf("read databases that are backed up: %w", err)
+		}
+		group, each := errgroup.WithContext(ctx)
+		group.SetLimit(lookAtOnce)
+		for _, db := range dbs {
+			group.Go(func() error {
+				if err := b.lookAt(each, db); err != nil {
+					activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
+						"database_id", db.ID.String(), "error", err)
+				}
+				activity.RecordHeartbeat(ctx, db.ID.String())
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		if len(dbs) < lookPage || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		after = dbs[len(dbs)-1].ID
+	}
+}
+
+func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
+	state := daap.BackupState{ObservedAt: time.Now()}
+	kube := b.Postgres.Kubernetes
+	var cluster cnpgv1.Cluster
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ClusterName(db)}
+	if err := kube.Watch.Get(ctx, key, &cluster); err != nil {
+		return fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	}
+	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
+	if told != nil {
+		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, safe(told.Message)
+	}
+	window, err := b.window(ctx, db)
+	if err != nil {
+		return err
+	}
+	state.FirstRecoverableAt, state.LastSuccessAt = window["firstRecoverabilityPoint"], window["lastSuccessfulBackupTime"]
+	state.LastFailureAt = window["lastFailedBackupTime"]
+	backups, err := b.backups(ctx, db, &state)
+	if err != nil {
+		return err
+	}
+	if err := b.archived(ctx, db, &state); err != nil {
+		// A database that does not answer is another condition; what is archived is known without it.
+		activity.GetLogger(ctx).Info("A database does not tell what it has archived.",
+			"database_id", db.ID.String(), "error", err)
+	}
+	return b.Databases.SaveBackups(ctx, db.ID, state, backups)
+}
+
+// window is what the plugin tells of what can be restored.
+func (b *Backups) window(ctx context.Context, db daap.Database) (map[string]*time.Time, error) {
+	store := &unstructured.Unstructured{}
+	store.SetAPIVersion(manifest.ObjectStoreVersion)
+	store.SetKind("ObjectStore")
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ArchiveStore}
+	if err := b.Postgres.Kubernetes.Client.Get(ctx, key, store); err != nil {
+		return nil, fmt.Errorf("get object store of database %s: %w", db.ID, err)
+	}
+	told, _, _ := unstructured.NestedStringMap(store.Object, "status", "serverRecoveryWindow", db.ServerName())
+	window := map[string]*time.Time{}
+	for name, text := range told {
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			window[name] = &at
+		}
+	}
+	return window, nil
+}
+
+// backups are the database's base backups in Kubernetes. What fails and what succeeds last is noted in the state.
+func (b *Backups) backups(ctx context.Context, db daap.Database, state *daap.BackupState) ([]daap.Backup, error) {
+	var found cnpgv1.BackupList
+	if err := b.Postgres.Kubernetes.Watch.List(ctx, &found, client.InNamespace(daap.Namespace(db.ID))); err != nil {
+		return nil, fmt.Errorf("list backups of database %s: %w", db.ID, err)
+	}
+	slices.SortFunc(found.Items, func(a, b cnpgv1.Backup) int {
+		return cmp.Compare(a.CreationTimestamp.UnixNano(), b.CreationTimestamp.UnixNano())
+	})
+	var all []daap.Backup
+	for i := range found.Items {
+		backup := asBackup(db, &found.Items[i])
+		switch backup.Status {
+		case daap.BackupFailed:
+			at := cmp.Or(backup.StoppedAt, &found.Items[i].CreationTimestamp.Time)
+			state.LastFailureAt, state.LastFailureMessage = at, backup.Error
+		case daap.BackupCompleted:
+			if state.LastSuccessAt == nil || backup.StoppedAt.After(*state.LastSuccessAt) {
+				state.LastSuccessAt = backup.StoppedAt
+			}
+		case daap.BackupPending, daap.BackupRunning:
+		}
+		all = append(all, backup)
+	}
+	return all, nil
+}
+
+func asBackup(db daap.Database, b *cnpgv1.Backup) daap.Backup {
+	status := map[cnpgv1.BackupPhase]daap.BackupStatus{
+		cnpgv1.BackupPhaseStarted: daap.BackupRunning, cnpgv1.BackupPhaseRunning: daap.BackupRunning,
+		cnpgv1.BackupPhaseFinalizing: daap.BackupRunning, cnpgv1.BackupPhaseCompleted: daap.BackupCompleted,
+	}[b.Status.Phase]
+	if backupFailed(b) {
+		status = daap.BackupFailed
+	}
+	made := daap.Backup{
+		ID: idOf(b), DatabaseID: db.ID, Name: b.Name, ServerName: db.ServerName(),
+		Status: cmp.Or(status, daap.BackupPending), BeginWAL: b.Status.BeginWal, EndWAL: b.Status.EndWal,
+	}
+	if b.Status.StartedAt != nil {
+		made.StartedAt = &b.Status.StartedAt.Time
+	}
+	if b.Status.StoppedAt != nil {
+		made.StoppedAt = &b.Status.StoppedAt.Time
+	}
+	if made.Status == daap.BackupFailed {
+		made.Error = safe(firstOf(b.Status.Error, backupPhase(b)))
+	}
+	return made
+}
+
+// idOf is a UUIDv7 of the time of the backup, and the same whenever it is seen.
+func idOf(b *cnpgv1.Backup) uuid.UUID {
+	id := uuid.NewSHA1(uuid.Nil, []byte(b.UID))
+	milliseconds := b.CreationTimestamp.UnixMilli()
+	for i := range 6 {
+		id[i] = byte(milliseconds >> (8 * (5 - i))) //nolint:gosec // each byte in turn
+	}
+	id[6] = id[6]&0x0f | 0x70
+	return id
+}
+
+// idleBytes is what PostgreSQL writes into a new segment when nobody changes anything: a header, a checkpoint, and that
+// nothing runs; 96 to 272 bytes were seen. As much of what somebody wrote is not counted either, until the segment is
+// closed, which is within archive_timeout.
+const idleBytes = 512
+
+// archived notes what PostgreSQL itself says that it has archived, and what it has written since.
+func (b *Backups) archived(ctx context.Context, db daap.Database, state *daap.BackupState) error {
+	owner, err := b.Postgres.owner(ctx, db)
+	if err != nil {
+		return err
+	}
+	err = b.Postgres.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
+		// The name of a segment is its timeline and its place in the log, in hexadecimal; its end is the next one's begin.
+		return conn.QueryRow(ctx, `
+			SELECT a.last_archived_time, GREATEST(0,
+			           pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')
+			           - ('x' || pg_catalog.substr(a.last_archived_wal, 9, 8))::bit(32)::bigint * 4294967296
+			           - (('x' || pg_catalog.substr(a.last_archived_wal, 17, 8))::bit(32)::bigint + 1)
+			             * pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')))::bigint
+			FROM   pg_catalog.pg_stat_archiver a WHERE a.last_archived_wal ~ '^[0-9A-F]{24}'`,
+		).Scan(&state.LastArchivedAt, &state.UnarchivedBytes)
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil // it has archived nothing yet
+	}
+	if state.UnarchivedBytes <= idleBytes {
+		state.UnarchivedBytes = 0
+	}
+	return err
+}

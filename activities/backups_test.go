@@ -1,0 +1,245 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/testsuite"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// keptTier has all that orders has, and backups.
+func keptTier() *daap.Tier {
+	profile := orders.Profile
+	profile.Backups = daap.Backups{
+		BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 14, WALArchivingEnabled: true,
+		ObjectStorageDestination: "s3://backups/shop",
+	}
+	return &daap.Tier{Name: "kept", Profile: profile}
+}
+
+// store is an object store that takes every bucket, or fails.
+type store struct {
+	asked []string
+	err   error
+	// left is one more than how many removals find something.
+	left int
+}
+
+func (s *store) EnsureBucket(_ context.Context, bucket string) error {
+	s.asked = append(s.asked, bucket)
+	return s.err
+}
+
+func (s *store) RemoveSome(_ context.Context, bucket, prefix string) (int, error) {
+	s.asked = append(s.asked, bucket+" "+prefix)
+	s.left = max(0, s.left-1)
+	return s.left, s.err
+}
+
+func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	buckets := &store{left: 8}
+	k := kubernetesWith(t)
+	k.Buckets = buckets
+	if err := run(t, k.RemoveArchive); err != nil || buckets.left != 0 {
+		t.Errorf("RemoveArchive() = %v with %d left", err, buckets.left)
+	}
+	if want := " /" + orders.ID.String() + "/"; !strings.HasSuffix(buckets.asked[0], orders.ID.String()+"/") {
+		t.Errorf("asked for %q, want a prefix that ends with %q", buckets.asked[0], want)
+	}
+	k.Buckets = &store{err: errors.New("AccessDenied")}
+	if cause := Cause(run(t, k.RemoveArchive), "Remove"); cause.Code != daap.CauseS3Denied {
+		t.Errorf("the cause is %+v, want that the store is denied", cause)
+	}
+}
+
+func TestArchiveIsOfTheTierToBe(t *testing.T) {
+	t.Parallel()
+	buckets := &store{}
+	k := kubernetesWith(t)
+	k.Databases, k.Buckets = oneDatabase{keptTier()}, buckets
+	k.Platform.Archive = manifest.Archive{Endpoint: "https://s3.example.com", AccessKey: "a", SecretKey: "s"}
+	for range 2 {
+		if err := run(t, k.ApplyArchive); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(buckets.asked) != 2 || buckets.asked[0] != "backups" {
+		t.Errorf("asked for the buckets %v, want backups", buckets.asked)
+	}
+	var secret corev1.Secret
+	key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.ArchiveCredentials}
+	if err := k.Client.Get(t.Context(), key, &secret); err != nil || string(secret.Data["ACCESS_KEY_ID"]) != "a" {
+		t.Errorf("the keys are %v, %v", secret.Data, err)
+	}
+	if err := run(t, k.RevertArchive); err != nil { // orders itself has no backups
+		t.Fatal(err)
+	}
+	if err := k.Client.Get(t.Context(), key, &secret); client.IgnoreNotFound(err) != nil || err == nil {
+		t.Errorf("the keys are still there: %v", err)
+	}
+}
+
+func TestArchiveWithoutAStoreSaysWhy(t *testing.T) {
+	t.Parallel()
+	for name, buckets := range map[string]buckets{"none configured": nil, "denied": &store{err: errors.New("Access Denied")}} {
+		k := kubernetesWith(t)
+		k.Databases, k.Buckets = oneDatabase{keptTier()}, buckets
+		if cause := Cause(run(t, k.ApplyArchive), "Create"); cause.Code != daap.CauseS3Denied || cause.Remedy == "" {
+			t.Errorf("%s: the cause is %+v, want that the store is denied", name, cause)
+		}
+	}
+}
+
+// backupThere is a base backup of orders, as old as given.
+func backupThere(name string, age time.Duration, phase cnpgv1.BackupPhase, failure string) *cnpgv1.Backup {
+	at := metav1.NewTime(time.Now().Add(-age))
+	return &cnpgv1.Backup{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: daap.Namespace(orders.ID), Name: name, UID: types.UID(uuid.NewString()), CreationTimestamp: at,
+		},
+		Status: cnpgv1.BackupStatus{Phase: phase, Error: failure, StartedAt: &at, StoppedAt: &at},
+	}
+}
+
+// archivingCluster is the Cluster of orders, whose WAL is archived or is not.
+func archivingCluster(status metav1.ConditionStatus, message string) *cnpgv1.Cluster {
+	return &cnpgv1.Cluster{
+		ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: manifest.ClusterName(orders)},
+		Status: cnpgv1.ClusterStatus{Conditions: []metav1.Condition{{
+			Type: string(cnpgv1.ConditionContinuousArchiving), Status: status, Message: message,
+		}}},
+	}
+}
+
+func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		there []client.Object
+		made  int
+		cause daap.CauseCode
+	}{
+		"one is completed":         {[]client.Object{backupThere("a", time.Hour, cnpgv1.BackupPhaseCompleted, "")}, 0, ""},
+		"one failed, one is":       {[]client.Object{backupThere("a", time.Hour, cnpgv1.BackupPhaseCompleted, ""), backupThere("b", time.Minute, cnpgv1.BackupPhaseFailed, "full")}, 0, ""},
+		"none is there":            {nil, 1, ""},
+		"the only one has failed":  {[]client.Object{backupThere("a", time.Minute, cnpgv1.BackupPhaseFailed, "disk full")}, 1, ""},
+		"another fails, too":       {[]client.Object{backupThere("fails", time.Minute, cnpgv1.BackupPhaseFailed, "disk full")}, 1, daap.CauseBackupFailed},
+		"the store denies another": {[]client.Object{backupThere("denied", time.Minute, cnpgv1.BackupPhaseFailed, "x")}, 1, daap.CauseS3Denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := kubernetesWith(t, append(tt.there, archivingCluster(metav1.ConditionTrue, ""))...)
+			k.Databases = oneDatabase{keptTier()}
+			k.Watch.Reader = k.Client
+			fake, is := k.Client.(client.WithWatch)
+			if !is {
+				t.Fatal("the fake cannot watch")
+			}
+			operator := &takes{WithWatch: fake, fails: tt.cause}
+			k.Client = operator
+			b := &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: &seen{}}
+			err := run(t, b.BackUp)
+			if operator.made != tt.made || (err != nil) != (tt.cause != "") {
+				t.Errorf("%d backups were asked for, %v; want %d", operator.made, err, tt.made)
+			}
+			if tt.cause != "" && Cause(err, "").Code != tt.cause {
+				t.Errorf("the cause is %+v, want %s", Cause(err, ""), tt.cause)
+			}
+		})
+	}
+}
+
+// takes is a Kubernetes API whose operator takes each base backup at once, or fails to.
+type takes struct {
+	client.WithWatch
+	fails daap.CauseCode
+	made  int
+}
+
+func (o *takes) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if backup, is := object.(*cnpgv1.Backup); is {
+		o.made++
+		backup.CreationTimestamp = metav1.Now()
+		backup.Status.Phase = cnpgv1.BackupPhaseCompleted
+		switch o.fails {
+		case daap.CauseBackupFailed:
+			backup.Status.Phase, backup.Status.Error = cnpgv1.BackupPhaseFailed, "disk full"
+		case daap.CauseS3Denied:
+			backup.Status.Phase, backup.Status.Error = cnpgv1.BackupPhaseWalArchivingFailing, "AccessDenied"
+		default:
+		}
+	}
+	return o.WithWatch.Create(ctx, object, options...)
+}
+
+// seen keeps what was seen of backups.
+type seen struct {
+	state   daap.BackupState
+	backups []daap.Backup
+}
+
+func (s *seen) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Database, error) {
+	kept := orders.With(*keptTier())
+	return []daap.Database{kept}, nil
+}
+
+func (s *seen) SaveBackups(_ context.Context, _ uuid.UUID, state daap.BackupState, backups []daap.Backup) error {
+	s.state, s.backups = state, backups
+	return nil
+}
+
+func TestWhatIsSeenOfBackupsIsRecorded(t *testing.T) {
+	t.Parallel()
+	kept := orders.With(*keptTier())
+	window := manifest.ObjectStore(kept, manifest.Platform{})
+	window.Object["status"] = map[string]any{"serverRecoveryWindow": map[string]any{"pg-1": map[string]any{
+		"firstRecoverabilityPoint": "2026-01-02T03:04:05Z", "lastSuccessfulBackupTime": "2026-01-02T03:04:05Z",
+	}}}
+	objects := []client.Object{
+		window, archivingCluster(metav1.ConditionFalse, "exit status 1: password=secret Access Denied"),
+		backupThere("old", 2*time.Hour, cnpgv1.BackupPhaseCompleted, ""),
+		backupThere("new", time.Hour, cnpgv1.BackupPhaseFailed, "disk full"),
+		backupThere("now", time.Minute, cnpgv1.BackupPhaseStarted, ""),
+	}
+	k := kubernetesWith(t)
+	k.Client = fake.NewClientBuilder().WithScheme(k.Client.Scheme()).WithObjects(objects...).Build()
+	k.Watch.Reader = k.Client
+	was := &seen{}
+	b := &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: was}
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(b.Look)
+	if _, err := env.ExecuteActivity(b.Look); err != nil {
+		t.Fatal(err)
+	}
+	s := was.state
+	if s.Archiving || strings.Contains(s.ArchivingMessage, "secret") || !strings.Contains(s.ArchivingMessage, "Access Denied") {
+		t.Errorf("archiving is %t: %s", s.Archiving, s.ArchivingMessage)
+	}
+	if s.FirstRecoverableAt == nil || s.FirstRecoverableAt.Format(time.RFC3339) != "2026-01-02T03:04:05Z" || s.LastFailureMessage != "disk full" {
+		t.Errorf("seen %+v", s)
+	}
+	var statuses []daap.BackupStatus
+	for i, backup := range was.backups {
+		statuses = append(statuses, backup.Status)
+		if i > 0 && backup.ID.String() <= was.backups[i-1].ID.String() {
+			t.Errorf("the IDs %v and %v are not in order of time", was.backups[i-1].ID, backup.ID)
+		}
+	}
+	if len(statuses) != 3 || statuses[0] != daap.BackupCompleted || statuses[1] != daap.BackupFailed || statuses[2] != daap.BackupRunning {
+		t.Errorf("the backups are %v", statuses)
+	}
+}

@@ -1,0 +1,151 @@
+package manifest
+
+import (
+	"fmt"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/daap-dev/daap"
+)
+
+// BarmanPlugin is the plugin that archives WAL, takes base backups and restores them.
+const BarmanPlugin = "barman-cloud.cloudnative-pg.io"
+
+// Names in the database's namespace.
+const (
+	// ArchiveStore names the ObjectStore that the Cluster archives to.
+	ArchiveStore = "archive"
+	// SourceStore names the ObjectStore that a Cluster is recovered from.
+	SourceStore = "source"
+	// ArchiveCredentials names the Secret with the keys to it.
+	ArchiveCredentials = "archive-credentials" //nolint:gosec // a name
+	accessKeyID        = "ACCESS_KEY_ID"
+	accessSecretKey    = "ACCESS_SECRET_KEY"
+)
+
+// ObjectStoreVersion is that of the plugin's own kind, of which there is no Go package without the whole plugin.
+const ObjectStoreVersion = "barmancloud.cnpg.io/v1"
+
+// Archive is the platform's object store, as databases reach it; the zero value is none.
+type Archive struct {
+	// Endpoint is a URL.
+	Endpoint, AccessKey, SecretKey string
+}
+
+// ArchiveSecret is the Secret with the keys to the object store.
+func ArchiveSecret(db daap.Database, platform Platform) *corev1.Secret {
+	meta := objectMeta(db, ArchiveCredentials)
+	meta.Labels["cnpg.io/reload"] = "true"
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: meta,
+		Type:       corev1.SecretTypeOpaque,
+		Data: map[string][]byte{
+			accessKeyID: []byte(platform.Archive.AccessKey), accessSecretKey: []byte(platform.Archive.SecretKey),
+		},
+	}
+}
+
+// ObjectStore is where the Cluster archives to, and for how long what is there is kept.
+func ObjectStore(db daap.Database, platform Platform) *unstructured.Unstructured {
+	return objectStore(db, ArchiveStore, map[string]any{
+		"retentionPolicy": fmt.Sprintf("%dd", db.Profile.BackupRetentionDays),
+		"configuration":   storeConfiguration(db.Destination(), platform),
+		"instanceSidecarConfiguration": map[string]any{
+			// Also how often the plugin tells of what can be restored.
+			"retentionPolicyIntervalSeconds": int64(300),
+			"resources": map[string]any{
+				"requests": map[string]any{"cpu": "10m", "memory": "64Mi"}, "limits": map[string]any{"memory": "512Mi"},
+			},
+			"env": storeEnvironment(),
+		},
+	})
+}
+
+// RestoreStore is where the Cluster of a database that is restored is recovered from.
+func RestoreStore(db daap.Database, platform Platform) *unstructured.Unstructured {
+	return objectStore(db, SourceStore, map[string]any{
+		"configuration":                storeConfiguration(db.Source.Destination, platform),
+		"instanceSidecarConfiguration": map[string]any{"env": storeEnvironment()},
+	})
+}
+
+func objectStore(db daap.Database, name string, spec map[string]any) *unstructured.Unstructured {
+	named := map[string]any{}
+	for name, value := range labels(db) {
+		named[name] = value
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": ObjectStoreVersion,
+		"kind":       "ObjectStore",
+		"metadata":   map[string]any{"name": name, "namespace": daap.Namespace(db.ID), "labels": named},
+		"spec":       spec,
+	}}
+}
+
+func storeConfiguration(destination string, platform Platform) map[string]any {
+	key := func(key string) map[string]any { return map[string]any{"name": ArchiveCredentials, "key": key} }
+	return map[string]any{
+		"destinationPath": destination,
+		"endpointURL":     platform.Archive.Endpoint,
+		"s3Credentials":   map[string]any{"accessKeyId": key(accessKeyID), "secretAccessKey": key(accessSecretKey)},
+		"wal":             map[string]any{"compression": "gzip", "maxParallel": int64(4)},
+		"data":            map[string]any{"compression": "gzip", "immediateCheckpoint": true, "jobs": int64(2)},
+	}
+}
+
+// storeEnvironment leaves out checksums that boto3 sends since 1.36, as some object stores refuse them
+// (plugin-barman-cloud #393).
+func storeEnvironment() []any {
+	return []any{
+		map[string]any{"name": "AWS_REQUEST_CHECKSUM_CALCULATION", "value": "when_required"},
+		map[string]any{"name": "AWS_RESPONSE_CHECKSUM_VALIDATION", "value": "when_required"},
+	}
+}
+
+// archiver has the Cluster archive its WAL; nil for a database without backups.
+func archiver(db daap.Database) []cnpgv1.PluginConfiguration {
+	if !db.Profile.BackupEnabled {
+		return nil
+	}
+	return []cnpgv1.PluginConfiguration{{
+		Name: BarmanPlugin, IsWALArchiver: ptr(true),
+		Parameters: map[string]string{"barmanObjectName": ArchiveStore, "serverName": db.ServerName()},
+	}}
+}
+
+// ScheduledBackup takes base backups at the times of the tier. CNPG's schedules begin with seconds.
+func ScheduledBackup(db daap.Database) *cnpgv1.ScheduledBackup {
+	return &cnpgv1.ScheduledBackup{
+		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "ScheduledBackup"},
+		ObjectMeta: objectMeta(db, ClusterName(db)),
+		Spec: cnpgv1.ScheduledBackupSpec{
+			Schedule: "0 " + db.Profile.BackupFrequency,
+			Cluster:  cnpgv1.LocalObjectReference{Name: ClusterName(db)},
+			// A backup outlives its Kubernetes objects; those go with the Cluster.
+			BackupOwnerReference: "cluster",
+			Target:               cnpgv1.BackupTargetPrimary,
+			Method:               cnpgv1.BackupMethodPlugin,
+			PluginConfiguration:  &cnpgv1.BackupPluginConfiguration{Name: BarmanPlugin},
+		},
+	}
+}
+
+// Backup takes one base backup, now.
+func Backup(db daap.Database, name string) *cnpgv1.Backup {
+	meta := objectMeta(db, name)
+	meta.Labels[LabelCluster] = ClusterName(db)
+	return &cnpgv1.Backup{
+		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Backup"},
+		ObjectMeta: meta,
+		Spec: cnpgv1.BackupSpec{
+			Cluster:             cnpgv1.LocalObjectReference{Name: ClusterName(db)},
+			Target:              cnpgv1.BackupTargetPrimary,
+			Method:              cnpgv1.BackupMethodPlugin,
+			PluginConfiguration: &cnpgv1.BackupPluginConfiguration{Name: BarmanPlugin},
+		},
+	}
+}

@@ -1,0 +1,146 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/minio/minio-go/v7"
+	"go.temporal.io/sdk/temporal"
+)
+
+// ObjectStore is the platform's object store, where backups go.
+type ObjectStore struct{ Client *minio.Client }
+
+// storeTimeout bounds what is done there for one activity.
+const storeTimeout = 10 * time.Second
+
+// removalTimeout bounds one removal of many objects.
+const removalTimeout = time.Minute
+
+// EnsureBucket makes the bucket where it is missing; safe to repeat.
+func (s *ObjectStore) EnsureBucket(ctx context.Context, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	exists, err := s.Client.BucketExists(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+	}
+	if exists {
+		return nil
+	}
+	if err := s.Client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}); err != nil {
+		var told minio.ErrorResponse
+		if errors.As(err, &told) && told.Code == minio.BucketAlreadyOwnedByYou {
+			return nil
+		}
+		return fmt.Errorf("make bucket %s: %w", bucket, err)
+	}
+	return nil
+}
+
+// removedAtOnce is how many objects one removal takes, as S3 does at most.
+const removedAtOnce = 1000
+
+// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, and
+// says how many they were: 0 where nothing is left, nor the bucket. Safe to repeat.
+func (s *ObjectStore) RemoveSome(ctx context.Context, bucket, prefix string) (int, error) {
+	if !strings.HasSuffix(prefix, "/") || strings.Trim(prefix, "/") == "" {
+		return 0, fmt.Errorf("remove %q from bucket %s: it is no prefix of one database", prefix, bucket)
+	}
+	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
+	defer cancel()
+	exists, err := s.Client.BucketExists(ctx, bucket)
+	if err != nil || !exists {
+		return 0, err
+	}
+	listing, endListing := context.WithCancel(ctx)
+	defer endListing()
+	var found []minio.ObjectInfo
+	for object := range s.Client.ListObjects(listing, bucket, minio.ListObjectsOptions{
+		Prefix: prefix, Recursive: true, WithVersions: true,
+	}) {
+		if object.Err != nil {
+			return 0, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		if found = append(found, object); len(found) == removedAtOnce {
+			break
+		}
+	}
+	batch := make(chan minio.ObjectInfo, len(found))
+	for _, object := range found {
+		batch <- object
+	}
+	close(batch)
+	var failed error
+	for object := range s.Client.RemoveObjects(ctx, bucket, batch, minio.RemoveObjectsOptions{}) {
+		failed = cmp.Or(failed, fmt.Errorf("remove %s from bucket %s: %w", object.ObjectName, bucket, object.Err))
+	}
+	return len(found), failed
+}
+
+// Destinations are the activities on places for backups.
+type Destinations struct {
+	// Store is nil where there is no object store.
+	Store *ObjectStore
+	// Reserved is a bucket for the platform alone, such as the audit log's; empty where there is none.
+	Reserved string
+}
+
+// Probe finds out whether DAAP can write, list and delete at the destination, whose bucket it makes where it is
+// missing. ErrorRefused, with a sentence for people, when it cannot.
+func (d *Destinations) Probe(ctx context.Context, destination string) error {
+	if d.Store == nil {
+		return refusedDestination("has no object store to be at: the platform has none configured")
+	}
+	if bucket, _ := bucketOf(destination); bucket == d.Reserved {
+		return refusedDestination("must not be in bucket " + bucket + ", which is the platform's own")
+	}
+	if err := d.Store.probe(ctx, destination); err != nil {
+		return refusedDestination("cannot be used: " + safe(err.Error()))
+	}
+	return nil
+}
+
+// bucketOf splits s3://bucket/prefix.
+func bucketOf(destination string) (bucket, prefix string) {
+	bucket, prefix, _ = strings.Cut(strings.TrimPrefix(destination, "s3://"), "/")
+	return bucket, prefix
+}
+
+func refusedDestination(why string) error {
+	return temporal.NewNonRetryableApplicationError(why, ErrorRefused, nil)
+}
+
+func (s *ObjectStore) probe(ctx context.Context, destination string) error {
+	bucket, prefix := bucketOf(destination)
+	if err := s.EnsureBucket(ctx, bucket); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	name, text := path.Join(prefix, ".daap-probe-"+uuid.NewString()), "DAAP tries whether it may write here."
+	_, err := s.Client.PutObject(ctx, bucket, name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
+	if err != nil {
+		return fmt.Errorf("write to bucket %s: %w", bucket, err)
+	}
+	found := false
+	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: name}) {
+		if object.Err != nil {
+			return fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		found = found || object.Key == name
+	}
+	if !found {
+		return fmt.Errorf("list bucket %s: what was written is not there", bucket)
+	}
+	if err := s.Client.RemoveObject(ctx, bucket, name, minio.RemoveObjectOptions{}); err != nil {
+		return fmt.Errorf("delete from bucket %s: %w", bucket, err)
+	}
+	return nil
+}

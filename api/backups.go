@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// ListBackups answers one page of a database's base backups.
+//
+// GET /databases/{id}/backups
+func (h *Handler) ListBackups(ctx context.Context, params oas.ListBackupsParams) (*oas.BackupListResponse, error) {
+	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
+	if err != nil {
+		return nil, err
+	}
+	backups, next, err := h.databases.Backups(ctx, h.requestOf(ctx), daap.BackupFilter{DatabaseID: params.ID, Page: page})
+	if err != nil {
+		return nil, err
+	}
+	return &oas.BackupListResponse{Data: each(backups, backupToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+}
+
+// RestoreDatabase accepts a new database, made of an older state of this one; its operation tells the rest.
+//
+// POST /databases/{id}/restore
+func (h *Handler) RestoreDatabase(
+	ctx context.Context, req *oas.RestoreDatabaseRequest, params oas.RestoreDatabaseParams,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	spec := daap.RestoreSpec{Name: req.Name, Tier: req.Tier.Value}
+	if req.TargetTime != latest {
+		target, err := time.Parse(time.RFC3339, req.TargetTime)
+		if err != nil {
+			return nil, daap.Invalid(daap.Detail{
+				Field: "target_time", Message: "must be a time with its zone, such as 2026-01-02T15:04:05Z, or latest",
+			})
+		}
+		spec.Target = &target
+	}
+	db, op, err := h.databases.Restore(ctx, h.requestOf(ctx), params.ID, spec)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
+// latest is the target of a restore to the last moment there is.
+const latest = "latest"
+
+func backupToOAS(b daap.Backup) oas.Backup {
+	return oas.Backup{
+		ID:         b.ID,
+		Name:       b.Name,
+		ServerName: b.ServerName,
+		Status:     oas.BackupStatus(b.Status),
+		StartedAt:  nilTime(b.StartedAt),
+		StoppedAt:  nilTime(b.StoppedAt),
+		BeginWal:   nilString(b.BeginWAL),
+		EndWal:     nilString(b.EndWAL),
+		Error:      nilString(b.Error),
+	}
+}
+
+func backupStateToOAS(db daap.Database, state *daap.BackupState) oas.NilBackupState {
+	if state == nil {
+		return oas.NilBackupState{Null: true}
+	}
+	now := time.Now()
+	health, reason := state.Health(db.Profile.Backups, now)
+	return oas.NewNilBackupState(oas.BackupState{
+		Health:                 oas.BackupHealth(health),
+		Reason:                 nilString(reason),
+		ObservedAt:             nilTime(given(state.ObservedAt, !state.ObservedAt.IsZero())),
+		LastSuccessfulBackupAt: nilTime(state.LastSuccessAt),
+		LastFailedBackupAt:     nilTime(state.LastFailureAt),
+		NextBackupAt:           nilTime(db.Profile.NextBackup(now)),
+		FirstRecoverableAt:     nilTime(state.FirstRecoverableAt),
+		LatestRecoverableAt:    nilTime(state.LastArchivedAt),
+		ArchiveLagSeconds:      int(state.Lag(now).Seconds()),
+	})
+}
+
+func sourceToOAS(source *daap.Source) oas.NilRestoreSource {
+	if source == nil {
+		return oas.NilRestoreSource{Null: true}
+	}
+	return oas.NewNilRestoreSource(oas.RestoreSource{
+		DatabaseID: source.DatabaseID, Name: source.Name, TargetTime: nilTime(source.Target),
+	})
+}

@@ -1,0 +1,262 @@
+package daap
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/robfig/cron/v3"
+)
+
+// Backups is how the databases of a tier are backed up; the zero value is not at all.
+type Backups struct {
+	BackupEnabled bool
+	// BackupFrequency is when base backups begin, as a cron expression of five fields, in UTC.
+	BackupFrequency string
+	// BackupRetentionDays is for how long any second can be restored.
+	BackupRetentionDays int
+	// WALArchivingEnabled says that every change is archived as it happens. There are no backups without it.
+	WALArchivingEnabled bool
+	// ObjectStorageDestination is where backups go: s3://bucket or s3://bucket/prefix at the platform's object store.
+	// Each database has a prefix of its own in it.
+	ObjectStorageDestination string
+}
+
+// BackupsPatch is what a patch of a tier changes of its backups: what is nil stays.
+type BackupsPatch struct {
+	BackupEnabled, WALArchivingEnabled        *bool
+	BackupFrequency, ObjectStorageDestination *string
+	BackupRetentionDays                       *int
+}
+
+// apply changes b. Where backups are switched off, nothing is left of how they were made; where they are switched on,
+// changes are archived unless the patch says otherwise.
+func (p BackupsPatch) apply(b *Backups) {
+	if p.BackupEnabled != nil && *p.BackupEnabled != b.BackupEnabled {
+		*b = Backups{BackupEnabled: *p.BackupEnabled, WALArchivingEnabled: *p.BackupEnabled}
+	}
+	set(&b.BackupFrequency, p.BackupFrequency)
+	set(&b.BackupRetentionDays, p.BackupRetentionDays)
+	set(&b.WALArchivingEnabled, p.WALArchivingEnabled)
+	set(&b.ObjectStorageDestination, p.ObjectStorageDestination)
+}
+
+// MaxBackupRetentionDays is ten years.
+const MaxBackupRetentionDays = 3650
+
+// The rules of a destination: names of buckets are S3's, prefixes are plain, so that nothing in them means anything.
+var (
+	destination = regexp.MustCompile(
+		`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
+	destinationText = "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores"
+)
+
+// backups looks at how backups are to be made.
+func (c *checks) backups(b Backups) {
+	if !b.BackupEnabled {
+		if b != (Backups{}) {
+			c.fail("backup_enabled", "must be true where anything is said of how backups are made")
+		}
+		return
+	}
+	if !b.WALArchivingEnabled {
+		c.fail("wal_archiving_enabled",
+			"must be true where backup_enabled is: a base backup cannot be restored without the WAL of its time")
+	}
+	if _, err := schedule(b.BackupFrequency); err != nil {
+		c.fail("backup_frequency", "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
+	}
+	if b.BackupRetentionDays < 1 || b.BackupRetentionDays > MaxBackupRetentionDays {
+		c.fail("backup_retention_days", "must be a whole number from 1 to %d", MaxBackupRetentionDays)
+	}
+	if !destination.MatchString(b.ObjectStorageDestination) {
+		c.fail("object_storage_destination", "%s", destinationText)
+	}
+}
+
+// fiveFields reads what crontab reads, and neither @daily nor a time zone.
+var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
+
+func schedule(frequency string) (cron.Schedule, error) {
+	if strings.Contains(frequency, "=") || strings.ContainsAny(frequency, "?") {
+		return nil, fmt.Errorf("parse %q: it says more than when", frequency)
+	}
+	parsed, err := fiveFields.Parse(frequency)
+	if err == nil && parsed.Next(time.Unix(0, 0)).IsZero() {
+		return nil, fmt.Errorf("parse %q: it never comes", frequency)
+	}
+	return parsed, err
+}
+
+// NextBackup is when the next base backup begins after the time; nil where there are none.
+func (b Backups) NextBackup(after time.Time) *time.Time {
+	if !b.BackupEnabled {
+		return nil
+	}
+	parsed, err := schedule(b.BackupFrequency)
+	if err != nil {
+		return nil
+	}
+	next := parsed.Next(after.UTC())
+	return &next
+}
+
+// promise is what those who know nothing of base backups are told.
+func (b Backups) promise() string {
+	switch {
+	case !b.BackupEnabled:
+		return "No backups: what is deleted or lost cannot be had back."
+	case b.BackupRetentionDays == 1:
+		return "Backed up continuously: any second of the last day can be restored."
+	}
+	return fmt.Sprintf("Backed up continuously: any second of the last %d days can be restored.", b.BackupRetentionDays)
+}
+
+// Backup is one base backup of a database.
+type Backup struct {
+	// ID is a UUIDv7, so that order by ID is order of time.
+	ID         uuid.UUID
+	DatabaseID uuid.UUID
+	Name       string
+	// ServerName is that of the archive it is in: each incarnation of the database has its own.
+	ServerName           string
+	Status               BackupStatus
+	StartedAt, StoppedAt *time.Time
+	// BeginWAL and EndWAL are the segments that it needs; empty until it is completed.
+	BeginWAL, EndWAL string
+	// Error is why it failed; empty where it did not.
+	Error string
+}
+
+// BackupStatus says how far a base backup is.
+type BackupStatus string
+
+// The statuses of a base backup.
+const (
+	BackupPending   BackupStatus = "pending"
+	BackupRunning   BackupStatus = "running"
+	BackupCompleted BackupStatus = "completed"
+	BackupFailed    BackupStatus = "failed"
+)
+
+// BackupStatuses returns all statuses of a base backup.
+func BackupStatuses() []BackupStatus {
+	return []BackupStatus{BackupPending, BackupRunning, BackupCompleted, BackupFailed}
+}
+
+// BackupFilter chooses base backups of one database.
+type BackupFilter struct {
+	DatabaseID uuid.UUID
+	Page       Page
+}
+
+// BackupState is what was seen of a database's backups when it was last looked at.
+type BackupState struct {
+	ObservedAt time.Time
+	// Archiving says that WAL is archived, ArchivingMessage what the archiver said last.
+	Archiving        bool
+	ArchivingMessage string
+	// LastArchivedAt is when the last segment was archived: up to then all can be restored. UnarchivedBytes is what
+	// was written since.
+	LastArchivedAt  *time.Time
+	UnarchivedBytes int64
+	// LastSuccessAt and LastFailureAt are of base backups.
+	LastSuccessAt, LastFailureAt *time.Time
+	LastFailureMessage           string
+	// FirstRecoverableAt is the first moment that can be restored; nil until there is one.
+	FirstRecoverableAt *time.Time
+}
+
+// BackupHealth says whether a database could be restored.
+type BackupHealth string
+
+// The healths of backups.
+const (
+	BackupsOK      BackupHealth = "ok"
+	BackupsStale   BackupHealth = "stale"
+	BackupsFailing BackupHealth = "failing"
+	BackupsUnknown BackupHealth = "unknown"
+)
+
+// BackupHealths returns all healths of backups.
+func BackupHealths() []BackupHealth {
+	return []BackupHealth{BackupsOK, BackupsStale, BackupsFailing, BackupsUnknown}
+}
+
+// Bounds of what is healthy.
+const (
+	// observedWithin is for how long an observation holds: databases are looked at every minute.
+	observedWithin = 5 * time.Minute
+	// backupGrace is how late a base backup may be before it is missed: large ones take their time.
+	backupGrace = time.Hour
+	// archiveGrace is how late WAL may be archived: PostgreSQL closes a segment in which something was written after
+	// five minutes.
+	archiveGrace = 15 * time.Minute
+)
+
+// Health says how the backups are, and in a sentence why where they are not well. b is how they are to be made.
+func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
+	switch {
+	case s.ObservedAt.IsZero():
+		return BackupsUnknown, "Nobody has looked yet."
+	case now.Sub(s.ObservedAt) > observedWithin:
+		return BackupsUnknown, fmt.Sprintf("Nobody has looked since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
+	case !s.Archiving:
+		return BackupsFailing, "WAL is not archived: " + s.ArchivingMessage
+	case s.LastFailureAt != nil && (s.LastSuccessAt == nil || s.LastFailureAt.After(*s.LastSuccessAt)):
+		return BackupsFailing, "The last base backup failed: " + s.LastFailureMessage
+	case s.LastSuccessAt == nil:
+		return BackupsStale, "There is no base backup yet."
+	}
+	if next := b.NextBackup(*s.LastSuccessAt); next != nil && now.Sub(*next) > backupGrace {
+		return BackupsStale, fmt.Sprintf("The base backup of %s is missing.", next.UTC().Format(time.RFC3339))
+	}
+	if lag := s.Lag(now); lag > archiveGrace {
+		return BackupsStale, fmt.Sprintf("What was written in the last %s is not archived.", lag.Round(time.Second))
+	}
+	return BackupsOK, ""
+}
+
+// Lag is how much time would be lost now: none where nothing was written since all was archived.
+func (s BackupState) Lag(now time.Time) time.Duration {
+	if s.UnarchivedBytes == 0 || s.LastArchivedAt == nil {
+		return 0
+	}
+	return max(0, now.Sub(*s.LastArchivedAt))
+}
+
+// backupStore reads what is known of backups; of a database that is out of scope nothing is.
+type backupStore interface {
+	// BackupState is the zero value where nobody has looked yet.
+	BackupState(ctx context.Context, scope Scope, database uuid.UUID) (BackupState, error)
+	Backups(ctx context.Context, scope Scope, filter BackupFilter) ([]Backup, error)
+}
+
+// Backups returns one page of the database's base backups, newest first, and the cursor of the next page: empty on the
+// last. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed.
+func (d *Databases) Backups(ctx context.Context, req Request, filter BackupFilter) ([]Backup, string, error) {
+	by, err := req.authorize(MayListBackups)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := d.store.Database(ctx, by.Scope, filter.DatabaseID); err != nil {
+		return nil, "", err
+	}
+	return onePage("list backups", &filter.Page,
+		func() ([]Backup, error) { return d.store.Backups(ctx, by.Scope, filter) },
+		func(b Backup) uuid.UUID { return b.ID })
+}
+
+// BackupState returns what is known of the backups of a database that is backed up; nil of another one. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeNotFound.
+func (d *Databases) BackupState(ctx context.Context, req Request, db Database) (*BackupState, error) {
+	by, err := req.authorize(MayGetDatabase)
+	if err != nil || !db.Profile.BackupEnabled {
+		return nil, err
+	}
+	state, err := d.store.BackupState(ctx, by.Scope, db.ID)
+	return &state, err
+}

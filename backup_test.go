@@ -1,0 +1,124 @@
+package daap_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/daap-dev/daap"
+)
+
+func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	well := daap.BackupState{
+		ObservedAt: now.Add(-time.Minute), Archiving: true, LastArchivedAt: ago(time.Hour), LastSuccessAt: ago(10 * time.Hour),
+		FirstRecoverableAt: ago(100 * time.Hour),
+	}
+	for name, tt := range map[string]struct {
+		change func(*daap.BackupState)
+		want   daap.BackupHealth
+		why    string
+	}{
+		"well":                         {func(*daap.BackupState) {}, daap.BackupsOK, ""},
+		"nobody has looked":            {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
+		"nobody looks any more":        {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
+		"WAL is not archived":          {func(s *daap.BackupState) { s.Archiving, s.ArchivingMessage = false, "Access Denied" }, daap.BackupsFailing, "Access Denied"},
+		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},
+		"failed, then succeeded":       {func(s *daap.BackupState) { s.LastFailureAt = ago(11 * time.Hour) }, daap.BackupsOK, ""},
+		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},
+		"one is missing":               {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z is missing"},
+		"written and not archived":     {func(s *daap.BackupState) { s.UnarchivedBytes = 1 }, daap.BackupsStale, "last 1h0m0s"},
+		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.LastArchivedAt = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
+	} {
+		state := well
+		tt.change(&state)
+		got, why := state.Health(daily, now)
+		if got != tt.want || !strings.Contains(why, tt.why) || (why == "") != (tt.why == "") {
+			t.Errorf("%s: Health() = %s, %q; want %s with %q", name, got, why, tt.want, tt.why)
+		}
+	}
+}
+
+func TestNextBackupIsInUTC(t *testing.T) {
+	t.Parallel()
+	zone := time.FixedZone("east", 3*3600)
+	next := daily.NextBackup(time.Date(2026, 1, 2, 4, 0, 0, 0, zone)) // one o'clock in UTC
+	if next == nil || !next.Equal(time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC)) {
+		t.Errorf("NextBackup() = %v, want two o'clock in UTC", next)
+	}
+	if next := (daap.Backups{}).NextBackup(time.Now()); next != nil {
+		t.Errorf("NextBackup() without backups = %v", next)
+	}
+}
+
+func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
+	t.Parallel()
+	first := time.Now().Add(-time.Hour).Truncate(time.Second)
+	tier := medium()
+	tier.Backups = daily
+	source := daap.Database{ID: uuid.New(), Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 2}.With(tier)
+	at := func(d time.Duration) *time.Time { target := first.Add(d); return &target }
+	for name, tt := range map[string]struct {
+		change func(*ledger)
+		target *time.Time
+		code   daap.Code
+	}{
+		"latest":                   {func(*ledger) {}, nil, ""},
+		"the first moment":         {func(*ledger) {}, at(0), ""},
+		"a moment too early":       {func(*ledger) {}, at(-time.Second), daap.CodeValidationFailed},
+		"in the future":            {func(*ledger) {}, at(2 * time.Hour), daap.CodeValidationFailed},
+		"no backups":               {func(l *ledger) { l.db.Profile.Backups = daap.Backups{} }, nil, daap.CodeWrongStatus},
+		"no base backup yet":       {func(l *ledger) { l.backups = daap.BackupState{} }, nil, daap.CodeWrongStatus},
+		"source being provisioned": {func(l *ledger) { l.db.Status = daap.DatabaseProvisioning }, nil, daap.CodeWrongStatus},
+		"source needs attention":   {func(l *ledger) { l.db.Status = daap.DatabaseError }, nil, daap.CodeWrongStatus},
+		"source is deleted":        {func(l *ledger) { l.db.Status = daap.DatabaseDeleted }, nil, daap.CodeWrongStatus},
+		"source is being updated":  {func(l *ledger) { l.db.Status = daap.DatabaseUpdating }, nil, ""},
+		"too many operations wait": {func(l *ledger) { l.backlogged = true }, nil, daap.CodeUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &ledger{db: source, tier: tier, backups: daap.BackupState{FirstRecoverableAt: &first}}
+			tt.change(l)
+			db, op, err := daap.NewDatabases(l, l, l, 1).Restore(t.Context(), product, source.ID, daap.RestoreSpec{Name: "back", Target: tt.target})
+			if tt.code != "" {
+				wantCode(t, "Restore()", err, tt.code)
+				if l.op.ID != uuid.Nil || len(l.started) > 0 {
+					t.Error("something is recorded or started all the same")
+				}
+				return
+			}
+			if err != nil || op.Kind != daap.RestoreDatabase || db.Status != daap.DatabaseRestoring || db.OwnerTeam != "shop" || len(l.started) != 1 {
+				t.Fatalf("Restore() = %+v, %+v, %v; started %v", db, op, err, l.started)
+			}
+			if db.Source.DatabaseID != source.ID || db.Source.ServerName != "pg-2" || db.Source.Target != tt.target ||
+				db.Source.Destination != "s3://backups/shop/"+source.ID.String() {
+				t.Errorf("the source is %+v", db.Source)
+			}
+		})
+	}
+}
+
+func TestRestoreNeedsTheSameVersionAndAsMuchStorage(t *testing.T) {
+	t.Parallel()
+	source := daap.Database{}.With(medium())
+	for name, change := range map[string]func(*daap.Tier){
+		"a newer version": func(t *daap.Tier) { t.PGVersion = "18" },
+		"less storage":    func(t *daap.Tier) { t.StorageSize = small1Gi },
+	} {
+		to := medium()
+		change(&to)
+		wantCode(t, name, source.CheckRestore(to), daap.CodeValidationFailed)
+	}
+	smaller := medium()
+	smaller.Instances, smaller.HAReplicas = 1, 0
+	if err := source.CheckRestore(smaller); err != nil {
+		t.Errorf("to fewer instances: %v", err)
+	}
+}
+
+var small1Gi = resource.MustParse("1Gi")

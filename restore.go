@@ -1,0 +1,111 @@
+package daap
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Source is what a database was restored from: all that is needed of it, so that it may be gone.
+type Source struct {
+	DatabaseID uuid.UUID
+	Name       string
+	// ServerName and Destination are where its archive is.
+	ServerName, Destination string
+	// Target is the moment it was restored to; nil is the last one that was archived.
+	Target *time.Time
+}
+
+// RestoreSpec is a restore that is asked for.
+type RestoreSpec struct {
+	// Name of the new database.
+	Name string
+	// Target is the moment to restore to; nil is the last one there is.
+	Target *time.Time
+	// Tier is the name or ID of the new database's tier; empty is the source's.
+	Tier string
+}
+
+// Restore makes a new database of the source as it was at the target, owned by the same team. It needs of the source
+// only what is recorded of it and what is in its archive; while that lives, what was written last is archived first.
+// Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeWrongStatus where there is nothing to restore from,
+// CodeValidationFailed also for a target out of what can be restored, and those of Create.
+func (d *Databases) Restore(
+	ctx context.Context, req Request, id uuid.UUID, spec RestoreSpec,
+) (Database, Operation, error) {
+	by, err := req.authorize(MayRestoreDatabase)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	source, err := d.store.Database(ctx, by.Scope, id)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	state, err := d.store.BackupState(ctx, by.Scope, id)
+	if err != nil {
+		return Database{}, Operation{}, fmt.Errorf("read what can be restored of database %s: %w", id, err)
+	}
+	if err := restorable(source, state, spec.Target, time.Now()); err != nil {
+		return Database{}, Operation{}, err
+	}
+	if spec.Tier == "" {
+		spec.Tier = source.TierID.String()
+	}
+	db, op, err := d.make(ctx, by, RestoreDatabase, DatabaseSpec{
+		Name: spec.Name, OwnerTeam: source.OwnerTeam, Tier: spec.Tier,
+		Description: source.Description, Labels: source.Labels,
+	}, &source, spec.Target)
+	if err == nil {
+		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+	}
+	return db, op, err
+}
+
+// restorable says why the source cannot be restored to the target; nil where it can.
+func restorable(source Database, state BackupState, target *time.Time, now time.Time) error {
+	switch {
+	case !source.Profile.BackupEnabled:
+		return WrongStatus(source.Status, "has no backups to restore from")
+	case source.Status != DatabaseReady && source.Status != DatabaseUpdating:
+		return WrongStatus(source.Status, "cannot be restored from; it can once it is ready")
+	case state.FirstRecoverableAt == nil:
+		return WrongStatus(source.Status, "has no base backup yet that is known of; try again in a minute")
+	}
+	if first := *state.FirstRecoverableAt; target != nil && (target.Before(first) || target.After(now)) {
+		return Invalid(Detail{Field: "target_time", Message: fmt.Sprintf("must be from %s, the first moment that can be "+
+			"restored, to now, %s", first.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))})
+	}
+	return nil
+}
+
+// CheckRestore says why a database of the tier cannot be restored from the source, as an Error of CodeValidationFailed;
+// nil where it can.
+func (db Database) CheckRestore(t Tier) error {
+	var c checks
+	if t.StorageSize.Cmp(db.Profile.StorageSize) < 0 {
+		c.fail("tier", "has %s of storage, less than the %s of the source",
+			t.StorageSize.String(), db.Profile.StorageSize.String())
+	}
+	if t.PGVersion != db.Profile.PGVersion {
+		c.fail("tier", "has PostgreSQL %s, and the source %s; a restore needs the same", t.PGVersion, db.Profile.PGVersion)
+	}
+	return c.err()
+}
+
+// asSource is what a restore needs of the database.
+func (db Database) asSource(target *time.Time) *Source {
+	return &Source{
+		DatabaseID: db.ID, Name: db.Name, ServerName: db.ServerName(), Destination: db.Destination(), Target: target,
+	}
+}
+
+// Destination is where all of the database's backups are: a prefix that no other database's begins with.
+func (db Database) Destination() string {
+	return strings.TrimSuffix(db.Profile.ObjectStorageDestination, "/") + "/" + db.ID.String()
+}
+
+// ServerName is what the archive of the database's incarnation is named in its destination; it is never used again.
+func (db Database) ServerName() string { return fmt.Sprintf("pg-%d", db.Incarnation) }

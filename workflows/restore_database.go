@@ -1,0 +1,33 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities"
+)
+
+// RestoreDatabase makes a database of another one's archive, as that one was at some moment. Of that one it needs
+// nothing else: where it lives, it is asked to archive what it wrote last, and where it does not answer that is left
+// out.
+func (w Workflows) RestoreDatabase(ctx workflow.Context, in Input) error {
+	var (
+		kube    *activities.Kubernetes
+		pg      *activities.Postgres
+		rows    *activities.Records
+		backups *activities.Backups
+	)
+	return w.run(ctx, daap.RestoreDatabase, in, []step{
+		{name: daap.StepMarker, do: pg.MarkSource, within: marking},
+		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
+		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
+		{name: daap.StepSource, do: kube.ApplySource, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, within: quick},
+		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
+		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
+		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},
+		{name: daap.StepConnect, verify: pg.Connect, within: connecting},
+		{name: daap.StepBackup, do: backups.BackUp, within: waiting},
+		{name: daap.StepFinish, do: rows.Finish, within: quick},
+	})
+}
