@@ -14,11 +14,12 @@ import (
 
 var regexMap = map[string]ogenregex.Regexp{
 	"^([0-9]|[1-5][0-9]|60)s$": ogenregex.MustCompile("^([0-9]|[1-5][0-9]|60)s$"),
-	"^[!-~]+$":                 ogenregex.MustCompile("^[!-~]+$"),
-	"^[A-Za-z_.]+$":            ogenregex.MustCompile("^[A-Za-z_.]+$"),
-	"^[^=]+=.*$":               ogenregex.MustCompile("^[^=]+=.*$"),
-	"^[a-z](-?[a-z0-9])*$":     ogenregex.MustCompile("^[a-z](-?[a-z0-9])*$"),
-	"^[a-z][a-z_]*$":           ogenregex.MustCompile("^[a-z][a-z_]*$"),
+	"^(latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))$": ogenregex.MustCompile("^(latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))$"),
+	"^[!-~]+$":             ogenregex.MustCompile("^[!-~]+$"),
+	"^[A-Za-z_.]+$":        ogenregex.MustCompile("^[A-Za-z_.]+$"),
+	"^[^=]+=.*$":           ogenregex.MustCompile("^[^=]+=.*$"),
+	"^[a-z](-?[a-z0-9])*$": ogenregex.MustCompile("^[a-z](-?[a-z0-9])*$"),
+	"^[a-z][a-z_]*$":       ogenregex.MustCompile("^[a-z][a-z_]*$"),
 }
 
 type (

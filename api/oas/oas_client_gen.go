@@ -146,6 +146,13 @@ type Invoker interface {
 	//
 	// GET /audit-logs
 	ListAuditLogs(ctx context.Context, params ListAuditLogsParams) (*AuditLogListResponse, error)
+	// ListBackups invokes listBackups operation.
+	//
+	// Between base backups every change is archived, so that any moment from the first of them on can be
+	// restored. The list is brought up to date every minute.
+	//
+	// GET /databases/{id}/backups
+	ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error)
 	// ListDatabaseEvents invokes listDatabaseEvents operation.
 	//
 	// The timeline of all operations on the database, with what people decided about them. Events are only
@@ -172,6 +179,15 @@ type Invoker interface {
 	//
 	// GET /tiers
 	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
+	// RestoreDatabase invokes restoreDatabase operation.
+	//
+	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
+	// for, a password of its own, and an archive of its own from its first minute. This one is not
+	// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
+	// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+	//
+	// POST /databases/{id}/restore
+	RestoreDatabase(ctx context.Context, request *RestoreDatabaseRequest, params RestoreDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// RetryOperation invokes retryOperation operation.
 	//
 	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
@@ -2383,6 +2399,151 @@ func (c *Client) sendListAuditLogs(ctx context.Context, params ListAuditLogsPara
 	return result, nil
 }
 
+// ListBackups invokes listBackups operation.
+//
+// Between base backups every change is archived, so that any moment from the first of them on can be
+// restored. The list is brought up to date every minute.
+//
+// GET /databases/{id}/backups
+func (c *Client) ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error) {
+	res, err := c.sendListBackups(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendListBackups(ctx context.Context, params ListBackupsParams) (res *BackupListResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/backups"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "limit" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "limit",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Limit.Get(); ok {
+				return e.EncodeValue(conv.IntToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "cursor" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cursor",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cursor.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, ListBackupsOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, ListBackupsOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeListBackupsResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // ListDatabaseEvents invokes listDatabaseEvents operation.
 //
 // The timeline of all operations on the database, with what people decided about them. Events are only
@@ -3028,6 +3189,135 @@ func (c *Client) sendListTiers(ctx context.Context, params ListTiersParams) (res
 	}()
 
 	result, err := decodeListTiersResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// RestoreDatabase invokes restoreDatabase operation.
+//
+// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
+// for, a password of its own, and an archive of its own from its first minute. This one is not
+// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
+// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+//
+// POST /databases/{id}/restore
+func (c *Client) RestoreDatabase(ctx context.Context, request *RestoreDatabaseRequest, params RestoreDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+	res, err := c.sendRestoreDatabase(ctx, request, params)
+	return res, err
+}
+
+func (c *Client) sendRestoreDatabase(ctx context.Context, request *RestoreDatabaseRequest, params RestoreDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/restore"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+	if err := encodeRestoreDatabaseRequest(request, r); err != nil {
+		return res, errors.Wrap(err, "encode request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, RestoreDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, RestoreDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeRestoreDatabaseResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

@@ -1588,6 +1588,668 @@ func (s *AuditResourceKind) UnmarshalJSON(data []byte) error {
 }
 
 // Encode implements json.Marshaler.
+func (s *Backup) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *Backup) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("id")
+		json.EncodeUUID(e, s.ID)
+	}
+	{
+		e.FieldStart("name")
+		e.Str(s.Name)
+	}
+	{
+		e.FieldStart("server_name")
+		e.Str(s.ServerName)
+	}
+	{
+		e.FieldStart("status")
+		s.Status.Encode(e)
+	}
+	{
+		e.FieldStart("started_at")
+		s.StartedAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("stopped_at")
+		s.StoppedAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("begin_wal")
+		s.BeginWal.Encode(e)
+	}
+	{
+		e.FieldStart("end_wal")
+		s.EndWal.Encode(e)
+	}
+	{
+		e.FieldStart("error")
+		s.Error.Encode(e)
+	}
+}
+
+var jsonFieldsNameOfBackup = [9]string{
+	0: "id",
+	1: "name",
+	2: "server_name",
+	3: "status",
+	4: "started_at",
+	5: "stopped_at",
+	6: "begin_wal",
+	7: "end_wal",
+	8: "error",
+}
+
+// Decode decodes Backup from json.
+func (s *Backup) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode Backup to nil")
+	}
+	var requiredBitSet [2]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "id":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				v, err := json.DecodeUUID(d)
+				s.ID = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"id\"")
+			}
+		case "name":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.Name = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"name\"")
+			}
+		case "server_name":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				v, err := d.Str()
+				s.ServerName = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"server_name\"")
+			}
+		case "status":
+			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.Status.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"status\"")
+			}
+		case "started_at":
+			requiredBitSet[0] |= 1 << 4
+			if err := func() error {
+				if err := s.StartedAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"started_at\"")
+			}
+		case "stopped_at":
+			requiredBitSet[0] |= 1 << 5
+			if err := func() error {
+				if err := s.StoppedAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"stopped_at\"")
+			}
+		case "begin_wal":
+			requiredBitSet[0] |= 1 << 6
+			if err := func() error {
+				if err := s.BeginWal.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"begin_wal\"")
+			}
+		case "end_wal":
+			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				if err := s.EndWal.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"end_wal\"")
+			}
+		case "error":
+			requiredBitSet[1] |= 1 << 0
+			if err := func() error {
+				if err := s.Error.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"error\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode Backup")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [2]uint8{
+		0b11111111,
+		0b00000001,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfBackup) {
+					name = jsonFieldsNameOfBackup[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *Backup) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *Backup) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes BackupHealth as json.
+func (s BackupHealth) Encode(e *jx.Encoder) {
+	e.Str(string(s))
+}
+
+// Decode decodes BackupHealth from json.
+func (s *BackupHealth) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode BackupHealth to nil")
+	}
+	v, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	// Try to use constant string.
+	switch BackupHealth(v) {
+	case BackupHealthOk:
+		*s = BackupHealthOk
+	case BackupHealthStale:
+		*s = BackupHealthStale
+	case BackupHealthFailing:
+		*s = BackupHealthFailing
+	case BackupHealthUnknown:
+		*s = BackupHealthUnknown
+	default:
+		*s = BackupHealth(v)
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s BackupHealth) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *BackupHealth) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *BackupListResponse) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *BackupListResponse) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("data")
+		e.ArrStart()
+		for _, elem := range s.Data {
+			elem.Encode(e)
+		}
+		e.ArrEnd()
+	}
+	{
+		e.FieldStart("error")
+		s.Error.Encode(e)
+	}
+	{
+		e.FieldStart("meta")
+		s.Meta.Encode(e)
+	}
+}
+
+var jsonFieldsNameOfBackupListResponse = [3]string{
+	0: "data",
+	1: "error",
+	2: "meta",
+}
+
+// Decode decodes BackupListResponse from json.
+func (s *BackupListResponse) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode BackupListResponse to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "data":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				s.Data = make([]Backup, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem Backup
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.Data = append(s.Data, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"data\"")
+			}
+		case "error":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				if err := s.Error.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"error\"")
+			}
+		case "meta":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.Meta.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"meta\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode BackupListResponse")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfBackupListResponse) {
+					name = jsonFieldsNameOfBackupListResponse[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *BackupListResponse) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *BackupListResponse) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *BackupState) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *BackupState) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("health")
+		s.Health.Encode(e)
+	}
+	{
+		e.FieldStart("reason")
+		s.Reason.Encode(e)
+	}
+	{
+		e.FieldStart("observed_at")
+		s.ObservedAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("last_successful_backup_at")
+		s.LastSuccessfulBackupAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("last_failed_backup_at")
+		s.LastFailedBackupAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("next_backup_at")
+		s.NextBackupAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("first_recoverable_at")
+		s.FirstRecoverableAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("latest_recoverable_at")
+		s.LatestRecoverableAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("archive_lag_seconds")
+		e.Int(s.ArchiveLagSeconds)
+	}
+}
+
+var jsonFieldsNameOfBackupState = [9]string{
+	0: "health",
+	1: "reason",
+	2: "observed_at",
+	3: "last_successful_backup_at",
+	4: "last_failed_backup_at",
+	5: "next_backup_at",
+	6: "first_recoverable_at",
+	7: "latest_recoverable_at",
+	8: "archive_lag_seconds",
+}
+
+// Decode decodes BackupState from json.
+func (s *BackupState) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode BackupState to nil")
+	}
+	var requiredBitSet [2]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "health":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.Health.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"health\"")
+			}
+		case "reason":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				if err := s.Reason.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"reason\"")
+			}
+		case "observed_at":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.ObservedAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"observed_at\"")
+			}
+		case "last_successful_backup_at":
+			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.LastSuccessfulBackupAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"last_successful_backup_at\"")
+			}
+		case "last_failed_backup_at":
+			requiredBitSet[0] |= 1 << 4
+			if err := func() error {
+				if err := s.LastFailedBackupAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"last_failed_backup_at\"")
+			}
+		case "next_backup_at":
+			requiredBitSet[0] |= 1 << 5
+			if err := func() error {
+				if err := s.NextBackupAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"next_backup_at\"")
+			}
+		case "first_recoverable_at":
+			requiredBitSet[0] |= 1 << 6
+			if err := func() error {
+				if err := s.FirstRecoverableAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"first_recoverable_at\"")
+			}
+		case "latest_recoverable_at":
+			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				if err := s.LatestRecoverableAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"latest_recoverable_at\"")
+			}
+		case "archive_lag_seconds":
+			requiredBitSet[1] |= 1 << 0
+			if err := func() error {
+				v, err := d.Int()
+				s.ArchiveLagSeconds = int(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"archive_lag_seconds\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode BackupState")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [2]uint8{
+		0b11111111,
+		0b00000001,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfBackupState) {
+					name = jsonFieldsNameOfBackupState[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *BackupState) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *BackupState) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes BackupStatus as json.
+func (s BackupStatus) Encode(e *jx.Encoder) {
+	e.Str(string(s))
+}
+
+// Decode decodes BackupStatus from json.
+func (s *BackupStatus) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode BackupStatus to nil")
+	}
+	v, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	// Try to use constant string.
+	switch BackupStatus(v) {
+	case BackupStatusPending:
+		*s = BackupStatusPending
+	case BackupStatusRunning:
+		*s = BackupStatusRunning
+	case BackupStatusCompleted:
+		*s = BackupStatusCompleted
+	case BackupStatusFailed:
+		*s = BackupStatusFailed
+	default:
+		*s = BackupStatus(v)
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s BackupStatus) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *BackupStatus) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
 func (s *Cause) Encode(e *jx.Encoder) {
 	e.ObjStart()
 	s.encodeFields(e)
@@ -1745,6 +2407,12 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeSECRETMISSING
 	case CauseCodeS3DENIED:
 		*s = CauseCodeS3DENIED
+	case CauseCodeNOBACKUPBEFORETARGET:
+		*s = CauseCodeNOBACKUPBEFORETARGET
+	case CauseCodeRECOVERYTARGETUNREACHABLE:
+		*s = CauseCodeRECOVERYTARGETUNREACHABLE
+	case CauseCodeARCHIVENOTEMPTY:
+		*s = CauseCodeARCHIVENOTEMPTY
 	case CauseCodeJOBFAILED:
 		*s = CauseCodeJOBFAILED
 	case CauseCodeCRASHLOOP:
@@ -1771,6 +2439,8 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeREJECTED
 	case CauseCodeVERSIONUNKNOWN:
 		*s = CauseCodeVERSIONUNKNOWN
+	case CauseCodeBACKUPFAILED:
+		*s = CauseCodeBACKUPFAILED
 	case CauseCodeWORKFLOWLOST:
 		*s = CauseCodeWORKFLOWLOST
 	case CauseCodeDEADLINE:
@@ -2530,9 +3200,33 @@ func (s *CreateTierRequest) encodeFields(e *jx.Encoder) {
 			s.BackupEnabled.Encode(e)
 		}
 	}
+	{
+		if s.BackupFrequency.Set {
+			e.FieldStart("backup_frequency")
+			s.BackupFrequency.Encode(e)
+		}
+	}
+	{
+		if s.BackupRetentionDays.Set {
+			e.FieldStart("backup_retention_days")
+			s.BackupRetentionDays.Encode(e)
+		}
+	}
+	{
+		if s.WalArchivingEnabled.Set {
+			e.FieldStart("wal_archiving_enabled")
+			s.WalArchivingEnabled.Encode(e)
+		}
+	}
+	{
+		if s.ObjectStorageDestination.Set {
+			e.FieldStart("object_storage_destination")
+			s.ObjectStorageDestination.Encode(e)
+		}
+	}
 }
 
-var jsonFieldsNameOfCreateTierRequest = [13]string{
+var jsonFieldsNameOfCreateTierRequest = [17]string{
 	0:  "name",
 	1:  "description",
 	2:  "instances",
@@ -2546,6 +3240,10 @@ var jsonFieldsNameOfCreateTierRequest = [13]string{
 	10: "max_connections",
 	11: "destruction_strategy",
 	12: "backup_enabled",
+	13: "backup_frequency",
+	14: "backup_retention_days",
+	15: "wal_archiving_enabled",
+	16: "object_storage_destination",
 }
 
 // Decode decodes CreateTierRequest from json.
@@ -2553,7 +3251,7 @@ func (s *CreateTierRequest) Decode(d *jx.Decoder) error {
 	if s == nil {
 		return errors.New("invalid: unable to decode CreateTierRequest to nil")
 	}
-	var requiredBitSet [2]uint8
+	var requiredBitSet [3]uint8
 	s.setDefaults()
 
 	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
@@ -2698,6 +3396,46 @@ func (s *CreateTierRequest) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"backup_enabled\"")
 			}
+		case "backup_frequency":
+			if err := func() error {
+				s.BackupFrequency.Reset()
+				if err := s.BackupFrequency.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_frequency\"")
+			}
+		case "backup_retention_days":
+			if err := func() error {
+				s.BackupRetentionDays.Reset()
+				if err := s.BackupRetentionDays.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_retention_days\"")
+			}
+		case "wal_archiving_enabled":
+			if err := func() error {
+				s.WalArchivingEnabled.Reset()
+				if err := s.WalArchivingEnabled.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"wal_archiving_enabled\"")
+			}
+		case "object_storage_destination":
+			if err := func() error {
+				s.ObjectStorageDestination.Reset()
+				if err := s.ObjectStorageDestination.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"object_storage_destination\"")
+			}
 		default:
 			return errors.Errorf("unexpected field %q", k)
 		}
@@ -2707,9 +3445,10 @@ func (s *CreateTierRequest) Decode(d *jx.Decoder) error {
 	}
 	// Validate required fields.
 	var failures []validate.FieldError
-	for i, mask := range [2]uint8{
+	for i, mask := range [3]uint8{
 		0b01110001,
 		0b00001001,
+		0b00000000,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -2805,6 +3544,14 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 		s.OperationID.Encode(e)
 	}
 	{
+		e.FieldStart("source")
+		s.Source.Encode(e)
+	}
+	{
+		e.FieldStart("backup")
+		s.Backup.Encode(e)
+	}
+	{
 		e.FieldStart("created_at")
 		json.EncodeDateTime(e, s.CreatedAt)
 	}
@@ -2818,7 +3565,7 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfDatabase = [13]string{
+var jsonFieldsNameOfDatabase = [15]string{
 	0:  "id",
 	1:  "name",
 	2:  "owner_team",
@@ -2829,9 +3576,11 @@ var jsonFieldsNameOfDatabase = [13]string{
 	7:  "error",
 	8:  "waiting_on",
 	9:  "operation_id",
-	10: "created_at",
-	11: "updated_at",
-	12: "deleted_at",
+	10: "source",
+	11: "backup",
+	12: "created_at",
+	13: "updated_at",
+	14: "deleted_at",
 }
 
 // Decode decodes Database from json.
@@ -2953,8 +3702,28 @@ func (s *Database) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"operation_id\"")
 			}
-		case "created_at":
+		case "source":
 			requiredBitSet[1] |= 1 << 2
+			if err := func() error {
+				if err := s.Source.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"source\"")
+			}
+		case "backup":
+			requiredBitSet[1] |= 1 << 3
+			if err := func() error {
+				if err := s.Backup.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup\"")
+			}
+		case "created_at":
+			requiredBitSet[1] |= 1 << 4
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -2966,7 +3735,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[1] |= 1 << 3
+			requiredBitSet[1] |= 1 << 5
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -2978,7 +3747,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"updated_at\"")
 			}
 		case "deleted_at":
-			requiredBitSet[1] |= 1 << 4
+			requiredBitSet[1] |= 1 << 6
 			if err := func() error {
 				if err := s.DeletedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -2998,7 +3767,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 	var failures []validate.FieldError
 	for i, mask := range [2]uint8{
 		0b11111111,
-		0b00011111,
+		0b01111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -3523,6 +4292,8 @@ func (s *DatabaseStatus) Decode(d *jx.Decoder) error {
 	switch DatabaseStatus(v) {
 	case DatabaseStatusProvisioning:
 		*s = DatabaseStatusProvisioning
+	case DatabaseStatusRestoring:
+		*s = DatabaseStatusRestoring
 	case DatabaseStatusReady:
 		*s = DatabaseStatusReady
 	case DatabaseStatusUpdating:
@@ -6110,6 +6881,50 @@ func (s *NilAuditResource) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes BackupState as json.
+func (o NilBackupState) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes BackupState from json.
+func (o *NilBackupState) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilBackupState to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v BackupState
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilBackupState) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilBackupState) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes Cause as json.
 func (o NilCause) Encode(e *jx.Encoder) {
 	if o.Null {
@@ -6508,6 +7323,50 @@ func (s NilOperationKind) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *NilOperationKind) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes RestoreSource as json.
+func (o NilRestoreSource) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes RestoreSource from json.
+func (o *NilRestoreSource) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilRestoreSource to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v RestoreSource
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilRestoreSource) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilRestoreSource) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -7108,6 +7967,8 @@ func (s *OperationKind) Decode(d *jx.Decoder) error {
 	switch OperationKind(v) {
 	case OperationKindProvisionDatabase:
 		*s = OperationKindProvisionDatabase
+	case OperationKindRestoreDatabase:
+		*s = OperationKindRestoreDatabase
 	case OperationKindUpdateDatabase:
 		*s = OperationKindUpdateDatabase
 	case OperationKindDeleteDatabase:
@@ -8885,6 +9746,264 @@ func (s *QuotaUsed) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode implements json.Marshaler.
+func (s *RestoreDatabaseRequest) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *RestoreDatabaseRequest) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("name")
+		e.Str(s.Name)
+	}
+	{
+		e.FieldStart("target_time")
+		e.Str(s.TargetTime)
+	}
+	{
+		if s.Tier.Set {
+			e.FieldStart("tier")
+			s.Tier.Encode(e)
+		}
+	}
+}
+
+var jsonFieldsNameOfRestoreDatabaseRequest = [3]string{
+	0: "name",
+	1: "target_time",
+	2: "tier",
+}
+
+// Decode decodes RestoreDatabaseRequest from json.
+func (s *RestoreDatabaseRequest) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode RestoreDatabaseRequest to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "name":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				v, err := d.Str()
+				s.Name = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"name\"")
+			}
+		case "target_time":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.TargetTime = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"target_time\"")
+			}
+		case "tier":
+			if err := func() error {
+				s.Tier.Reset()
+				if err := s.Tier.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"tier\"")
+			}
+		default:
+			return errors.Errorf("unexpected field %q", k)
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode RestoreDatabaseRequest")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000011,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfRestoreDatabaseRequest) {
+					name = jsonFieldsNameOfRestoreDatabaseRequest[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *RestoreDatabaseRequest) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *RestoreDatabaseRequest) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *RestoreSource) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *RestoreSource) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("database_id")
+		json.EncodeUUID(e, s.DatabaseID)
+	}
+	{
+		e.FieldStart("name")
+		e.Str(s.Name)
+	}
+	{
+		e.FieldStart("target_time")
+		s.TargetTime.Encode(e, json.EncodeDateTime)
+	}
+}
+
+var jsonFieldsNameOfRestoreSource = [3]string{
+	0: "database_id",
+	1: "name",
+	2: "target_time",
+}
+
+// Decode decodes RestoreSource from json.
+func (s *RestoreSource) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode RestoreSource to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "database_id":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				v, err := json.DecodeUUID(d)
+				s.DatabaseID = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"database_id\"")
+			}
+		case "name":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.Name = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"name\"")
+			}
+		case "target_time":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.TargetTime.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"target_time\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode RestoreSource")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfRestoreSource) {
+					name = jsonFieldsNameOfRestoreSource[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *RestoreSource) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *RestoreSource) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes Role as json.
 func (s Role) Encode(e *jx.Encoder) {
 	e.Str(string(s))
@@ -9615,6 +10734,26 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 		e.Bool(s.BackupEnabled)
 	}
 	{
+		e.FieldStart("backup_frequency")
+		e.Str(s.BackupFrequency)
+	}
+	{
+		e.FieldStart("backup_retention_days")
+		e.Int(s.BackupRetentionDays)
+	}
+	{
+		e.FieldStart("wal_archiving_enabled")
+		e.Bool(s.WalArchivingEnabled)
+	}
+	{
+		e.FieldStart("object_storage_destination")
+		e.Str(s.ObjectStorageDestination)
+	}
+	{
+		e.FieldStart("next_backup_at")
+		s.NextBackupAt.Encode(e, json.EncodeDateTime)
+	}
+	{
 		e.FieldStart("guarantees")
 		s.Guarantees.Encode(e)
 	}
@@ -9628,7 +10767,7 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfTier = [17]string{
+var jsonFieldsNameOfTier = [22]string{
 	0:  "id",
 	1:  "name",
 	2:  "description",
@@ -9643,9 +10782,14 @@ var jsonFieldsNameOfTier = [17]string{
 	11: "max_connections",
 	12: "destruction_strategy",
 	13: "backup_enabled",
-	14: "guarantees",
-	15: "created_at",
-	16: "updated_at",
+	14: "backup_frequency",
+	15: "backup_retention_days",
+	16: "wal_archiving_enabled",
+	17: "object_storage_destination",
+	18: "next_backup_at",
+	19: "guarantees",
+	20: "created_at",
+	21: "updated_at",
 }
 
 // Decode decodes Tier from json.
@@ -9821,8 +10965,66 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"backup_enabled\"")
 			}
-		case "guarantees":
+		case "backup_frequency":
 			requiredBitSet[1] |= 1 << 6
+			if err := func() error {
+				v, err := d.Str()
+				s.BackupFrequency = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_frequency\"")
+			}
+		case "backup_retention_days":
+			requiredBitSet[1] |= 1 << 7
+			if err := func() error {
+				v, err := d.Int()
+				s.BackupRetentionDays = int(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_retention_days\"")
+			}
+		case "wal_archiving_enabled":
+			requiredBitSet[2] |= 1 << 0
+			if err := func() error {
+				v, err := d.Bool()
+				s.WalArchivingEnabled = bool(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"wal_archiving_enabled\"")
+			}
+		case "object_storage_destination":
+			requiredBitSet[2] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.ObjectStorageDestination = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"object_storage_destination\"")
+			}
+		case "next_backup_at":
+			requiredBitSet[2] |= 1 << 2
+			if err := func() error {
+				if err := s.NextBackupAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"next_backup_at\"")
+			}
+		case "guarantees":
+			requiredBitSet[2] |= 1 << 3
 			if err := func() error {
 				if err := s.Guarantees.Decode(d); err != nil {
 					return err
@@ -9832,7 +11034,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"guarantees\"")
 			}
 		case "created_at":
-			requiredBitSet[1] |= 1 << 7
+			requiredBitSet[2] |= 1 << 4
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -9844,7 +11046,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[2] |= 1 << 0
+			requiredBitSet[2] |= 1 << 5
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -9867,7 +11069,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 	for i, mask := range [3]uint8{
 		0b11111111,
 		0b11111111,
-		0b00000001,
+		0b00111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -10629,6 +11831,32 @@ func (s *TierView) Decode(d *jx.Decoder) error {
 				}
 				found = true
 				s.Type = match
+			case "backup_frequency":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.String {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "backup_retention_days":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Number {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
 			case "cpu":
 				// Type-based discrimination: check if field has expected JSON type
 				if typ := d.Next(); typ != jx.String {
@@ -10715,6 +11943,27 @@ func (s *TierView) Decode(d *jx.Decoder) error {
 				}
 				found = true
 				s.Type = match
+			case "next_backup_at":
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "object_storage_destination":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.String {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
 			case "pg_version":
 				// Type-based discrimination: check if field has expected JSON type
 				if typ := d.Next(); typ != jx.String {
@@ -10768,6 +12017,19 @@ func (s *TierView) Decode(d *jx.Decoder) error {
 				found = true
 				s.Type = match
 			case "updated_at":
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "wal_archiving_enabled":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Bool {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
 				match := TierTierView
 				if found && s.Type != match {
 					s.Type = ""
@@ -11207,6 +12469,20 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 	if err := d.Capture(func(d *jx.Decoder) error {
 		return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 			switch string(key) {
+			case "backup":
+				// Type-based discrimination: check if field has expected JSON type (nullable)
+				typ := d.Next()
+				if typ != jx.Object && typ != jx.Null {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := DatabaseUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
 			case "changes":
 				// Type-based discrimination: check if field has expected JSON type
 				if typ := d.Next(); typ != jx.Array {
@@ -11352,6 +12628,20 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 					return d.Skip()
 				}
 				match := PreviewUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "source":
+				// Type-based discrimination: check if field has expected JSON type (nullable)
+				typ := d.Next()
+				if typ != jx.Object && typ != jx.Null {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := DatabaseUpdateDatabaseResult
 				if found && s.Type != match {
 					s.Type = ""
 					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
@@ -11600,9 +12890,33 @@ func (s *UpdateTierRequest) encodeFields(e *jx.Encoder) {
 			s.BackupEnabled.Encode(e)
 		}
 	}
+	{
+		if s.BackupFrequency.Set {
+			e.FieldStart("backup_frequency")
+			s.BackupFrequency.Encode(e)
+		}
+	}
+	{
+		if s.BackupRetentionDays.Set {
+			e.FieldStart("backup_retention_days")
+			s.BackupRetentionDays.Encode(e)
+		}
+	}
+	{
+		if s.WalArchivingEnabled.Set {
+			e.FieldStart("wal_archiving_enabled")
+			s.WalArchivingEnabled.Encode(e)
+		}
+	}
+	{
+		if s.ObjectStorageDestination.Set {
+			e.FieldStart("object_storage_destination")
+			s.ObjectStorageDestination.Encode(e)
+		}
+	}
 }
 
-var jsonFieldsNameOfUpdateTierRequest = [12]string{
+var jsonFieldsNameOfUpdateTierRequest = [16]string{
 	0:  "description",
 	1:  "instances",
 	2:  "ha_replicas",
@@ -11615,6 +12929,10 @@ var jsonFieldsNameOfUpdateTierRequest = [12]string{
 	9:  "max_connections",
 	10: "destruction_strategy",
 	11: "backup_enabled",
+	12: "backup_frequency",
+	13: "backup_retention_days",
+	14: "wal_archiving_enabled",
+	15: "object_storage_destination",
 }
 
 // Decode decodes UpdateTierRequest from json.
@@ -11744,6 +13062,46 @@ func (s *UpdateTierRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"backup_enabled\"")
+			}
+		case "backup_frequency":
+			if err := func() error {
+				s.BackupFrequency.Reset()
+				if err := s.BackupFrequency.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_frequency\"")
+			}
+		case "backup_retention_days":
+			if err := func() error {
+				s.BackupRetentionDays.Reset()
+				if err := s.BackupRetentionDays.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_retention_days\"")
+			}
+		case "wal_archiving_enabled":
+			if err := func() error {
+				s.WalArchivingEnabled.Reset()
+				if err := s.WalArchivingEnabled.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"wal_archiving_enabled\"")
+			}
+		case "object_storage_destination":
+			if err := func() error {
+				s.ObjectStorageDestination.Reset()
+				if err := s.ObjectStorageDestination.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"object_storage_destination\"")
 			}
 		default:
 			return errors.Errorf("unexpected field %q", k)

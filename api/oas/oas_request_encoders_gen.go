@@ -81,6 +81,20 @@ func encodeCreateTierRequest(
 	return nil
 }
 
+func encodeRestoreDatabaseRequest(
+	req *RestoreDatabaseRequest,
+	r *http.Request,
+) error {
+	const contentType = "application/json"
+	e := new(jx.Encoder)
+	{
+		req.Encode(e)
+	}
+	encoded := e.Bytes()
+	ht.SetBody(r, bytes.NewReader(encoded), contentType)
+	return nil
+}
+
 func encodeRetryOperationRequest(
 	req *DecisionRequest,
 	r *http.Request,

@@ -744,6 +744,373 @@ func (s *AuditResourceKind) UnmarshalText(data []byte) error {
 	}
 }
 
+// Ref: #/components/schemas/Backup
+type Backup struct {
+	ID uuid.UUID `json:"id"`
+	// The name of its object in Kubernetes.
+	Name string `json:"name"`
+	// That of its archive in the database's prefix.
+	ServerName string       `json:"server_name"`
+	Status     BackupStatus `json:"status"`
+	StartedAt  NilDateTime  `json:"started_at"`
+	StoppedAt  NilDateTime  `json:"stopped_at"`
+	// The first WAL segment that it needs.
+	BeginWal NilString `json:"begin_wal"`
+	// The last WAL segment that it needs.
+	EndWal NilString `json:"end_wal"`
+	// Why it failed.
+	Error NilString `json:"error"`
+}
+
+// GetID returns the value of ID.
+func (s *Backup) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetName returns the value of Name.
+func (s *Backup) GetName() string {
+	return s.Name
+}
+
+// GetServerName returns the value of ServerName.
+func (s *Backup) GetServerName() string {
+	return s.ServerName
+}
+
+// GetStatus returns the value of Status.
+func (s *Backup) GetStatus() BackupStatus {
+	return s.Status
+}
+
+// GetStartedAt returns the value of StartedAt.
+func (s *Backup) GetStartedAt() NilDateTime {
+	return s.StartedAt
+}
+
+// GetStoppedAt returns the value of StoppedAt.
+func (s *Backup) GetStoppedAt() NilDateTime {
+	return s.StoppedAt
+}
+
+// GetBeginWal returns the value of BeginWal.
+func (s *Backup) GetBeginWal() NilString {
+	return s.BeginWal
+}
+
+// GetEndWal returns the value of EndWal.
+func (s *Backup) GetEndWal() NilString {
+	return s.EndWal
+}
+
+// GetError returns the value of Error.
+func (s *Backup) GetError() NilString {
+	return s.Error
+}
+
+// SetID sets the value of ID.
+func (s *Backup) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetName sets the value of Name.
+func (s *Backup) SetName(val string) {
+	s.Name = val
+}
+
+// SetServerName sets the value of ServerName.
+func (s *Backup) SetServerName(val string) {
+	s.ServerName = val
+}
+
+// SetStatus sets the value of Status.
+func (s *Backup) SetStatus(val BackupStatus) {
+	s.Status = val
+}
+
+// SetStartedAt sets the value of StartedAt.
+func (s *Backup) SetStartedAt(val NilDateTime) {
+	s.StartedAt = val
+}
+
+// SetStoppedAt sets the value of StoppedAt.
+func (s *Backup) SetStoppedAt(val NilDateTime) {
+	s.StoppedAt = val
+}
+
+// SetBeginWal sets the value of BeginWal.
+func (s *Backup) SetBeginWal(val NilString) {
+	s.BeginWal = val
+}
+
+// SetEndWal sets the value of EndWal.
+func (s *Backup) SetEndWal(val NilString) {
+	s.EndWal = val
+}
+
+// SetError sets the value of Error.
+func (s *Backup) SetError(val NilString) {
+	s.Error = val
+}
+
+// `stale` means that a base backup or WAL is late, `failing` that one or the other fails, `unknown`
+// that nobody has looked for five minutes.
+// Ref: #/components/schemas/BackupHealth
+type BackupHealth string
+
+const (
+	BackupHealthOk      BackupHealth = "ok"
+	BackupHealthStale   BackupHealth = "stale"
+	BackupHealthFailing BackupHealth = "failing"
+	BackupHealthUnknown BackupHealth = "unknown"
+)
+
+// AllValues returns all BackupHealth values.
+func (BackupHealth) AllValues() []BackupHealth {
+	return []BackupHealth{
+		BackupHealthOk,
+		BackupHealthStale,
+		BackupHealthFailing,
+		BackupHealthUnknown,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s BackupHealth) MarshalText() ([]byte, error) {
+	switch s {
+	case BackupHealthOk:
+		return []byte(s), nil
+	case BackupHealthStale:
+		return []byte(s), nil
+	case BackupHealthFailing:
+		return []byte(s), nil
+	case BackupHealthUnknown:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *BackupHealth) UnmarshalText(data []byte) error {
+	switch BackupHealth(data) {
+	case BackupHealthOk:
+		*s = BackupHealthOk
+		return nil
+	case BackupHealthStale:
+		*s = BackupHealthStale
+		return nil
+	case BackupHealthFailing:
+		*s = BackupHealthFailing
+		return nil
+	case BackupHealthUnknown:
+		*s = BackupHealthUnknown
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Ref: #/components/schemas/BackupListResponse
+type BackupListResponse struct {
+	Data  []Backup   `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  PageMeta   `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *BackupListResponse) GetData() []Backup {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *BackupListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *BackupListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *BackupListResponse) SetData(val []Backup) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *BackupListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *BackupListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
+}
+
+// How the backups are, as was seen at `observed_at`: databases are looked at every minute. Shown where
+// one database is asked for that has backups; null otherwise.
+// Ref: #/components/schemas/BackupState
+type BackupState struct {
+	Health BackupHealth `json:"health"`
+	// Why it is not ok; null where it is.
+	Reason                 NilString   `json:"reason"`
+	ObservedAt             NilDateTime `json:"observed_at"`
+	LastSuccessfulBackupAt NilDateTime `json:"last_successful_backup_at"`
+	LastFailedBackupAt     NilDateTime `json:"last_failed_backup_at"`
+	NextBackupAt           NilDateTime `json:"next_backup_at"`
+	FirstRecoverableAt     NilDateTime `json:"first_recoverable_at"`
+	// Up to when everything is archived. A restore of a database that is ready can go beyond, up to now:
+	// it has the rest archived first.
+	LatestRecoverableAt NilDateTime `json:"latest_recoverable_at"`
+	// How many seconds of changes would be lost if the database were lost at this moment.
+	ArchiveLagSeconds int `json:"archive_lag_seconds"`
+}
+
+// GetHealth returns the value of Health.
+func (s *BackupState) GetHealth() BackupHealth {
+	return s.Health
+}
+
+// GetReason returns the value of Reason.
+func (s *BackupState) GetReason() NilString {
+	return s.Reason
+}
+
+// GetObservedAt returns the value of ObservedAt.
+func (s *BackupState) GetObservedAt() NilDateTime {
+	return s.ObservedAt
+}
+
+// GetLastSuccessfulBackupAt returns the value of LastSuccessfulBackupAt.
+func (s *BackupState) GetLastSuccessfulBackupAt() NilDateTime {
+	return s.LastSuccessfulBackupAt
+}
+
+// GetLastFailedBackupAt returns the value of LastFailedBackupAt.
+func (s *BackupState) GetLastFailedBackupAt() NilDateTime {
+	return s.LastFailedBackupAt
+}
+
+// GetNextBackupAt returns the value of NextBackupAt.
+func (s *BackupState) GetNextBackupAt() NilDateTime {
+	return s.NextBackupAt
+}
+
+// GetFirstRecoverableAt returns the value of FirstRecoverableAt.
+func (s *BackupState) GetFirstRecoverableAt() NilDateTime {
+	return s.FirstRecoverableAt
+}
+
+// GetLatestRecoverableAt returns the value of LatestRecoverableAt.
+func (s *BackupState) GetLatestRecoverableAt() NilDateTime {
+	return s.LatestRecoverableAt
+}
+
+// GetArchiveLagSeconds returns the value of ArchiveLagSeconds.
+func (s *BackupState) GetArchiveLagSeconds() int {
+	return s.ArchiveLagSeconds
+}
+
+// SetHealth sets the value of Health.
+func (s *BackupState) SetHealth(val BackupHealth) {
+	s.Health = val
+}
+
+// SetReason sets the value of Reason.
+func (s *BackupState) SetReason(val NilString) {
+	s.Reason = val
+}
+
+// SetObservedAt sets the value of ObservedAt.
+func (s *BackupState) SetObservedAt(val NilDateTime) {
+	s.ObservedAt = val
+}
+
+// SetLastSuccessfulBackupAt sets the value of LastSuccessfulBackupAt.
+func (s *BackupState) SetLastSuccessfulBackupAt(val NilDateTime) {
+	s.LastSuccessfulBackupAt = val
+}
+
+// SetLastFailedBackupAt sets the value of LastFailedBackupAt.
+func (s *BackupState) SetLastFailedBackupAt(val NilDateTime) {
+	s.LastFailedBackupAt = val
+}
+
+// SetNextBackupAt sets the value of NextBackupAt.
+func (s *BackupState) SetNextBackupAt(val NilDateTime) {
+	s.NextBackupAt = val
+}
+
+// SetFirstRecoverableAt sets the value of FirstRecoverableAt.
+func (s *BackupState) SetFirstRecoverableAt(val NilDateTime) {
+	s.FirstRecoverableAt = val
+}
+
+// SetLatestRecoverableAt sets the value of LatestRecoverableAt.
+func (s *BackupState) SetLatestRecoverableAt(val NilDateTime) {
+	s.LatestRecoverableAt = val
+}
+
+// SetArchiveLagSeconds sets the value of ArchiveLagSeconds.
+func (s *BackupState) SetArchiveLagSeconds(val int) {
+	s.ArchiveLagSeconds = val
+}
+
+type BackupStatus string
+
+const (
+	BackupStatusPending   BackupStatus = "pending"
+	BackupStatusRunning   BackupStatus = "running"
+	BackupStatusCompleted BackupStatus = "completed"
+	BackupStatusFailed    BackupStatus = "failed"
+)
+
+// AllValues returns all BackupStatus values.
+func (BackupStatus) AllValues() []BackupStatus {
+	return []BackupStatus{
+		BackupStatusPending,
+		BackupStatusRunning,
+		BackupStatusCompleted,
+		BackupStatusFailed,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s BackupStatus) MarshalText() ([]byte, error) {
+	switch s {
+	case BackupStatusPending:
+		return []byte(s), nil
+	case BackupStatusRunning:
+		return []byte(s), nil
+	case BackupStatusCompleted:
+		return []byte(s), nil
+	case BackupStatusFailed:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *BackupStatus) UnmarshalText(data []byte) error {
+	switch BackupStatus(data) {
+	case BackupStatusPending:
+		*s = BackupStatusPending
+		return nil
+	case BackupStatusRunning:
+		*s = BackupStatusRunning
+		return nil
+	case BackupStatusCompleted:
+		*s = BackupStatusCompleted
+		return nil
+	case BackupStatusFailed:
+		*s = BackupStatusFailed
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
 type Bearer struct {
 	Token string
 	Roles []string
@@ -812,57 +1179,65 @@ func (s *Cause) SetRemedy(val string) {
 
 // Why an operation does not get on; the message says what exactly, the remedy what to do now.
 //
-//	code                     | meaning
-//	-------------------------+-----------------------------------------------------------
-//	`IMAGE_PULL`             | an image cannot be pulled
-//	`POD_SECURITY`           | Pod Security refuses a pod
-//	`QUOTA`                  | a resource quota or limit of Kubernetes refuses an object
-//	`UNSCHEDULABLE`          | no node has room for a pod
-//	`PVC_PENDING`            | a volume is not bound to its claim
-//	`SECRET_MISSING`         | a Secret or ConfigMap that a pod needs is missing
-//	`S3_DENIED`              | the object store refuses or cannot be reached
-//	`JOB_FAILED`             | a Job of the operator failed
-//	`CRASH_LOOP`             | a container ends again and again
-//	`PLUGIN_MISSING`         | the operator does not know a plugin that the Cluster needs
-//	`NETWORK_BLOCKED`        | the operator does not reach the instances
-//	`CLUSTER_UNRECOVERABLE`  | the operator has given the Cluster up
-//	`OPERATOR_DOWN`          | CloudNativePG's operator does not run
-//	`FINALIZER`              | something in the namespace cannot be deleted
-//	`KUBERNETES_DOWN`        | the Kubernetes API does not answer
-//	`PLATFORM_POSTGRES_DOWN` | DAAP's own PostgreSQL does not answer
-//	`CONNECT_FAILED`         | the database runs but takes no connection
-//	`FORBIDDEN`              | Kubernetes does not let the worker do this
-//	`REJECTED`               | Kubernetes refused an object for good
-//	`VERSION_UNKNOWN`        | the worker knows no image of the PostgreSQL version
-//	`WORKFLOW_LOST`          | the workflow ended without carrying the operation out
-//	`DEADLINE`               | the step was not done in its time
+//	code                          | meaning
+//	------------------------------+-----------------------------------------------------------
+//	`IMAGE_PULL`                  | an image cannot be pulled
+//	`POD_SECURITY`                | Pod Security refuses a pod
+//	`QUOTA`                       | a resource quota or limit of Kubernetes refuses an object
+//	`UNSCHEDULABLE`               | no node has room for a pod
+//	`PVC_PENDING`                 | a volume is not bound to its claim
+//	`SECRET_MISSING`              | a Secret or ConfigMap that a pod needs is missing
+//	`S3_DENIED`                   | the object store refuses or cannot be reached
+//	`NO_BACKUP_BEFORE_TARGET`     | the source has no base backup from before the target
+//	`RECOVERY_TARGET_UNREACHABLE` | the source's archive ends before the target
+//	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster has something in it already
+//	`JOB_FAILED`                  | a Job of the operator failed
+//	`CRASH_LOOP`                  | a container ends again and again
+//	`PLUGIN_MISSING`              | the operator does not know a plugin that the Cluster needs
+//	`NETWORK_BLOCKED`             | the operator does not reach the instances
+//	`CLUSTER_UNRECOVERABLE`       | the operator has given the Cluster up
+//	`OPERATOR_DOWN`               | CloudNativePG's operator does not run
+//	`FINALIZER`                   | something in the namespace cannot be deleted
+//	`KUBERNETES_DOWN`             | the Kubernetes API does not answer
+//	`PLATFORM_POSTGRES_DOWN`      | DAAP's own PostgreSQL does not answer
+//	`CONNECT_FAILED`              | the database runs but takes no connection
+//	`FORBIDDEN`                   | Kubernetes does not let the worker do this
+//	`REJECTED`                    | Kubernetes refused an object for good
+//	`VERSION_UNKNOWN`             | the worker knows no image of the PostgreSQL version
+//	`BACKUP_FAILED`               | a base backup failed
+//	`WORKFLOW_LOST`               | the workflow ended without carrying the operation out
+//	`DEADLINE`                    | the step was not done in its time
 //
 // Ref: #/components/schemas/CauseCode
 type CauseCode string
 
 const (
-	CauseCodeIMAGEPULL            CauseCode = "IMAGE_PULL"
-	CauseCodePODSECURITY          CauseCode = "POD_SECURITY"
-	CauseCodeQUOTA                CauseCode = "QUOTA"
-	CauseCodeUNSCHEDULABLE        CauseCode = "UNSCHEDULABLE"
-	CauseCodePVCPENDING           CauseCode = "PVC_PENDING"
-	CauseCodeSECRETMISSING        CauseCode = "SECRET_MISSING"
-	CauseCodeS3DENIED             CauseCode = "S3_DENIED"
-	CauseCodeJOBFAILED            CauseCode = "JOB_FAILED"
-	CauseCodeCRASHLOOP            CauseCode = "CRASH_LOOP"
-	CauseCodePLUGINMISSING        CauseCode = "PLUGIN_MISSING"
-	CauseCodeNETWORKBLOCKED       CauseCode = "NETWORK_BLOCKED"
-	CauseCodeCLUSTERUNRECOVERABLE CauseCode = "CLUSTER_UNRECOVERABLE"
-	CauseCodeOPERATORDOWN         CauseCode = "OPERATOR_DOWN"
-	CauseCodeFINALIZER            CauseCode = "FINALIZER"
-	CauseCodeKUBERNETESDOWN       CauseCode = "KUBERNETES_DOWN"
-	CauseCodePLATFORMPOSTGRESDOWN CauseCode = "PLATFORM_POSTGRES_DOWN"
-	CauseCodeCONNECTFAILED        CauseCode = "CONNECT_FAILED"
-	CauseCodeFORBIDDEN            CauseCode = "FORBIDDEN"
-	CauseCodeREJECTED             CauseCode = "REJECTED"
-	CauseCodeVERSIONUNKNOWN       CauseCode = "VERSION_UNKNOWN"
-	CauseCodeWORKFLOWLOST         CauseCode = "WORKFLOW_LOST"
-	CauseCodeDEADLINE             CauseCode = "DEADLINE"
+	CauseCodeIMAGEPULL                 CauseCode = "IMAGE_PULL"
+	CauseCodePODSECURITY               CauseCode = "POD_SECURITY"
+	CauseCodeQUOTA                     CauseCode = "QUOTA"
+	CauseCodeUNSCHEDULABLE             CauseCode = "UNSCHEDULABLE"
+	CauseCodePVCPENDING                CauseCode = "PVC_PENDING"
+	CauseCodeSECRETMISSING             CauseCode = "SECRET_MISSING"
+	CauseCodeS3DENIED                  CauseCode = "S3_DENIED"
+	CauseCodeNOBACKUPBEFORETARGET      CauseCode = "NO_BACKUP_BEFORE_TARGET"
+	CauseCodeRECOVERYTARGETUNREACHABLE CauseCode = "RECOVERY_TARGET_UNREACHABLE"
+	CauseCodeARCHIVENOTEMPTY           CauseCode = "ARCHIVE_NOT_EMPTY"
+	CauseCodeJOBFAILED                 CauseCode = "JOB_FAILED"
+	CauseCodeCRASHLOOP                 CauseCode = "CRASH_LOOP"
+	CauseCodePLUGINMISSING             CauseCode = "PLUGIN_MISSING"
+	CauseCodeNETWORKBLOCKED            CauseCode = "NETWORK_BLOCKED"
+	CauseCodeCLUSTERUNRECOVERABLE      CauseCode = "CLUSTER_UNRECOVERABLE"
+	CauseCodeOPERATORDOWN              CauseCode = "OPERATOR_DOWN"
+	CauseCodeFINALIZER                 CauseCode = "FINALIZER"
+	CauseCodeKUBERNETESDOWN            CauseCode = "KUBERNETES_DOWN"
+	CauseCodePLATFORMPOSTGRESDOWN      CauseCode = "PLATFORM_POSTGRES_DOWN"
+	CauseCodeCONNECTFAILED             CauseCode = "CONNECT_FAILED"
+	CauseCodeFORBIDDEN                 CauseCode = "FORBIDDEN"
+	CauseCodeREJECTED                  CauseCode = "REJECTED"
+	CauseCodeVERSIONUNKNOWN            CauseCode = "VERSION_UNKNOWN"
+	CauseCodeBACKUPFAILED              CauseCode = "BACKUP_FAILED"
+	CauseCodeWORKFLOWLOST              CauseCode = "WORKFLOW_LOST"
+	CauseCodeDEADLINE                  CauseCode = "DEADLINE"
 )
 
 // AllValues returns all CauseCode values.
@@ -875,6 +1250,9 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodePVCPENDING,
 		CauseCodeSECRETMISSING,
 		CauseCodeS3DENIED,
+		CauseCodeNOBACKUPBEFORETARGET,
+		CauseCodeRECOVERYTARGETUNREACHABLE,
+		CauseCodeARCHIVENOTEMPTY,
 		CauseCodeJOBFAILED,
 		CauseCodeCRASHLOOP,
 		CauseCodePLUGINMISSING,
@@ -888,6 +1266,7 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeFORBIDDEN,
 		CauseCodeREJECTED,
 		CauseCodeVERSIONUNKNOWN,
+		CauseCodeBACKUPFAILED,
 		CauseCodeWORKFLOWLOST,
 		CauseCodeDEADLINE,
 	}
@@ -909,6 +1288,12 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeSECRETMISSING:
 		return []byte(s), nil
 	case CauseCodeS3DENIED:
+		return []byte(s), nil
+	case CauseCodeNOBACKUPBEFORETARGET:
+		return []byte(s), nil
+	case CauseCodeRECOVERYTARGETUNREACHABLE:
+		return []byte(s), nil
+	case CauseCodeARCHIVENOTEMPTY:
 		return []byte(s), nil
 	case CauseCodeJOBFAILED:
 		return []byte(s), nil
@@ -935,6 +1320,8 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeREJECTED:
 		return []byte(s), nil
 	case CauseCodeVERSIONUNKNOWN:
+		return []byte(s), nil
+	case CauseCodeBACKUPFAILED:
 		return []byte(s), nil
 	case CauseCodeWORKFLOWLOST:
 		return []byte(s), nil
@@ -968,6 +1355,15 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeS3DENIED:
 		*s = CauseCodeS3DENIED
+		return nil
+	case CauseCodeNOBACKUPBEFORETARGET:
+		*s = CauseCodeNOBACKUPBEFORETARGET
+		return nil
+	case CauseCodeRECOVERYTARGETUNREACHABLE:
+		*s = CauseCodeRECOVERYTARGETUNREACHABLE
+		return nil
+	case CauseCodeARCHIVENOTEMPTY:
+		*s = CauseCodeARCHIVENOTEMPTY
 		return nil
 	case CauseCodeJOBFAILED:
 		*s = CauseCodeJOBFAILED
@@ -1007,6 +1403,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeVERSIONUNKNOWN:
 		*s = CauseCodeVERSIONUNKNOWN
+		return nil
+	case CauseCodeBACKUPFAILED:
+		*s = CauseCodeBACKUPFAILED
 		return nil
 	case CauseCodeWORKFLOWLOST:
 		*s = CauseCodeWORKFLOWLOST
@@ -1305,6 +1704,17 @@ type CreateTierRequest struct {
 	MaxConnections      OptInt              `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
 	BackupEnabled       OptBool             `json:"backup_enabled"`
+	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
+	BackupFrequency OptString `json:"backup_frequency"`
+	// For how long any second can be restored. With `backup_enabled`.
+	BackupRetentionDays OptInt `json:"backup_retention_days"`
+	// Every change is archived as it happens. Without it there are no backups: left out, it is as
+	// `backup_enabled`.
+	WalArchivingEnabled OptBool `json:"wal_archiving_enabled"`
+	// Where backups go, at the platform's object store. Each database has a prefix of its own in it. The
+	// bucket is made where it is missing; that DAAP can write, list and delete there is tried before it is
+	// accepted.
+	ObjectStorageDestination OptString `json:"object_storage_destination"`
 }
 
 // GetName returns the value of Name.
@@ -1372,6 +1782,26 @@ func (s *CreateTierRequest) GetBackupEnabled() OptBool {
 	return s.BackupEnabled
 }
 
+// GetBackupFrequency returns the value of BackupFrequency.
+func (s *CreateTierRequest) GetBackupFrequency() OptString {
+	return s.BackupFrequency
+}
+
+// GetBackupRetentionDays returns the value of BackupRetentionDays.
+func (s *CreateTierRequest) GetBackupRetentionDays() OptInt {
+	return s.BackupRetentionDays
+}
+
+// GetWalArchivingEnabled returns the value of WalArchivingEnabled.
+func (s *CreateTierRequest) GetWalArchivingEnabled() OptBool {
+	return s.WalArchivingEnabled
+}
+
+// GetObjectStorageDestination returns the value of ObjectStorageDestination.
+func (s *CreateTierRequest) GetObjectStorageDestination() OptString {
+	return s.ObjectStorageDestination
+}
+
 // SetName sets the value of Name.
 func (s *CreateTierRequest) SetName(val string) {
 	s.Name = val
@@ -1437,6 +1867,26 @@ func (s *CreateTierRequest) SetBackupEnabled(val OptBool) {
 	s.BackupEnabled = val
 }
 
+// SetBackupFrequency sets the value of BackupFrequency.
+func (s *CreateTierRequest) SetBackupFrequency(val OptString) {
+	s.BackupFrequency = val
+}
+
+// SetBackupRetentionDays sets the value of BackupRetentionDays.
+func (s *CreateTierRequest) SetBackupRetentionDays(val OptInt) {
+	s.BackupRetentionDays = val
+}
+
+// SetWalArchivingEnabled sets the value of WalArchivingEnabled.
+func (s *CreateTierRequest) SetWalArchivingEnabled(val OptBool) {
+	s.WalArchivingEnabled = val
+}
+
+// SetObjectStorageDestination sets the value of ObjectStorageDestination.
+func (s *CreateTierRequest) SetObjectStorageDestination(val OptString) {
+	s.ObjectStorageDestination = val
+}
+
 // Ref: #/components/schemas/Database
 type Database struct {
 	ID          uuid.UUID      `json:"id"`
@@ -1450,10 +1900,12 @@ type Database struct {
 	Error     NilDatabaseError `json:"error"`
 	WaitingOn NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
-	OperationID NilUUID     `json:"operation_id"`
-	CreatedAt   time.Time   `json:"created_at"`
-	UpdatedAt   time.Time   `json:"updated_at"`
-	DeletedAt   NilDateTime `json:"deleted_at"`
+	OperationID NilUUID          `json:"operation_id"`
+	Source      NilRestoreSource `json:"source"`
+	Backup      NilBackupState   `json:"backup"`
+	CreatedAt   time.Time        `json:"created_at"`
+	UpdatedAt   time.Time        `json:"updated_at"`
+	DeletedAt   NilDateTime      `json:"deleted_at"`
 }
 
 // GetID returns the value of ID.
@@ -1504,6 +1956,16 @@ func (s *Database) GetWaitingOn() NilDatabaseError {
 // GetOperationID returns the value of OperationID.
 func (s *Database) GetOperationID() NilUUID {
 	return s.OperationID
+}
+
+// GetSource returns the value of Source.
+func (s *Database) GetSource() NilRestoreSource {
+	return s.Source
+}
+
+// GetBackup returns the value of Backup.
+func (s *Database) GetBackup() NilBackupState {
+	return s.Backup
 }
 
 // GetCreatedAt returns the value of CreatedAt.
@@ -1569,6 +2031,16 @@ func (s *Database) SetWaitingOn(val NilDatabaseError) {
 // SetOperationID sets the value of OperationID.
 func (s *Database) SetOperationID(val NilUUID) {
 	s.OperationID = val
+}
+
+// SetSource sets the value of Source.
+func (s *Database) SetSource(val NilRestoreSource) {
+	s.Source = val
+}
+
+// SetBackup sets the value of Backup.
+func (s *Database) SetBackup(val NilBackupState) {
+	s.Backup = val
 }
 
 // SetCreatedAt sets the value of CreatedAt.
@@ -1770,6 +2242,7 @@ type DatabaseStatus string
 
 const (
 	DatabaseStatusProvisioning DatabaseStatus = "provisioning"
+	DatabaseStatusRestoring    DatabaseStatus = "restoring"
 	DatabaseStatusReady        DatabaseStatus = "ready"
 	DatabaseStatusUpdating     DatabaseStatus = "updating"
 	DatabaseStatusDeleting     DatabaseStatus = "deleting"
@@ -1781,6 +2254,7 @@ const (
 func (DatabaseStatus) AllValues() []DatabaseStatus {
 	return []DatabaseStatus{
 		DatabaseStatusProvisioning,
+		DatabaseStatusRestoring,
 		DatabaseStatusReady,
 		DatabaseStatusUpdating,
 		DatabaseStatusDeleting,
@@ -1793,6 +2267,8 @@ func (DatabaseStatus) AllValues() []DatabaseStatus {
 func (s DatabaseStatus) MarshalText() ([]byte, error) {
 	switch s {
 	case DatabaseStatusProvisioning:
+		return []byte(s), nil
+	case DatabaseStatusRestoring:
 		return []byte(s), nil
 	case DatabaseStatusReady:
 		return []byte(s), nil
@@ -1814,6 +2290,9 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 	switch DatabaseStatus(data) {
 	case DatabaseStatusProvisioning:
 		*s = DatabaseStatusProvisioning
+		return nil
+	case DatabaseStatusRestoring:
+		*s = DatabaseStatusRestoring
 		return nil
 	case DatabaseStatusReady:
 		*s = DatabaseStatusReady
@@ -3157,6 +3636,51 @@ func (o NilAuditResource) Or(d AuditResource) AuditResource {
 	return d
 }
 
+// NewNilBackupState returns new NilBackupState with value set to v.
+func NewNilBackupState(v BackupState) NilBackupState {
+	return NilBackupState{
+		Value: v,
+	}
+}
+
+// NilBackupState is nullable BackupState.
+type NilBackupState struct {
+	Value BackupState
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilBackupState) SetTo(v BackupState) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilBackupState) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilBackupState) SetToNull() {
+	o.Null = true
+	var v BackupState
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilBackupState) Get() (v BackupState, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilBackupState) Or(d BackupState) BackupState {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilCause returns new NilCause with value set to v.
 func NewNilCause(v Cause) NilCause {
 	return NilCause{
@@ -3562,6 +4086,51 @@ func (o NilOperationKind) Or(d OperationKind) OperationKind {
 	return d
 }
 
+// NewNilRestoreSource returns new NilRestoreSource with value set to v.
+func NewNilRestoreSource(v RestoreSource) NilRestoreSource {
+	return NilRestoreSource{
+		Value: v,
+	}
+}
+
+// NilRestoreSource is nullable RestoreSource.
+type NilRestoreSource struct {
+	Value RestoreSource
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilRestoreSource) SetTo(v RestoreSource) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilRestoreSource) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilRestoreSource) SetToNull() {
+	o.Null = true
+	var v RestoreSource
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilRestoreSource) Get() (v RestoreSource, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilRestoreSource) Or(d RestoreSource) RestoreSource {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilRole returns new NilRole with value set to v.
 func NewNilRole(v Role) NilRole {
 	return NilRole{
@@ -3940,6 +4509,7 @@ type OperationKind string
 
 const (
 	OperationKindProvisionDatabase OperationKind = "provision_database"
+	OperationKindRestoreDatabase   OperationKind = "restore_database"
 	OperationKindUpdateDatabase    OperationKind = "update_database"
 	OperationKindDeleteDatabase    OperationKind = "delete_database"
 )
@@ -3948,6 +4518,7 @@ const (
 func (OperationKind) AllValues() []OperationKind {
 	return []OperationKind{
 		OperationKindProvisionDatabase,
+		OperationKindRestoreDatabase,
 		OperationKindUpdateDatabase,
 		OperationKindDeleteDatabase,
 	}
@@ -3957,6 +4528,8 @@ func (OperationKind) AllValues() []OperationKind {
 func (s OperationKind) MarshalText() ([]byte, error) {
 	switch s {
 	case OperationKindProvisionDatabase:
+		return []byte(s), nil
+	case OperationKindRestoreDatabase:
 		return []byte(s), nil
 	case OperationKindUpdateDatabase:
 		return []byte(s), nil
@@ -3972,6 +4545,9 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 	switch OperationKind(data) {
 	case OperationKindProvisionDatabase:
 		*s = OperationKindProvisionDatabase
+		return nil
+	case OperationKindRestoreDatabase:
+		*s = OperationKindRestoreDatabase
 		return nil
 	case OperationKindUpdateDatabase:
 		*s = OperationKindUpdateDatabase
@@ -5413,6 +5989,86 @@ func (s *QuotaUsed) SetDatabases(val int) {
 	s.Databases = val
 }
 
+// Ref: #/components/schemas/RestoreDatabaseRequest
+type RestoreDatabaseRequest struct {
+	// The name of the new database.
+	Name string `json:"name"`
+	// The moment to restore to, with its time zone (RFC 3339), or `latest`.
+	TargetTime string `json:"target_time"`
+	// The name or the id of the new database's tier; left out, it is this one's. Its storage must not be
+	// smaller, its PostgreSQL version the same.
+	Tier OptString `json:"tier"`
+}
+
+// GetName returns the value of Name.
+func (s *RestoreDatabaseRequest) GetName() string {
+	return s.Name
+}
+
+// GetTargetTime returns the value of TargetTime.
+func (s *RestoreDatabaseRequest) GetTargetTime() string {
+	return s.TargetTime
+}
+
+// GetTier returns the value of Tier.
+func (s *RestoreDatabaseRequest) GetTier() OptString {
+	return s.Tier
+}
+
+// SetName sets the value of Name.
+func (s *RestoreDatabaseRequest) SetName(val string) {
+	s.Name = val
+}
+
+// SetTargetTime sets the value of TargetTime.
+func (s *RestoreDatabaseRequest) SetTargetTime(val string) {
+	s.TargetTime = val
+}
+
+// SetTier sets the value of Tier.
+func (s *RestoreDatabaseRequest) SetTier(val OptString) {
+	s.Tier = val
+}
+
+// What the database was restored from; null where it was not.
+// Ref: #/components/schemas/RestoreSource
+type RestoreSource struct {
+	DatabaseID uuid.UUID `json:"database_id"`
+	Name       string    `json:"name"`
+	// The moment it was restored to; null for the last that was archived.
+	TargetTime NilDateTime `json:"target_time"`
+}
+
+// GetDatabaseID returns the value of DatabaseID.
+func (s *RestoreSource) GetDatabaseID() uuid.UUID {
+	return s.DatabaseID
+}
+
+// GetName returns the value of Name.
+func (s *RestoreSource) GetName() string {
+	return s.Name
+}
+
+// GetTargetTime returns the value of TargetTime.
+func (s *RestoreSource) GetTargetTime() NilDateTime {
+	return s.TargetTime
+}
+
+// SetDatabaseID sets the value of DatabaseID.
+func (s *RestoreSource) SetDatabaseID(val uuid.UUID) {
+	s.DatabaseID = val
+}
+
+// SetName sets the value of Name.
+func (s *RestoreSource) SetName(val string) {
+	s.Name = val
+}
+
+// SetTargetTime sets the value of TargetTime.
+func (s *RestoreSource) SetTargetTime(val NilDateTime) {
+	s.TargetTime = val
+}
+
 // `platform-team` may do everything; `product-team` may ask for databases of its own team, and see and
 // change those.
 // Ref: #/components/schemas/Role
@@ -5768,9 +6424,18 @@ type Tier struct {
 	MaxConnections      int                 `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
 	BackupEnabled       bool                `json:"backup_enabled"`
-	Guarantees          Guarantees          `json:"guarantees"`
-	CreatedAt           time.Time           `json:"created_at"`
-	UpdatedAt           time.Time           `json:"updated_at"`
+	// Empty without backups.
+	BackupFrequency string `json:"backup_frequency"`
+	// 0 without backups.
+	BackupRetentionDays int  `json:"backup_retention_days"`
+	WalArchivingEnabled bool `json:"wal_archiving_enabled"`
+	// Empty without backups.
+	ObjectStorageDestination string `json:"object_storage_destination"`
+	// When the next base backup begins, by `backup_frequency`; null without backups.
+	NextBackupAt NilDateTime `json:"next_backup_at"`
+	Guarantees   Guarantees  `json:"guarantees"`
+	CreatedAt    time.Time   `json:"created_at"`
+	UpdatedAt    time.Time   `json:"updated_at"`
 }
 
 // GetID returns the value of ID.
@@ -5841,6 +6506,31 @@ func (s *Tier) GetDestructionStrategy() DestructionStrategy {
 // GetBackupEnabled returns the value of BackupEnabled.
 func (s *Tier) GetBackupEnabled() bool {
 	return s.BackupEnabled
+}
+
+// GetBackupFrequency returns the value of BackupFrequency.
+func (s *Tier) GetBackupFrequency() string {
+	return s.BackupFrequency
+}
+
+// GetBackupRetentionDays returns the value of BackupRetentionDays.
+func (s *Tier) GetBackupRetentionDays() int {
+	return s.BackupRetentionDays
+}
+
+// GetWalArchivingEnabled returns the value of WalArchivingEnabled.
+func (s *Tier) GetWalArchivingEnabled() bool {
+	return s.WalArchivingEnabled
+}
+
+// GetObjectStorageDestination returns the value of ObjectStorageDestination.
+func (s *Tier) GetObjectStorageDestination() string {
+	return s.ObjectStorageDestination
+}
+
+// GetNextBackupAt returns the value of NextBackupAt.
+func (s *Tier) GetNextBackupAt() NilDateTime {
+	return s.NextBackupAt
 }
 
 // GetGuarantees returns the value of Guarantees.
@@ -5926,6 +6616,31 @@ func (s *Tier) SetDestructionStrategy(val DestructionStrategy) {
 // SetBackupEnabled sets the value of BackupEnabled.
 func (s *Tier) SetBackupEnabled(val bool) {
 	s.BackupEnabled = val
+}
+
+// SetBackupFrequency sets the value of BackupFrequency.
+func (s *Tier) SetBackupFrequency(val string) {
+	s.BackupFrequency = val
+}
+
+// SetBackupRetentionDays sets the value of BackupRetentionDays.
+func (s *Tier) SetBackupRetentionDays(val int) {
+	s.BackupRetentionDays = val
+}
+
+// SetWalArchivingEnabled sets the value of WalArchivingEnabled.
+func (s *Tier) SetWalArchivingEnabled(val bool) {
+	s.WalArchivingEnabled = val
+}
+
+// SetObjectStorageDestination sets the value of ObjectStorageDestination.
+func (s *Tier) SetObjectStorageDestination(val string) {
+	s.ObjectStorageDestination = val
+}
+
+// SetNextBackupAt sets the value of NextBackupAt.
+func (s *Tier) SetNextBackupAt(val NilDateTime) {
+	s.NextBackupAt = val
 }
 
 // SetGuarantees sets the value of Guarantees.
@@ -6411,7 +7126,19 @@ type UpdateTierRequest struct {
 	// How many connections PostgreSQL takes; clients of the pool share them.
 	MaxConnections      OptInt                 `json:"max_connections"`
 	DestructionStrategy OptDestructionStrategy `json:"destruction_strategy"`
-	BackupEnabled       OptBool                `json:"backup_enabled"`
+	// Switched off, nothing is left of how backups were made.
+	BackupEnabled OptBool `json:"backup_enabled"`
+	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
+	BackupFrequency OptString `json:"backup_frequency"`
+	// For how long any second can be restored. With `backup_enabled`.
+	BackupRetentionDays OptInt `json:"backup_retention_days"`
+	// Every change is archived as it happens. Without it there are no backups: left out, it is as
+	// `backup_enabled`.
+	WalArchivingEnabled OptBool `json:"wal_archiving_enabled"`
+	// Where backups go, at the platform's object store. Each database has a prefix of its own in it. The
+	// bucket is made where it is missing; that DAAP can write, list and delete there is tried before it is
+	// accepted.
+	ObjectStorageDestination OptString `json:"object_storage_destination"`
 }
 
 // GetDescription returns the value of Description.
@@ -6474,6 +7201,26 @@ func (s *UpdateTierRequest) GetBackupEnabled() OptBool {
 	return s.BackupEnabled
 }
 
+// GetBackupFrequency returns the value of BackupFrequency.
+func (s *UpdateTierRequest) GetBackupFrequency() OptString {
+	return s.BackupFrequency
+}
+
+// GetBackupRetentionDays returns the value of BackupRetentionDays.
+func (s *UpdateTierRequest) GetBackupRetentionDays() OptInt {
+	return s.BackupRetentionDays
+}
+
+// GetWalArchivingEnabled returns the value of WalArchivingEnabled.
+func (s *UpdateTierRequest) GetWalArchivingEnabled() OptBool {
+	return s.WalArchivingEnabled
+}
+
+// GetObjectStorageDestination returns the value of ObjectStorageDestination.
+func (s *UpdateTierRequest) GetObjectStorageDestination() OptString {
+	return s.ObjectStorageDestination
+}
+
 // SetDescription sets the value of Description.
 func (s *UpdateTierRequest) SetDescription(val OptString) {
 	s.Description = val
@@ -6532,4 +7279,24 @@ func (s *UpdateTierRequest) SetDestructionStrategy(val OptDestructionStrategy) {
 // SetBackupEnabled sets the value of BackupEnabled.
 func (s *UpdateTierRequest) SetBackupEnabled(val OptBool) {
 	s.BackupEnabled = val
+}
+
+// SetBackupFrequency sets the value of BackupFrequency.
+func (s *UpdateTierRequest) SetBackupFrequency(val OptString) {
+	s.BackupFrequency = val
+}
+
+// SetBackupRetentionDays sets the value of BackupRetentionDays.
+func (s *UpdateTierRequest) SetBackupRetentionDays(val OptInt) {
+	s.BackupRetentionDays = val
+}
+
+// SetWalArchivingEnabled sets the value of WalArchivingEnabled.
+func (s *UpdateTierRequest) SetWalArchivingEnabled(val OptBool) {
+	s.WalArchivingEnabled = val
+}
+
+// SetObjectStorageDestination sets the value of ObjectStorageDestination.
+func (s *UpdateTierRequest) SetObjectStorageDestination(val OptString) {
+	s.ObjectStorageDestination = val
 }

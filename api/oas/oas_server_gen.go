@@ -132,6 +132,13 @@ type Handler interface {
 	//
 	// GET /audit-logs
 	ListAuditLogs(ctx context.Context, params ListAuditLogsParams) (*AuditLogListResponse, error)
+	// ListBackups implements listBackups operation.
+	//
+	// Between base backups every change is archived, so that any moment from the first of them on can be
+	// restored. The list is brought up to date every minute.
+	//
+	// GET /databases/{id}/backups
+	ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error)
 	// ListDatabaseEvents implements listDatabaseEvents operation.
 	//
 	// The timeline of all operations on the database, with what people decided about them. Events are only
@@ -158,6 +165,15 @@ type Handler interface {
 	//
 	// GET /tiers
 	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
+	// RestoreDatabase implements restoreDatabase operation.
+	//
+	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
+	// for, a password of its own, and an archive of its own from its first minute. This one is not
+	// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
+	// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+	//
+	// POST /databases/{id}/restore
+	RestoreDatabase(ctx context.Context, req *RestoreDatabaseRequest, params RestoreDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// RetryOperation implements retryOperation operation.
 	//
 	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`

@@ -188,6 +188,16 @@ func (UnimplementedHandler) ListAuditLogs(ctx context.Context, params ListAuditL
 	return r, ht.ErrNotImplemented
 }
 
+// ListBackups implements listBackups operation.
+//
+// Between base backups every change is archived, so that any moment from the first of them on can be
+// restored. The list is brought up to date every minute.
+//
+// GET /databases/{id}/backups
+func (UnimplementedHandler) ListBackups(ctx context.Context, params ListBackupsParams) (r *BackupListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // ListDatabaseEvents implements listDatabaseEvents operation.
 //
 // The timeline of all operations on the database, with what people decided about them. Events are only
@@ -223,6 +233,18 @@ func (UnimplementedHandler) ListOperations(ctx context.Context, params ListOpera
 //
 // GET /tiers
 func (UnimplementedHandler) ListTiers(ctx context.Context, params ListTiersParams) (r *TierListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// RestoreDatabase implements restoreDatabase operation.
+//
+// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
+// for, a password of its own, and an archive of its own from its first minute. This one is not
+// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
+// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+//
+// POST /databases/{id}/restore
+func (UnimplementedHandler) RestoreDatabase(ctx context.Context, req *RestoreDatabaseRequest, params RestoreDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
