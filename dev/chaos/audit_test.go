@@ -20,7 +20,7 @@ const unequal = `
 		SELECT o.id, o.kind, o.database_id FROM operations o JOIN databases d ON d.id = o.database_id WHERE %s
 	), changes AS (
 		SELECT id, CASE kind WHEN 'provision_database' THEN 'createDatabase' WHEN 'delete_database' THEN 'deleteDatabase'
-		                     WHEN 'update_database' THEN 'updateDatabase'
+		                     WHEN 'update_database' THEN 'updateDatabase' WHEN 'restore_database' THEN 'restoreDatabase'
 		                     ELSE 'how a ' || kind || ' is asked for is not written down here' END AS action
 		FROM   chosen
 		UNION  ALL

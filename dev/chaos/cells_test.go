@@ -55,6 +55,8 @@ var short = []string{
 	"update_database/roll_out/before/operator",
 	"update_database/roll_out/before/abort",
 	"update_database/grow/after/answer",
+	"restore_database/cluster/after/worker",
+	"restore_database/backup/before/worker",
 }
 
 // cells are the special ones, and every kill and every lost answer at every step of every kind there is.
@@ -86,7 +88,7 @@ func cellsOf(kind daap.OperationKind) []cell {
 	for _, name := range []string{"api", "temporal", "postgres"} {
 		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, false})
 	}
-	for _, step := range kind.Steps() {
+	for _, step := range kind.Plan(kind == daap.RestoreDatabase) {
 		if kind != daap.DeleteDatabase {
 			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, true})
 		}
@@ -174,7 +176,7 @@ func parksOf(ctx context.Context, t *testing.T, database, operation uuid.UUID) i
 func killed(ctx context.Context, t *testing.T, c cell) {
 	s := newStrike(victimOf(c.fault))
 	x := begin(ctx, t, c.kind, c.place().at(s.once))
-	x.mayBeGivenUp = c.fault == "operator" && c.kind == daap.ProvisionDatabase
+	x.mayBeGivenUp = c.fault == "operator" && c.kind.Makes()
 	x.succeeds(ctx, t)
 	s.prove(ctx, t)
 }

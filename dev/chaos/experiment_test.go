@@ -4,7 +4,9 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
@@ -36,6 +38,8 @@ func requestOf(ctx context.Context, t *testing.T, kind daap.OperationKind) reque
 	switch kind {
 	case daap.ProvisionDatabase:
 		return createRequest(newName(), t.Name())
+	case daap.RestoreDatabase:
+		return restoreRequest(source.get(ctx, t), newName())
 	case daap.UpdateDatabase:
 		db := getDatabase(ctx, t, ready.take(ctx, t))
 		if db.Tier == wide.Name {
@@ -138,7 +142,11 @@ func (x *experiment) succeeds(ctx context.Context, t *testing.T) oas.Operation {
 		}
 	}
 	x.holds(ctx, t, op)
-	if getDatabase(ctx, t, x.database).Status == oas.DatabaseStatusReady {
+	switch db := getDatabase(ctx, t, x.database); {
+	case db.Status != oas.DatabaseStatusReady:
+	case db.Tier == kept.Name: // what changes and deletes databases is not about those with backups
+		remove(ctx, t, x.database)
+	default:
 		ready.put(ctx, t, x.database)
 	}
 	return op
@@ -161,6 +169,32 @@ func remove(ctx context.Context, t *testing.T, id uuid.UUID) {
 		return
 	}
 	x.holds(ctx, t, getOperation(ctx, t, x.operation))
+}
+
+// backedUp is the database that is restored from, made when it is first asked for.
+type backedUp struct {
+	once sync.Once
+	id   uuid.UUID
+}
+
+var source backedUp
+
+func (b *backedUp) get(ctx context.Context, t *testing.T) uuid.UUID {
+	t.Helper()
+	b.once.Do(func() {
+		x := ask(ctx, t, createRequestOn(kept.Name, newName(), t.Name()), nil)
+		if op := x.over(ctx, t); op.State != oas.OperationStateSucceeded {
+			t.Fatalf("the provision of a database to restore from is %s; steps: %s", op.State, describe(op))
+		}
+		b.id = x.database
+	})
+	until(ctx, t, "the source can be restored", func(ctx context.Context) error {
+		if db := getDatabase(ctx, t, b.id); db.Backup.Value.FirstRecoverableAt.Null {
+			return errors.New("nobody has looked at its backups yet")
+		}
+		return nil
+	})
+	return b.id
 }
 
 // shelf keeps databases that provisions left ready, for the tests that delete one.

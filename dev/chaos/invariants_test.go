@@ -43,7 +43,7 @@ func (x *experiment) holds(ctx context.Context, t *testing.T, op oas.Operation) 
 		connects(ctx, t, db.ID)
 	case oas.DatabaseStatusDeleted:
 		nothingLeft(ctx, t, db)
-	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusUpdating, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
+	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusRestoring, oas.DatabaseStatusUpdating, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
 		t.Errorf("database %s is %s, and no operation holds it", db.ID, db.Status)
 	}
 }
@@ -80,12 +80,17 @@ func oneRowPerStep(ctx context.Context, t *testing.T, op oas.Operation) {
 	got := query(ctx, t, pgx.RowTo[string],
 		`SELECT name FROM operation_steps WHERE operation_id = $1 ORDER BY position`, op.ID)
 	var want []string
-	for _, plan := range daap.OperationKind(op.Kind).Steps() {
+	for _, plan := range daap.OperationKind(op.Kind).Plan(backsUp(op)) {
 		want = append(want, string(plan.Name))
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("operation %s has the steps %v, want %v", op.ID, got, want)
 	}
+}
+
+// backsUp says whether the operation has the steps for backups.
+func backsUp(op oas.Operation) bool {
+	return slices.ContainsFunc(op.Steps, func(s oas.Step) bool { return s.Name == string(daap.StepBackup) })
 }
 
 // eventsComplete looks for one beginning, one end, and one event for each time that the operation was parked.

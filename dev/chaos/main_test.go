@@ -37,6 +37,13 @@ var wide = oas.CreateTierRequest{
 	PoolMode: oas.NewOptPoolMode(oas.PoolModeSession),
 }
 
+// kept is the tier of what is restored.
+var kept = oas.CreateTierRequest{
+	Name: "local-kept", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
+	BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(1),
+	ObjectStorageDestination: oas.NewOptString("s3://daap-chaos"),
+}
+
 var (
 	stack    *local.Stack
 	rows     *pgxpool.Pool
@@ -65,7 +72,9 @@ func open() error {
 	if rows, err = pgxpool.New(context.Background(), os.Getenv("DAAP_DATABASE_URL")); err != nil {
 		return fmt.Errorf("open DAAP's PostgreSQL: %w", err)
 	}
-	if err := errors.Join(stack.MakeTier(context.Background()), stack.OfferTier(context.Background(), wide)); err != nil {
+	err = errors.Join(stack.MakeTier(context.Background()), stack.OfferTier(context.Background(), wide),
+		stack.OfferTier(context.Background(), kept))
+	if err != nil {
 		return err
 	}
 	options, err := envconfig.LoadDefaultClientOptions()

@@ -58,10 +58,12 @@ func newKey() string { return "chaos-" + uuid.NewString() }
 // request asks for a database or for the end of one, under a key of its own.
 type request func(context.Context) (*oas.DatabaseAcceptedHeaders, error)
 
-func createRequest(name, cell string) request {
+func createRequest(name, cell string) request { return createRequestOn(local.Tier, name, cell) }
+
+func createRequestOn(tier, name, cell string) request {
 	params := oas.CreateDatabaseParams{IdempotencyKey: oas.NewOptString(newKey())}
 	body := &oas.CreateDatabaseRequest{
-		Tier: local.Tier, Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
+		Tier: tier, Name: name, OwnerTeam: oas.NewOptTeamName(team), Description: oas.NewOptString(cell),
 	}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
 		return local.Accepted(stack.API.CreateDatabase(ctx, body, params))
@@ -73,6 +75,14 @@ func updateRequest(id uuid.UUID, tier string) request {
 	body := &oas.UpdateDatabaseApplicationMergePatchJSON{Tier: oas.NewOptString(tier)}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
 		return local.Accepted(stack.API.UpdateDatabase(ctx, body, params))
+	}
+}
+
+func restoreRequest(id uuid.UUID, name string) request {
+	params := oas.RestoreDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	body := &oas.RestoreDatabaseRequest{Name: name, TargetTime: "latest"}
+	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
+		return stack.API.RestoreDatabase(ctx, body, params)
 	}
 }
 

@@ -172,7 +172,7 @@ func (o team) didAllOf(ctx context.Context, t *testing.T, database, provision, d
 	t.Helper()
 	want := map[string]int{"createDatabase": 1, "deleteDatabase": 1}
 	for kind, id := range map[daap.OperationKind]uuid.UUID{daap.ProvisionDatabase: provision, daap.DeleteDatabase: deletion} {
-		for _, step := range kind.Steps() {
+		for _, step := range kind.Plan(false) {
 			if step.Name != daap.StepFinish { // its end is that of the operation
 				want[string(kind)+"."+string(step.Name)+" "+id.String()]++
 			}
