@@ -31,6 +31,7 @@ const (
 	MayGetDatabaseConnection Permission = "getDatabaseConnection"
 	MayListDatabaseEvents    Permission = "listDatabaseEvents"
 	MayListBackups           Permission = "listBackups"
+	MayBackUpDatabase        Permission = "backUpDatabase"
 	MayRestoreDatabase       Permission = "restoreDatabase"
 	MayListOperations        Permission = "listOperations"
 	MayGetOperation          Permission = "getOperation"
@@ -82,6 +83,7 @@ var accesses = map[Permission]Access{
 	MayGetDatabaseConnection: AccessOwn,
 	MayListDatabaseEvents:    AccessOwn,
 	MayListBackups:           AccessOwn,
+	MayBackUpDatabase:        AccessOwn,
 	MayRestoreDatabase:       AccessOwn,
 	MayListOperations:        AccessOwn,
 	MayGetOperation:          AccessOwn,

@@ -122,11 +122,15 @@ type Backup struct {
 	DatabaseID uuid.UUID
 	Name       string
 	// ServerName is that of the archive it is in: each incarnation of the database has its own.
-	ServerName           string
+	ServerName string
+	// BackupID is what Barman names it in the archive; empty until it has begun.
+	BackupID             string
 	Status               BackupStatus
 	StartedAt, StoppedAt *time.Time
 	// BeginWAL and EndWAL are the segments that it needs; empty until it is completed.
 	BeginWAL, EndWAL string
+	// SizeBytes is what it takes in the object store; nil until that is known.
+	SizeBytes *int64
 	// Error is why it failed; empty where it did not.
 	Error string
 }
@@ -166,6 +170,8 @@ type BackupState struct {
 	// LastSuccessAt and LastFailureAt are of base backups.
 	LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage           string
+	// Gap names the first segment that is missing in the archive after the first base backup; empty where none is.
+	Gap string
 	// FirstRecoverableAt is the first moment that can be restored; nil until there is one.
 	FirstRecoverableAt *time.Time
 }
@@ -206,6 +212,9 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 		return BackupsUnknown, fmt.Sprintf("Nobody has looked since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
 	case !s.Archiving:
 		return BackupsFailing, "WAL is not archived: " + s.ArchivingMessage
+	case s.Gap != "":
+		return BackupsFailing, fmt.Sprintf("WAL segment %s is missing in the archive: what was written from it until the "+
+			"next base backup cannot be restored.", s.Gap)
 	case s.LastFailureAt != nil && (s.LastSuccessAt == nil || s.LastFailureAt.After(*s.LastSuccessAt)):
 		return BackupsFailing, "The last base backup failed: " + s.LastFailureMessage
 	case s.LastSuccessAt == nil:
@@ -248,6 +257,25 @@ func (d *Databases) Backups(ctx context.Context, req Request, filter BackupFilte
 	return onePage("list backups", &filter.Page,
 		func() ([]Backup, error) { return d.store.Backups(ctx, by.Scope, filter) },
 		func(b Backup) uuid.UUID { return b.ID })
+}
+
+// BackUp records the operation that takes a base backup of the database now, beside those at the times of its tier, and
+// starts that as Create does. The database stays ready. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound,
+// CodeDatabaseBusy, CodeWrongStatus unless it is ready and has backups, CodeUnavailable above the backlog, and those of
+// once.
+func (d *Databases) BackUp(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
+	by, err := req.authorize(MayBackUpDatabase)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	db, err := d.store.Database(ctx, by.Scope, id)
+	if err != nil {
+		return Database{}, Operation{}, err
+	}
+	if !db.Profile.BackupEnabled {
+		return Database{}, Operation{}, WrongStatus(db.Status, "has no backups; give it a tier that has")
+	}
+	return d.accept(ctx, by, BackUpDatabase, id)
 }
 
 // BackupState returns what is known of the backups of a database that is backed up; nil of another one. Errors:

@@ -28,6 +28,7 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		"nobody has looked":            {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
 		"nobody looks any more":        {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
 		"WAL is not archived":          {func(s *daap.BackupState) { s.Archiving, s.ArchivingMessage = false, "Access Denied" }, daap.BackupsFailing, "Access Denied"},
+		"WAL is missing":               {func(s *daap.BackupState) { s.Gap = "000000010000000000000004" }, daap.BackupsFailing, "000000010000000000000004 is missing"},
 		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},
 		"failed, then succeeded":       {func(s *daap.BackupState) { s.LastFailureAt = ago(11 * time.Hour) }, daap.BackupsOK, ""},
 		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},

@@ -58,11 +58,14 @@ var moves = []struct {
 }{
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseRestoring, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseReady, []DatabaseStatus{DatabaseUpdating, DatabaseDeleting}},
+	// A base backup is taken of a database that stays ready, and may need attention.
+	{DatabaseReady, []DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseDeleting, DatabaseError}},
 	{DatabaseUpdating, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseDeleting, []DatabaseStatus{DatabaseReady, DatabaseDeleted, DatabaseError}},
 	{DatabaseDeleted, nil},
-	{DatabaseError, []DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseUpdating, DatabaseDeleting}},
+	{DatabaseError, []DatabaseStatus{
+		DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating, DatabaseDeleting,
+	}},
 }
 
 // DatabaseStatuses returns every status, in the order of a database's life.

@@ -279,17 +279,24 @@ func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Data
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
+	return d.accept(ctx, by, DeleteDatabase, id)
+}
+
+// accept records the operation of the kind on the database, and starts it.
+func (d *Databases) accept(
+	ctx context.Context, by Grant, kind OperationKind, id uuid.UUID,
+) (Database, Operation, error) {
 	if err := d.admit(ctx); err != nil {
 		return Database{}, Operation{}, err
 	}
 	by = by.TakesTime()
-	op, err := newOperation(DeleteDatabase, id, by)
+	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
 	db, op, err := d.changes.AcceptOperation(ctx, by, op)
 	if err != nil {
-		return Database{}, Operation{}, fmt.Errorf("delete database %s: %w", id, err)
+		return Database{}, Operation{}, fmt.Errorf("%s %s: %w", kind, id, err)
 	}
 	_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
 	return db, op, nil

@@ -58,6 +58,7 @@ const (
 	ProvisionDatabase OperationKind = "provision_database"
 	RestoreDatabase   OperationKind = "restore_database"
 	UpdateDatabase    OperationKind = "update_database"
+	BackUpDatabase    OperationKind = "back_up_database"
 	DeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -181,6 +182,15 @@ var kinds = map[OperationKind]struct {
 		pivot: StepGrow,
 		why: "What is changed now cannot be changed back: volumes do not shrink, and PostgreSQL does not go back to an " +
 			"older version; change the tier again instead.",
+	},
+	BackUpDatabase: {
+		during: DatabaseReady, undoing: DatabaseReady, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepBackup, Title: "Take a base backup"},
+			{Name: StepFinish, Title: "Record the base backup"},
+		},
+		pivot: StepFinish,
+		why:   "The base backup is taken and being recorded.",
 	},
 	DeleteDatabase: {
 		during: DatabaseDeleting, undoing: DatabaseDeleting, after: DatabaseDeleted,

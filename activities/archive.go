@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
@@ -22,6 +23,8 @@ type buckets interface {
 	// RemoveSome removes some of what is under the prefix, with all its versions, and says how many objects that were: 0
 	// where nothing is left, nor the bucket.
 	RemoveSome(ctx context.Context, bucket, prefix string) (int, error)
+	// Objects returns all that is under the prefix by its name, which begins there, with its size in bytes.
+	Objects(ctx context.Context, bucket, prefix string) (map[string]int64, error)
 }
 
 // goal is the database as the operation makes it, or as it was where the operation takes back.
@@ -121,24 +124,27 @@ func (k *Kubernetes) RevertArchive(ctx context.Context, in Input) error {
 	return nil
 }
 
-// backUp has base backups taken at the times of the tier, and waits until WAL is archived and one is completed. It
-// takes one where none is on its way; one that fails is followed by another at the next try.
-func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database) error {
-	if err := k.apply(ctx, manifest.ScheduledBackup(db)); err != nil {
-		return err
-	}
+// wanted is which base backup is waited for: one whose name begins with the prefix, or any.
+type wanted struct {
+	prefix string
+	any    bool
+}
+
+// backUp waits until WAL is archived and a base backup as wanted is completed. It takes one where none is on its way;
+// one that fails is followed by another at the next try.
+func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database, want wanted) error {
 	asked := false
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		if missing, err := k.notArchiving(ctx, db); missing != "" || err != nil {
 			return false, missing, err
 		}
-		newest, completed, err := k.newestBackup(ctx, db)
+		newest, completed, err := k.newestBackup(ctx, db, want)
 		if err != nil || completed {
 			return completed, "", err
 		}
 		if newest == nil || backupFailed(newest) && !asked {
 			asked = true
-			newest = manifest.Backup(db, fmt.Sprintf("first-%d", time.Now().UnixMilli()))
+			newest = manifest.Backup(db, fmt.Sprintf("%s-%d", want.prefix, time.Now().UnixMilli()))
 			if err := k.Client.Create(ctx, newest); err != nil {
 				return false, "", fmt.Errorf("create backup %s: %w", newest.Name, err)
 			}
@@ -146,7 +152,7 @@ func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database) err
 		if backupFailed(newest) {
 			return false, "", backupError(newest)
 		}
-		return newest.Status.Phase == cnpgv1.BackupPhaseCompleted, "The first base backup is " + backupPhase(newest), nil
+		return newest.Status.Phase == cnpgv1.BackupPhaseCompleted, "The base backup is " + backupPhase(newest), nil
 	})
 }
 
@@ -170,10 +176,10 @@ func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string
 	return "", nil
 }
 
-// newestBackup returns the database's base backup that was asked for last, nil where there is none, and whether any is
-// completed.
+// newestBackup returns the base backup as wanted that was asked for last, nil where there is none, and whether any of
+// them is completed.
 func (k *Kubernetes) newestBackup(
-	ctx context.Context, db daap.Database,
+	ctx context.Context, db daap.Database, want wanted,
 ) (newest *cnpgv1.Backup, completed bool, err error) {
 	var backups cnpgv1.BackupList
 	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(db.ID))); err != nil {
@@ -181,6 +187,9 @@ func (k *Kubernetes) newestBackup(
 	}
 	for i := range backups.Items {
 		b := &backups.Items[i]
+		if !want.any && !strings.HasPrefix(b.Name, want.prefix+"-") {
+			continue
+		}
 		completed = completed || b.Status.Phase == cnpgv1.BackupPhaseCompleted
 		if newest == nil || newest.CreationTimestamp.Before(&b.CreationTimestamp) {
 			newest = b

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
@@ -34,16 +36,53 @@ type backedUp interface {
 type Backups struct {
 	Postgres  *Postgres
 	Databases backedUp
+
+	// archives are what was found in archives when they were last listed, by database: that is done seldom.
+	archives sync.Map
 }
 
 // BackUp has base backups of the database taken at the times of its tier, waits until WAL is archived and one is
-// completed, and records what is seen of that. One that fails is followed by another at the next try.
+// completed, and records what is seen of that.
 func (b *Backups) BackUp(ctx context.Context, in Input) error {
 	db, err := b.Postgres.Kubernetes.goal(ctx, in)
 	if err != nil {
 		return err
 	}
-	if err := b.Postgres.Kubernetes.backUp(ctx, in, db); err != nil {
+	if err := b.Postgres.Kubernetes.apply(ctx, manifest.ScheduledBackup(db)); err != nil {
+		return err
+	}
+	return b.take(ctx, in, db, wanted{prefix: "first", any: true})
+}
+
+// BackUpNow takes a base backup beside all others, and records what is seen of it.
+func (b *Backups) BackUpNow(ctx context.Context, in Input) error {
+	db, err := b.Postgres.Kubernetes.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	return b.take(ctx, in, db, wanted{prefix: in.Operation.String()})
+}
+
+// Forget removes the operation's base backups from Kubernetes. What they have in the archive goes with its retention.
+func (b *Backups) Forget(ctx context.Context, in Input) error {
+	kube := b.Postgres.Kubernetes
+	var found cnpgv1.BackupList
+	if err := kube.Client.List(ctx, &found, client.InNamespace(daap.Namespace(in.Database))); err != nil {
+		return fmt.Errorf("list backups of database %s: %w", in.Database, err)
+	}
+	for i := range found.Items {
+		if !strings.HasPrefix(found.Items[i].Name, in.Operation.String()+"-") {
+			continue
+		}
+		if err := kube.Client.Delete(ctx, &found.Items[i]); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete backup %s: %w", found.Items[i].Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Backups) take(ctx context.Context, in Input, db daap.Database, want wanted) error {
+	if err := b.Postgres.Kubernetes.backUp(ctx, in, db, want); err != nil {
 		return err
 	}
 	if err := b.lookAt(ctx, db); err != nil { // it is looked at again within a minute
@@ -102,6 +141,11 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 	if told != nil {
 		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, safe(told.Message)
 	}
+	if !state.Archiving && kube.Diagnosis != nil {
+		if cause, err := kube.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG tells an exit status alone
+			state.ArchivingMessage = cause.Message
+		}
+	}
 	window, err := b.window(ctx, db)
 	if err != nil {
 		return err
@@ -111,6 +155,9 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 	backups, err := b.backups(ctx, db, &state)
 	if err != nil {
 		return err
+	}
+	if err := b.inspect(ctx, db, &state, backups); err != nil {
+		activity.GetLogger(ctx).Info("An archive cannot be listed.", "database_id", db.ID.String(), "error", err)
 	}
 	if err := b.archived(ctx, db, &state); err != nil {
 		// A database that does not answer is another condition; what is archived is known without it.
@@ -175,7 +222,7 @@ func asBackup(db daap.Database, b *cnpgv1.Backup) daap.Backup {
 		status = daap.BackupFailed
 	}
 	made := daap.Backup{
-		ID: idOf(b), DatabaseID: db.ID, Name: b.Name, ServerName: db.ServerName(),
+		ID: idOf(b), DatabaseID: db.ID, Name: b.Name, ServerName: db.ServerName(), BackupID: b.Status.BackupID,
 		Status: cmp.Or(status, daap.BackupPending), BeginWAL: b.Status.BeginWal, EndWAL: b.Status.EndWal,
 	}
 	if b.Status.StartedAt != nil {

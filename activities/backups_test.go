@@ -34,6 +34,9 @@ func keptTier() *daap.Tier {
 type store struct {
 	asked []string
 	err   error
+	// objects are what is under every prefix.
+	objects map[string]int64
+	listed  int
 	// left is one more than how many removals find something.
 	left int
 }
@@ -47,6 +50,11 @@ func (s *store) RemoveSome(_ context.Context, bucket, prefix string) (int, error
 	s.asked = append(s.asked, bucket+" "+prefix)
 	s.left = max(0, s.left-1)
 	return s.left, s.err
+}
+
+func (s *store) Objects(context.Context, string, string) (map[string]int64, error) {
+	s.listed++
+	return s.objects, s.err
 }
 
 func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {

@@ -215,7 +215,7 @@ func storeDenied(e evidence) *daap.Cause {
 	if e.Cluster == nil {
 		return nil
 	}
-	for _, kind := range []cnpgv1.ClusterConditionType{cnpgv1.ConditionContinuousArchiving, cnpgv1.ConditionBackup} {
+	for _, kind := range archivingConditions {
 		told := apimeta.FindStatusCondition(e.Cluster.Status.Conditions, string(kind))
 		if told != nil && told.Status == metav1.ConditionFalse && storeWords.in(told.Message) {
 			return because(daap.CauseS3Denied, "Cluster %s, %s: %s", e.Cluster.Name, told.Type, told.Message)
@@ -356,6 +356,7 @@ const (
 	poolerRole        = "pooler"
 	instanceRole      = "instance"
 	postgresContainer = "postgres"
+	archiverContainer = "plugin-barman-cloud"
 )
 
 func operatorDown(e evidence) *daap.Cause {

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -147,8 +148,8 @@ func (d Diagnosis) list(ctx context.Context, into client.ObjectList, of client.L
 	return nil
 }
 
-// logs reads what failed containers said last. A log that cannot be read is left out: the container's state
-// tells enough.
+// logs reads what failed containers said last, and what archives where that fails: of that CNPG tells an exit status
+// alone. A log that cannot be read is left out: the container's state tells enough.
 func (d Diagnosis) logs(ctx context.Context, namespace string, e evidence) map[containerOf]string {
 	logs := map[containerOf]string{}
 	if d.Logs == nil {
@@ -158,7 +159,7 @@ func (d Diagnosis) logs(ctx context.Context, namespace string, e evidence) map[c
 		if len(logs) == maxLogs {
 			break
 		}
-		if lastFailure(container) == nil {
+		if lastFailure(container) == nil && (container.Name != archiverContainer || !e.archivingFails()) {
 			continue
 		}
 		if text, err := d.Logs.Logs(ctx, namespace, pod.Name, container.Name, logLines); err == nil {
@@ -167,6 +168,16 @@ func (d Diagnosis) logs(ctx context.Context, namespace string, e evidence) map[c
 	}
 	return logs
 }
+
+// archivingFails says whether WAL or base backups do not get to the object store.
+func (e evidence) archivingFails() bool {
+	return e.Cluster != nil && slices.ContainsFunc(archivingConditions, func(kind cnpgv1.ClusterConditionType) bool {
+		return apimeta.IsStatusConditionFalse(e.Cluster.Status.Conditions, string(kind))
+	})
+}
+
+// archivingConditions are those of a Cluster that tell of its archive.
+var archivingConditions = []cnpgv1.ClusterConditionType{cnpgv1.ConditionContinuousArchiving, cnpgv1.ConditionBackup}
 
 // wanted leaves out what no longer matters to whether the database comes up: what is being deleted, Jobs that
 // are done, and events that have been overtaken.

@@ -206,3 +206,31 @@ func TestEvidenceIsShownInOneLineOfBoundedLength(t *testing.T) {
 		t.Errorf("safe() keeps %d characters, want %d and a mark", utf8.RuneCountInString(long), maxSaid)
 	}
 }
+
+func TestLogOfWhatArchivesIsReadWhereThatFails(t *testing.T) {
+	t.Parallel()
+	const denied = "ERROR: An error occurred (403) when calling the HeadBucket operation: Forbidden"
+	for status, want := range map[metav1.ConditionStatus]daap.CauseCode{metav1.ConditionFalse: daap.CauseS3Denied, metav1.ConditionTrue: ""} {
+		namespace := daap.Namespace(stuck.ID)
+		cluster := &cnpgv1.Cluster{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pg-1"}}
+		cluster.Status.Phase = cnpgv1.PhaseHealthy
+		cluster.Status.Conditions = []metav1.Condition{{
+			Type: string(cnpgv1.ConditionContinuousArchiving), Status: status, Message: "exit status 4",
+		}}
+		running := corev1.ContainerStatus{Name: archiverContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pg-1-1"},
+			Status:     corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{running}},
+		}
+		operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "cnpg-system", Name: "operator", Labels: operatorLabels}}
+		operator.Status.ReadyReplicas = 1
+		d := Diagnosis{
+			Reader: kubernetesOf(t, func(any) bool { return false }, cluster, pod, operator),
+			Logs:   logsOf{{"pg-1-1", archiverContainer}: denied},
+		}
+		cause, err := d.Of(t.Context(), stuck)
+		if err != nil || (cause == nil) != (want == "") || cause != nil && (cause.Code != want || !strings.Contains(cause.Message, "HeadBucket")) {
+			t.Errorf("archiving %s: the cause is %+v, %v; want %q", status, cause, err, want)
+		}
+	}
+}

@@ -44,6 +44,20 @@ func (s *ObjectStore) EnsureBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
+// Objects returns all that is under the prefix by its name, which begins there, with its size in bytes.
+func (s *ObjectStore) Objects(ctx context.Context, bucket, prefix string) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
+	defer cancel()
+	all := map[string]int64{}
+	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if object.Err != nil {
+			return nil, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		all[strings.TrimPrefix(object.Key, prefix)] = object.Size
+	}
+	return all, nil
+}
+
 // removedAtOnce is how many objects one removal takes, as S3 does at most.
 const removedAtOnce = 1000
 

@@ -62,6 +62,7 @@ func tries(s *service) map[string]try {
 		"getDatabaseConnection": {"GET", database() + "/connection", "", 200, noDatabase + "/connection", ""},
 		"listDatabaseEvents":    {"GET", database() + "/events", "", 200, noDatabase + "/events", ""},
 		"listBackups":           {"GET", database() + "/backups", "", 200, noDatabase + "/backups", ""},
+		"backUpDatabase":        {"POST", backedUp() + "/backups", "", 202, noDatabase + "/backups", ""},
 		"restoreDatabase":       {"POST", backedUp() + "/restore", `{"name":"again","target_time":"latest"}`, 202, noDatabase + "/restore", ""},
 		"listOperations":        {"GET", "/operations", "", 200, "/operations" + bad, ""},
 		"getOperation":          {"GET", parked(), "", 200, noOperation, ""},

@@ -46,6 +46,19 @@ func (h *Handler) RestoreDatabase(
 	return accepted(ctx, db, op), nil
 }
 
+// BackUpDatabase accepts a base backup; its operation tells the rest.
+//
+// POST /databases/{id}/backups
+func (h *Handler) BackUpDatabase(
+	ctx context.Context, params oas.BackUpDatabaseParams,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	db, op, err := h.databases.BackUp(ctx, h.requestOf(ctx), params.ID)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
 // latest is the target of a restore to the last moment there is.
 const latest = "latest"
 
@@ -54,11 +67,13 @@ func backupToOAS(b daap.Backup) oas.Backup {
 		ID:         b.ID,
 		Name:       b.Name,
 		ServerName: b.ServerName,
+		BackupID:   nilString(b.BackupID),
 		Status:     oas.BackupStatus(b.Status),
 		StartedAt:  nilTime(b.StartedAt),
 		StoppedAt:  nilTime(b.StoppedAt),
 		BeginWal:   nilString(b.BeginWAL),
 		EndWal:     nilString(b.EndWAL),
+		SizeBytes:  nilInt64(b.SizeBytes),
 		Error:      nilString(b.Error),
 	}
 }
@@ -79,6 +94,7 @@ func backupStateToOAS(db daap.Database, state *daap.BackupState) oas.NilBackupSt
 		FirstRecoverableAt:     nilTime(state.FirstRecoverableAt),
 		LatestRecoverableAt:    nilTime(state.LastArchivedAt),
 		ArchiveLagSeconds:      int(state.Lag(now).Seconds()),
+		Gap:                    nilString(state.Gap),
 	})
 }
 
@@ -89,4 +105,11 @@ func sourceToOAS(source *daap.Source) oas.NilRestoreSource {
 	return oas.NewNilRestoreSource(oas.RestoreSource{
 		DatabaseID: source.DatabaseID, Name: source.Name, TargetTime: nilTime(source.Target),
 	})
+}
+
+func nilInt64(n *int64) oas.NilInt64 {
+	if n == nil {
+		return oas.NilInt64{Null: true}
+	}
+	return oas.NewNilInt64(*n)
 }

@@ -30,7 +30,7 @@ ALTER TABLE databases
 ALTER TABLE operations
     DROP CONSTRAINT operations_kind,
     ADD CONSTRAINT operations_kind CHECK (
-        kind IN ('provision_database', 'restore_database', 'update_database', 'delete_database'));
+        kind IN ('provision_database', 'restore_database', 'update_database', 'back_up_database', 'delete_database'));
 
 -- What was seen of the backups of a database when it was last looked at.
 CREATE TABLE backup_states (
@@ -44,6 +44,7 @@ CREATE TABLE backup_states (
     last_failure_at       timestamptz,
     last_failure_message  text        NOT NULL,
     first_recoverable_at  timestamptz,
+    gap                   text        NOT NULL,
 
     CONSTRAINT backup_states_unarchived CHECK (unarchived_bytes >= 0)
 );
@@ -54,11 +55,13 @@ CREATE TABLE backups (
     database_id uuid        NOT NULL REFERENCES databases (id),
     name        text        NOT NULL,
     server_name text        NOT NULL,
+    backup_id   text        NOT NULL,
     status      text        NOT NULL,
     started_at  timestamptz,
     stopped_at  timestamptz,
     begin_wal   text        NOT NULL,
     end_wal     text        NOT NULL,
+    size_bytes  bigint,
     error       text        NOT NULL,
 
     CONSTRAINT backups_status CHECK (status IN ('pending', 'running', 'completed', 'failed'))

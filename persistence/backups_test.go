@@ -71,17 +71,21 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	want(t, "state before anybody looked", nothing, daap.BackupState{})
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	running := daap.Backup{ID: newID(t), DatabaseID: db.ID, Name: "first", ServerName: "pg-1", Status: daap.BackupRunning, StartedAt: &at}
+	size := int64(5)
 	done := running
 	done.Status, done.StoppedAt, done.BeginWAL, done.EndWAL = daap.BackupCompleted, &at, "3", "4"
+	done.BackupID, done.SizeBytes = "20260102T030405", &size
 	later := daap.BackupState{
 		ObservedAt: at.Add(time.Minute), Archiving: true, ArchivingMessage: "works", LastArchivedAt: &at, UnarchivedBytes: 5,
-		LastSuccessAt: &at, LastFailureAt: &at, LastFailureMessage: "full", FirstRecoverableAt: &at,
+		LastSuccessAt: &at, LastFailureAt: &at, LastFailureMessage: "full", FirstRecoverableAt: &at, Gap: "4",
 	}
 	f.must(f.SaveBackups(t.Context(), db.ID, daap.BackupState{ObservedAt: at}, []daap.Backup{running}))
 	for range 2 { // twice is once
 		f.must(f.SaveBackups(t.Context(), db.ID, later, []daap.Backup{done}))
 	}
-	f.must(f.SaveBackups(t.Context(), db.ID, daap.BackupState{ObservedAt: at}, nil)) // comes late
+	unsized := done
+	unsized.SizeBytes = nil
+	f.must(f.SaveBackups(t.Context(), db.ID, daap.BackupState{ObservedAt: at}, []daap.Backup{unsized})) // comes late
 	state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
 	want(t, "state", state, later)

@@ -120,7 +120,7 @@ func (f fixture) runningOf(kind daap.OperationKind) (daap.Database, daap.Operati
 		db, _ = f.ready("shop", "orders")
 		f.tier("large", func(p *daap.Profile) { p.Instances = 3 })
 		op = f.updating(db.ID, "large")
-	case daap.DeleteDatabase:
+	case daap.BackUpDatabase, daap.DeleteDatabase:
 		db, _ = f.ready("shop", "orders")
 		op = f.accepted(kind, db.ID)
 	}

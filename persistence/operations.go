@@ -106,8 +106,10 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
-		if err := notRestoredFrom(ctx, tx, op.DatabaseID); err != nil {
-			return accepted{}, err
+		if op.Kind == daap.DeleteDatabase {
+			if err := notRestoredFrom(ctx, tx, op.DatabaseID); err != nil {
+				return accepted{}, err
+			}
 		}
 		op.BacksUp = locked.Profile.BackupEnabled
 		begun, err := hold(ctx, tx, locked, op)

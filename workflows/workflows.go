@@ -40,6 +40,7 @@ func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) err
 		daap.ProvisionDatabase: w.ProvisionDatabase,
 		daap.RestoreDatabase:   w.RestoreDatabase,
 		daap.UpdateDatabase:    w.UpdateDatabase,
+		daap.BackUpDatabase:    w.BackUpDatabase,
 		daap.DeleteDatabase:    w.DeleteDatabase,
 	}
 }

@@ -21,6 +21,7 @@ const unequal = `
 	), changes AS (
 		SELECT id, CASE kind WHEN 'provision_database' THEN 'createDatabase' WHEN 'delete_database' THEN 'deleteDatabase'
 		                     WHEN 'update_database' THEN 'updateDatabase' WHEN 'restore_database' THEN 'restoreDatabase'
+		                     WHEN 'back_up_database' THEN 'backUpDatabase'
 		                     ELSE 'how a ' || kind || ' is asked for is not written down here' END AS action
 		FROM   chosen
 		UNION  ALL

@@ -57,6 +57,7 @@ var short = []string{
 	"update_database/grow/after/answer",
 	"restore_database/cluster/after/worker",
 	"restore_database/backup/before/worker",
+	"back_up_database/backup/before/keys",
 }
 
 // cells are the special ones, and every kill and every lost answer at every step of every kind there is.
@@ -66,6 +67,7 @@ func cells() []cell {
 		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, true},
 		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, false},
 		{daap.UpdateDatabase, daap.StepRollOut, fault.Before, "abort", abortedUnderFault, false},
+		{daap.BackUpDatabase, daap.StepBackup, fault.Before, "keys", keysWrong, true},
 	}
 	var ofKind [][]cell
 	for _, name := range oas.OperationKind("").AllValues() {
@@ -89,7 +91,7 @@ func cellsOf(kind daap.OperationKind) []cell {
 		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, false})
 	}
 	for _, step := range kind.Plan(kind == daap.RestoreDatabase) {
-		if kind != daap.DeleteDatabase {
+		if kind != daap.DeleteDatabase && kind != daap.BackUpDatabase { // its database is the source of others
 			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, true})
 		}
 		all = append(all, cell{kind, step.Name, fault.After, "answer", answerLost, false})

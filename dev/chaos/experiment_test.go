@@ -38,6 +38,8 @@ func requestOf(ctx context.Context, t *testing.T, kind daap.OperationKind) reque
 	switch kind {
 	case daap.ProvisionDatabase:
 		return createRequest(newName(), t.Name())
+	case daap.BackUpDatabase:
+		return backUpRequest(source.get(ctx, t))
 	case daap.RestoreDatabase:
 		return restoreRequest(source.get(ctx, t), newName())
 	case daap.UpdateDatabase:
@@ -143,7 +145,7 @@ func (x *experiment) succeeds(ctx context.Context, t *testing.T) oas.Operation {
 	}
 	x.holds(ctx, t, op)
 	switch db := getDatabase(ctx, t, x.database); {
-	case db.Status != oas.DatabaseStatusReady:
+	case db.Status != oas.DatabaseStatusReady, db.ID == source.id:
 	case db.Tier == kept.Name: // what changes and deletes databases is not about those with backups
 		remove(ctx, t, x.database)
 	default:

@@ -90,7 +90,9 @@ func oneRowPerStep(ctx context.Context, t *testing.T, op oas.Operation) {
 
 // backsUp says whether the operation has the steps for backups.
 func backsUp(op oas.Operation) bool {
-	return slices.ContainsFunc(op.Steps, func(s oas.Step) bool { return s.Name == string(daap.StepBackup) })
+	return slices.ContainsFunc(op.Steps, func(s oas.Step) bool {
+		return s.Name == string(daap.StepBackup) || s.Name == string(daap.StepArchive)
+	})
 }
 
 // eventsComplete looks for one beginning, one end, and one event for each time that the operation was parked.

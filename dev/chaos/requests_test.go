@@ -78,6 +78,13 @@ func updateRequest(id uuid.UUID, tier string) request {
 	}
 }
 
+func backUpRequest(id uuid.UUID) request {
+	params := oas.BackUpDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
+		return stack.API.BackUpDatabase(ctx, params)
+	}
+}
+
 func restoreRequest(id uuid.UUID, name string) request {
 	params := oas.RestoreDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
 	body := &oas.RestoreDatabaseRequest{Name: name, TargetTime: "latest"}

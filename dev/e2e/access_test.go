@@ -125,6 +125,9 @@ func (o team) send(ctx context.Context, t *testing.T, method, path string) (int,
 		http.MethodPost:  `{"reason": "curious"}`,
 		http.MethodPatch: `{"description": "curious"}`,
 	}[method]
+	if strings.HasSuffix(path, "/restore") {
+		body = `{"name": "curious", "target_time": "latest"}`
+	}
 	request, err := http.NewRequestWithContext(ctx, method, stack.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +19,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
 )
 
@@ -59,6 +64,15 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	if err != nil || len(backups.Data) != 1 || backups.Data[0].Status != oas.BackupStatusCompleted || backups.Data[0].EndWal.Null {
 		t.Errorf("the base backups are %+v (%v), want one that is completed", backups, err)
 	}
+	demanded, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: db.ID})
+	if err != nil || demanded.Response.Data.Status != oas.DatabaseStatusReady {
+		t.Fatalf("ask for a base backup: %+v, %v; want the database to stay ready", demanded, err)
+	}
+	succeed(ctx, t, demanded.Response.Meta.OperationID)
+	backups, err = stack.API.ListBackups(ctx, oas.ListBackupsParams{ID: db.ID})
+	if err != nil || len(backups.Data) != 2 || backups.Data[0].SizeBytes.Value < 1<<20 || backups.Data[0].BackupID.Null {
+		t.Errorf("the base backups are %+v (%v), want another one with its size", backups, err)
+	}
 	early := state.FirstRecoverableAt.Value.Add(-time.Minute)
 	_, err = stack.API.RestoreDatabase(ctx, &oas.RestoreDatabaseRequest{Name: "too-early", TargetTime: early.Format(time.RFC3339)},
 		oas.RestoreDatabaseParams{ID: db.ID})
@@ -93,6 +107,9 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	if got := run(checksum); got != after {
 		t.Errorf("the source has %q afterwards, want %q", got, after)
 	}
+	if got := restoredByHand(ctx, t, db.ID); got != after {
+		t.Errorf("restored without DAAP there is %q, want %q", got, after)
+	}
 	for _, id := range []uuid.UUID{again.ID, then.ID, latest.ID, db.ID} {
 		if n := objectsOf(ctx, t, id); n == 0 {
 			t.Errorf("database %s has nothing in the object store", id)
@@ -102,6 +119,35 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 			t.Errorf("%d objects are left of database %s, which is deleted", n, id)
 		}
 	}
+}
+
+// restoredByHand restores the database's archive with Barman's tools and PostgreSQL alone, as dev/runbook.md says, and
+// returns the checksum there. It is done in the database's own pod, which has both.
+func restoredByHand(ctx context.Context, t *testing.T, id uuid.UUID) string {
+	t.Helper()
+	script, err := os.ReadFile("../restore-by-hand.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const directory = "/var/lib/postgresql/data/by-hand"
+	var input bytes.Buffer // the keys come in by it: arguments are everybody's to read
+	fmt.Fprintf(&input, "export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s ENDPOINT=%s\n",
+		os.Getenv("DAAP_BACKUP_ACCESS_KEY"), os.Getenv("DAAP_BACKUP_SECRET_KEY"), os.Getenv("DAAP_BACKUP_ENDPOINT"))
+	input.Write(script)
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", daap.Namespace(id), "exec", "--stdin", "pg-1-1", "--container", "postgres", "--",
+		"bash", "-s", "s3://daap-e2e/backups/"+id.String(), "pg-1", directory, checksum)
+	cmd.Stdin = &input
+	out, err := cmd.Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			t.Logf("%s", failed.Stderr)
+		}
+		t.Fatalf("restore by hand: %v", err)
+	}
+	t.Logf("a restore without DAAP took %s", time.Since(began).Round(time.Second))
+	return strings.TrimSpace(string(out))
 }
 
 // objectsOf counts what is in the object store of the database, versions and markers too.
