@@ -36,6 +36,13 @@ type Invoker interface {
 	//
 	// POST /operations/{id}/abort
 	AbortOperation(ctx context.Context, request *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error)
+	// BackUpDatabase invokes backUpDatabase operation.
+	//
+	// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
+	// What was written before can be restored without it: it makes later restores faster.
+	//
+	// POST /databases/{id}/backups
+	BackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// CancelOperation invokes cancelOperation operation.
 	//
 	// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
@@ -424,6 +431,130 @@ func (c *Client) sendAbortOperation(ctx context.Context, request *DecisionReques
 	}()
 
 	result, err := decodeAbortOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// BackUpDatabase invokes backUpDatabase operation.
+//
+// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
+// What was written before can be restored without it: it makes later restores faster.
+//
+// POST /databases/{id}/backups
+func (c *Client) BackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+	res, err := c.sendBackUpDatabase(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendBackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/backups"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, BackUpDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, BackUpDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeBackUpDatabaseResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

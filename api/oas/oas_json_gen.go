@@ -1609,6 +1609,10 @@ func (s *Backup) encodeFields(e *jx.Encoder) {
 		e.Str(s.ServerName)
 	}
 	{
+		e.FieldStart("backup_id")
+		s.BackupID.Encode(e)
+	}
+	{
 		e.FieldStart("status")
 		s.Status.Encode(e)
 	}
@@ -1629,21 +1633,27 @@ func (s *Backup) encodeFields(e *jx.Encoder) {
 		s.EndWal.Encode(e)
 	}
 	{
+		e.FieldStart("size_bytes")
+		s.SizeBytes.Encode(e)
+	}
+	{
 		e.FieldStart("error")
 		s.Error.Encode(e)
 	}
 }
 
-var jsonFieldsNameOfBackup = [9]string{
-	0: "id",
-	1: "name",
-	2: "server_name",
-	3: "status",
-	4: "started_at",
-	5: "stopped_at",
-	6: "begin_wal",
-	7: "end_wal",
-	8: "error",
+var jsonFieldsNameOfBackup = [11]string{
+	0:  "id",
+	1:  "name",
+	2:  "server_name",
+	3:  "backup_id",
+	4:  "status",
+	5:  "started_at",
+	6:  "stopped_at",
+	7:  "begin_wal",
+	8:  "end_wal",
+	9:  "size_bytes",
+	10: "error",
 }
 
 // Decode decodes Backup from json.
@@ -1691,8 +1701,18 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"server_name\"")
 			}
-		case "status":
+		case "backup_id":
 			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.BackupID.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"backup_id\"")
+			}
+		case "status":
+			requiredBitSet[0] |= 1 << 4
 			if err := func() error {
 				if err := s.Status.Decode(d); err != nil {
 					return err
@@ -1702,7 +1722,7 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"status\"")
 			}
 		case "started_at":
-			requiredBitSet[0] |= 1 << 4
+			requiredBitSet[0] |= 1 << 5
 			if err := func() error {
 				if err := s.StartedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -1712,7 +1732,7 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"started_at\"")
 			}
 		case "stopped_at":
-			requiredBitSet[0] |= 1 << 5
+			requiredBitSet[0] |= 1 << 6
 			if err := func() error {
 				if err := s.StoppedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -1722,7 +1742,7 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"stopped_at\"")
 			}
 		case "begin_wal":
-			requiredBitSet[0] |= 1 << 6
+			requiredBitSet[0] |= 1 << 7
 			if err := func() error {
 				if err := s.BeginWal.Decode(d); err != nil {
 					return err
@@ -1732,7 +1752,7 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"begin_wal\"")
 			}
 		case "end_wal":
-			requiredBitSet[0] |= 1 << 7
+			requiredBitSet[1] |= 1 << 0
 			if err := func() error {
 				if err := s.EndWal.Decode(d); err != nil {
 					return err
@@ -1741,8 +1761,18 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"end_wal\"")
 			}
+		case "size_bytes":
+			requiredBitSet[1] |= 1 << 1
+			if err := func() error {
+				if err := s.SizeBytes.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"size_bytes\"")
+			}
 		case "error":
-			requiredBitSet[1] |= 1 << 0
+			requiredBitSet[1] |= 1 << 2
 			if err := func() error {
 				if err := s.Error.Decode(d); err != nil {
 					return err
@@ -1762,7 +1792,7 @@ func (s *Backup) Decode(d *jx.Decoder) error {
 	var failures []validate.FieldError
 	for i, mask := range [2]uint8{
 		0b11111111,
-		0b00000001,
+		0b00000111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -2033,9 +2063,13 @@ func (s *BackupState) encodeFields(e *jx.Encoder) {
 		e.FieldStart("archive_lag_seconds")
 		e.Int(s.ArchiveLagSeconds)
 	}
+	{
+		e.FieldStart("gap")
+		s.Gap.Encode(e)
+	}
 }
 
-var jsonFieldsNameOfBackupState = [9]string{
+var jsonFieldsNameOfBackupState = [10]string{
 	0: "health",
 	1: "reason",
 	2: "observed_at",
@@ -2045,6 +2079,7 @@ var jsonFieldsNameOfBackupState = [9]string{
 	6: "first_recoverable_at",
 	7: "latest_recoverable_at",
 	8: "archive_lag_seconds",
+	9: "gap",
 }
 
 // Decode decodes BackupState from json.
@@ -2148,6 +2183,16 @@ func (s *BackupState) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"archive_lag_seconds\"")
 			}
+		case "gap":
+			requiredBitSet[1] |= 1 << 1
+			if err := func() error {
+				if err := s.Gap.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"gap\"")
+			}
 		default:
 			return d.Skip()
 		}
@@ -2159,7 +2204,7 @@ func (s *BackupState) Decode(d *jx.Decoder) error {
 	var failures []validate.FieldError
 	for i, mask := range [2]uint8{
 		0b11111111,
-		0b00000001,
+		0b00000011,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -7195,6 +7240,52 @@ func (s *NilInt) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes int64 as json.
+func (o NilInt64) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	e.Int64(int64(o.Value))
+}
+
+// Decode decodes int64 from json.
+func (o *NilInt64) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilInt64 to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v int64
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	v, err := d.Int64()
+	if err != nil {
+		return err
+	}
+	o.Value = int64(v)
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilInt64) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilInt64) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes NoData as json.
 func (o NilNoData) Encode(e *jx.Encoder) {
 	if o.Null {
@@ -7971,6 +8062,8 @@ func (s *OperationKind) Decode(d *jx.Decoder) error {
 		*s = OperationKindRestoreDatabase
 	case OperationKindUpdateDatabase:
 		*s = OperationKindUpdateDatabase
+	case OperationKindBackUpDatabase:
+		*s = OperationKindBackUpDatabase
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
 	default:

@@ -7,6 +7,7 @@ type OperationName = string
 
 const (
 	AbortOperationOperation        OperationName = "AbortOperation"
+	BackUpDatabaseOperation        OperationName = "BackUpDatabase"
 	CancelOperationOperation       OperationName = "CancelOperation"
 	CreateAPIKeyOperation          OperationName = "CreateAPIKey"
 	CreateDatabaseOperation        OperationName = "CreateDatabase"

@@ -750,14 +750,18 @@ type Backup struct {
 	// The name of its object in Kubernetes.
 	Name string `json:"name"`
 	// That of its archive in the database's prefix.
-	ServerName string       `json:"server_name"`
-	Status     BackupStatus `json:"status"`
-	StartedAt  NilDateTime  `json:"started_at"`
-	StoppedAt  NilDateTime  `json:"stopped_at"`
+	ServerName string `json:"server_name"`
+	// What Barman names it in the archive.
+	BackupID  NilString    `json:"backup_id"`
+	Status    BackupStatus `json:"status"`
+	StartedAt NilDateTime  `json:"started_at"`
+	StoppedAt NilDateTime  `json:"stopped_at"`
 	// The first WAL segment that it needs.
 	BeginWal NilString `json:"begin_wal"`
 	// The last WAL segment that it needs.
 	EndWal NilString `json:"end_wal"`
+	// What it takes in the object store; null until that is known.
+	SizeBytes NilInt64 `json:"size_bytes"`
 	// Why it failed.
 	Error NilString `json:"error"`
 }
@@ -775,6 +779,11 @@ func (s *Backup) GetName() string {
 // GetServerName returns the value of ServerName.
 func (s *Backup) GetServerName() string {
 	return s.ServerName
+}
+
+// GetBackupID returns the value of BackupID.
+func (s *Backup) GetBackupID() NilString {
+	return s.BackupID
 }
 
 // GetStatus returns the value of Status.
@@ -802,6 +811,11 @@ func (s *Backup) GetEndWal() NilString {
 	return s.EndWal
 }
 
+// GetSizeBytes returns the value of SizeBytes.
+func (s *Backup) GetSizeBytes() NilInt64 {
+	return s.SizeBytes
+}
+
 // GetError returns the value of Error.
 func (s *Backup) GetError() NilString {
 	return s.Error
@@ -820,6 +834,11 @@ func (s *Backup) SetName(val string) {
 // SetServerName sets the value of ServerName.
 func (s *Backup) SetServerName(val string) {
 	s.ServerName = val
+}
+
+// SetBackupID sets the value of BackupID.
+func (s *Backup) SetBackupID(val NilString) {
+	s.BackupID = val
 }
 
 // SetStatus sets the value of Status.
@@ -845,6 +864,11 @@ func (s *Backup) SetBeginWal(val NilString) {
 // SetEndWal sets the value of EndWal.
 func (s *Backup) SetEndWal(val NilString) {
 	s.EndWal = val
+}
+
+// SetSizeBytes sets the value of SizeBytes.
+func (s *Backup) SetSizeBytes(val NilInt64) {
+	s.SizeBytes = val
 }
 
 // SetError sets the value of Error.
@@ -964,6 +988,8 @@ type BackupState struct {
 	LatestRecoverableAt NilDateTime `json:"latest_recoverable_at"`
 	// How many seconds of changes would be lost if the database were lost at this moment.
 	ArchiveLagSeconds int `json:"archive_lag_seconds"`
+	// The first WAL segment that is missing in the archive; null where none is.
+	Gap NilString `json:"gap"`
 }
 
 // GetHealth returns the value of Health.
@@ -1011,6 +1037,11 @@ func (s *BackupState) GetArchiveLagSeconds() int {
 	return s.ArchiveLagSeconds
 }
 
+// GetGap returns the value of Gap.
+func (s *BackupState) GetGap() NilString {
+	return s.Gap
+}
+
 // SetHealth sets the value of Health.
 func (s *BackupState) SetHealth(val BackupHealth) {
 	s.Health = val
@@ -1054,6 +1085,11 @@ func (s *BackupState) SetLatestRecoverableAt(val NilDateTime) {
 // SetArchiveLagSeconds sets the value of ArchiveLagSeconds.
 func (s *BackupState) SetArchiveLagSeconds(val int) {
 	s.ArchiveLagSeconds = val
+}
+
+// SetGap sets the value of Gap.
+func (s *BackupState) SetGap(val NilString) {
+	s.Gap = val
 }
 
 type BackupStatus string
@@ -3951,6 +3987,51 @@ func (o NilInt) Or(d int) int {
 	return d
 }
 
+// NewNilInt64 returns new NilInt64 with value set to v.
+func NewNilInt64(v int64) NilInt64 {
+	return NilInt64{
+		Value: v,
+	}
+}
+
+// NilInt64 is nullable int64.
+type NilInt64 struct {
+	Value int64
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilInt64) SetTo(v int64) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilInt64) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilInt64) SetToNull() {
+	o.Null = true
+	var v int64
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilInt64) Get() (v int64, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilInt64) Or(d int64) int64 {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilNoData returns new NilNoData with value set to v.
 func NewNilNoData(v NoData) NilNoData {
 	return NilNoData{
@@ -4511,6 +4592,7 @@ const (
 	OperationKindProvisionDatabase OperationKind = "provision_database"
 	OperationKindRestoreDatabase   OperationKind = "restore_database"
 	OperationKindUpdateDatabase    OperationKind = "update_database"
+	OperationKindBackUpDatabase    OperationKind = "back_up_database"
 	OperationKindDeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -4520,6 +4602,7 @@ func (OperationKind) AllValues() []OperationKind {
 		OperationKindProvisionDatabase,
 		OperationKindRestoreDatabase,
 		OperationKindUpdateDatabase,
+		OperationKindBackUpDatabase,
 		OperationKindDeleteDatabase,
 	}
 }
@@ -4532,6 +4615,8 @@ func (s OperationKind) MarshalText() ([]byte, error) {
 	case OperationKindRestoreDatabase:
 		return []byte(s), nil
 	case OperationKindUpdateDatabase:
+		return []byte(s), nil
+	case OperationKindBackUpDatabase:
 		return []byte(s), nil
 	case OperationKindDeleteDatabase:
 		return []byte(s), nil
@@ -4551,6 +4636,9 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 		return nil
 	case OperationKindUpdateDatabase:
 		*s = OperationKindUpdateDatabase
+		return nil
+	case OperationKindBackUpDatabase:
+		*s = OperationKindBackUpDatabase
 		return nil
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase

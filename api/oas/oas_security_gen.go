@@ -39,6 +39,7 @@ func findAuthorization(h http.Header, prefix string) (string, bool) {
 // operationRolesApiKey is a private map storing roles per operation.
 var operationRolesApiKey = map[string][]string{
 	AbortOperationOperation:        []string{},
+	BackUpDatabaseOperation:        []string{},
 	CancelOperationOperation:       []string{},
 	CreateAPIKeyOperation:          []string{},
 	CreateDatabaseOperation:        []string{},
@@ -92,6 +93,7 @@ func GetRolesForApiKey(operation string) []string {
 // operationRolesBearer is a private map storing roles per operation.
 var operationRolesBearer = map[string][]string{
 	AbortOperationOperation:        []string{},
+	BackUpDatabaseOperation:        []string{},
 	CancelOperationOperation:       []string{},
 	CreateAPIKeyOperation:          []string{},
 	CreateDatabaseOperation:        []string{},

@@ -22,6 +22,13 @@ type Handler interface {
 	//
 	// POST /operations/{id}/abort
 	AbortOperation(ctx context.Context, req *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error)
+	// BackUpDatabase implements backUpDatabase operation.
+	//
+	// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
+	// What was written before can be restored without it: it makes later restores faster.
+	//
+	// POST /databases/{id}/backups
+	BackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// CancelOperation implements cancelOperation operation.
 	//
 	// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.

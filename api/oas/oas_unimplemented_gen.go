@@ -30,6 +30,16 @@ func (UnimplementedHandler) AbortOperation(ctx context.Context, req *DecisionReq
 	return r, ht.ErrNotImplemented
 }
 
+// BackUpDatabase implements backUpDatabase operation.
+//
+// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
+// What was written before can be restored without it: it makes later restores faster.
+//
+// POST /databases/{id}/backups
+func (UnimplementedHandler) BackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // CancelOperation implements cancelOperation operation.
 //
 // As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.

@@ -1999,6 +1999,8 @@ func (s OperationKind) Validate() error {
 		return nil
 	case "update_database":
 		return nil
+	case "back_up_database":
+		return nil
 	case "delete_database":
 		return nil
 	default:
