@@ -106,18 +106,21 @@ func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
 
 func TestRestoreNeedsTheSameVersionAndAsMuchStorage(t *testing.T) {
 	t.Parallel()
-	source := daap.Database{}.With(medium())
+	tier, first := medium(), time.Now().Add(-time.Hour)
+	tier.Backups = daily
+	source := daap.Database{Status: daap.DatabaseReady}.With(tier)
+	from := daap.RestoreFrom{Source: source, State: daap.BackupState{FirstRecoverableAt: &first}, At: time.Now()}
 	for name, change := range map[string]func(*daap.Tier){
 		"a newer version": func(t *daap.Tier) { t.PGVersion = "18" },
 		"less storage":    func(t *daap.Tier) { t.StorageSize = small1Gi },
 	} {
 		to := medium()
 		change(&to)
-		wantCode(t, name, source.CheckRestore(to), daap.CodeValidationFailed)
+		wantCode(t, name, from.Check(to), daap.CodeValidationFailed)
 	}
 	smaller := medium()
 	smaller.Instances, smaller.HAReplicas = 1, 0
-	if err := source.CheckRestore(smaller); err != nil {
+	if err := from.Check(smaller); err != nil {
 		t.Errorf("to fewer instances: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -40,8 +39,8 @@ type quotaReader interface {
 type databaseChanges interface {
 	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes
 	// the name. TierNotFound where there is none, CodeQuotaExceeded where its quota has no room, NameTaken when the
-	// database's name is. With a source, CodeValidationFailed where the tier cannot take it.
-	CreateDatabase(ctx context.Context, by Grant, db Database, source *Database, op Operation) (
+	// database's name is, and where it is to be restored from another one, whose Check it asks, what that says.
+	CreateDatabase(ctx context.Context, by Grant, db Database, from *RestoreFrom, op Operation) (
 		Database, Operation, error)
 	// PatchDatabase applies the patch to the database as it is under lock. Where that gives it another tier, or its
 	// own as that is by now, op is recorded and gets the tier, and what is returned is not nil: TierNotFound,
@@ -91,7 +90,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	if err != nil {
 		return Database{}, Operation{}, err
 	}
-	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil, nil)
+	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil)
 	if err == nil {
 		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
 	}
@@ -105,7 +104,7 @@ func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec Databas
 		return Preview{}, err
 	}
 	by.DryRun = true
-	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil, nil)
+	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -114,10 +113,9 @@ func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec Databas
 	return preview, err
 }
 
-// make records a database and the operation of the kind that makes it, from nothing or from the source as it was at the
-// target.
+// make records a database and the operation of the kind that makes it, from nothing or from another one.
 func (d *Databases) make(
-	ctx context.Context, by Grant, kind OperationKind, spec DatabaseSpec, source *Database, target *time.Time,
+	ctx context.Context, by Grant, kind OperationKind, spec DatabaseSpec, from *RestoreFrom,
 ) (Database, Operation, error) {
 	owner, err := by.owner(spec.OwnerTeam)
 	if err != nil {
@@ -150,10 +148,10 @@ func (d *Databases) make(
 		Status:      kind.During(),
 		Incarnation: 1,
 	}
-	if source != nil {
-		made.Source = source.asSource(target)
+	if from != nil {
+		made.Source = from.source()
 	}
-	db, op, err := d.changes.CreateDatabase(ctx, by, made, source, op)
+	db, op, err := d.changes.CreateDatabase(ctx, by, made, from, op)
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create database %s: %w", spec.Name, err)
 	}

@@ -55,8 +55,13 @@ func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (string, 
 }
 
 func (l *ledger) CreateDatabase(
-	_ context.Context, by daap.Grant, db daap.Database, _ *daap.Database, op daap.Operation,
+	_ context.Context, by daap.Grant, db daap.Database, from *daap.RestoreFrom, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
+	if from != nil {
+		if err := from.Check(l.tier); err != nil {
+			return db, op, err
+		}
+	}
 	db = db.With(l.tier)
 	if !by.DryRun {
 		l.db, l.op = db, op

@@ -48,20 +48,36 @@ func (d *Databases) Restore(
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("read what can be restored of database %s: %w", id, err)
 	}
-	if err := restorable(source, state, spec.Target, time.Now()); err != nil {
-		return Database{}, Operation{}, err
-	}
-	if spec.Tier == "" {
+	if spec.Tier == "" && source.TierID != nil {
 		spec.Tier = source.TierID.String()
 	}
 	db, op, err := d.make(ctx, by, RestoreDatabase, DatabaseSpec{
 		Name: spec.Name, OwnerTeam: source.OwnerTeam, Tier: spec.Tier,
 		Description: source.Description, Labels: source.Labels,
-	}, &source, spec.Target)
+	}, &RestoreFrom{Source: source, State: state, Target: spec.Target, At: time.Now()})
 	if err == nil {
 		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
 	}
 	return db, op, err
+}
+
+// RestoreFrom is what a database is to be restored from, as it was seen when that was asked for.
+type RestoreFrom struct {
+	Source Database
+	State  BackupState
+	// Target is the moment to restore to; nil is the last one there is.
+	Target *time.Time
+	// At is when it was asked for.
+	At time.Time
+}
+
+// Check says why a database of the tier cannot be made of it, as an Error of CodeWrongStatus or CodeValidationFailed;
+// nil where it can.
+func (f RestoreFrom) Check(t Tier) error {
+	if err := restorable(f.Source, f.State, f.Target, f.At); err != nil {
+		return err
+	}
+	return f.Source.checkRestore(t)
 }
 
 // restorable says why the source cannot be restored to the target; nil where it can.
@@ -81,9 +97,8 @@ func restorable(source Database, state BackupState, target *time.Time, now time.
 	return nil
 }
 
-// CheckRestore says why a database of the tier cannot be restored from the source, as an Error of CodeValidationFailed;
-// nil where it can.
-func (db Database) CheckRestore(t Tier) error {
+// checkRestore says why a database of the tier cannot be restored from this one; nil where it can.
+func (db Database) checkRestore(t Tier) error {
 	var c checks
 	if t.StorageSize.Cmp(db.Profile.StorageSize) < 0 {
 		c.fail("tier", "has %s of storage, less than the %s of the source",
@@ -95,10 +110,11 @@ func (db Database) CheckRestore(t Tier) error {
 	return c.err()
 }
 
-// asSource is what a restore needs of the database.
-func (db Database) asSource(target *time.Time) *Source {
+// source is what the new database keeps of it.
+func (f RestoreFrom) source() *Source {
 	return &Source{
-		DatabaseID: db.ID, Name: db.Name, ServerName: db.ServerName(), Destination: db.Destination(), Target: target,
+		DatabaseID: f.Source.ID, Name: f.Source.Name, ServerName: f.Source.ServerName(),
+		Destination: f.Source.Destination(), Target: f.Target,
 	}
 }
 

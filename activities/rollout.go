@@ -107,6 +107,12 @@ func (p *Postgres) missing(pod *corev1.Pod, db daap.Database) string {
 		return fmt.Sprintf("Pod %s is not ready", pod.Name)
 	}
 	want := db.Profile
+	archives := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == archiverContainer
+	})
+	if archives != want.BackupEnabled {
+		return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+	}
 	for _, c := range pod.Spec.Containers {
 		if c.Name != postgresContainer {
 			continue

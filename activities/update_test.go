@@ -166,6 +166,9 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 		"image of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[0].Spec.Containers[0].Image = "localhost/postgresql:16"
 		}, "Pod pg-1-1 is still the one from before"},
+		"archiver of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
+			pods[1].Spec.InitContainers = []corev1.Container{{Name: archiverContainer}}
+		}, "Pod pg-1-2 is still the one from before"},
 		"readiness of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
 		}, "Pod pg-1-1 is not ready"},

@@ -229,7 +229,7 @@ func (m *memory) Backlogged(ctx context.Context, limit int) (bool, error) {
 }
 
 func (m *memory) CreateDatabase(
-	ctx context.Context, by daap.Grant, db daap.Database, source *daap.Database, op daap.Operation,
+	ctx context.Context, by daap.Grant, db daap.Database, from *daap.RestoreFrom, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
@@ -240,8 +240,8 @@ func (m *memory) CreateDatabase(
 		if err != nil {
 			return answered{}, err
 		}
-		if source != nil {
-			if err := source.CheckRestore(tier); err != nil {
+		if from != nil {
+			if err := from.Check(tier); err != nil {
 				return answered{}, err
 			}
 		}

@@ -128,7 +128,7 @@ func TestDatabaseIsRestoredOnlyToATierThatCanTakeIt(t *testing.T) {
 	source := f.database(db.Source.DatabaseID)
 	again, _ := newDatabase(t, "shop", "again")
 	again.Tier, again.Status, again.Source = "other", daap.DatabaseRestoring, db.Source
-	_, _, err := f.CreateDatabase(t.Context(), everyone, again, &source, newOperation(t, daap.RestoreDatabase, again.ID))
+	_, _, err := f.CreateDatabase(t.Context(), everyone, again, from(source), newOperation(t, daap.RestoreDatabase, again.ID))
 	wantCode(t, err, daap.CodeValidationFailed)
 	f.must(f.CheckQuotas(t.Context()))
 }
@@ -165,6 +165,24 @@ func TestSourceIsNotDeletedWhileItIsReadNorReadWhileItIsDeleted(t *testing.T) {
 	f.accepted(daap.DeleteDatabase, source.ID)
 	again, _ := newDatabase(t, "shop", "again")
 	again.Status, again.Source = daap.DatabaseRestoring, db.Source
-	_, _, err = f.CreateDatabase(t.Context(), everyone, again, &source, newOperation(t, daap.RestoreDatabase, again.ID))
+	_, _, err = f.CreateDatabase(t.Context(), everyone, again, from(source), newOperation(t, daap.RestoreDatabase, again.ID))
 	wantCode(t, err, daap.CodeWrongStatus)
+}
+
+func TestRestoreThatIsSentAgainIsAnsweredThoughItsSourceIsGone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	source, _ := f.ready("shop", "orders")
+	ask := func() (daap.Database, error) {
+		db, _ := newDatabase(t, "shop", "again")
+		db.Status, db.Source = daap.DatabaseRestoring, &daap.Source{DatabaseID: source.ID}
+		made, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, from(f.database(source.ID)), newOperation(t, daap.RestoreDatabase, db.ID))
+		return made, err
+	}
+	first, err := ask()
+	f.must(err)
+	f.exec(`UPDATE databases SET status = 'deleting' WHERE name = 'orders'`)
+	again, err := ask()
+	f.must(err)
+	want(t, "the database of the request that is sent again", again.ID, first.ID)
 }

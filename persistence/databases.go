@@ -80,7 +80,7 @@ func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUI
 // before gets its answer again. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus
 // where there is no such tier or source, and those of answerOnce.
 func (s *Store) CreateDatabase(
-	ctx context.Context, by daap.Grant, db daap.Database, source *daap.Database, op daap.Operation,
+	ctx context.Context, by daap.Grant, db daap.Database, from *daap.RestoreFrom, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
 	if !by.Scope.Covers(db.OwnerTeam) {
 		return daap.Database{}, daap.Operation{}, fmt.Errorf("create database: team %s is out of scope", db.OwnerTeam)
@@ -90,8 +90,8 @@ func (s *Store) CreateDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
-		if source != nil {
-			if err := keepSource(ctx, tx, *source, tier); err != nil {
+		if from != nil {
+			if err := keepSource(ctx, tx, *from, tier); err != nil {
 				return accepted{}, err
 			}
 		}
@@ -125,16 +125,16 @@ func (s *Store) CreateDatabase(
 
 // keepSource keeps the source of a restore to the tier from being deleted meanwhile. Errors: CodeValidationFailed,
 // CodeWrongStatus where it is being deleted already.
-func keepSource(ctx context.Context, tx pgx.Tx, source daap.Database, tier daap.Tier) error {
-	if err := source.CheckRestore(tier); err != nil {
+func keepSource(ctx context.Context, tx pgx.Tx, from daap.RestoreFrom, tier daap.Tier) error {
+	if err := from.Check(tier); err != nil {
 		return err
 	}
 	var status daap.DatabaseStatus
-	err := tx.QueryRow(ctx, `SELECT status FROM databases WHERE id = $1 FOR SHARE`, source.ID).Scan(&status)
+	err := tx.QueryRow(ctx, `SELECT status FROM databases WHERE id = $1 FOR SHARE`, from.Source.ID).Scan(&status)
 	if err != nil {
-		return fmt.Errorf("lock source %s: %w", source.ID, err)
+		return fmt.Errorf("lock source %s: %w", from.Source.ID, err)
 	}
-	if status != source.Status {
+	if status != from.Source.Status {
 		return daap.WrongStatus(status, "cannot be restored from any more")
 	}
 	return nil

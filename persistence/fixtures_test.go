@@ -138,9 +138,16 @@ func (f fixture) restoring(name string) (daap.Database, daap.Operation) {
 		DatabaseID: source.ID, Name: source.Name, ServerName: "pg-1", Destination: "s3://backups",
 	}
 	op := newOperation(f.t, daap.RestoreDatabase, db.ID)
-	db, op, err := f.CreateDatabase(f.t.Context(), everyone, db, &source, op)
+	db, op, err := f.CreateDatabase(f.t.Context(), everyone, db, from(source), op)
 	f.must(err)
 	return db, op
+}
+
+// from is the source with backups of the last hour.
+func from(source daap.Database) *daap.RestoreFrom {
+	first := time.Now().Add(-time.Hour)
+	source.Profile.BackupEnabled = true
+	return &daap.RestoreFrom{Source: source, State: daap.BackupState{FirstRecoverableAt: &first}, At: time.Now()}
 }
 
 // ready returns a database that is ready, and the operation that provisioned it.
