@@ -17,7 +17,7 @@ type Orphans struct {
 // orphanStore holds the operations that are open.
 type orphanStore interface {
 	// ClaimUnchecked returns at most limit open operations that have not been looked at for a while, and
-	// puts off their next look. Those that have not begun are among them once their start was tried often.
+	// puts off their next look. Those that start anew are among them once that was tried often.
 	ClaimUnchecked(ctx context.Context, limit int) ([]Operation, error)
 	// ParkOrphan parks the operation if it is still as given; it does nothing to another one.
 	ParkOrphan(ctx context.Context, op Operation, cause Cause) error
@@ -82,7 +82,7 @@ func (o *Orphans) Search(ctx context.Context) error {
 }
 
 // repair brings an operation back that its workflow no longer carries. What a person ended waits for a
-// person; what the engine lost is started anew.
+// person; what the engine lost is started anew, and so is what ended before it began.
 func (o *Orphans) repair(ctx context.Context, op Operation, look WorkflowLook) error {
 	pending := op.State == OperationPending
 	parked := op.State == OperationNeedsAttention

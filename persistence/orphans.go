@@ -15,19 +15,20 @@ import (
 const (
 	// lookInterval is how often an open operation's workflow is looked at.
 	lookInterval = time.Minute
-	// oftenTried is how many starts an operation may take before its workflow is looked at.
+	// oftenTried is how many starts an operation that starts anew may take before its workflow is looked at: until the
+	// new one is there, what is seen is the old one.
 	oftenTried = 3
 )
 
 // ClaimUnchecked returns at most limit open operations that have not been looked at for a minute, longest first
 // and without their steps. Each is due again a minute later, so no one else claims it meanwhile. Pending ones
-// are among them once their start was tried often.
+// that start anew are among them once that was tried often.
 func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation, error) {
 	rows, _ := s.pool.Query(ctx, `
 		WITH due AS (
 			SELECT id FROM operations
 			WHERE  state IN `+openStates+` AND next_look_at <= now()
-			AND    (state <> 'pending' OR dispatch_attempts >= $2)
+			AND    (state <> 'pending' OR restarts = 0 OR dispatch_attempts >= $2)
 			ORDER  BY next_look_at
 			LIMIT  $1
 			FOR    UPDATE SKIP LOCKED

@@ -87,12 +87,17 @@ func TestOperationWhoseWorkflowIsTerminatedIsFoundAndRetried(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db, operation := create(ctx, t, "terminated")
-	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var workflow string
+	until(ctx, t, "the provision has begun", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+		if err != nil {
+			t.Fatal(err)
+		}
+		workflow = op.Data.WorkflowID
+		return op.Data.State != oas.OperationStatePending
+	})
 	shell(ctx, t, `temporal workflow terminate --namespace daap --workflow-id "$workflow" --reason "by mistake"`,
-		"workflow="+op.Data.WorkflowID)
+		"workflow="+workflow)
 	found := parked(ctx, t, operation)
 	if found.Error.Value.Code != oas.CauseCodeWORKFLOWLOST {
 		t.Errorf("parked with %+v, want WORKFLOW_LOST", found.Error.Value)
