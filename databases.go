@@ -92,7 +92,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	}
 	db, op, err := d.make(ctx, by, ProvisionDatabase, spec, nil)
 	if err == nil {
-		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+		d.start(ctx, op)
 	}
 	return db, op, err
 }
@@ -218,7 +218,7 @@ func (d *Databases) Update(
 	}
 	db, op, err := d.update(ctx, by, id, patch)
 	if op != nil {
-		_ = d.starter.Start(ctx, *op) // the Dispatcher makes up for a lost start
+		d.start(ctx, *op)
 	}
 	return db, op, err
 }
@@ -280,6 +280,9 @@ func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Data
 	return d.accept(ctx, by, DeleteDatabase, id)
 }
 
+// start starts an operation that is recorded. The Dispatcher makes up for a start that is lost.
+func (d *Databases) start(ctx context.Context, op Operation) { _ = d.starter.Start(ctx, op) }
+
 // accept records the operation of the kind on the database, and starts it.
 func (d *Databases) accept(
 	ctx context.Context, by Grant, kind OperationKind, id uuid.UUID,
@@ -296,7 +299,7 @@ func (d *Databases) accept(
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("%s %s: %w", kind, id, err)
 	}
-	_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+	d.start(ctx, op)
 	return db, op, nil
 }
 

@@ -56,7 +56,7 @@ func (d *Databases) Restore(
 		Description: source.Description, Labels: source.Labels,
 	}, &RestoreFrom{Source: source, State: state, Target: spec.Target, At: time.Now()})
 	if err == nil {
-		_ = d.starter.Start(ctx, op) // the Dispatcher makes up for a lost start
+		d.start(ctx, op)
 	}
 	return db, op, err
 }

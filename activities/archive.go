@@ -3,10 +3,12 @@ package activities
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -158,13 +160,12 @@ func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database, wan
 
 // notArchiving says why WAL is not archived; empty when it is.
 func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string, error) {
-	var cluster cnpgv1.Cluster
-	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ClusterName(db)}
-	if err := k.Watch.Get(ctx, key, &cluster); err != nil {
-		if apierrors.IsNotFound(err) {
-			return "Cluster is not there", nil
-		}
-		return "", fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	cluster, err := clusterOf(ctx, k.Watch, db)
+	if apierrors.IsNotFound(err) {
+		return "Cluster is not there", nil
+	}
+	if err != nil {
+		return "", err
 	}
 	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	switch {
@@ -181,21 +182,29 @@ func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string
 func (k *Kubernetes) newestBackup(
 	ctx context.Context, db daap.Database, want wanted,
 ) (newest *cnpgv1.Backup, completed bool, err error) {
-	var backups cnpgv1.BackupList
-	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(db.ID))); err != nil {
-		return nil, false, fmt.Errorf("list backups of database %s: %w", db.ID, err)
+	backups, err := k.wantedBackups(ctx, db.ID, want)
+	if err != nil {
+		return nil, false, err
 	}
-	for i := range backups.Items {
-		b := &backups.Items[i]
-		if !want.any && !strings.HasPrefix(b.Name, want.prefix+"-") {
-			continue
-		}
+	for i := range backups {
+		b := &backups[i]
 		completed = completed || b.Status.Phase == cnpgv1.BackupPhaseCompleted
 		if newest == nil || newest.CreationTimestamp.Before(&b.CreationTimestamp) {
 			newest = b
 		}
 	}
 	return newest, completed, nil
+}
+
+// wantedBackups are the base backups of the database that Kubernetes itself has and that are as wanted.
+func (k *Kubernetes) wantedBackups(ctx context.Context, database uuid.UUID, want wanted) ([]cnpgv1.Backup, error) {
+	var backups cnpgv1.BackupList
+	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(database))); err != nil {
+		return nil, fmt.Errorf("list backups of database %s: %w", database, err)
+	}
+	return slices.DeleteFunc(backups.Items, func(b cnpgv1.Backup) bool {
+		return !want.any && !strings.HasPrefix(b.Name, want.prefix+"-")
+	}), nil
 }
 
 func backupFailed(b *cnpgv1.Backup) bool {

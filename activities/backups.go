@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -66,16 +65,13 @@ func (b *Backups) BackUpNow(ctx context.Context, in Input) error {
 // Forget removes the operation's base backups from Kubernetes. What they have in the archive goes with its retention.
 func (b *Backups) Forget(ctx context.Context, in Input) error {
 	kube := b.Postgres.Kubernetes
-	var found cnpgv1.BackupList
-	if err := kube.Client.List(ctx, &found, client.InNamespace(daap.Namespace(in.Database))); err != nil {
-		return fmt.Errorf("list backups of database %s: %w", in.Database, err)
+	found, err := kube.wantedBackups(ctx, in.Database, wanted{prefix: in.Operation.String()})
+	if err != nil {
+		return err
 	}
-	for i := range found.Items {
-		if !strings.HasPrefix(found.Items[i].Name, in.Operation.String()+"-") {
-			continue
-		}
-		if err := kube.Client.Delete(ctx, &found.Items[i]); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete backup %s: %w", found.Items[i].Name, err)
+	for i := range found {
+		if err := kube.Client.Delete(ctx, &found[i]); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete backup %s: %w", found[i].Name, err)
 		}
 	}
 	return nil
@@ -85,10 +81,7 @@ func (b *Backups) take(ctx context.Context, in Input, db daap.Database, want wan
 	if err := b.Postgres.Kubernetes.backUp(ctx, in, db, want); err != nil {
 		return err
 	}
-	if err := b.lookAt(ctx, db); err != nil { // it is looked at again within a minute
-		activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
-			"database_id", db.ID.String(), "error", err)
-	}
+	b.tryLookAt(ctx, db) // it is looked at again within a minute
 	return nil
 }
 
@@ -107,21 +100,16 @@ func (b *Backups) Look(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read databases that are backed up: %w", err)
 		}
-		group, each := errgroup.WithContext(ctx)
+		var group errgroup.Group
 		group.SetLimit(lookAtOnce)
 		for _, db := range dbs {
 			group.Go(func() error {
-				if err := b.lookAt(each, db); err != nil {
-					activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
-						"database_id", db.ID.String(), "error", err)
-				}
+				b.tryLookAt(ctx, db)
 				activity.RecordHeartbeat(ctx, db.ID.String())
 				return nil
 			})
 		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
+		_ = group.Wait() // none of them fails
 		if len(dbs) < lookPage || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -129,13 +117,20 @@ func (b *Backups) Look(ctx context.Context) error {
 	}
 }
 
+// tryLookAt is lookAt that logs its error.
+func (b *Backups) tryLookAt(ctx context.Context, db daap.Database) {
+	if err := b.lookAt(ctx, db); err != nil {
+		activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
+			"database_id", db.ID.String(), "error", err)
+	}
+}
+
 func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 	state := daap.BackupState{ObservedAt: time.Now()}
 	kube := b.Postgres.Kubernetes
-	var cluster cnpgv1.Cluster
-	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ClusterName(db)}
-	if err := kube.Watch.Get(ctx, key, &cluster); err != nil {
-		return fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	cluster, err := clusterOf(ctx, kube.Watch, db)
+	if err != nil {
+		return err
 	}
 	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	if told != nil {

@@ -77,18 +77,27 @@ func withReason(what, reason string) string {
 	return what + " (" + reason + ")"
 }
 
+// clusterOf reads the database's Cluster.
+func clusterOf(ctx context.Context, reader client.Reader, db daap.Database) (*cnpgv1.Cluster, error) {
+	var cluster cnpgv1.Cluster
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ClusterName(db)}
+	if err := reader.Get(ctx, key, &cluster); err != nil {
+		return nil, fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+	}
+	return &cluster, nil
+}
+
 // ready looks at all of the database in the shared watch.
 func ready(ctx context.Context, reader client.Reader, db daap.Database) (bool, string, error) {
-	var cluster cnpgv1.Cluster
-	namespace := daap.Namespace(db.ID)
-	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: manifest.ClusterName(db)}, &cluster)
+	cluster, err := clusterOf(ctx, reader, db)
 	if apierrors.IsNotFound(err) {
 		return false, "Cluster is not there yet", nil
 	}
 	if err != nil {
-		return false, "", fmt.Errorf("get cluster of database %s: %w", db.ID, err)
+		return false, "", err
 	}
-	done, progress := clusterReady(&cluster)
+	namespace := daap.Namespace(db.ID)
+	done, progress := clusterReady(cluster)
 	if done {
 		done, progress, err = poolerDone(ctx, reader, namespace)
 		if done || err != nil {
