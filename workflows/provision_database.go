@@ -19,7 +19,7 @@ func (w Workflows) ProvisionDatabase(ctx workflow.Context, in Input) error {
 	return w.run(ctx, daap.ProvisionDatabase, in, []step{
 		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
 		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
-		{name: daap.StepArchive, do: kube.ApplyArchive, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, within: storing},
 		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
 		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
 		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},

@@ -18,11 +18,11 @@ func (w Workflows) RestoreDatabase(ctx workflow.Context, in Input) error {
 		backups *activities.Backups
 	)
 	return w.run(ctx, daap.RestoreDatabase, in, []step{
-		{name: daap.StepMarker, do: pg.MarkSource, within: marking},
+		{name: daap.StepMarker, do: pg.MarkSource, within: waiting},
 		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
 		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
 		{name: daap.StepSource, do: kube.ApplySource, within: quick},
-		{name: daap.StepArchive, do: kube.ApplyArchive, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, within: storing},
 		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
 		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
 		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},

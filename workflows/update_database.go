@@ -19,7 +19,7 @@ func (w Workflows) UpdateDatabase(ctx workflow.Context, in Input) error {
 	return w.run(ctx, daap.UpdateDatabase, in, []step{
 		{name: daap.StepCheck, do: kube.CheckUpdate, within: quick},
 		{name: daap.StepNamespace, do: kube.UpdateNamespace, undo: kube.ApplyNamespace, within: quick},
-		{name: daap.StepArchive, do: kube.ApplyArchive, undo: kube.RevertArchive, within: quick},
+		{name: daap.StepArchive, do: kube.ApplyArchive, undo: kube.RevertArchive, within: storing},
 		{name: daap.StepCluster, do: kube.UpdateCluster, undo: pg.RevertCluster, within: quick},
 		{name: daap.StepPooler, do: kube.UpdatePooler, undo: kube.ApplyPooler, within: quick},
 		{name: daap.StepRollOut, verify: pg.WaitRolledOut, within: waiting},

@@ -1,0 +1,65 @@
+package activities
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap/persistence/persistencetest"
+)
+
+// as connects to the database of url, as the role where one is named.
+func as(t *testing.T, url, role string) *pgx.Conn {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if role != "" {
+		config.User = role
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return conn
+}
+
+// TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd is about owners with and without the right to end a segment.
+func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
+	t.Parallel()
+	url := persistencetest.EmptyURL(t)
+	super := as(t, url, "")
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := super.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := func() (segment string) {
+		t.Helper()
+		if err := super.QueryRow(t.Context(), `SELECT pg_walfile_name(pg_current_wal_insert_lsn())`).Scan(&segment); err != nil {
+			t.Fatal(err)
+		}
+		return segment
+	}
+	for role, mayEnd := range map[string]bool{"marker_may": true, "marker_may_not": false} {
+		exec("CREATE ROLE " + role + " LOGIN")
+		t.Cleanup(func() { _, _ = super.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+		if mayEnd {
+			exec("GRANT EXECUTE ON FUNCTION pg_switch_wal() TO " + role)
+		}
+		before := current()
+		segment, err := mark(t.Context(), as(t, url, role))
+		if err != nil || place(segment) < place(before) {
+			t.Fatalf("%s: mark() = %s, %v; want %s or later", role, segment, err, before)
+		}
+		// It is in a segment that has ended, or will; others write there too, who may end it as well.
+		exec("SELECT pg_current_xact_id()")
+		if after := current(); mayEnd && place(after) <= place(segment) {
+			t.Errorf("%s: mark() = %s, and %s is written to; want the marker's segment to have ended", role, segment, after)
+		}
+	}
+}
