@@ -164,9 +164,12 @@ type BackupState struct {
 	Archiving        bool
 	ArchivingMessage string
 	// LastArchivedAt is when the last segment was archived: up to then all can be restored. UnarchivedBytes is what
-	// was written since.
+	// was written since. Both are as they were told last, where the database does not tell.
 	LastArchivedAt  *time.Time
 	UnarchivedBytes int64
+	// ArchivedUntil is up to when all that was written is known to be archived: the last observation that found nothing
+	// else, or LastArchivedAt where that is later. The store derives it.
+	ArchivedUntil *time.Time
 	// LastSuccessAt and LastFailureAt are of base backups.
 	LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage           string
@@ -198,9 +201,9 @@ const (
 	observedWithin = 5 * time.Minute
 	// backupGrace is how late a base backup may be before it is missed: large ones take their time.
 	backupGrace = time.Hour
-	// archiveGrace is how late WAL may be archived: PostgreSQL closes a segment in which something was written after
-	// five minutes.
-	archiveGrace = 15 * time.Minute
+	// archiveGrace is how late WAL may be archived: PostgreSQL ends a segment in which something was written after five
+	// minutes; archiving it and the next look take as much as a minute each.
+	archiveGrace = 7 * time.Minute
 )
 
 // Health says how the backups are, and in a sentence why where they are not well. b is how they are to be made.
@@ -231,10 +234,10 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 
 // Lag is how much time would be lost now: none where nothing was written since all was archived.
 func (s BackupState) Lag(now time.Time) time.Duration {
-	if s.UnarchivedBytes == 0 || s.LastArchivedAt == nil {
+	if s.UnarchivedBytes == 0 || s.ArchivedUntil == nil {
 		return 0
 	}
-	return max(0, now.Sub(*s.LastArchivedAt))
+	return max(0, now.Sub(*s.ArchivedUntil))
 }
 
 // backupStore reads what is known of backups; of a database that is out of scope nothing is.

@@ -16,7 +16,7 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
 	well := daap.BackupState{
-		ObservedAt: now.Add(-time.Minute), Archiving: true, LastArchivedAt: ago(time.Hour), LastSuccessAt: ago(10 * time.Hour),
+		ObservedAt: now.Add(-time.Minute), Archiving: true, LastArchivedAt: ago(time.Hour), ArchivedUntil: ago(time.Hour), LastSuccessAt: ago(10 * time.Hour),
 		FirstRecoverableAt: ago(100 * time.Hour),
 	}
 	for name, tt := range map[string]struct {
@@ -34,13 +34,25 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},
 		"one is missing":               {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z is missing"},
 		"written and not archived":     {func(s *daap.BackupState) { s.UnarchivedBytes = 1 }, daap.BackupsStale, "last 1h0m0s"},
-		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.LastArchivedAt = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
+		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.ArchivedUntil = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
 	} {
 		state := well
 		tt.change(&state)
 		got, why := state.Health(daily, now)
 		if got != tt.want || !strings.Contains(why, tt.why) || (why == "") != (tt.why == "") {
 			t.Errorf("%s: Health() = %s, %q; want %s with %q", name, got, why, tt.want, tt.why)
+		}
+	}
+}
+
+func TestRetiredAreTheServersOfEarlierIncarnations(t *testing.T) {
+	t.Parallel()
+	db := daap.Database{Incarnation: 11}
+	for server, want := range map[string]bool{
+		"pg-1": true, "pg-10": true, "pg-11": false, "pg-12": false, "pg-1x": false, "pg-01": false, "pg-": false, "other": false,
+	} {
+		if got := db.Retired(server); got != want {
+			t.Errorf("Retired(%q) = %t, want %t", server, got, want)
 		}
 	}
 }

@@ -124,4 +124,14 @@ func (db Database) Destination() string {
 }
 
 // ServerName is what the archive of the database's incarnation is named in its destination; it is never used again.
-func (db Database) ServerName() string { return fmt.Sprintf("pg-%d", db.Incarnation) }
+func (db Database) ServerName() string { return serverName(db.Incarnation) }
+
+func serverName(incarnation int) string { return fmt.Sprintf("pg-%d", incarnation) }
+
+// Retired says whether the server name is that of an incarnation before the present one: nothing is archived under it
+// any more.
+func (db Database) Retired(server string) bool {
+	var incarnation int
+	_, err := fmt.Sscanf(server, "pg-%d", &incarnation)
+	return err == nil && incarnation < db.Incarnation && server == serverName(incarnation)
+}

@@ -22,11 +22,17 @@ import (
 type buckets interface {
 	// EnsureBucket makes the bucket where it is missing.
 	EnsureBucket(ctx context.Context, bucket string) error
-	// RemoveSome removes some of what is under the prefix, with all its versions, and says how many objects that were: 0
-	// where nothing is left, nor the bucket.
-	RemoveSome(ctx context.Context, bucket, prefix string) (int, error)
-	// Objects returns all that is under the prefix by its name, which begins there, with its size in bytes.
-	Objects(ctx context.Context, bucket, prefix string) (map[string]int64, error)
+	// Reach says why the bucket does not answer; nil where it does.
+	Reach(ctx context.Context, bucket string) error
+	// RemoveSome removes some of what is under the prefix, of the names that which says, with all versions, and says what
+	// that was: nothing where nothing is left, nor the bucket. Names begin after the prefix.
+	RemoveSome(ctx context.Context, bucket, prefix string, which func(name string) bool) (Removed, error)
+	// Objects returns all that is under the prefix by its name.
+	Objects(ctx context.Context, bucket, prefix string) (map[string]Object, error)
+	// Prefixes returns the first parts of all names under the prefix that have more than one.
+	Prefixes(ctx context.Context, bucket, prefix string) ([]string, error)
+	// Read returns a small object.
+	Read(ctx context.Context, bucket, name string) ([]byte, error)
 }
 
 // goal is the database as the operation makes it, or as it was where the operation takes back.
@@ -91,14 +97,14 @@ func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
 	removed := 0
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		for range removalsAtOnce {
-			n, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/")
+			some, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/", func(string) bool { return true })
 			if err != nil {
 				return false, "", withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
 			}
-			if n == 0 {
+			if some.Objects == 0 {
 				return true, "", nil
 			}
-			removed += n
+			removed += some.Objects
 		}
 		return false, fmt.Sprintf("%d objects are removed", removed), nil
 	})

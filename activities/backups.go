@@ -27,8 +27,12 @@ import (
 type backedUp interface {
 	// BackedUpDatabases returns at most limit of them, in order of ID from after on.
 	BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
+	// DatabasesWithArchives returns at most limit of those whose archives may be pruned, in order of ID from after on.
+	DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
 	// SaveBackups records what was seen; what was seen later stays.
-	SaveBackups(ctx context.Context, database uuid.UUID, state daap.BackupState, backups []daap.Backup) error
+	SaveBackups(ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup) error
+	// ForgetBackups removes base backups by Barman's IDs.
+	ForgetBackups(ctx context.Context, database uuid.UUID, server string, backupIDs []string) error
 }
 
 // Backups are the activities that look at backups.
@@ -81,7 +85,8 @@ func (b *Backups) take(ctx context.Context, in Input, db daap.Database, want wan
 	if err := b.Postgres.Kubernetes.backUp(ctx, in, db, want); err != nil {
 		return err
 	}
-	b.tryLookAt(ctx, db) // it is looked at again within a minute
+	// It is looked at again within a minute.
+	b.tryLookAt(ctx, db, newStores(b.Postgres.Kubernetes.Buckets))
 	return nil
 }
 
@@ -94,7 +99,7 @@ const (
 // Look looks at the backups of every database that has them, and records what it sees. It heartbeats. One that cannot
 // be looked at is logged and left as it was, so that its row grows stale; the others are looked at all the same.
 func (b *Backups) Look(ctx context.Context) error {
-	after := uuid.Nil
+	after, stores := uuid.Nil, newStores(b.Postgres.Kubernetes.Buckets)
 	for {
 		dbs, err := b.Databases.BackedUpDatabases(ctx, after, lookPage)
 		if err != nil {
@@ -104,13 +109,14 @@ func (b *Backups) Look(ctx context.Context) error {
 		group.SetLimit(lookAtOnce)
 		for _, db := range dbs {
 			group.Go(func() error {
-				b.tryLookAt(ctx, db)
+				b.tryLookAt(ctx, db, stores)
 				activity.RecordHeartbeat(ctx, db.ID.String())
 				return nil
 			})
 		}
 		_ = group.Wait() // none of them fails
 		if len(dbs) < lookPage || ctx.Err() != nil {
+			b.forgetArchives()
 			return ctx.Err()
 		}
 		after = dbs[len(dbs)-1].ID
@@ -118,14 +124,14 @@ func (b *Backups) Look(ctx context.Context) error {
 }
 
 // tryLookAt is lookAt that logs its error.
-func (b *Backups) tryLookAt(ctx context.Context, db daap.Database) {
-	if err := b.lookAt(ctx, db); err != nil {
+func (b *Backups) tryLookAt(ctx context.Context, db daap.Database, stores *stores) {
+	if err := b.lookAt(ctx, db, stores); err != nil {
 		activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
 			"database_id", db.ID.String(), "error", err)
 	}
 }
 
-func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
+func (b *Backups) lookAt(ctx context.Context, db daap.Database, stores *stores) error {
 	state := daap.BackupState{ObservedAt: time.Now()}
 	kube := b.Postgres.Kubernetes
 	cluster, err := clusterOf(ctx, kube.Watch, db)
@@ -136,7 +142,11 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 	if told != nil {
 		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, safe(told.Message)
 	}
-	if !state.Archiving && kube.Diagnosis != nil {
+	away := stores.away(ctx, db)
+	if away != nil && state.Archiving { // what archives may hang for minutes until it says so
+		state.Archiving, state.ArchivingMessage = false, safe(away.Error())
+	}
+	if away == nil && !state.Archiving && kube.Diagnosis != nil {
 		if cause, err := kube.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG tells an exit status alone
 			state.ArchivingMessage = cause.Message
 		}
@@ -151,7 +161,7 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 	if err != nil {
 		return err
 	}
-	if err := b.inspect(ctx, db, &state, backups); err != nil {
+	if err := b.inspect(ctx, db, &state, backups, away == nil); err != nil {
 		activity.GetLogger(ctx).Info("An archive cannot be listed.", "database_id", db.ID.String(), "error", err)
 	}
 	if err := b.archived(ctx, db, &state); err != nil {
@@ -159,7 +169,7 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database) error {
 		activity.GetLogger(ctx).Info("A database does not tell what it has archived.",
 			"database_id", db.ID.String(), "error", err)
 	}
-	return b.Databases.SaveBackups(ctx, db.ID, state, backups)
+	return b.Databases.SaveBackups(ctx, db, state, backups)
 }
 
 // window is what the plugin tells of what can be restored.
@@ -200,6 +210,10 @@ func (b *Backups) backups(ctx context.Context, db daap.Database, state *daap.Bac
 		case daap.BackupCompleted:
 			if state.LastSuccessAt == nil || backup.StoppedAt.After(*state.LastSuccessAt) {
 				state.LastSuccessAt = backup.StoppedAt
+			}
+			// The plugin tells each five minutes, and after some of the base backups.
+			if state.FirstRecoverableAt == nil {
+				state.FirstRecoverableAt = backup.StoppedAt
 			}
 		case daap.BackupPending, daap.BackupRunning:
 		}

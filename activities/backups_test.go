@@ -3,7 +3,9 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,43 +32,25 @@ func keptTier() *daap.Tier {
 	return &daap.Tier{Name: "kept", Profile: profile}
 }
 
-// store is an object store that takes every bucket, or fails.
-type store struct {
-	asked []string
-	err   error
-	// objects are what is under every prefix.
-	objects map[string]int64
-	listed  int
-	// left is one more than how many removals find something.
-	left int
-}
+// keptOrders is the record of orders, which has backups.
+type keptOrders struct{ oneDatabase }
 
-func (s *store) EnsureBucket(_ context.Context, bucket string) error {
-	s.asked = append(s.asked, bucket)
-	return s.err
-}
-
-func (s *store) RemoveSome(_ context.Context, bucket, prefix string) (int, error) {
-	s.asked = append(s.asked, bucket+" "+prefix)
-	s.left = max(0, s.left-1)
-	return s.left, s.err
-}
-
-func (s *store) Objects(context.Context, string, string) (map[string]int64, error) {
-	s.listed++
-	return s.objects, s.err
+func (keptOrders) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
+	return orders.With(*keptTier()), nil
 }
 
 func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
-	buckets := &store{left: 8}
-	k := kubernetesWith(t)
-	k.Buckets = buckets
-	if err := run(t, k.RemoveArchive); err != nil || buckets.left != 0 {
-		t.Errorf("RemoveArchive() = %v with %d left", err, buckets.left)
+	const another = "backups/shop/another/pg-1/wals/1"
+	buckets := &store{}
+	buckets.put(another, 1, time.Time{})
+	for i := range removedBySome * (removalsAtOnce + 2) {
+		buckets.put(fmt.Sprintf("backups/shop/%s/pg-1/wals/%d", orders.ID, i), 1, time.Time{})
 	}
-	if want := " /" + orders.ID.String() + "/"; !strings.HasSuffix(buckets.asked[0], orders.ID.String()+"/") {
-		t.Errorf("asked for %q, want a prefix that ends with %q", buckets.asked[0], want)
+	k := kubernetesWith(t)
+	k.Databases, k.Buckets = keptOrders{}, buckets
+	if err := run(t, k.RemoveArchive); err != nil || len(buckets.objects) != 1 || buckets.objects[another].Size != 1 {
+		t.Errorf("RemoveArchive() = %v with %v left, want what is of another database", err, buckets.objects)
 	}
 	k.Buckets = &store{err: errors.New("AccessDenied")}
 	if cause := Cause(run(t, k.RemoveArchive), "Remove"); cause.Code != daap.CauseS3Denied {
@@ -197,6 +181,27 @@ func (o *takes) Create(ctx context.Context, object client.Object, options ...cli
 type seen struct {
 	state   daap.BackupState
 	backups []daap.Backup
+	// archived have archives, gone are the base backups that were forgotten, by server.
+	archived []daap.Database
+	gone     map[string][]string
+}
+
+func (s *seen) DatabasesWithArchives(_ context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
+	var page []daap.Database
+	for _, db := range s.archived {
+		if db.ID.String() > after.String() && len(page) < limit {
+			page = append(page, db)
+		}
+	}
+	return page, nil
+}
+
+func (s *seen) ForgetBackups(_ context.Context, _ uuid.UUID, server string, backupIDs []string) error {
+	if s.gone == nil {
+		s.gone = map[string][]string{}
+	}
+	s.gone[server] = append(s.gone[server], backupIDs...)
+	return nil
 }
 
 func (s *seen) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Database, error) {
@@ -204,7 +209,7 @@ func (s *seen) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Databa
 	return []daap.Database{kept}, nil
 }
 
-func (s *seen) SaveBackups(_ context.Context, _ uuid.UUID, state daap.BackupState, backups []daap.Backup) error {
+func (s *seen) SaveBackups(_ context.Context, _ daap.Database, state daap.BackupState, backups []daap.Backup) error {
 	s.state, s.backups = state, backups
 	return nil
 }
@@ -249,5 +254,55 @@ func TestWhatIsSeenOfBackupsIsRecorded(t *testing.T) {
 	}
 	if len(statuses) != 3 || statuses[0] != daap.BackupCompleted || statuses[1] != daap.BackupFailed || statuses[2] != daap.BackupRunning {
 		t.Errorf("the backups are %v", statuses)
+	}
+}
+
+// TestStoreThatIsAwayIsToldBeforeTheArchiverTells has an archiver that hangs, as it does for five minutes before
+// CloudNativePG says so, and an archive that was listed before.
+func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
+	t.Parallel()
+	kept := orders.With(*keptTier())
+	k := kubernetesWith(t)
+	k.Client = fake.NewClientBuilder().WithScheme(k.Client.Scheme()).WithObjects(
+		manifest.ObjectStore(kept, manifest.Platform{}), archivingCluster(metav1.ConditionTrue, ""),
+		backupThere("done", time.Hour, cnpgv1.BackupPhaseCompleted, "")).Build()
+	k.Watch.Reader = k.Client
+	away := &store{err: errors.New("context deadline exceeded")}
+	k.Buckets = away
+	was := &seen{}
+	b := &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: was}
+	b.archives.Store(kept.ID, archive{at: time.Now().Add(-2 * inspectEvery), gap: "000000010000000000000004"})
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(b.Look)
+	if _, err := env.ExecuteActivity(b.Look); err != nil {
+		t.Fatal(err)
+	}
+	if s := was.state; s.Archiving || !strings.Contains(s.ArchivingMessage, "deadline exceeded") || s.Gap == "" {
+		t.Errorf("seen %+v, want that nothing is archived, and the gap of before", s)
+	}
+	if was.state.FirstRecoverableAt == nil {
+		t.Error("from when on it can be restored is not known, and there is a base backup")
+	}
+	if away.reached != 1 || away.listed != 0 {
+		t.Errorf("the store was reached for %d times and listed %d times, want once and never", away.reached, away.listed)
+	}
+}
+
+func TestStoreIsAskedOnceForManyDatabases(t *testing.T) {
+	t.Parallel()
+	there := &store{}
+	stores := newStores(there)
+	var asking sync.WaitGroup
+	for range 8 {
+		asking.Go(func() {
+			if err := stores.away(t.Context(), orders.With(*keptTier())); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	if there.reached != 1 {
+		t.Errorf("asked %d times, want once", there.reached)
 	}
 }

@@ -25,21 +25,22 @@ type archive struct {
 const inspectEvery = time.Hour
 
 // inspect notes what base backups take in the archive, and whether WAL is missing there. It lists the archive each
-// inspectEvery, and where there is a base backup that it does not know.
+// inspectEvery, and where there is a base backup that it does not know. Where it cannot, or may not, what it found before
+// stands.
 func (b *Backups) inspect(
-	ctx context.Context, db daap.Database, state *daap.BackupState, backups []daap.Backup,
-) error {
+	ctx context.Context, db daap.Database, state *daap.BackupState, backups []daap.Backup, mayList bool,
+) (err error) {
 	completed := slices.DeleteFunc(slices.Clone(backups), func(b daap.Backup) bool {
 		return b.Status != daap.BackupCompleted
 	})
 	known, _ := b.archives.Load(db.ID)
 	found, is := known.(archive)
-	if !is || found.backups != len(completed) || time.Since(found.at) > inspectEvery {
-		var err error
-		if found, err = b.list(ctx, db, completed); err != nil {
-			return err
+	if mayList && (!is || found.backups != len(completed) || time.Since(found.at) > inspectEvery) {
+		var now archive
+		if now, err = b.list(ctx, db, completed); err == nil {
+			found = now
+			b.archives.Store(db.ID, found)
 		}
-		b.archives.Store(db.ID, found)
 	}
 	state.Gap = found.gap
 	for i := range backups {
@@ -47,7 +48,17 @@ func (b *Backups) inspect(
 			backups[i].SizeBytes = &size
 		}
 	}
-	return nil
+	return err
+}
+
+// forgetArchives drops what was found in archives that nobody has asked about since: their databases are deleted.
+func (b *Backups) forgetArchives() {
+	b.archives.Range(func(id, found any) bool {
+		if kept, is := found.(archive); !is || time.Since(kept.at) > 2*inspectEvery {
+			b.archives.Delete(id)
+		}
+		return true
+	})
 }
 
 func (b *Backups) list(ctx context.Context, db daap.Database, completed []daap.Backup) (archive, error) {
@@ -68,16 +79,24 @@ func (b *Backups) list(ctx context.Context, db daap.Database, completed []daap.B
 	return archive{time.Now(), len(completed), baseBackups(objects), gap(objects, first)}, nil
 }
 
-// baseBackups are the sizes of all base backups in an archive, by their IDs: base/<id>/<file>.
-func baseBackups(objects map[string]int64) map[string]int64 {
+// baseBackups are the sizes of all base backups in an archive, by their IDs.
+func baseBackups(objects map[string]Object) map[string]int64 {
 	sizes := map[string]int64{}
-	for name, size := range objects {
-		parts := strings.Split(name, "/")
-		if len(parts) >= 3 && parts[0] == "base" {
-			sizes[parts[1]] += size
+	for name, object := range objects {
+		if id := baseOf(name); id != "" {
+			sizes[id] += object.Size
 		}
 	}
 	return sizes
+}
+
+// baseOf is the ID of the base backup that an object of an archive is of, base/<id>/<file>; empty where it is of none.
+func baseOf(name string) string {
+	parts := strings.Split(name, "/")
+	if len(parts) < 3 || parts[0] != "base" {
+		return ""
+	}
+	return parts[1]
 }
 
 // segmentsPerLog is how many segments of 16 MiB have the same middle part of their name.
@@ -97,20 +116,26 @@ func place(segment string) int64 {
 	return log*segmentsPerLog + at
 }
 
+// segmentOf is the place of the segment that an object of an archive is of, wals/<log>/<segment>; -1 where it is of none.
+func segmentOf(name string) int64 {
+	parts := strings.Split(name, "/")
+	if len(parts) != 3 || parts[0] != "wals" {
+		return -1
+	}
+	return place(parts[2])
+}
+
 // gap is the first segment that is missing between the one that the first base backup needs and the last one there is;
 // empty where none is. A timeline goes on where the one before ended.
-func gap(objects map[string]int64, first string) string {
+func gap(objects map[string]Object, first string) string {
 	begin := place(first)
 	if begin < 0 {
 		return ""
 	}
 	var there []int64
 	for name := range objects {
-		parts := strings.Split(name, "/")
-		if len(parts) == 3 && parts[0] == "wals" {
-			if at := place(parts[2]); at >= begin {
-				there = append(there, at)
-			}
+		if at := segmentOf(name); at >= begin {
+			there = append(there, at)
 		}
 	}
 	slices.Sort(there)

@@ -9,16 +9,16 @@ import (
 
 func TestGapIsTheFirstSegmentThatIsMissing(t *testing.T) {
 	t.Parallel()
-	wals := func(names ...string) map[string]int64 {
-		objects := map[string]int64{"base/20260102T030405/data.tar.gz": 5, "wals/00000002.history.gz": 1}
+	wals := func(names ...string) map[string]Object {
+		objects := map[string]Object{"base/20260102T030405/data.tar.gz": {Size: 5}, "wals/00000002.history.gz": {Size: 1}}
 		for _, name := range names {
-			objects["wals/"+name[:16]+"/"+name] = 1
+			objects["wals/"+name[:16]+"/"+name] = Object{Size: 1}
 		}
 		return objects
 	}
 	const first = "000000010000000000000003"
 	for name, tt := range map[string]struct {
-		objects map[string]int64
+		objects map[string]Object
 		first   string
 		want    string
 	}{
@@ -40,9 +40,11 @@ func TestGapIsTheFirstSegmentThatIsMissing(t *testing.T) {
 
 func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	t.Parallel()
-	buckets := &store{objects: map[string]int64{
-		"base/20260102T030405/data.tar.gz": 7, "base/20260102T030405/backup.info": 3, "wals/0000000100000000/000000010000000000000005.gz": 1,
-	}}
+	buckets := &store{}
+	under := "backups/shop/" + orders.ID.String() + "/pg-1/"
+	buckets.put(under+"base/20260102T030405/data.tar.gz", 7, time.Time{})
+	buckets.put(under+"base/20260102T030405/backup.info", 3, time.Time{})
+	buckets.put(under+"wals/0000000100000000/000000010000000000000005.gz", 1, time.Time{})
 	k := kubernetesWith(t)
 	k.Buckets = buckets
 	b := &Backups{Postgres: &Postgres{Kubernetes: k}}
@@ -51,7 +53,7 @@ func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	var state daap.BackupState
 	for range 3 {
 		backups := []daap.Backup{done, {Status: daap.BackupRunning}}
-		if err := b.inspect(t.Context(), kept, &state, backups); err != nil {
+		if err := b.inspect(t.Context(), kept, &state, backups, true); err != nil {
 			t.Fatal(err)
 		}
 		if backups[0].SizeBytes == nil || *backups[0].SizeBytes != 10 || backups[1].SizeBytes != nil || state.Gap != done.BeginWAL {
@@ -61,7 +63,7 @@ func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	if buckets.listed != 1 {
 		t.Errorf("listed %d times, want once", buckets.listed)
 	}
-	if err := b.inspect(t.Context(), kept, &state, []daap.Backup{done, done}); err != nil || buckets.listed != 2 {
+	if err := b.inspect(t.Context(), kept, &state, []daap.Backup{done, done}, true); err != nil || buckets.listed != 2 {
 		t.Errorf("listed %d times after another backup, %v; want twice", buckets.listed, err)
 	}
 	found, _ := b.archives.Load(kept.ID)
@@ -71,7 +73,7 @@ func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	}
 	old.at = time.Now().Add(-2 * inspectEvery)
 	b.archives.Store(kept.ID, old)
-	if err := b.inspect(t.Context(), kept, &state, []daap.Backup{done, done}); err != nil || buckets.listed != 3 {
+	if err := b.inspect(t.Context(), kept, &state, []daap.Backup{done, done}, true); err != nil || buckets.listed != 3 {
 		t.Errorf("listed %d times after an hour, %v; want three times", buckets.listed, err)
 	}
 }

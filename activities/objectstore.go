@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"strings"
 	"time"
@@ -44,34 +45,99 @@ func (s *ObjectStore) EnsureBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
-// Objects returns all that is under the prefix by its name, which begins there, with its size in bytes.
-func (s *ObjectStore) Objects(ctx context.Context, bucket, prefix string) (map[string]int64, error) {
+// Reach says why the bucket does not answer, or is not there; nil where it does.
+func (s *ObjectStore) Reach(ctx context.Context, bucket string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	exists, err := s.Client.BucketExists(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+	}
+	if !exists {
+		return fmt.Errorf("look for bucket %s: it is not there", bucket)
+	}
+	return nil
+}
+
+// Object is what is under one name, in its newest version.
+type Object struct {
+	// Size is in bytes.
+	Size     int64
+	Modified time.Time
+}
+
+// Objects returns all that is under the prefix by its name, which begins after it.
+func (s *ObjectStore) Objects(ctx context.Context, bucket, prefix string) (map[string]Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
-	all := map[string]int64{}
+	all := map[string]Object{}
 	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
 		if object.Err != nil {
 			return nil, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
 		}
-		all[strings.TrimPrefix(object.Key, prefix)] = object.Size
+		all[strings.TrimPrefix(object.Key, prefix)] = Object{object.Size, object.LastModified}
 	}
 	return all, nil
+}
+
+// Prefixes returns the first parts of all names under the prefix, which ends with a slash, that have more than one.
+func (s *ObjectStore) Prefixes(ctx context.Context, bucket, prefix string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	var all []string
+	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix}) {
+		if object.Err != nil {
+			return nil, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		if name, more := strings.CutSuffix(strings.TrimPrefix(object.Key, prefix), "/"); more {
+			all = append(all, name)
+		}
+	}
+	return all, nil
+}
+
+// smallObject is how much is read of an object at most, in bytes.
+const smallObject = 1 << 20
+
+// Read returns an object of at most smallObject bytes; what is beyond is left out.
+func (s *ObjectStore) Read(ctx context.Context, bucket, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	object, err := s.Client.GetObject(ctx, bucket, name, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("get %s from bucket %s: %w", name, bucket, err)
+	}
+	defer func() { _ = object.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(object, smallObject))
+	if err != nil {
+		return nil, fmt.Errorf("read %s from bucket %s: %w", name, bucket, err)
+	}
+	return text, nil
 }
 
 // removedAtOnce is how many objects one removal takes, as S3 does at most.
 const removedAtOnce = 1000
 
-// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, and
-// says how many they were: 0 where nothing is left, nor the bucket. Safe to repeat.
-func (s *ObjectStore) RemoveSome(ctx context.Context, bucket, prefix string) (int, error) {
+// Removed is what was removed, versions and markers each for themselves.
+type Removed struct {
+	Objects int
+	Bytes   int64
+}
+
+// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, of the
+// names that which says, and says what they were: nothing where nothing is left, nor the bucket. Safe to repeat.
+func (s *ObjectStore) RemoveSome(
+	ctx context.Context, bucket, prefix string, which func(name string) bool,
+) (Removed, error) {
+	var removed Removed
 	if !strings.HasSuffix(prefix, "/") || strings.Trim(prefix, "/") == "" {
-		return 0, fmt.Errorf("remove %q from bucket %s: it is no prefix of one database", prefix, bucket)
+		return removed, fmt.Errorf("remove %q from bucket %s: it is no prefix of one database", prefix, bucket)
 	}
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
 	exists, err := s.Client.BucketExists(ctx, bucket)
 	if err != nil || !exists {
-		return 0, err
+		return removed, err
 	}
 	listing, endListing := context.WithCancel(ctx)
 	defer endListing()
@@ -80,9 +146,13 @@ func (s *ObjectStore) RemoveSome(ctx context.Context, bucket, prefix string) (in
 		Prefix: prefix, Recursive: true, WithVersions: true,
 	}) {
 		if object.Err != nil {
-			return 0, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+			return removed, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
 		}
-		if found = append(found, object); len(found) == removedAtOnce {
+		if !which(strings.TrimPrefix(object.Key, prefix)) {
+			continue
+		}
+		found, removed.Bytes = append(found, object), removed.Bytes+object.Size
+		if len(found) == removedAtOnce {
 			break
 		}
 	}
@@ -95,7 +165,8 @@ func (s *ObjectStore) RemoveSome(ctx context.Context, bucket, prefix string) (in
 	for object := range s.Client.RemoveObjects(ctx, bucket, batch, minio.RemoveObjectsOptions{}) {
 		failed = cmp.Or(failed, fmt.Errorf("remove %s from bucket %s: %w", object.ObjectName, bucket, object.Err))
 	}
-	return len(found), failed
+	removed.Objects = len(found)
+	return removed, failed
 }
 
 // Destinations are the activities on places for backups.

@@ -17,12 +17,14 @@ func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid
 	var b daap.BackupState
 	err := s.pool.QueryRow(ctx, `
 		SELECT b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
-		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at
+		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
+		       b.archived_until
 		FROM   backup_states b
 		JOIN   databases d ON d.id = b.database_id
 		WHERE  b.database_id = $1`+ofTeam, database, owner(scope)).Scan(
 		&b.ObservedAt, &b.Archiving, &b.ArchivingMessage, &b.LastArchivedAt, &b.UnarchivedBytes,
-		&b.LastSuccessAt, &b.LastFailureAt, &b.LastFailureMessage, &b.Gap, &b.FirstRecoverableAt)
+		&b.LastSuccessAt, &b.LastFailureAt, &b.LastFailureMessage, &b.Gap, &b.FirstRecoverableAt,
+		&b.ArchivedUntil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.BackupState{}, nil
 	}
@@ -51,10 +53,22 @@ func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilt
 	return backups, nil
 }
 
-// BackedUpDatabases returns at most limit databases that are ready and backed up, in order of ID from after on.
+// BackedUpDatabases returns at most limit databases that run and are backed up, in order of ID from after on.
 func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
+	return s.withBackups(ctx, `d.status IN ('ready', 'updating')`, after, limit)
+}
+
+// DatabasesWithArchives returns at most limit databases whose archives may be pruned, in order of ID from after on: all
+// that are backed up and not on their way out, but for those that others are being restored from.
+func (s *Store) DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
+	return s.withBackups(ctx, `d.status NOT IN ('deleting', 'deleted') AND NOT EXISTS (
+		SELECT FROM databases r WHERE r.status = 'restoring' AND r.source ->> 'DatabaseID' = d.id::text)`, after, limit)
+}
+
+// withBackups returns one page of the databases that are backed up and of which the condition holds.
+func (s *Store) withBackups(ctx context.Context, condition string, after uuid.UUID, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
-		WHERE  d.status = 'ready' AND (d.profile ->> 'BackupEnabled')::boolean AND d.id > $1
+		WHERE  `+condition+` AND (d.profile ->> 'BackupEnabled')::boolean AND d.id > $1
 		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
@@ -63,23 +77,43 @@ func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit in
 	return dbs, nil
 }
 
-// SaveBackups records what was seen of the database's backups. Safe to repeat: what was seen later stays.
+// ForgetBackups removes base backups of one of the database's archives, by Barman's IDs. Safe to repeat.
+func (s *Store) ForgetBackups(ctx context.Context, database uuid.UUID, server string, backupIDs []string) error {
+	_, err := s.pool.Exec(ctx, `
+		DELETE FROM backups WHERE database_id = $1 AND server_name = $2 AND backup_id = ANY ($3)`,
+		database, server, backupIDs)
+	return because(err, fmt.Sprintf("forget backups of database %s", database))
+}
+
+// SaveBackups records what was seen of the database's backups: the base backups are all there are in the archive that it
+// writes to, and those that are pruned are none of them. Safe to repeat: what was seen later stays.
 func (s *Store) SaveBackups(
-	ctx context.Context, database uuid.UUID, state daap.BackupState, backups []daap.Backup,
+	ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup,
 ) error {
 	save := &pgx.Batch{}
 	save.Queue(`
 		INSERT INTO backup_states AS b (database_id, observed_at, archiving, archiving_message, last_archived_at,
-		       unarchived_bytes, last_success_at, last_failure_at, last_failure_message, first_recoverable_at, gap)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		       unarchived_bytes, last_success_at, last_failure_at, last_failure_message, first_recoverable_at, gap,
+		       archived_until)
+		VALUES ($1, $2::timestamptz, $3, $4, $5::timestamptz, $6::bigint, $7, $8, $9, $10, $11,
+		        CASE WHEN $6::bigint = 0 AND $5::timestamptz IS NOT NULL THEN $2::timestamptz ELSE $5::timestamptz END)
 		ON CONFLICT (database_id) DO UPDATE
-		SET observed_at = $2, archiving = $3, archiving_message = $4, last_archived_at = $5, unarchived_bytes = $6,
-		    last_success_at = $7, last_failure_at = $8, last_failure_message = $9, first_recoverable_at = $10, gap = $11
-		WHERE b.observed_at < $2`,
-		database, state.ObservedAt, state.Archiving, storable(state.ArchivingMessage), state.LastArchivedAt,
+		SET observed_at = excluded.observed_at, archiving = excluded.archiving, archiving_message = excluded.archiving_message,
+		    last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at,
+		    last_failure_message = excluded.last_failure_message, first_recoverable_at = excluded.first_recoverable_at,
+		    gap = excluded.gap,
+		    last_archived_at = COALESCE(excluded.last_archived_at, b.last_archived_at),
+		    unarchived_bytes = CASE WHEN excluded.last_archived_at IS NULL THEN b.unarchived_bytes
+		                            ELSE excluded.unarchived_bytes END,
+		    archived_until = CASE WHEN excluded.last_archived_at IS NULL THEN b.archived_until
+		                          ELSE GREATEST(excluded.archived_until, b.archived_until) END
+		WHERE b.observed_at < excluded.observed_at`,
+		db.ID, state.ObservedAt, state.Archiving, storable(state.ArchivingMessage), state.LastArchivedAt,
 		state.UnarchivedBytes, state.LastSuccessAt, state.LastFailureAt, storable(state.LastFailureMessage),
 		state.FirstRecoverableAt, state.Gap)
+	seen := make([]uuid.UUID, 0, len(backups))
 	for _, b := range backups {
+		seen = append(seen, b.ID)
 		save.Queue(`
 			INSERT INTO backups AS b (id, database_id, name, server_name, status, started_at, stopped_at, begin_wal, end_wal,
 			       error, size_bytes, backup_id)
@@ -87,11 +121,16 @@ func (s *Store) SaveBackups(
 			ON CONFLICT (id) DO UPDATE
 			SET status = $5, started_at = $6, stopped_at = $7, begin_wal = $8, end_wal = $9, error = $10,
 			    size_bytes = COALESCE($11, b.size_bytes), backup_id = $12`,
-			b.ID, database, b.Name, b.ServerName, b.Status, b.StartedAt, b.StoppedAt, b.BeginWAL, b.EndWAL,
+			b.ID, db.ID, b.Name, b.ServerName, b.Status, b.StartedAt, b.StoppedAt, b.BeginWAL, b.EndWAL,
 			storable(b.Error), b.SizeBytes, b.BackupID)
 	}
+	save.Queue(`
+		DELETE FROM backups b
+		WHERE  b.database_id = $1 AND b.server_name = $2 AND b.id <> ALL ($3)
+		       AND EXISTS (SELECT FROM backup_states s WHERE s.database_id = $1 AND s.observed_at = $4)`,
+		db.ID, db.ServerName(), seen, state.ObservedAt)
 	if err := s.pool.SendBatch(ctx, save).Close(); err != nil {
-		return because(err, fmt.Sprintf("save the backups of database %s", database))
+		return because(err, fmt.Sprintf("save the backups of database %s", db.ID))
 	}
 	return nil
 }

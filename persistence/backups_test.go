@@ -1,6 +1,7 @@
 package persistence_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -78,14 +79,15 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	later := daap.BackupState{
 		ObservedAt: at.Add(time.Minute), Archiving: true, ArchivingMessage: "works", LastArchivedAt: &at, UnarchivedBytes: 5,
 		LastSuccessAt: &at, LastFailureAt: &at, LastFailureMessage: "full", FirstRecoverableAt: &at, Gap: "4",
+		ArchivedUntil: &at,
 	}
-	f.must(f.SaveBackups(t.Context(), db.ID, daap.BackupState{ObservedAt: at}, []daap.Backup{running}))
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{running}))
 	for range 2 { // twice is once
-		f.must(f.SaveBackups(t.Context(), db.ID, later, []daap.Backup{done}))
+		f.must(f.SaveBackups(t.Context(), db, later, []daap.Backup{done}))
 	}
 	unsized := done
 	unsized.SizeBytes = nil
-	f.must(f.SaveBackups(t.Context(), db.ID, daap.BackupState{ObservedAt: at}, []daap.Backup{unsized})) // comes late
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{unsized})) // comes late
 	state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
 	want(t, "state", state, later)
@@ -97,12 +99,101 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	want(t, "backups of the next page", len(none), 0)
 }
 
-func TestOnlyDatabasesThatAreReadyAndBackedUpAreLookedAt(t *testing.T) {
+func TestBackupThatIsSeenNoMoreIsGone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	db := f.kept("orders")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	backup := func(name, server string) daap.Backup {
+		return daap.Backup{ID: newID(t), DatabaseID: db.ID, Name: name, ServerName: server, BackupID: "of " + name, Status: daap.BackupCompleted}
+	}
+	left := func() string {
+		backups, err := f.Backups(t.Context(), daap.EveryTeam, daap.BackupFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 10}})
+		f.must(err)
+		var names []string
+		for _, b := range backups {
+			names = append(names, b.Name)
+		}
+		return strings.Join(names, " ")
+	}
+	retired, old, recent := backup("retired", "pg-0"), backup("old", "pg-1"), backup("recent", "pg-1")
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{retired, old, recent}))
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at.Add(-time.Minute)}, nil)) // comes late
+	want(t, "left after a late look", left(), "recent old retired")
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at.Add(time.Minute)}, []daap.Backup{recent}))
+	want(t, "left after a look", left(), "recent retired")
+	for range 2 {
+		f.must(f.ForgetBackups(t.Context(), db.ID, "pg-1", []string{"of retired"}))
+		f.must(f.ForgetBackups(t.Context(), db.ID, "pg-0", []string{"of retired", "of recent"}))
+	}
+	want(t, "left in the end", left(), "recent")
+}
+
+func TestLagCountsFromWhatWasFoundArchived(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	db := f.kept("orders")
+	at := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	after := func(d time.Duration) *time.Time { moment := at.Add(d); return &moment }
+	for _, look := range []struct {
+		what      string
+		seen      daap.BackupState
+		unwritten int64
+		until     *time.Time
+	}{
+		{"archived all, long ago", daap.BackupState{ObservedAt: at, LastArchivedAt: after(-3 * time.Hour)}, 0, &at},
+		{"somebody writes", daap.BackupState{ObservedAt: at.Add(1 * time.Minute), LastArchivedAt: after(-3 * time.Hour), UnarchivedBytes: 9}, 9, &at},
+		{"does not tell", daap.BackupState{ObservedAt: at.Add(2 * time.Minute)}, 9, &at},
+		{"archives some of it", daap.BackupState{ObservedAt: at.Add(3 * time.Minute), LastArchivedAt: after(150 * time.Second), UnarchivedBytes: 5}, 5, after(150 * time.Second)},
+		{"archived all", daap.BackupState{ObservedAt: at.Add(4 * time.Minute), LastArchivedAt: after(200 * time.Second)}, 0, after(4 * time.Minute)},
+	} {
+		f.must(f.SaveBackups(t.Context(), db, look.seen, nil))
+		state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
+		f.must(err)
+		want(t, look.what+": archived until", state.ArchivedUntil, look.until)
+		want(t, look.what+": unarchived", state.UnarchivedBytes, look.unwritten)
+		if state.LastArchivedAt == nil {
+			t.Errorf("%s: when something was archived last is forgotten", look.what)
+		}
+	}
+}
+
+func TestArchivesAreNotPrunedWhileTheyAreReadOrRemoved(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	source, other := f.kept("orders"), f.kept("other")
+	restored, _ := newDatabase(t, "shop", "restored")
+	restored.Status, restored.Source = daap.DatabaseRestoring, &daap.Source{DatabaseID: source.ID}
+	_, op, err := f.CreateDatabase(t.Context(), everyone, restored, from(source), newOperation(t, daap.RestoreDatabase, restored.ID))
+	f.must(err)
+	f.accepted(daap.DeleteDatabase, f.kept("deleting").ID)
+	pruned := func() []uuid.UUID {
+		dbs, err := f.DatabasesWithArchives(t.Context(), uuid.Nil, 10)
+		f.must(err)
+		var ids []uuid.UUID
+		for _, db := range dbs {
+			ids = append(ids, db.ID)
+		}
+		return ids
+	}
+	want(t, "while it is restored from", pruned(), []uuid.UUID{other.ID})
+	f.must(f.BeginOperation(t.Context(), op.ID, false))
+	f.must(f.FinishOperation(t.Context(), op.ID))
+	want(t, "afterwards", pruned(), []uuid.UUID{source.ID, other.ID})
+}
+
+func TestOnlyDatabasesThatRunAndAreBackedUpAreLookedAt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	f.tier("kept-too", func(p *daap.Profile) { p.Backups, p.MaxConnections = daily, 50 })
 	f.ready("shop", "without")
 	first, second := f.kept("first"), f.kept("second")
+	updating := f.kept("updating")
+	f.updating(updating.ID, "kept-too")
 	f.accepted(daap.DeleteDatabase, f.kept("deleting").ID)
 	var found []uuid.UUID
 	after := uuid.Nil
@@ -114,7 +205,7 @@ func TestOnlyDatabasesThatAreReadyAndBackedUpAreLookedAt(t *testing.T) {
 		}
 		found, after = append(found, page[0].ID), page[0].ID
 	}
-	want(t, "databases", found, []uuid.UUID{first.ID, second.ID})
+	want(t, "databases", found, []uuid.UUID{first.ID, second.ID, updating.ID})
 }
 
 func TestDatabaseIsRestoredOnlyToATierThatCanTakeIt(t *testing.T) {

@@ -112,7 +112,7 @@ func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 	f.must(err)
 	noEvents, err := f.Events(t.Context(), shop, daap.EventFilter{DatabaseID: other.ID, Page: page})
 	f.must(err)
-	f.must(f.SaveBackups(t.Context(), other.ID, daap.BackupState{ObservedAt: other.CreatedAt}, []daap.Backup{
+	f.must(f.SaveBackups(t.Context(), other, daap.BackupState{ObservedAt: other.CreatedAt}, []daap.Backup{
 		{ID: newID(t), Name: "first", ServerName: "pg-1", Status: daap.BackupCompleted},
 	}))
 	noBackups, err := f.Backups(t.Context(), shop, daap.BackupFilter{DatabaseID: other.ID, Page: page})

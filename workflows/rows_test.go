@@ -200,6 +200,12 @@ func (r *rows) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Databa
 	return nil, nil
 }
 
-func (r *rows) SaveBackups(context.Context, uuid.UUID, daap.BackupState, []daap.Backup) error {
+func (r *rows) DatabasesWithArchives(context.Context, uuid.UUID, int) ([]daap.Database, error) {
+	return nil, nil
+}
+
+func (r *rows) SaveBackups(context.Context, daap.Database, daap.BackupState, []daap.Backup) error {
 	return nil
 }
+
+func (r *rows) ForgetBackups(context.Context, uuid.UUID, string, []string) error { return nil }

@@ -86,6 +86,9 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 	registry.RegisterWorkflowWithOptions(LookAtBackups, workflow.RegisterOptions{
 		Name: lookAtBackups, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 	})
+	registry.RegisterWorkflowWithOptions(PruneArchives, workflow.RegisterOptions{
+		Name: pruneArchives, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	})
 	for _, group := range []any{a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups} {
 		registry.RegisterActivity(group)
 	}

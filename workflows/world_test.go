@@ -139,11 +139,19 @@ type bucketsThere struct{}
 
 func (bucketsThere) EnsureBucket(context.Context, string) error { return nil }
 
-func (bucketsThere) Objects(context.Context, string, string) (map[string]int64, error) {
+func (bucketsThere) Reach(context.Context, string) error { return nil }
+
+func (bucketsThere) Objects(context.Context, string, string) (map[string]activities.Object, error) {
 	return nil, nil
 }
 
-func (bucketsThere) RemoveSome(context.Context, string, string) (int, error) { return 0, nil }
+func (bucketsThere) Prefixes(context.Context, string, string) ([]string, error) { return nil, nil }
+
+func (bucketsThere) Read(context.Context, string, string) ([]byte, error) { return nil, nil }
+
+func (bucketsThere) RemoveSome(context.Context, string, string, func(string) bool) (activities.Removed, error) {
+	return activities.Removed{}, nil
+}
 
 func there(ctx context.Context, c client.Client, obj client.Object) error {
 	return client.IgnoreAlreadyExists(c.Create(ctx, obj))

@@ -1,0 +1,87 @@
+package activities
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+)
+
+// store is an object store that has every bucket, or fails.
+type store struct {
+	mu  sync.Mutex
+	err error
+	// asked are the buckets that were to be there, listed is how often names were listed, reached how often a bucket was
+	// asked for.
+	asked           []string
+	listed, reached int
+	// objects are by bucket and name.
+	objects map[string]Object
+	// info are the texts of objects.
+	info map[string]string
+}
+
+// put puts an object there that was written at the time.
+func (s *store) put(name string, size int64, at time.Time) {
+	if s.objects == nil {
+		s.objects = map[string]Object{}
+	}
+	s.objects[name] = Object{size, at}
+}
+
+func (s *store) EnsureBucket(_ context.Context, bucket string) error {
+	s.asked = append(s.asked, bucket)
+	return s.err
+}
+
+func (s *store) Reach(context.Context, string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reached++
+	return s.err
+}
+
+// removedBySome is how many are removed at once; more are there in tests.
+const removedBySome = 3
+
+func (s *store) RemoveSome(_ context.Context, bucket, prefix string, which func(string) bool) (Removed, error) {
+	var removed Removed
+	for name, object := range s.objects {
+		under, is := strings.CutPrefix(name, bucket+"/"+prefix)
+		if !is || !which(under) || removed.Objects == removedBySome {
+			continue
+		}
+		delete(s.objects, name)
+		removed.Objects, removed.Bytes = removed.Objects+1, removed.Bytes+object.Size
+	}
+	return removed, s.err
+}
+
+func (s *store) Objects(_ context.Context, bucket, prefix string) (map[string]Object, error) {
+	s.listed++
+	found := map[string]Object{}
+	for name, object := range s.objects {
+		if under, is := strings.CutPrefix(name, bucket+"/"+prefix); is {
+			found[under] = object
+		}
+	}
+	return found, s.err
+}
+
+func (s *store) Prefixes(ctx context.Context, bucket, prefix string) ([]string, error) {
+	objects, err := s.Objects(ctx, bucket, prefix)
+	first := map[string]bool{}
+	var all []string
+	for name := range objects {
+		part, _, more := strings.Cut(name, "/")
+		if more && !first[part] {
+			all = append(all, part)
+		}
+		first[part] = true
+	}
+	return all, err
+}
+
+func (s *store) Read(_ context.Context, bucket, name string) ([]byte, error) {
+	return []byte(s.info[bucket+"/"+name]), s.err
+}
