@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // unequal are changes of the chosen operations whose entries in the audit log are not as many as they are: the
@@ -55,7 +57,7 @@ func noChangeWithoutItsEntry(ctx context.Context, t *testing.T, condition string
 // auditHolds fails the test unless the whole audit log is as it was sealed, and as the heads in the bucket say.
 func auditHolds(ctx context.Context, t *testing.T) {
 	t.Helper()
-	out, err := exec.CommandContext(ctx, filepath.Join(parts.state, "bin", "daap"), "audit", "verify").CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(local.StateDir(), "bin", "daap"), "audit", "verify").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "The audit log holds") || strings.Contains(string(out), " 0 heads") {
 		t.Errorf("daap audit verify: %v\n%s", err, out)
 	}

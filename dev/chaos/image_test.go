@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // aside is the name under which the node keeps the image meanwhile: without a name it would be thrown away.
@@ -44,7 +45,7 @@ func imageMissing(ctx context.Context, t *testing.T, c cell) {
 // ctr does something with the images of the node.
 func ctr(ctx context.Context, t *testing.T, args ...string) string {
 	t.Helper()
-	socket := filepath.Join(parts.state, "containerd", "containerd.sock")
+	socket := filepath.Join(local.StateDir(), "containerd", "containerd.sock")
 	cmd := exec.CommandContext(ctx, "ctr", append([]string{"--address", socket, "-n", "k8s.io", "images"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

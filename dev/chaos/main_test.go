@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -49,7 +48,6 @@ var (
 	rows     *pgxpool.Pool
 	temporal client.Client
 	points   = newListener()
-	parts    supervisor
 )
 
 func TestMain(m *testing.M) {
@@ -65,7 +63,6 @@ func open() error {
 	if err != nil || address.Host == "" {
 		return errors.New("DAAP_CHAOS_URL is not in the stack's environment")
 	}
-	parts = supervisor{state: filepath.Dir(os.Getenv("KUBECONFIG"))}
 	if stack, err = local.Open(); err != nil {
 		return err
 	}

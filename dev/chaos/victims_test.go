@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap/dev/chaos/fault"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // victim is something that is killed.
@@ -47,7 +48,7 @@ func victimOf(name string) victim {
 // kill9 kills a part of the stack, which its supervisor starts again.
 func kill9(name string) func(context.Context) (func(context.Context) error, error) {
 	return func(ctx context.Context) (func(context.Context) error, error) {
-		before, err := parts.up(ctx, name)
+		before, err := local.PartThatIsUp(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -55,7 +56,7 @@ func kill9(name string) func(context.Context) (func(context.Context) error, erro
 			return nil, fmt.Errorf("kill %s: %w", name, err)
 		}
 		return func(ctx context.Context) error {
-			now, err := parts.up(ctx, name)
+			now, err := local.PartThatIsUp(ctx, name)
 			if err != nil {
 				return err
 			}

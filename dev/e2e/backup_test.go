@@ -26,14 +26,23 @@ import (
 // checksum is of all rows of the test's table, in their order.
 const checksum = `SELECT count(*) || ' ' || md5(string_agg(i || ' ' || at, ',' ORDER BY i)) FROM clock`
 
+// destination is where the backups of all tests go.
+const destination = "s3://daap-e2e/backups"
+
+// keepingTier offers a tier with backups until the test ends.
+func keepingTier(ctx context.Context, t *testing.T, name string) {
+	t.Helper()
+	makeTier(ctx, t, oas.CreateTierRequest{
+		Name: name, CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
+		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		ObjectStorageDestination: oas.NewOptString(destination),
+	})
+}
+
 func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	makeTier(ctx, t, oas.CreateTierRequest{
-		Name: "e2e-kept", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
-		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
-		ObjectStorageDestination: oas.NewOptString("s3://daap-e2e/backups"),
-	})
+	keepingTier(ctx, t, "e2e-kept")
 	db, operation := createOn(ctx, t, "e2e-kept", "e2e", "kept")
 	succeed(ctx, t, operation)
 	psql := psqlOf(ctx, t, db.ID)
@@ -136,7 +145,7 @@ func restoredByHand(ctx context.Context, t *testing.T, id uuid.UUID) string {
 	input.Write(script)
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", daap.Namespace(id), "exec", "--stdin", "pg-1-1", "--container", "postgres", "--",
-		"bash", "-s", "s3://daap-e2e/backups/"+id.String(), "pg-1", directory, checksum)
+		"bash", "-s", destination+"/"+id.String(), "pg-1", directory, checksum)
 	cmd.Stdin = &input
 	out, err := cmd.Output()
 	if err != nil {

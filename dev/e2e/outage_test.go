@@ -1,0 +1,126 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
+)
+
+// toldWithin is within what time it must be told that nothing is archived any more.
+const toldWithin = 2 * time.Minute
+
+// outage is for how long the object store hangs: make e2e OUTAGE=10m.
+func outage(t *testing.T) time.Duration {
+	t.Helper()
+	lasts, err := time.ParseDuration(os.Getenv("DAAP_E2E_OUTAGE"))
+	if err != nil {
+		t.Fatalf("DAAP_E2E_OUTAGE, which make e2e sets: %v", err)
+	}
+	return lasts
+}
+
+// TestObjectStoreThatHangsIsToldAndCaughtUpWith is not parallel: what the others back up must not wait for it.
+func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
+	ctx := t.Context()
+	keepingTier(ctx, t, "e2e-away")
+	db, operation := createOn(ctx, t, "e2e-away", "e2e", "away")
+	succeed(ctx, t, operation)
+	psql := psqlOf(ctx, t, db.ID)
+
+	thaw := freeze(ctx, t, "minio")
+	frozen := time.Now()
+	const written = `CREATE TABLE clock AS SELECT i, clock_timestamp() AS at FROM generate_series(1, 1000) AS i`
+	for _, sql := range []string{written, `SELECT pg_switch_wal()`, `INSERT INTO clock VALUES (1001, clock_timestamp())`} {
+		if _, err := psql.Run(ctx, sql); err != nil {
+			t.Fatalf("write while nothing is archived: %v", err)
+		}
+	}
+	want, err := psql.Run(ctx, checksum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	during, duringOp := createOn(ctx, t, "e2e-away", "e2e", "begun-while-away")
+	healthBecomes(ctx, t, db.ID, oas.BackupHealthFailing, "daap-e2e")
+	told := time.Since(frozen)
+	if told > toldWithin {
+		t.Errorf("it was told after %s that nothing is archived, want within %s", told.Round(time.Second), toldWithin)
+	}
+	end := time.NewTimer(time.Until(frozen.Add(outage(t))))
+	defer end.Stop()
+	for away := true; away; {
+		select {
+		case <-end.C:
+			away = false
+		case <-time.After(5 * time.Second):
+		}
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: duringOp})
+		if err != nil || op.Data.State != oas.OperationStateRunning || op.Data.WaitingOn.Value.Code != oas.CauseCodeS3DENIED {
+			t.Fatalf("%s after the store hangs, the provision is %+v (%v), want it to wait for it", time.Since(frozen).Round(time.Second), op, err)
+		}
+	}
+	thaw()
+	back := time.Now()
+	healthBecomes(ctx, t, db.ID, oas.BackupHealthOk, "")
+	caughtUp := time.Since(back)
+	succeed(ctx, t, duringOp)
+	if count := countEvents(ctx, t, during.ID); count[oas.EventKindParked] != 0 {
+		t.Errorf("the provision was parked %d times, want that it went on by itself", count[oas.EventKindParked])
+	}
+	t.Logf("the store hung for %s; told after %s, all archived %s after it was back",
+		back.Sub(frozen).Round(time.Second), told.Round(time.Second), caughtUp.Round(time.Second))
+
+	restored, operation := restore(ctx, t, db.ID, "after-away", "latest")
+	succeed(ctx, t, operation)
+	if got, err := psqlOf(ctx, t, restored.ID).Run(ctx, checksum); err != nil || got != want {
+		t.Errorf("restored there is %q (%v), want what was written meanwhile, %q", got, err, want)
+	}
+	for _, id := range []uuid.UUID{restored.ID, during.ID, db.ID} {
+		remove(ctx, t, id)
+	}
+}
+
+// freeze has a part of the stack hang until it is thawed, or the test ends.
+func freeze(ctx context.Context, t *testing.T, name string) (thaw func()) {
+	t.Helper()
+	part, err := local.PartThatIsUp(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(part.PID, syscall.SIGSTOP); err != nil {
+		t.Fatalf("freeze %s: %v", name, err)
+	}
+	thaw = func() {
+		if err := syscall.Kill(part.PID, syscall.SIGCONT); err != nil {
+			t.Errorf("thaw %s: %v", name, err)
+		}
+	}
+	t.Cleanup(thaw) // twice is once
+	return thaw
+}
+
+// healthBecomes waits until the database's backups are of that health, for a reason that says so much.
+func healthBecomes(ctx context.Context, t *testing.T, id uuid.UUID, health oas.BackupHealth, why string) {
+	t.Helper()
+	var last oas.BackupState
+	until(ctx, t, "the backups are "+string(health), func() bool {
+		found, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: id})
+		if err != nil {
+			return false
+		}
+		last = found.Data.Backup.Value
+		return last.Health == health && strings.Contains(last.Reason.Value, why)
+	})
+	if health == oas.BackupHealthOk && !last.Gap.Null {
+		t.Errorf("WAL is missing: %s", last.Gap.Value)
+	}
+}
