@@ -159,8 +159,8 @@ func restoredByHand(ctx context.Context, t *testing.T, id uuid.UUID) string {
 	return strings.TrimSpace(string(out))
 }
 
-// objectsOf counts what is in the object store of the database, versions and markers too.
-func objectsOf(ctx context.Context, t *testing.T, id uuid.UUID) int {
+// objectStore is where all backups are.
+func objectStore(t *testing.T) *minio.Client {
 	t.Helper()
 	endpoint, err := url.Parse(os.Getenv("DAAP_BACKUP_ENDPOINT"))
 	if err != nil {
@@ -172,8 +172,14 @@ func objectsOf(ctx context.Context, t *testing.T, id uuid.UUID) int {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return store
+}
+
+// objectsOf counts what is in the object store of the database, versions and markers too.
+func objectsOf(ctx context.Context, t *testing.T, id uuid.UUID) int {
+	t.Helper()
 	n := 0
-	for object := range store.ListObjects(ctx, "daap-e2e", minio.ListObjectsOptions{
+	for object := range objectStore(t).ListObjects(ctx, "daap-e2e", minio.ListObjectsOptions{
 		Prefix: "backups/" + id.String() + "/", Recursive: true, WithVersions: true,
 	}) {
 		if object.Err != nil {
