@@ -170,8 +170,8 @@ type BackupState struct {
 	// ArchivedUntil is up to when all that was written is known to be archived: the last observation that found nothing
 	// else, or LastArchivedAt where that is later. The store derives it.
 	ArchivedUntil *time.Time
-	// LastSuccessAt and LastFailureAt are of base backups.
-	LastSuccessAt, LastFailureAt *time.Time
+	// LastBegunAt, LastSuccessAt and LastFailureAt are of base backups.
+	LastBegunAt, LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage           string
 	// Gap names the first segment that is missing in the archive after the first base backup; empty where none is.
 	Gap string
@@ -199,8 +199,10 @@ func BackupHealths() []BackupHealth {
 const (
 	// observedWithin is for how long an observation holds: databases are looked at every minute.
 	observedWithin = 5 * time.Minute
-	// backupGrace is how late a base backup may be before it is missed: large ones take their time.
-	backupGrace = time.Hour
+	// beginGrace is how late a base backup may begin before it is missed; CNPG begins it within a second.
+	beginGrace = 30 * time.Second
+	// backupGrace is how long a base backup may take: 1 TiB at 50 MiB a second takes six hours.
+	backupGrace = 6 * time.Hour
 	// archiveGrace is how late WAL may be archived: PostgreSQL ends a segment in which something was written after five
 	// minutes; archiving it and the next look take as much as a minute each.
 	archiveGrace = 7 * time.Minute
@@ -223,13 +225,28 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	case s.LastSuccessAt == nil:
 		return BackupsStale, "There is no base backup yet."
 	}
-	if next := b.NextBackup(*s.LastSuccessAt); next != nil && now.Sub(*next) > backupGrace {
-		return BackupsStale, fmt.Sprintf("The base backup of %s is missing.", next.UTC().Format(time.RFC3339))
+	if late := s.late(b, now); late != "" {
+		return BackupsStale, late
 	}
 	if lag := s.Lag(now); lag > archiveGrace {
 		return BackupsStale, fmt.Sprintf("What was written in the last %s is not archived.", lag.Round(time.Second))
 	}
 	return BackupsOK, ""
+}
+
+// late says of a base backup that it has not begun, or goes on for too long; empty where none does.
+func (s BackupState) late(b Backups, now time.Time) string {
+	begun := *s.LastSuccessAt
+	if s.LastBegunAt != nil && s.LastBegunAt.After(begun) {
+		begun = *s.LastBegunAt
+		if took := now.Sub(begun); took > backupGrace && (s.LastFailureAt == nil || s.LastFailureAt.Before(begun)) {
+			return fmt.Sprintf("The base backup that began at %s is not completed.", begun.UTC().Format(time.RFC3339))
+		}
+	}
+	if next := b.NextBackup(begun); next != nil && s.ObservedAt.Sub(*next) > beginGrace {
+		return fmt.Sprintf("The base backup of %s has not begun.", next.UTC().Format(time.RFC3339))
+	}
+	return ""
 }
 
 // Lag is how much time would be lost now: none where nothing was written since all was archived.

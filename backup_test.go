@@ -32,7 +32,9 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},
 		"failed, then succeeded":       {func(s *daap.BackupState) { s.LastFailureAt = ago(11 * time.Hour) }, daap.BackupsOK, ""},
 		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},
-		"one is missing":               {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z is missing"},
+		"one has not begun":            {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z has not begun"},
+		"one runs":                     {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(5*time.Hour) }, daap.BackupsOK, ""},
+		"one does not end":             {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(7*time.Hour) }, daap.BackupsStale, "began at 2026-01-02T05:00:00Z is not completed"},
 		"written and not archived":     {func(s *daap.BackupState) { s.UnarchivedBytes = 1 }, daap.BackupsStale, "last 1h0m0s"},
 		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.ArchivedUntil = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
 	} {
@@ -41,6 +43,21 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		got, why := state.Health(daily, now)
 		if got != tt.want || !strings.Contains(why, tt.why) || (why == "") != (tt.why == "") {
 			t.Errorf("%s: Health() = %s, %q; want %s with %q", name, got, why, tt.want, tt.why)
+		}
+	}
+}
+
+func TestBackupIsMissedOnceItWasSeenNotToBegin(t *testing.T) {
+	t.Parallel()
+	two := time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC) // when it is to begin
+	before := two.Add(-24 * time.Hour)
+	for after, want := range map[time.Duration]daap.BackupHealth{
+		-10 * time.Second: daap.BackupsOK, 20 * time.Second: daap.BackupsOK, 40 * time.Second: daap.BackupsStale,
+	} {
+		seen := two.Add(after)
+		state := daap.BackupState{ObservedAt: seen, Archiving: true, LastBegunAt: &before, LastSuccessAt: &before}
+		if got, why := state.Health(daily, seen.Add(2*time.Minute)); got != want { // it is read later
+			t.Errorf("seen %s after two o'clock, Health() = %s, %q; want %s", after, got, why, want)
 		}
 	}
 }

@@ -191,7 +191,7 @@ func (b *Backups) window(ctx context.Context, db daap.Database) (map[string]*tim
 	return window, nil
 }
 
-// backups are the database's base backups in Kubernetes. What fails and what succeeds last is noted in the state.
+// backups are the database's base backups in Kubernetes. What begins, fails and succeeds last is noted in the state.
 func (b *Backups) backups(ctx context.Context, db daap.Database, state *daap.BackupState) ([]daap.Backup, error) {
 	var found cnpgv1.BackupList
 	if err := b.Postgres.Kubernetes.Watch.List(ctx, &found, client.InNamespace(daap.Namespace(db.ID))); err != nil {
@@ -203,6 +203,7 @@ func (b *Backups) backups(ctx context.Context, db daap.Database, state *daap.Bac
 	var all []daap.Backup
 	for i := range found.Items {
 		backup := asBackup(db, &found.Items[i])
+		state.LastBegunAt = &found.Items[i].CreationTimestamp.Time // they are in order of it
 		switch backup.Status {
 		case daap.BackupFailed:
 			at := cmp.Or(backup.StoppedAt, &found.Items[i].CreationTimestamp.Time)

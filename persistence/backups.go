@@ -18,13 +18,13 @@ func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid
 	err := s.pool.QueryRow(ctx, `
 		SELECT b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
 		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
-		       b.archived_until
+		       b.archived_until, b.last_begun_at
 		FROM   backup_states b
 		JOIN   databases d ON d.id = b.database_id
 		WHERE  b.database_id = $1`+ofTeam, database, owner(scope)).Scan(
 		&b.ObservedAt, &b.Archiving, &b.ArchivingMessage, &b.LastArchivedAt, &b.UnarchivedBytes,
 		&b.LastSuccessAt, &b.LastFailureAt, &b.LastFailureMessage, &b.Gap, &b.FirstRecoverableAt,
-		&b.ArchivedUntil)
+		&b.ArchivedUntil, &b.LastBegunAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.BackupState{}, nil
 	}
@@ -94,14 +94,14 @@ func (s *Store) SaveBackups(
 	save.Queue(`
 		INSERT INTO backup_states AS b (database_id, observed_at, archiving, archiving_message, last_archived_at,
 		       unarchived_bytes, last_success_at, last_failure_at, last_failure_message, first_recoverable_at, gap,
-		       archived_until)
-		VALUES ($1, $2::timestamptz, $3, $4, $5::timestamptz, $6::bigint, $7, $8, $9, $10, $11,
+		       last_begun_at, archived_until)
+		VALUES ($1, $2::timestamptz, $3, $4, $5::timestamptz, $6::bigint, $7, $8, $9, $10, $11, $12,
 		        CASE WHEN $6::bigint = 0 AND $5::timestamptz IS NOT NULL THEN $2::timestamptz ELSE $5::timestamptz END)
 		ON CONFLICT (database_id) DO UPDATE
 		SET observed_at = excluded.observed_at, archiving = excluded.archiving, archiving_message = excluded.archiving_message,
 		    last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at,
 		    last_failure_message = excluded.last_failure_message, first_recoverable_at = excluded.first_recoverable_at,
-		    gap = excluded.gap,
+		    gap = excluded.gap, last_begun_at = excluded.last_begun_at,
 		    last_archived_at = COALESCE(excluded.last_archived_at, b.last_archived_at),
 		    unarchived_bytes = CASE WHEN excluded.last_archived_at IS NULL THEN b.unarchived_bytes
 		                            ELSE excluded.unarchived_bytes END,
@@ -110,7 +110,7 @@ func (s *Store) SaveBackups(
 		WHERE b.observed_at < excluded.observed_at`,
 		db.ID, state.ObservedAt, state.Archiving, storable(state.ArchivingMessage), state.LastArchivedAt,
 		state.UnarchivedBytes, state.LastSuccessAt, state.LastFailureAt, storable(state.LastFailureMessage),
-		state.FirstRecoverableAt, state.Gap)
+		state.FirstRecoverableAt, state.Gap, state.LastBegunAt)
 	seen := make([]uuid.UUID, 0, len(backups))
 	for _, b := range backups {
 		seen = append(seen, b.ID)

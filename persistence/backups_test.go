@@ -79,7 +79,7 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	later := daap.BackupState{
 		ObservedAt: at.Add(time.Minute), Archiving: true, ArchivingMessage: "works", LastArchivedAt: &at, UnarchivedBytes: 5,
 		LastSuccessAt: &at, LastFailureAt: &at, LastFailureMessage: "full", FirstRecoverableAt: &at, Gap: "4",
-		ArchivedUntil: &at,
+		ArchivedUntil: &at, LastBegunAt: &at,
 	}
 	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{running}))
 	for range 2 { // twice is once
