@@ -172,7 +172,7 @@ type BackupState struct {
 	ArchivedUntil *time.Time
 	// LastBegunAt, LastSuccessAt and LastFailureAt are of base backups.
 	LastBegunAt, LastSuccessAt, LastFailureAt *time.Time
-	LastFailureMessage           string
+	LastFailureMessage                        string
 	// Gap names the first segment that is missing in the archive after the first base backup; empty where none is.
 	Gap string
 	// FirstRecoverableAt is the first moment that can be restored; nil until there is one.

@@ -25,8 +25,8 @@ type archive struct {
 const inspectEvery = time.Hour
 
 // inspect notes what base backups take in the archive, and whether WAL is missing there. It lists the archive each
-// inspectEvery, and where there is a base backup that it does not know. Where it cannot, or may not, what it found before
-// stands.
+// inspectEvery, and where there is a base backup that it does not know. Where it cannot, or may not, what it found
+// before stands.
 func (b *Backups) inspect(
 	ctx context.Context, db daap.Database, state *daap.BackupState, backups []daap.Backup, mayList bool,
 ) (err error) {
@@ -116,7 +116,8 @@ func place(segment string) int64 {
 	return log*segmentsPerLog + at
 }
 
-// segmentOf is the place of the segment that an object of an archive is of, wals/<log>/<segment>; -1 where it is of none.
+// segmentOf is the place of the segment that an object of an archive is of, wals/<log>/<segment>; -1 where there is
+// none.
 func segmentOf(name string) int64 {
 	parts := strings.Split(name, "/")
 	if len(parts) != 3 || parts[0] != "wals" {

@@ -47,7 +47,9 @@ func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
 	}
 	for role, mayEnd := range map[string]bool{"marker_may": true, "marker_may_not": false} {
 		exec("CREATE ROLE " + role + " LOGIN")
-		t.Cleanup(func() { _, _ = super.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+		t.Cleanup(func() {
+			_, _ = super.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		})
 		if mayEnd {
 			exec("GRANT EXECUTE ON FUNCTION pg_switch_wal() TO " + role)
 		}

@@ -124,8 +124,8 @@ type Removed struct {
 	Bytes   int64
 }
 
-// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, of the
-// names that which says, and says what they were: nothing where nothing is left, nor the bucket. Safe to repeat.
+// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, of
+// the names that which says, and says what they were: nothing where nothing is left, nor the bucket. Safe to repeat.
 func (s *ObjectStore) RemoveSome(
 	ctx context.Context, bucket, prefix string, which func(name string) bool,
 ) (Removed, error) {

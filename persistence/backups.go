@@ -66,7 +66,9 @@ func (s *Store) DatabasesWithArchives(ctx context.Context, after uuid.UUID, limi
 }
 
 // withBackups returns one page of the databases that are backed up and of which the condition holds.
-func (s *Store) withBackups(ctx context.Context, condition string, after uuid.UUID, limit int) ([]daap.Database, error) {
+func (s *Store) withBackups(
+	ctx context.Context, condition string, after uuid.UUID, limit int,
+) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		WHERE  `+condition+` AND (d.profile ->> 'BackupEnabled')::boolean AND d.id > $1
 		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
@@ -85,8 +87,8 @@ func (s *Store) ForgetBackups(ctx context.Context, database uuid.UUID, server st
 	return because(err, fmt.Sprintf("forget backups of database %s", database))
 }
 
-// SaveBackups records what was seen of the database's backups: the base backups are all there are in the archive that it
-// writes to, and those that are pruned are none of them. Safe to repeat: what was seen later stays.
+// SaveBackups records what was seen of the database's backups: the base backups are all there are in the archive that
+// it writes to, and those that are pruned are none of them. Safe to repeat: what was seen later stays.
 func (s *Store) SaveBackups(
 	ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup,
 ) error {
@@ -98,7 +100,8 @@ func (s *Store) SaveBackups(
 		VALUES ($1, $2::timestamptz, $3, $4, $5::timestamptz, $6::bigint, $7, $8, $9, $10, $11, $12,
 		        CASE WHEN $6::bigint = 0 AND $5::timestamptz IS NOT NULL THEN $2::timestamptz ELSE $5::timestamptz END)
 		ON CONFLICT (database_id) DO UPDATE
-		SET observed_at = excluded.observed_at, archiving = excluded.archiving, archiving_message = excluded.archiving_message,
+		SET observed_at = excluded.observed_at, archiving = excluded.archiving,
+		    archiving_message = excluded.archiving_message,
 		    last_success_at = excluded.last_success_at, last_failure_at = excluded.last_failure_at,
 		    last_failure_message = excluded.last_failure_message, first_recoverable_at = excluded.first_recoverable_at,
 		    gap = excluded.gap, last_begun_at = excluded.last_begun_at,

@@ -55,7 +55,9 @@ func TestBackupsThatComeLaterRestoreWhatIsWrittenMeanwhile(t *testing.T) {
 	if err := load.Start(); err != nil {
 		t.Fatal(err)
 	}
-	written := func(id uuid.UUID) string { return inPod(ctx, t, id, "psql", "--username=postgres", "--dbname=app", "-At", "--command="+transactions) }
+	written := func(id uuid.UUID) string {
+		return inPod(ctx, t, id, "psql", "--username=postgres", "--dbname=app", "-At", "--command="+transactions)
+	}
 	until(ctx, t, "pgbench writes", func() bool { return written(db.ID) != "0" })
 	demanded, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: db.ID})
 	if err != nil {
