@@ -28,6 +28,8 @@ const (
 	MayGetDatabase           Permission = "getDatabase"
 	MayUpdateDatabase        Permission = "updateDatabase"
 	MayDeleteDatabase        Permission = "deleteDatabase"
+	MayUnfreezeDatabase      Permission = "unfreezeDatabase"
+	MayPreviewDelete         Permission = "previewDelete"
 	MayGetDatabaseConnection Permission = "getDatabaseConnection"
 	MayListDatabaseEvents    Permission = "listDatabaseEvents"
 	MayListBackups           Permission = "listBackups"
@@ -80,6 +82,8 @@ var accesses = map[Permission]Access{
 	MayGetDatabase:           AccessOwn,
 	MayUpdateDatabase:        AccessOwn,
 	MayDeleteDatabase:        AccessOwn,
+	MayUnfreezeDatabase:      AccessOwn,
+	MayPreviewDelete:         AccessOwn,
 	MayGetDatabaseConnection: AccessOwn,
 	MayListDatabaseEvents:    AccessOwn,
 	MayListBackups:           AccessOwn,

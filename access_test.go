@@ -42,7 +42,13 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 			return errors.Join(second(databases.PreviewUpdate(ctx, req, id, daap.DatabasePatch{})),
 				third(databases.Update(ctx, req, id, daap.DatabasePatch{})))
 		},
-		daap.MayDeleteDatabase:        func(ctx context.Context, req daap.Request) error { return third(databases.Delete(ctx, req, id)) },
+		daap.MayDeleteDatabase: func(ctx context.Context, req daap.Request) error {
+			return third(databases.Delete(ctx, req, id, ""))
+		},
+		daap.MayUnfreezeDatabase: func(ctx context.Context, req daap.Request) error { return third(databases.Unfreeze(ctx, req, id)) },
+		daap.MayPreviewDelete: func(ctx context.Context, req daap.Request) error {
+			return second(databases.PreviewDelete(ctx, req, id, ""))
+		},
 		daap.MayGetDatabaseConnection: func(ctx context.Context, req daap.Request) error { return second(databases.Connection(ctx, req, id)) },
 		daap.MayListDatabaseEvents: func(ctx context.Context, req daap.Request) error {
 			return third(databases.Events(ctx, req, daap.EventFilter{}))

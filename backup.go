@@ -170,6 +170,9 @@ type BackupState struct {
 	// ArchivedUntil is up to when all that was written is known to be archived: the last observation that found nothing
 	// else, or LastArchivedAt where that is later. The store derives it.
 	ArchivedUntil *time.Time
+	// ClosedAt is when the last change was committed of a database that takes none any more, as it is frozen or
+	// archived; nil while it does.
+	ClosedAt *time.Time
 	// LastBegunAt, LastSuccessAt and LastFailureAt are of base backups.
 	LastBegunAt, LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage                        string
@@ -234,6 +237,14 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	return BackupsOK, ""
 }
 
+// LatestRecoverable is up to when everything is archived: nil where nothing is.
+func (s BackupState) LatestRecoverable() *time.Time {
+	if s.ClosedAt != nil {
+		return s.ClosedAt
+	}
+	return s.LastArchivedAt
+}
+
 // late says of a base backup that it has not begun, or goes on for too long; empty where none does.
 func (s BackupState) late(b Backups, now time.Time) string {
 	begun := *s.LastSuccessAt
@@ -247,6 +258,28 @@ func (s BackupState) late(b Backups, now time.Time) string {
 		return fmt.Sprintf("The base backup of %s has not begun.", next.UTC().Format(time.RFC3339))
 	}
 	return ""
+}
+
+// HealthOf is the Health of the database's backups. Nobody looks at those of a database that takes no changes: what was
+// seen last stays so.
+func (s BackupState) HealthOf(db Database, now time.Time) (BackupHealth, string) {
+	if db.resting() {
+		now = s.ObservedAt
+	}
+	return s.Health(db.Profile.Backups, now)
+}
+
+// NextBackup is when the next base backup of the database begins after the time; nil where none does.
+func (db Database) NextBackup(after time.Time) *time.Time {
+	if db.resting() {
+		return nil
+	}
+	return db.Profile.NextBackup(after)
+}
+
+// resting says whether the database takes no changes.
+func (db Database) resting() bool {
+	return db.Status == DatabaseFrozen || db.Status == DatabaseArchived
 }
 
 // Lag is how much time would be lost now: none where nothing was written since all was archived.
@@ -287,13 +320,6 @@ func (d *Databases) BackUp(ctx context.Context, req Request, id uuid.UUID) (Data
 	by, err := req.authorize(MayBackUpDatabase)
 	if err != nil {
 		return Database{}, Operation{}, err
-	}
-	db, err := d.store.Database(ctx, by.Scope, id)
-	if err != nil {
-		return Database{}, Operation{}, err
-	}
-	if !db.Profile.BackupEnabled {
-		return Database{}, Operation{}, WrongStatus(db.Status, "has no backups; give it a tier that has")
 	}
 	return d.accept(ctx, by, BackUpDatabase, id)
 }

@@ -34,6 +34,7 @@ const (
 	CauseNetworkBlocked       CauseCode = "NETWORK_BLOCKED"
 	CauseOperatorDown         CauseCode = "OPERATOR_DOWN"
 	CauseS3Denied             CauseCode = "S3_DENIED"
+	CauseObjectLocked         CauseCode = "OBJECT_LOCKED"
 	CauseClusterUnrecoverable CauseCode = "CLUSTER_UNRECOVERABLE"
 	CauseFinalizer            CauseCode = "FINALIZER"
 	CauseKubernetesDown       CauseCode = "KUBERNETES_DOWN"
@@ -88,6 +89,10 @@ var causes = []CauseKind{
 	{
 		CauseS3Denied, "the object store refuses or cannot be reached",
 		"Check the bucket, the credentials and their rights, then retry.",
+	},
+	{
+		CauseObjectLocked, "the object store keeps objects until their retention ends",
+		"Wait until the retention of the bucket's objects ends, or lift it; then retry.",
 	},
 	{
 		CauseNoBackupBefore, "the source has no base backup from before the target",

@@ -23,6 +23,10 @@ type Database struct {
 	Status  DatabaseStatus
 	// Source is what it was restored from; nil where it was not.
 	Source *Source
+	// DeletionProtection refuses everything that would take the database away from its team.
+	DeletionProtection bool
+	// ArchivedUntil is until when it can be restored from its archive; nil unless it is archived.
+	ArchivedUntil *time.Time
 	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
 	Incarnation int
 	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
@@ -46,6 +50,11 @@ const (
 	DatabaseRestoring    DatabaseStatus = "restoring"
 	DatabaseReady        DatabaseStatus = "ready"
 	DatabaseUpdating     DatabaseStatus = "updating"
+	DatabaseFreezing     DatabaseStatus = "freezing"
+	DatabaseFrozen       DatabaseStatus = "frozen"
+	DatabaseUnfreezing   DatabaseStatus = "unfreezing"
+	DatabaseArchiving    DatabaseStatus = "archiving"
+	DatabaseArchived     DatabaseStatus = "archived"
 	DatabaseDeleting     DatabaseStatus = "deleting"
 	DatabaseDeleted      DatabaseStatus = "deleted"
 	DatabaseError        DatabaseStatus = "error"
@@ -59,12 +68,23 @@ var moves = []struct {
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseRestoring, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	// A base backup is taken of a database that stays ready, and may need attention.
-	{DatabaseReady, []DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseDeleting, DatabaseError}},
+	{DatabaseReady, []DatabaseStatus{
+		DatabaseReady, DatabaseUpdating, DatabaseFreezing, DatabaseArchiving, DatabaseDeleting, DatabaseError,
+	}},
 	{DatabaseUpdating, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseDeleting, []DatabaseStatus{DatabaseReady, DatabaseDeleted, DatabaseError}},
+	{DatabaseFreezing, []DatabaseStatus{DatabaseFrozen, DatabaseReady, DatabaseDeleting, DatabaseError}},
+	{DatabaseFrozen, []DatabaseStatus{DatabaseUnfreezing, DatabaseDeleting}},
+	{DatabaseUnfreezing, []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseDeleting, DatabaseError}},
+	{DatabaseArchiving, []DatabaseStatus{DatabaseArchived, DatabaseReady, DatabaseDeleting, DatabaseError}},
+	{DatabaseArchived, []DatabaseStatus{DatabaseDeleting}},
+	// A deletion that is given up before it removes anything leaves the database as it was.
+	{DatabaseDeleting, []DatabaseStatus{
+		DatabaseReady, DatabaseFrozen, DatabaseArchived, DatabaseDeleted, DatabaseError,
+	}},
 	{DatabaseDeleted, nil},
 	{DatabaseError, []DatabaseStatus{
-		DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating, DatabaseDeleting,
+		DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating, DatabaseFreezing, DatabaseUnfreezing,
+		DatabaseArchiving, DatabaseDeleting,
 	}},
 }
 
@@ -126,6 +146,8 @@ type DatabasePatch struct {
 	Description *string
 	// ClearLabels removes all labels before Labels are applied.
 	ClearLabels bool
+	// DeletionProtection is switched on or off; nil leaves it.
+	DeletionProtection *bool
 	// Labels are set by key; a nil value removes the key.
 	Labels map[string]*string
 }
@@ -134,9 +156,8 @@ type DatabasePatch struct {
 // changed: that takes an operation.
 func (p DatabasePatch) Apply(db Database) (Database, error) {
 	patched := db
-	if p.Description != nil {
-		patched.Description = *p.Description
-	}
+	set(&patched.Description, p.Description)
+	set(&patched.DeletionProtection, p.DeletionProtection)
 	patched.Labels = make(map[string]string, len(db.Labels)+len(p.Labels))
 	if !p.ClearLabels {
 		for k, v := range db.Labels {

@@ -268,18 +268,6 @@ func (d *Databases) update(
 	return d.changes.PatchDatabase(ctx, by, id, patch, op)
 }
 
-// Delete records the operation that deletes the database and everything made for it, and starts that as
-// Create does. It takes over from a provision that is not over. Errors: CodeUnauthenticated, CodeForbidden,
-// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus when deleted already, CodeUnavailable above the backlog, and
-// those of once.
-func (d *Databases) Delete(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
-	by, err := req.authorize(MayDeleteDatabase)
-	if err != nil {
-		return Database{}, Operation{}, err
-	}
-	return d.accept(ctx, by, DeleteDatabase, id)
-}
-
 // start starts an operation that is recorded. The Dispatcher makes up for a start that is lost.
 func (d *Databases) start(ctx context.Context, op Operation) { _ = d.starter.Start(ctx, op) }
 

@@ -148,7 +148,7 @@ func TestLostStartIsNoFailedRequest(t *testing.T) {
 	if err != nil || db.Status != daap.DatabaseProvisioning || op.State != daap.OperationPending {
 		t.Errorf("Create() = %s, %s, %v; want provisioning, pending, no error", db.Status, op.State, err)
 	}
-	if _, _, err := databases.Delete(t.Context(), platform, db.ID); err != nil {
+	if _, _, err := databases.Delete(t.Context(), platform, db.ID, ""); err != nil {
 		t.Errorf("Delete() = %v, want no error", err)
 	}
 }
@@ -161,7 +161,7 @@ func TestNothingIsStartedBeforeItIsRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := databases.Delete(t.Context(), platform, db.ID); err != nil {
+	if _, _, err := databases.Delete(t.Context(), platform, db.ID, ""); err != nil {
 		t.Fatal(err)
 	}
 	if len(l.started) != 2 || len(l.startedUnrecorded) > 0 {
@@ -174,7 +174,7 @@ func TestNothingIsAcceptedAboveTheBacklog(t *testing.T) {
 	l := &ledger{backlogged: true}
 	databases := daap.NewDatabases(l, l, l, 1)
 	_, _, created := databases.Create(t.Context(), platform, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop"})
-	_, _, deleted := databases.Delete(t.Context(), platform, uuid.New())
+	_, _, deleted := databases.Delete(t.Context(), platform, uuid.New(), "")
 	for _, err := range []error{created, deleted} {
 		if e := daap.AsError(err); e == nil || e.Code != daap.CodeUnavailable {
 			t.Errorf("above the backlog = %v, want unavailable", err)

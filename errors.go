@@ -34,6 +34,8 @@ const (
 	CodeRateLimited Code = "rate_limited"
 	// CodeQuotaExceeded: the tier's quota has no room.
 	CodeQuotaExceeded Code = "quota_exceeded"
+	// CodeDeletionProtected: the database is protected from deletion.
+	CodeDeletionProtected Code = "deletion_protected"
 	// CodeTierInUse: databases have the tier.
 	CodeTierInUse Code = "tier_in_use"
 	// CodeKeyNotActive: the API key is revoked or has expired.
@@ -118,6 +120,15 @@ func WrongStatus(status DatabaseStatus, what string) *Error {
 	return &Error{
 		Code:    CodeWrongStatus,
 		Message: fmt.Sprintf("The database is %s and %s.", status, what),
+	}
+}
+
+// DeletionProtected is the error for what would take a database away that is protected from that.
+func DeletionProtected() *Error {
+	return &Error{
+		Code: CodeDeletionProtected,
+		Message: "The database is protected from deletion; switch that off first, with PATCH and " +
+			`{"deletion_protection": false}.`,
 	}
 }
 

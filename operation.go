@@ -35,6 +35,8 @@ type Operation struct {
 	StatusBefore DatabaseStatus
 	// CancelledBy is who gave the operation up; it undoes what it did from then on. Empty otherwise.
 	CancelledBy string
+	// Receipt is what a deletion or an archiving removes; nil until that is known, and for other kinds.
+	Receipt *Receipt
 	// Restarts counts the workflows that were started anew because one was lost.
 	Restarts   int
 	CreatedAt  time.Time
@@ -59,6 +61,9 @@ const (
 	RestoreDatabase   OperationKind = "restore_database"
 	UpdateDatabase    OperationKind = "update_database"
 	BackUpDatabase    OperationKind = "back_up_database"
+	FreezeDatabase    OperationKind = "freeze_database"
+	UnfreezeDatabase  OperationKind = "unfreeze_database"
+	ArchiveDatabase   OperationKind = "archive_database"
 	DeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -107,6 +112,11 @@ const (
 	StepStop        StepName = "stop"
 	StepWorkloads   StepName = "workloads"
 	StepVolumes     StepName = "volumes"
+	StepSuspend     StepName = "suspend"
+	StepClients     StepName = "clients"
+	StepHibernate   StepName = "hibernate"
+	StepWake        StepName = "wake"
+	StepVerify      StepName = "verify"
 	StepFinish      StepName = "finish"
 )
 
@@ -192,6 +202,52 @@ var kinds = map[OperationKind]struct {
 		pivot: StepFinish,
 		why:   "The base backup is taken and being recorded.",
 	},
+	FreezeDatabase: {
+		during: DatabaseFreezing, undoing: DatabaseFreezing, after: DatabaseFrozen,
+		plan: []StepPlan{
+			{Name: StepSuspend, Title: "Suspend base backups, and wait for one that runs", BacksUp: true},
+			{Name: StepClients, Title: "Take the pool away and let no client in", Skippable: true},
+			{Name: StepMarker, Title: "Have what was written last archived", Skippable: true, BacksUp: true},
+			{
+				Name: StepHibernate, Skippable: true,
+				Title: "Hibernate the Cluster; where this is skipped it runs on, without pool and clients",
+			},
+			{Name: StepVolumes, Title: "See to it that the volumes are there"},
+			{Name: StepFinish, Title: "Record the database as frozen"},
+		},
+		pivot: StepFinish,
+		why:   "The database is frozen and being recorded as such; unfreeze it instead.",
+	},
+	UnfreezeDatabase: {
+		during: DatabaseUnfreezing, undoing: DatabaseUnfreezing, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepWake, Title: "Wake the Cluster up"},
+			{Name: StepPooler, Title: "Bring the pool back"},
+			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer are ready", Skippable: true},
+			{Name: StepConnect, Title: "Let clients in, and connect over verified TLS", Skippable: true},
+			{Name: StepBackup, Title: "Resume base backups with one now; the database takes connections", BacksUp: true},
+			{Name: StepFinish, Title: "Record the database as ready"},
+		},
+		pivot: StepFinish,
+		why:   "The database is back and being recorded as ready; delete it to freeze it again.",
+	},
+	ArchiveDatabase: {
+		during: DatabaseArchiving, undoing: DatabaseArchiving, after: DatabaseArchived,
+		plan: []StepPlan{
+			{Name: StepSuspend, Title: "Suspend base backups, and wait for one that runs"},
+			{Name: StepClients, Title: "Take the pool away and let no client in"},
+			{Name: StepBackup, Title: "Take the last base backup"},
+			{Name: StepMarker, Title: "Have what was written last archived"},
+			{Name: StepVerify, Title: "Verify that all of it is in the archive"},
+			{Name: StepWorkloads, Title: "Delete the Pooler and the Cluster", Skippable: true},
+			{Name: StepNamespace, Title: "Delete the namespace", Skippable: true},
+			{Name: StepVolumes, Title: "Wait until the volumes are gone", Skippable: true},
+			{Name: StepFinish, Title: "Record the database as archived"},
+		},
+		pivot: StepWorkloads,
+		why: "The archive is verified, and the Pooler and the Cluster are being deleted or gone already; " +
+			"restore from the archive instead.",
+	},
 	DeleteDatabase: {
 		during: DatabaseDeleting, undoing: DatabaseDeleting, after: DatabaseDeleted,
 		plan: []StepPlan{
@@ -210,6 +266,9 @@ var kinds = map[OperationKind]struct {
 
 // OperationKinds returns all kinds of operations, in alphabetical order.
 func OperationKinds() []OperationKind { return slices.Sorted(maps.Keys(kinds)) }
+
+// Pivot is the step from which on an operation of kind k only goes forward.
+func (k OperationKind) Pivot() StepName { return kinds[k].pivot }
 
 // pastPivot says why an operation of kind k that is at the step can no longer be given up; empty while it can.
 func (k OperationKind) pastPivot(at StepName) string {
@@ -283,7 +342,8 @@ func (o Operation) AfterCancel() DatabaseStatus {
 
 // CancelRefusal says why the operation cannot be given up, whatever its step; empty when it can.
 func (o Operation) CancelRefusal() string {
-	if o.Kind == DeleteDatabase && o.StatusBefore != DatabaseReady {
+	settled := []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseArchived}
+	if o.Kind == DeleteDatabase && !slices.Contains(settled, o.StatusBefore) {
 		return "The deletion took the database over from another operation, which is given up; it only goes forward."
 	}
 	return ""

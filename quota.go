@@ -32,6 +32,19 @@ func (p Profile) Cost() Cost {
 	}
 }
 
+// CostOf is what a database of the profile takes that is of the status: one that is frozen has its volumes alone, and
+// one that is archived nothing but its place in the number of databases.
+func (p Profile) CostOf(status DatabaseStatus) Cost {
+	switch cost := p.Cost(); status {
+	case DatabaseFrozen:
+		return Cost{StorageBytes: cost.StorageBytes, Databases: cost.Databases}
+	case DatabaseArchived:
+		return Cost{Databases: cost.Databases}
+	default:
+		return cost
+	}
+}
+
 // Beyond is what the cost is more than another one, by dimension; nothing where it is less. Databases do not count:
 // it is the same one.
 func (c Cost) Beyond(than Cost) Cost {

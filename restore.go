@@ -82,17 +82,19 @@ func (f RestoreFrom) Check(t Tier) error {
 
 // restorable says why the source cannot be restored to the target; nil where it can.
 func restorable(source Database, state BackupState, target *time.Time, now time.Time) error {
-	switch {
-	case !source.Profile.BackupEnabled:
-		return WrongStatus(source.Status, "has no backups to restore from")
-	case source.Status != DatabaseReady && source.Status != DatabaseUpdating:
-		return WrongStatus(source.Status, "cannot be restored from; it can once it is ready")
-	case state.FirstRecoverableAt == nil:
+	if err := source.Refuses(RestoreDatabase); err != nil {
+		return err
+	}
+	if state.FirstRecoverableAt == nil {
 		return WrongStatus(source.Status, "has no base backup yet that is known of; try again in a minute")
 	}
-	if first := *state.FirstRecoverableAt; target != nil && (target.Before(first) || target.After(now)) {
+	first, last, which := *state.FirstRecoverableAt, now, "now"
+	if state.ClosedAt != nil {
+		last, which = *state.ClosedAt, "the last"
+	}
+	if target != nil && (target.Before(first) || target.After(last)) {
 		return Invalid(Detail{Field: "target_time", Message: fmt.Sprintf("must be from %s, the first moment that can be "+
-			"restored, to now, %s", first.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))})
+			"restored, to %s, %s", first.UTC().Format(time.RFC3339), which, last.UTC().Format(time.RFC3339))})
 	}
 	return nil
 }

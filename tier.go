@@ -40,6 +40,8 @@ type Profile struct {
 	// MaxConnections is how many connections PostgreSQL takes; clients of the pool share them.
 	MaxConnections      int
 	DestructionStrategy DestructionStrategy
+	// DeletionProtection is whether databases are protected from deletion when they are made.
+	DeletionProtection bool
 	Backups
 }
 
@@ -104,6 +106,7 @@ type TierSpec struct {
 	Instances, HAReplicas, MaxConnections int
 	PoolMode                              PoolMode
 	DestructionStrategy                   DestructionStrategy
+	DeletionProtection                    bool
 	Backups
 }
 
@@ -126,7 +129,7 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	t := Tier{Name: s.Name, Description: s.Description, Profile: Profile{
 		Instances: s.Instances, HAReplicas: s.HAReplicas, StorageClass: s.StorageClass, PGVersion: s.PGVersion,
 		PoolMode: s.PoolMode, MaxConnections: s.MaxConnections, DestructionStrategy: s.DestructionStrategy,
-		Backups: s.Backups,
+		DeletionProtection: s.DeletionProtection, Backups: s.Backups,
 	}}
 	c.name("name", s.Name, NameRule)
 	c.text("description", s.Description, maxDescription)
@@ -157,9 +160,11 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 	if p.MaxConnections < MinMaxConnections || p.MaxConnections > MaxMaxConnections {
 		c.fail("max_connections", "must be a whole number from %d to %d", MinMaxConnections, MaxMaxConnections)
 	}
-	// A tier must not promise what is not kept.
-	if p.DestructionStrategy != StrategyHardDelete {
-		c.fail("destruction_strategy", "must be hard_delete; databases cannot be frozen or archived yet")
+	if !slices.Contains(DestructionStrategies(), p.DestructionStrategy) {
+		c.fail("destruction_strategy", "must be freeze, archive or hard_delete")
+	}
+	if p.DestructionStrategy == StrategyArchive && !p.BackupEnabled {
+		c.fail("destruction_strategy", "must not be archive where backup_enabled is false: there would be no archive")
 	}
 	c.backups(p.Backups)
 }
@@ -180,6 +185,7 @@ type TierPatch struct {
 	Instances, HAReplicas, MaxConnections                          *int
 	PoolMode                                                       *PoolMode
 	DestructionStrategy                                            *DestructionStrategy
+	DeletionProtection                                             *bool
 	BackupsPatch
 }
 
@@ -197,6 +203,7 @@ func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
 	set(&s.MaxConnections, p.MaxConnections)
 	set(&s.PoolMode, p.PoolMode)
 	set(&s.DestructionStrategy, p.DestructionStrategy)
+	set(&s.DeletionProtection, p.DeletionProtection)
 	p.apply(&s.Backups)
 	patched, err := s.tier(catalog)
 	if err != nil {
@@ -219,7 +226,8 @@ func (t Tier) Spec() TierSpec {
 		CPU: t.CPU.String(), Memory: t.Memory.String(), StorageSize: t.StorageSize.String(),
 		StorageClass: t.StorageClass, PGVersion: t.PGVersion,
 		Instances: t.Instances, HAReplicas: t.HAReplicas, MaxConnections: t.MaxConnections,
-		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy, Backups: t.Backups,
+		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy,
+		DeletionProtection: t.DeletionProtection, Backups: t.Backups,
 	}
 }
 

@@ -112,6 +112,7 @@ func (g Guarantees) shown() []shown {
 func (db Database) shown(to Scope) []shown {
 	all := []shown{
 		{"name", db.Name}, {"owner_team", db.OwnerTeam}, {"tier", db.Tier}, {"description", db.Description},
+		{"deletion_protection", fmt.Sprint(db.DeletionProtection)},
 	}
 	for _, key := range slices.Sorted(maps.Keys(db.Labels)) {
 		all = append(all, shown{"labels." + key, db.Labels[key]})

@@ -24,6 +24,10 @@ type buckets interface {
 	EnsureBucket(ctx context.Context, bucket string) error
 	// Reach says why the bucket does not answer; nil where it does.
 	Reach(ctx context.Context, bucket string) error
+	// Count counts all that is under the prefix, with all versions and unfinished uploads.
+	Count(ctx context.Context, bucket, prefix string) (Removed, error)
+	// AbortUploads gives up what is being uploaded under the prefix, or was and never ended.
+	AbortUploads(ctx context.Context, bucket, prefix string) error
 	// RemoveSome removes some of what is under the prefix, of the names that which says, with all versions, and says what
 	// that was: nothing where nothing is left, nor the bucket. Names begin after the prefix.
 	RemoveSome(ctx context.Context, bucket, prefix string, which func(name string) bool) (Removed, error)
@@ -63,7 +67,7 @@ func (k *Kubernetes) ApplyArchive(ctx context.Context, in Input) error {
 	}
 	bucket, _ := bucketOf(db.Profile.ObjectStorageDestination)
 	if err := k.Buckets.EnsureBucket(ctx, bucket); err != nil {
-		return withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
+		return refusedByStore(err)
 	}
 	if err := k.apply(ctx, manifest.ArchiveSecret(db, k.Platform)); err != nil {
 		return err
@@ -94,20 +98,50 @@ func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
 		return noStore()
 	}
 	bucket, prefix := bucketOf(db.Destination())
+	there, err := k.Buckets.Count(ctx, bucket, prefix+"/")
+	if err != nil {
+		return refusedByStore(err)
+	}
+	counted := daap.Receipt{Objects: int64(there.Objects), Bytes: there.Bytes}
+	if err := k.Receipts.SaveReceipt(ctx, in.Operation, counted); err != nil {
+		return fmt.Errorf("record what is to be removed: %w", err)
+	}
+	if err := k.Buckets.AbortUploads(ctx, bucket, prefix+"/"); err != nil {
+		return refusedByStore(err)
+	}
 	removed := 0
-	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+	err = k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		for range removalsAtOnce {
 			some, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/", func(string) bool { return true })
 			if err != nil {
-				return false, "", withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
+				return false, "", refusedByStore(err)
 			}
 			if some.Objects == 0 {
 				return true, "", nil
 			}
 			removed += some.Objects
 		}
-		return false, fmt.Sprintf("%d objects are removed", removed), nil
+		return false, fmt.Sprintf("%d of %d objects are removed", removed, there.Objects), nil
 	})
+	if err != nil {
+		return err
+	}
+	if there, err = k.Buckets.Count(ctx, bucket, prefix+"/"); err != nil {
+		return refusedByStore(err)
+	}
+	if there.Objects > 0 {
+		return fmt.Errorf("%d objects are there again: something still writes to the archive", there.Objects)
+	}
+	now := time.Now()
+	return k.Receipts.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})
+}
+
+// refusedByStore is the error of an object store, with its cause.
+func refusedByStore(err error) error {
+	if lockWords.in(err.Error()) {
+		return final(because(daap.CauseObjectLocked, "%s", err.Error()))
+	}
+	return withCause(err, because(daap.CauseS3Denied, "%s", err.Error()))
 }
 
 // removalsAtOnce is after how many removals people are told of them.

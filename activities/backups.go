@@ -31,6 +31,8 @@ type backedUp interface {
 	DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
 	// SaveBackups records what was seen; what was seen later stays.
 	SaveBackups(ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup) error
+	// CloseArchive records when the last change was committed; nil where changes are taken again.
+	CloseArchive(ctx context.Context, database uuid.UUID, at *time.Time) error
 	// ForgetBackups removes base backups by Barman's IDs.
 	ForgetBackups(ctx context.Context, database uuid.UUID, server string, backupIDs []string) error
 }
@@ -269,6 +271,7 @@ func (b *Backups) archived(ctx context.Context, db daap.Database, state *daap.Ba
 	if err != nil {
 		return err
 	}
+	owner.database = maintenanceDatabase // the database itself may take no connections
 	err = b.Postgres.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
 		// The name of a segment is its timeline and its place in the log, in hexadecimal; its end is the next one's begin.
 		return conn.QueryRow(ctx, `

@@ -32,6 +32,16 @@ func keptTier() *daap.Tier {
 	return &daap.Tier{Name: "kept", Profile: profile}
 }
 
+// receiptOf is what was kept of what was removed.
+func receiptOf(t *testing.T, k *Kubernetes) daap.Receipt {
+	t.Helper()
+	receipts, is := k.Receipts.(*kept)
+	if !is {
+		t.Fatalf("receipts are kept in %T", k.Receipts)
+	}
+	return receipts.receipt
+}
+
 // keptOrders is the record of orders, which has backups.
 type keptOrders struct{ oneDatabase }
 
@@ -52,9 +62,17 @@ func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
 	if err := run(t, k.RemoveArchive); err != nil || len(buckets.objects) != 1 || buckets.objects[another].Size != 1 {
 		t.Errorf("RemoveArchive() = %v with %v left, want what is of another database", err, buckets.objects)
 	}
+	receipt := receiptOf(t, k)
+	if want := int64(removedBySome * (removalsAtOnce + 2)); receipt.Objects != want || receipt.Bytes != want || receipt.RelistedAt == nil {
+		t.Errorf("the receipt is %+v, want %d objects of a byte, and that nothing is left", receipt, want)
+	}
 	k.Buckets = &store{err: errors.New("AccessDenied")}
 	if cause := Cause(run(t, k.RemoveArchive), "Remove"); cause.Code != daap.CauseS3Denied {
 		t.Errorf("the cause is %+v, want that the store is denied", cause)
+	}
+	k.Buckets = &store{err: errors.New("Object is WORM protected and cannot be overwritten")}
+	if cause := Cause(run(t, k.RemoveArchive), "Remove"); cause.Code != daap.CauseObjectLocked {
+		t.Errorf("the cause is %+v, want that the objects are locked", cause)
 	}
 }
 
@@ -194,6 +212,11 @@ func (s *seen) DatabasesWithArchives(_ context.Context, after uuid.UUID, limit i
 		}
 	}
 	return page, nil
+}
+
+func (s *seen) CloseArchive(_ context.Context, _ uuid.UUID, at *time.Time) error {
+	s.state.ClosedAt = at
+	return nil
 }
 
 func (s *seen) ForgetBackups(_ context.Context, _ uuid.UUID, server string, backupIDs []string) error {

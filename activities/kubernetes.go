@@ -25,6 +25,8 @@ type Kubernetes struct {
 	Platform manifest.Platform
 	// Buckets is the object store that backups go to; nil where there is none.
 	Buckets buckets
+	// Receipts keeps what deletions remove.
+	Receipts receipts
 	// Diagnosis finds out why something takes so long; nil where nobody can tell.
 	Diagnosis *Diagnosis
 }

@@ -42,6 +42,14 @@ func (d oneDatabase) Operation(_ context.Context, _ daap.Scope, id uuid.UUID) (d
 	return daap.Operation{ID: id, DatabaseID: orders.ID, Tier: d.tier}, nil
 }
 
+// kept is a receipt.
+type kept struct{ receipt daap.Receipt }
+
+func (k *kept) SaveReceipt(_ context.Context, _ uuid.UUID, counted daap.Receipt) error {
+	k.receipt = k.receipt.With(counted)
+	return nil
+}
+
 // holding is an operation that holds its database until lost.
 type holding struct {
 	lost  error
@@ -66,6 +74,7 @@ func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 		Watch:     &Watch{waiters: map[string]map[chan struct{}]struct{}{}},
 		Databases: oneDatabase{},
 		Holds:     &holding{},
+		Receipts:  &kept{},
 		Platform:  manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"}},
 	}
 }

@@ -169,6 +169,51 @@ func (s *ObjectStore) RemoveSome(
 	return removed, failed
 }
 
+// Count counts all versions, markers and unfinished uploads under the prefix; nothing where there is no bucket.
+func (s *ObjectStore) Count(ctx context.Context, bucket, prefix string) (Removed, error) {
+	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
+	defer cancel()
+	var there Removed
+	exists, err := s.Client.BucketExists(ctx, bucket)
+	if err != nil || !exists {
+		return there, err
+	}
+	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{
+		Prefix: prefix, Recursive: true, WithVersions: true,
+	}) {
+		if object.Err != nil {
+			return there, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
+		}
+		there.Objects, there.Bytes = there.Objects+1, there.Bytes+object.Size
+	}
+	for upload := range s.Client.ListIncompleteUploads(ctx, bucket, prefix, true) {
+		if upload.Err != nil {
+			return there, fmt.Errorf("list uploads to bucket %s: %w", bucket, upload.Err)
+		}
+		there.Objects, there.Bytes = there.Objects+1, there.Bytes+upload.Size
+	}
+	return there, nil
+}
+
+// AbortUploads gives up every unfinished upload under the prefix. Safe to repeat.
+func (s *ObjectStore) AbortUploads(ctx context.Context, bucket, prefix string) error {
+	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
+	defer cancel()
+	exists, err := s.Client.BucketExists(ctx, bucket)
+	if err != nil || !exists {
+		return err
+	}
+	for upload := range s.Client.ListIncompleteUploads(ctx, bucket, prefix, true) {
+		if upload.Err != nil {
+			return fmt.Errorf("list uploads to bucket %s: %w", bucket, upload.Err)
+		}
+		if err := s.Client.RemoveIncompleteUpload(ctx, bucket, upload.Key); err != nil {
+			return fmt.Errorf("abort the upload of %s to bucket %s: %w", upload.Key, bucket, err)
+		}
+	}
+	return nil
+}
+
 // Destinations are the activities on places for backups.
 type Destinations struct {
 	// Store is nil where there is no object store.

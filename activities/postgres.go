@@ -45,7 +45,16 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err := p.Certificates.SaveCACertificate(ctx, in.Operation, db.ID, string(owner.ca)); err != nil {
 		return fmt.Errorf("save the CA certificate of database %s: %w", db.ID, err)
 	}
-	return p.selectOne(ctx, db, owner)
+	err = p.selectOne(ctx, db, owner)
+	if takesNobody(err) {
+		if err = p.open(ctx, owner, db); err == nil {
+			err = p.selectOne(ctx, db, owner)
+		}
+	}
+	if err != nil {
+		return withCause(err, because(daap.CauseConnectFailed, "%s", err.Error()))
+	}
+	return nil
 }
 
 // selectOne runs SELECT 1 as clients would, directly and through the pool.
@@ -58,8 +67,7 @@ func (p *Postgres) selectOne(ctx context.Context, db daap.Database, owner owner)
 				return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
 			})
 		if err != nil {
-			err = fmt.Errorf("connect to %s: %w", host, err)
-			return withCause(err, because(daap.CauseConnectFailed, "%s", err.Error()))
+			return fmt.Errorf("connect to %s: %w", host, err)
 		}
 	}
 	return nil
@@ -69,6 +77,8 @@ func (p *Postgres) selectOne(ctx context.Context, db daap.Database, owner owner)
 type owner struct {
 	password string
 	ca       []byte
+	// database is where to connect to: the one that is owned, or another one of its PostgreSQL.
+	database string
 }
 
 func (p *Postgres) owner(ctx context.Context, db daap.Database) (owner, error) {
@@ -78,7 +88,7 @@ func (p *Postgres) owner(ctx context.Context, db daap.Database) (owner, error) {
 		return owner{}, err
 	}
 	password, err := p.Kubernetes.secretValue(ctx, namespace, daap.CredentialsSecret, corev1.BasicAuthPasswordKey)
-	return owner{string(password), ca}, err
+	return owner{string(password), ca, daap.PostgresDatabase}, err
 }
 
 // query runs something on a connection to host, of which address knows the IP address, within connectTimeout.
@@ -115,7 +125,7 @@ func (o owner) config(host string) (*pgx.ConnConfig, error) {
 		return nil, fmt.Errorf("parse an empty configuration: %w", err)
 	}
 	config.Host, config.Port = host, daap.PostgresPort
-	config.User, config.Password, config.Database = daap.PostgresUser, o.password, daap.PostgresDatabase
+	config.User, config.Password, config.Database = daap.PostgresUser, o.password, o.database
 	config.TLSConfig = &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}
 	config.Fallbacks = nil
 	config.ConnectTimeout = connectTimeout

@@ -5,17 +5,26 @@ import (
 	"fmt"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
 )
 
 // DeleteWorkloads deletes every Pooler and Cluster in the database's namespace and waits until their pods
-// and volume claims are gone. What is gone already is fine.
+// and volume claims are gone. What is gone already is fine. Where that is no undo, the operation's receipt has what
+// there was.
 func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
+	if !in.Undo {
+		if err := k.keepReceipt(ctx, in); err != nil {
+			return err
+		}
+	}
 	namespace := client.InNamespace(daap.Namespace(in.Database))
 	for _, kind := range []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}} {
 		if err := k.Client.DeleteAllOf(ctx, kind, namespace); client.IgnoreNotFound(err) != nil {
@@ -31,6 +40,60 @@ func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
 		}
 		return true, "", nil
 	})
+}
+
+// receipts keeps what deletions remove.
+type receipts interface {
+	// SaveReceipt adds to the operation's receipt what was counted.
+	SaveReceipt(ctx context.Context, operation uuid.UUID, counted daap.Receipt) error
+}
+
+// counted are the kinds of objects that a receipt counts.
+func counted() map[string]client.ObjectList {
+	stores := &unstructured.UnstructuredList{}
+	stores.SetAPIVersion(manifest.ObjectStoreVersion)
+	stores.SetKind("ObjectStoreList")
+	return map[string]client.ObjectList{
+		"Cluster": &cnpgv1.ClusterList{}, "Pooler": &cnpgv1.PoolerList{}, "Pod": &corev1.PodList{},
+		"PersistentVolumeClaim": &corev1.PersistentVolumeClaimList{}, "Secret": &corev1.SecretList{},
+		"Service": &corev1.ServiceList{}, "ScheduledBackup": &cnpgv1.ScheduledBackupList{},
+		"Backup": &cnpgv1.BackupList{}, "ObjectStore": stores,
+	}
+}
+
+// RemovalBegun says whether the operation has begun to remove something before, in a run that was lost: what it had to
+// see to first is done then, and cannot be done again.
+func (k *Kubernetes) RemovalBegun(ctx context.Context, in Input) (bool, error) {
+	op, err := k.Databases.Operation(ctx, daap.EveryTeam, in.Operation)
+	if err != nil {
+		return false, fmt.Errorf("read operation %s: %w", in.Operation, err)
+	}
+	return op.Receipt != nil, nil
+}
+
+// keepReceipt counts what is about to be removed from Kubernetes.
+func (k *Kubernetes) keepReceipt(ctx context.Context, in Input) error {
+	receipt := daap.Receipt{Kubernetes: map[string]int{}}
+	for kind, list := range counted() {
+		n, err := k.left(ctx, list, client.InNamespace(daap.Namespace(in.Database)))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			receipt.Kubernetes[kind] = n
+		}
+	}
+	err := k.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(in.Database)}, &corev1.Namespace{})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get namespace of database %s: %w", in.Database, err)
+	}
+	if err == nil {
+		receipt.Kubernetes["Namespace"] = 1
+	}
+	if err := k.Receipts.SaveReceipt(ctx, in.Operation, receipt); err != nil {
+		return fmt.Errorf("record what is to be removed: %w", err)
+	}
+	return nil
 }
 
 // left counts what Kubernetes itself still has: the shared watch may not have seen the newest objects.

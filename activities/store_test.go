@@ -41,6 +41,17 @@ func (s *store) Reach(context.Context, string) error {
 	return s.err
 }
 
+func (s *store) Count(ctx context.Context, bucket, prefix string) (Removed, error) {
+	objects, err := s.Objects(ctx, bucket, prefix)
+	var there Removed
+	for _, object := range objects {
+		there.Objects, there.Bytes = there.Objects+1, there.Bytes+object.Size
+	}
+	return there, err
+}
+
+func (s *store) AbortUploads(context.Context, string, string) error { return s.err }
+
 // removedBySome is how many are removed at once; more are there in tests.
 const removedBySome = 3
 

@@ -48,6 +48,7 @@ var (
 		"AccessDenied", "Access Denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket",
 		"403 Forbidden", "(403)", "could not connect to the endpoint URL", "Unable to locate credentials",
 	}
+	lockWords        = words{"WORM protected", "ObjectLocked", "object is locked"}
 	noBackupWords    = words{"no target backup found"}
 	unreachedWords   = words{"recovery ended before configured recovery target was reached"}
 	lastReachedWords = words{"last completed transaction was at log time"}

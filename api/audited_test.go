@@ -36,6 +36,11 @@ func tries(s *service) map[string]try {
 		s.store.backUp(id)
 		return path
 	}
+	frozen := func() string {
+		path := database()
+		s.store.freeze(uuid.MustParse(strings.TrimPrefix(path, "/databases/")))
+		return path
+	}
 	parked := func() string {
 		_, op := s.create("shop", "db-"+uuid.NewString()[:8])
 		s.store.begin(op, daap.StepReady)
@@ -59,6 +64,8 @@ func tries(s *service) map[string]try {
 		"getDatabase":           {"GET", database(), "", 200, noDatabase, ""},
 		"updateDatabase":        {"PATCH", database(), `{}`, 200, noDatabase, ""},
 		"deleteDatabase":        {"DELETE", database(), "", 202, noDatabase, ""},
+		"previewDelete":         {"GET", database() + "/delete-preview", "", 200, noDatabase + "/delete-preview", ""},
+		"unfreezeDatabase":      {"POST", frozen() + "/unfreeze", "", 202, noDatabase + "/unfreeze", ""},
 		"getDatabaseConnection": {"GET", database() + "/connection", "", 200, noDatabase + "/connection", ""},
 		"listDatabaseEvents":    {"GET", database() + "/events", "", 200, noDatabase + "/events", ""},
 		"listBackups":           {"GET", database() + "/backups", "", 200, noDatabase + "/backups", ""},

@@ -83,16 +83,16 @@ func backupStateToOAS(db daap.Database, state *daap.BackupState) oas.NilBackupSt
 		return oas.NilBackupState{Null: true}
 	}
 	now := time.Now()
-	health, reason := state.Health(db.Profile.Backups, now)
+	health, reason := state.HealthOf(db, now)
 	return oas.NewNilBackupState(oas.BackupState{
 		Health:                 oas.BackupHealth(health),
 		Reason:                 nilString(reason),
 		ObservedAt:             nilTime(given(state.ObservedAt, !state.ObservedAt.IsZero())),
 		LastSuccessfulBackupAt: nilTime(state.LastSuccessAt),
 		LastFailedBackupAt:     nilTime(state.LastFailureAt),
-		NextBackupAt:           nilTime(db.Profile.NextBackup(now)),
+		NextBackupAt:           nilTime(db.NextBackup(now)),
 		FirstRecoverableAt:     nilTime(state.FirstRecoverableAt),
-		LatestRecoverableAt:    nilTime(state.LastArchivedAt),
+		LatestRecoverableAt:    nilTime(state.LatestRecoverable()),
 		ArchiveLagSeconds:      int(state.Lag(now).Seconds()),
 		Gap:                    nilString(state.Gap),
 	})

@@ -178,6 +178,7 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 		daap.CodeInternal, daap.CodeNotFound, daap.CodeValidationFailed, daap.CodeNameTaken, daap.CodeDatabaseBusy,
 		daap.CodeWrongStatus, daap.CodeUnavailable, daap.CodeDecisionRefused, daap.CodeIdempotencyKeyReused,
 		daap.CodeRequestInProgress, daap.CodeUnauthenticated, daap.CodeForbidden, daap.CodeRateLimited, daap.CodeKeyNotActive, daap.CodeTierInUse, daap.CodeQuotaExceeded,
+		daap.CodeDeletionProtected,
 		"malformed_request", "method_not_allowed", "request_too_large", "unsupported_media_type", // HTTP's own
 	}
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())

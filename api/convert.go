@@ -35,7 +35,10 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 	case *oas.UpdateDatabaseApplicationMergePatchJSON:
 		body = oas.UpdateDatabaseRequest(*req)
 	}
-	patch := daap.DatabasePatch{Tier: given(body.Tier.Value, body.Tier.Set), ClearLabels: body.Labels.IsNull()}
+	patch := daap.DatabasePatch{
+		Tier: given(body.Tier.Value, body.Tier.Set), ClearLabels: body.Labels.IsNull(),
+		DeletionProtection: given(body.DeletionProtection.Value, body.DeletionProtection.Set),
+	}
 	if body.Description.IsSet() {
 		patch.Description = &body.Description.Value // the empty text for null
 	}
@@ -53,6 +56,7 @@ func decisionFromOAS(action daap.Action, req *oas.DecisionRequest) daap.Decision
 }
 
 func databaseToOAS(db daap.Database) oas.Database {
+	allowed, restricted := db.Actions()
 	return oas.Database{
 		ID:          db.ID,
 		Name:        db.Name,
@@ -66,10 +70,43 @@ func databaseToOAS(db daap.Database) oas.Database {
 		OperationID: nilUUID(db.OperationID),
 		Source:      sourceToOAS(db.Source),
 		Backup:      oas.NilBackupState{Null: true},
-		CreatedAt:   db.CreatedAt.UTC(),
-		UpdatedAt:   db.UpdatedAt.UTC(),
-		DeletedAt:   nilTime(db.DeletedAt),
+
+		DeletionProtection: db.DeletionProtection,
+		ArchivedUntil:      nilTime(db.ArchivedUntil),
+		AllowedActions:     each(allowed, func(k daap.OperationKind) oas.OperationKind { return oas.OperationKind(k) }),
+		RestrictedActions: each(restricted, func(r daap.Restriction) oas.RestrictedAction {
+			return oas.RestrictedAction{Action: oas.OperationKind(r.Operation), Reason: r.Reason}
+		}),
+
+		CreatedAt: db.CreatedAt.UTC(),
+		UpdatedAt: db.UpdatedAt.UTC(),
+		DeletedAt: nilTime(db.DeletedAt),
 	}
+}
+
+func deletePreviewToOAS(p daap.DeletePreview) oas.DeletePreview {
+	return oas.DeletePreview{
+		Strategy:            oas.DestructionStrategy(p.Strategy),
+		Operation:           oas.OperationKind(p.Operation),
+		Possible:            p.Refusal == "",
+		Reason:              nilString(p.Refusal),
+		Goes:                p.Goes,
+		Stays:               p.Stays,
+		StaysUntil:          nilTime(p.StaysUntil),
+		FirstRecoverableAt:  nilTime(p.FirstRecoverableAt),
+		LatestRecoverableAt: nilTime(p.LatestRecoverableAt),
+		Reversible:          p.Undo != "",
+		Undo:                nilString(p.Undo),
+	}
+}
+
+func receiptToOAS(r *daap.Receipt) oas.NilReceipt {
+	if r == nil {
+		return oas.NilReceipt{Null: true}
+	}
+	return oas.NewNilReceipt(oas.Receipt{
+		KubernetesObjects: r.Kubernetes, Objects: r.Objects, Bytes: r.Bytes, RelistedAt: nilTime(r.RelistedAt),
+	})
 }
 
 func previewToOAS(p daap.Preview) oas.Preview {
@@ -141,6 +178,7 @@ func operationToOAS(op daap.Operation) oas.Operation {
 		Tier:         nilString(tierNameOf(op)),
 		CancelledBy:  nilString(op.CancelledBy),
 		Restarts:     op.Restarts,
+		Receipt:      receiptToOAS(op.Receipt),
 		CreatedAt:    op.CreatedAt.UTC(),
 		StartedAt:    nilTime(op.StartedAt),
 		FinishedAt:   nilTime(op.FinishedAt),

@@ -94,13 +94,40 @@ func (h *Handler) UpdateDatabase(
 	return &result, nil
 }
 
-// DeleteDatabase accepts the deletion; its operation tells the rest.
+// DeleteDatabase accepts the deletion, as the tier says or as chosen; its operation tells the rest.
 //
 // DELETE /databases/{id}
 func (h *Handler) DeleteDatabase(
 	ctx context.Context, params oas.DeleteDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
-	db, op, err := h.databases.Delete(ctx, h.requestOf(ctx), params.ID)
+	db, op, err := h.databases.Delete(ctx, h.requestOf(ctx), params.ID, daap.DestructionStrategy(params.Strategy.Value))
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
+// PreviewDelete answers what a deletion would do.
+//
+// GET /databases/{id}/delete-preview
+func (h *Handler) PreviewDelete(
+	ctx context.Context, params oas.PreviewDeleteParams,
+) (*oas.DeletePreviewResponse, error) {
+	strategy := daap.DestructionStrategy(params.Strategy.Value)
+	preview, err := h.databases.PreviewDelete(ctx, h.requestOf(ctx), params.ID, strategy)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.DeletePreviewResponse{Data: deletePreviewToOAS(preview), Error: noError, Meta: meta(ctx)}, nil
+}
+
+// UnfreezeDatabase accepts to bring a frozen database back; its operation tells the rest.
+//
+// POST /databases/{id}/unfreeze
+func (h *Handler) UnfreezeDatabase(
+	ctx context.Context, params oas.UnfreezeDatabaseParams,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	db, op, err := h.databases.Unfreeze(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
 		return nil, err
 	}

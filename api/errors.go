@@ -35,6 +35,7 @@ var statusOf = map[daap.Code]int{
 	daap.CodeRequestInProgress:    http.StatusConflict,
 	daap.CodeQuotaExceeded:        http.StatusUnprocessableEntity,
 	daap.CodeTierInUse:            http.StatusConflict,
+	daap.CodeDeletionProtected:    http.StatusConflict,
 	daap.CodeKeyNotActive:         http.StatusConflict,
 	codeRequestTooLarge:           http.StatusRequestEntityTooLarge,
 	codeUnsupportedMediaType:      http.StatusUnsupportedMediaType,

@@ -195,6 +195,15 @@ func (m *memory) backUp(id uuid.UUID) {
 	m.backups[backup.ID] = backup
 }
 
+// freeze has the database be frozen.
+func (m *memory) freeze(id uuid.UUID) {
+	defer m.mu.Unlock()
+	m.mu.Lock()
+	db := m.databases[id]
+	db.Status = daap.DatabaseFrozen
+	m.databases[id] = db
+}
+
 func (m *memory) BackupState(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.BackupState, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
@@ -338,8 +347,8 @@ func (m *memory) accept(by daap.Grant, db daap.Database, op daap.Operation) (ans
 		m.settle(held.ID, daap.OperationCancelled)
 		m.add(held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", op.ID, op.Kind))
 	}
-	if !db.Status.CanMoveTo(op.Kind.During()) {
-		return answered{}, daap.WrongStatus(db.Status, "takes no such operation")
+	if err := db.Refuses(op.Kind); err != nil {
+		return answered{}, err
 	}
 	op.DatabaseName, op.OwnerTeam, op.CreatedAt, op.StatusBefore = db.Name, db.OwnerTeam, time.Now(), db.Status
 	return m.hold(by, db, op), nil

@@ -179,7 +179,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 		row("/databases?team="+team, "team", ruleTeam)
 	}
 	for _, status := range []string{"", "gone", "READY", "ready%20"} {
-		row("/databases?status="+status, "status", "must be one of provisioning, restoring, ready, updating, deleting, deleted, error")
+		row("/databases?status="+status, "status", "must be one of provisioning, restoring, ready, updating, freezing, frozen, unfreezing, archiving, archived, deleting, deleted, error")
 	}
 	for _, label := range []string{"", "env", "=prod", strings.Repeat("a", 199) + "=b", "a=b%0Ac"} {
 		row("/databases?label="+label, "label", "must be key=value")
@@ -195,7 +195,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 	for _, state := range []string{"", "over"} {
 		row("/operations?state="+state, "state", ruleState)
 		row("/operations?cause="+state, "cause", ruleCause())
-		row("/operations?kind="+state, "kind", "must be one of provision_database, restore_database, update_database, back_up_database, delete_database")
+		row("/operations?kind="+state, "kind", "must be one of provision_database, restore_database, update_database, back_up_database, freeze_database, unfreeze_database, archive_database, delete_database")
 	}
 	for _, wait := range []string{"", "61s", "30", "1m", "-1s", "1.5s", "01s", "30s%20", "30S", "100s"} {
 		row("/operations/"+existing.String()+"?wait="+wait, "wait", "must be whole seconds from 0s to 60s, such as 30s")

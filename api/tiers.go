@@ -80,6 +80,7 @@ func tierSpecFromOAS(req *oas.CreateTierRequest) daap.TierSpec {
 		MaxConnections:      req.MaxConnections.Value,
 		PoolMode:            daap.PoolMode(req.PoolMode.Or(oas.PoolModeTransaction)),
 		DestructionStrategy: daap.DestructionStrategy(req.DestructionStrategy),
+		DeletionProtection:  req.DeletionProtection.Value,
 		Backups: daap.Backups{
 			BackupEnabled:            req.BackupEnabled.Value,
 			BackupFrequency:          req.BackupFrequency.Value,
@@ -110,6 +111,7 @@ func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 		MaxConnections:      given(body.MaxConnections.Value, body.MaxConnections.Set),
 		PoolMode:            given(daap.PoolMode(body.PoolMode.Value), body.PoolMode.Set),
 		DestructionStrategy: given(daap.DestructionStrategy(body.DestructionStrategy.Value), body.DestructionStrategy.Set),
+		DeletionProtection:  given(body.DeletionProtection.Value, body.DeletionProtection.Set),
 		BackupsPatch: daap.BackupsPatch{
 			BackupEnabled:            given(body.BackupEnabled.Value, body.BackupEnabled.Set),
 			BackupFrequency:          given(body.BackupFrequency.Value, body.BackupFrequency.Set),
@@ -142,6 +144,7 @@ func tierToOAS(v daap.TierView) oas.TierView {
 		PoolMode:                 oas.PoolMode(s.PoolMode),
 		MaxConnections:           s.MaxConnections,
 		DestructionStrategy:      oas.DestructionStrategy(s.DestructionStrategy),
+		DeletionProtection:       s.DeletionProtection,
 		BackupEnabled:            s.BackupEnabled,
 		BackupFrequency:          s.BackupFrequency,
 		BackupRetentionDays:      s.BackupRetentionDays,

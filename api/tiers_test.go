@@ -30,7 +30,7 @@ func smallTier(id uuid.UUID, name string) daap.Tier {
 
 // large is the body of a tier that is asked for.
 const large = `{"name":"large","cpu":"2","memory":"4Gi","storage_size":"20Gi","pg_version":"17","instances":3,` +
-	`"ha_replicas":1,"max_connections":400,"pool_mode":"session","destruction_strategy":"hard_delete","backup_enabled":false}`
+	`"ha_replicas":1,"max_connections":400,"pool_mode":"session","destruction_strategy":"hard_delete","deletion_protection":false,"backup_enabled":false}`
 
 // choose finds a tier by its name or ID; the caller has entered.
 func (m *memory) choose(named string) (daap.Tier, error) {
@@ -257,7 +257,8 @@ func TestBadTierIsRefusedNamingTheField(t *testing.T) {
 	row("destruction_strategy", `"keep"`, "must be one of freeze, archive, hard_delete")
 	row("storage_class", `"No Class"`, "must be the name of a storage class in Kubernetes, or empty for the platform's own")
 	row("backup_enabled", `"yes"`, "must be true or false")
-	row("destruction_strategy", `"archive"`, "must be hard_delete; databases cannot be frozen or archived yet")
+	row("destruction_strategy", `"archive"`, "must not be archive where backup_enabled is false: there would be no archive")
+	row("deletion_protection", `1`, "must be true or false")
 	row("backup_frequency", `5`, "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
 	row("backup_retention_days", `-1`, "must be a whole number from 1 to 3650")
 	row("object_storage_destination", `true`, "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores")

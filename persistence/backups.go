@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,13 +19,13 @@ func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid
 	err := s.pool.QueryRow(ctx, `
 		SELECT b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
 		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
-		       b.archived_until, b.last_begun_at
+		       b.archived_until, b.last_begun_at, b.closed_at
 		FROM   backup_states b
 		JOIN   databases d ON d.id = b.database_id
 		WHERE  b.database_id = $1`+ofTeam, database, owner(scope)).Scan(
 		&b.ObservedAt, &b.Archiving, &b.ArchivingMessage, &b.LastArchivedAt, &b.UnarchivedBytes,
 		&b.LastSuccessAt, &b.LastFailureAt, &b.LastFailureMessage, &b.Gap, &b.FirstRecoverableAt,
-		&b.ArchivedUntil, &b.LastBegunAt)
+		&b.ArchivedUntil, &b.LastBegunAt, &b.ClosedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.BackupState{}, nil
 	}
@@ -85,6 +86,13 @@ func (s *Store) ForgetBackups(ctx context.Context, database uuid.UUID, server st
 		DELETE FROM backups WHERE database_id = $1 AND server_name = $2 AND backup_id = ANY ($3)`,
 		database, server, backupIDs)
 	return because(err, fmt.Sprintf("forget backups of database %s", database))
+}
+
+// CloseArchive records when the last change of the database was committed; nil where it takes changes again. Safe to
+// repeat.
+func (s *Store) CloseArchive(ctx context.Context, database uuid.UUID, at *time.Time) error {
+	_, err := s.pool.Exec(ctx, `UPDATE backup_states SET closed_at = $2 WHERE database_id = $1`, database, at)
+	return because(err, fmt.Sprintf("close the archive of database %s", database))
 }
 
 // SaveBackups records what was seen of the database's backups: the base backups are all there are in the archive that

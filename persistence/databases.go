@@ -17,7 +17,7 @@ const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 const selectDatabases = `
 	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.tier_name, d.tier_id, d.profile, d.status, d.incarnation,
 	       d.source, d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
-	       o.id, d.created_at, d.updated_at, d.deleted_at
+	       d.deletion_protection, d.archived_until, o.id, d.created_at, d.updated_at, d.deleted_at
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
 
@@ -96,6 +96,7 @@ func (s *Store) CreateDatabase(
 			}
 		}
 		db, op.BacksUp = db.With(tier), tier.BackupEnabled
+		db.DeletionProtection = tier.DeletionProtection
 		made, err := insertDatabase(ctx, tx, db)
 		if err != nil {
 			return accepted{}, err
@@ -159,8 +160,9 @@ func (s *Store) PatchDatabase(
 		if err != nil {
 			return accepted{}, err
 		}
-		_, err = tx.Exec(ctx, `UPDATE databases SET description = $2, labels = $3, updated_at = now() WHERE id = $1`,
-			id, is.Description, is.Labels)
+		_, err = tx.Exec(ctx, `
+			UPDATE databases SET description = $2, labels = $3, deletion_protection = $4, updated_at = now() WHERE id = $1`,
+			id, is.Description, is.Labels, is.DeletionProtection)
 		if err != nil {
 			return accepted{}, err
 		}
@@ -212,7 +214,9 @@ func beginUpdate(
 
 // databaseFields are what a patch may change of a database, as the audit log has them.
 func databaseFields(db daap.Database) fields {
-	return fields{"description": db.Description, "labels": db.Labels}
+	return fields{
+		"description": db.Description, "labels": db.Labels, "deletion_protection": db.DeletionProtection,
+	}
 }
 
 // theDatabase is a database as the audit log names it.
@@ -227,11 +231,11 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 	}
 	err := tx.QueryRow(ctx, `
 		INSERT INTO databases (id, name, owner_team, description, labels, tier_id, tier_name, profile, status, incarnation,
-		                       source)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		                       source, deletion_protection)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		RETURNING created_at, updated_at`,
 		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.TierID, db.Tier, db.Profile, db.Status, db.Incarnation,
-		db.Source).Scan(&db.CreatedAt, &db.UpdatedAt)
+		db.Source, db.DeletionProtection).Scan(&db.CreatedAt, &db.UpdatedAt)
 	return db, err
 }
 
@@ -263,6 +267,9 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 		UPDATE databases
 		SET    status = $2, cause_code = $3, cause_message = $4, cause_remedy = $5, updated_at = now(),
 		       deleted_at = CASE WHEN $2 = 'deleted' THEN now() END,
+		       archived_until = CASE WHEN $2 <> 'archived' THEN archived_until
+		                             ELSE COALESCE(archived_until, now()
+		                                           + (profile ->> 'BackupRetentionDays')::integer * interval '1 day') END,
 		       tier_id = CASE WHEN $2 <> 'deleted' THEN tier_id END
 		WHERE  id = $1 AND status = ANY ($6)`,
 		id, to, why.code, why.message, why.remedy, daap.StatusesBefore(to))
@@ -284,7 +291,7 @@ func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
 		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation, &db.Source,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
-		&db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
+		&db.DeletionProtection, &db.ArchivedUntil, &db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
 	db.Cause = own.cause()
 	if db.Status != daap.DatabaseError {
 		db.WaitingOn = waiting.cause()

@@ -120,8 +120,15 @@ func (f fixture) runningOf(kind daap.OperationKind) (daap.Database, daap.Operati
 		db, _ = f.ready("shop", "orders")
 		f.tier("large", func(p *daap.Profile) { p.Instances = 3 })
 		op = f.updating(db.ID, "large")
-	case daap.BackUpDatabase, daap.DeleteDatabase:
+	case daap.BackUpDatabase, daap.ArchiveDatabase:
+		f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+		db = f.kept("orders")
+		op = f.accepted(kind, db.ID)
+	case daap.FreezeDatabase, daap.DeleteDatabase:
 		db, _ = f.ready("shop", "orders")
+		op = f.accepted(kind, db.ID)
+	case daap.UnfreezeDatabase:
+		db = f.frozen("orders")
 		op = f.accepted(kind, db.ID)
 	}
 	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
@@ -158,13 +165,26 @@ func (f fixture) ready(team, name string) (daap.Database, daap.Operation) {
 	return f.database(db.ID), op
 }
 
+// frozen returns a database of the team shop that is frozen.
+func (f fixture) frozen(name string) daap.Database {
+	f.t.Helper()
+	db, _ := f.ready("shop", name)
+	f.succeed(f.accepted(daap.FreezeDatabase, db.ID))
+	return f.database(db.ID)
+}
+
+// succeed begins the operation and ends it.
+func (f fixture) succeed(op daap.Operation) {
+	f.t.Helper()
+	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
+	f.must(f.FinishOperation(f.t.Context(), op.ID))
+}
+
 // deleted returns a database of the team shop that is deleted.
 func (f fixture) deleted(name string) daap.Database {
 	f.t.Helper()
 	db, _ := f.ready("shop", name)
-	op := f.accepted(daap.DeleteDatabase, db.ID)
-	f.must(f.BeginOperation(f.t.Context(), op.ID, false))
-	f.must(f.FinishOperation(f.t.Context(), op.ID))
+	f.succeed(f.accepted(daap.DeleteDatabase, db.ID))
 	return f.database(db.ID)
 }
 

@@ -213,6 +213,9 @@ func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 				return err
 			}
 		}
+		if err := keepAfter(ctx, tx, op); err != nil {
+			return err
+		}
 		return closeOperation(ctx, tx, op, daap.OperationSucceeded,
 			op.Happened(daap.EventSucceeded, "The database is %s.", op.Kind.After()))
 	})
@@ -233,6 +236,19 @@ func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 		return err
 	}
 	return keep(ctx, tx, *op.Tier, op, op.Tier.Cost())
+}
+
+// SaveReceipt adds to the operation's receipt what was counted. Safe to repeat. daap.ErrSuperseded for one that is over.
+func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Receipt) error {
+	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+		var was daap.Receipt
+		if op.Receipt != nil {
+			was = *op.Receipt
+		}
+		_, err := tx.Exec(ctx, `UPDATE operations SET receipt = $2 WHERE id = $1`, op.ID, was.With(counted))
+		return err
+	})
+	return because(err, "save receipt")
 }
 
 // SaveCACertificate records the certificate that connections to the database are verified against. Safe to

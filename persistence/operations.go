@@ -14,7 +14,7 @@ const selectOperations = `
 	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
 	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
 	       COALESCE(o.cancelled_by, ''), o.restarts, o.tier, o.backs_up, COALESCE(o.origin, '{}'),
-	       o.created_at, o.started_at, o.finished_at
+	       o.receipt, o.created_at, o.started_at, o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
@@ -97,7 +97,7 @@ func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([
 
 // AcceptOperation gives the database to op and records op with its steps, or neither. It cancels the
 // operation that op takes over. A request that was carried out before gets its answer again. Errors:
-// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, and those of answerOnce.
+// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, CodeDeletionProtected, CodeQuotaExceeded, and those of answerOnce.
 func (s *Store) AcceptOperation(
 	ctx context.Context, by daap.Grant, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
@@ -114,6 +114,9 @@ func (s *Store) AcceptOperation(
 		op.BacksUp = locked.Profile.BackupEnabled
 		begun, err := hold(ctx, tx, locked, op)
 		if err != nil {
+			return accepted{}, err
+		}
+		if err := reserveBack(ctx, tx, locked, op); err != nil {
 			return accepted{}, err
 		}
 		err = addAudit(ctx, tx, by.Changed(theDatabase(op.DatabaseID), fields{"status": locked.Status},
@@ -150,8 +153,8 @@ func hold(ctx context.Context, tx pgx.Tx, locked daap.Database, op daap.Operatio
 	if err := takeOver(ctx, tx, locked.OperationID, op); err != nil {
 		return op, err
 	}
-	if !locked.Status.CanMoveTo(op.Kind.During()) {
-		return op, daap.WrongStatus(locked.Status, fmt.Sprintf("takes no %s operation", op.Kind))
+	if err := locked.Refuses(op.Kind); err != nil {
+		return op, err
 	}
 	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
 		return op, err
@@ -187,7 +190,7 @@ func closeOperation(
 	if err != nil {
 		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
-	if op.Tier != nil && end == daap.OperationCancelled {
+	if end == daap.OperationCancelled && (op.Tier != nil || op.Kind == daap.UnfreezeDatabase) {
 		if err := release(ctx, tx, reservationsOf{operation: op.ID}); err != nil {
 			return err
 		}
@@ -230,7 +233,7 @@ func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var why causeColumns
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.Tier, &op.BacksUp, &op.Origin, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+		&op.Tier, &op.BacksUp, &op.Origin, &op.Receipt, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
 	op.Cause = why.cause()
 	return op, err
 }

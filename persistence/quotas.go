@@ -120,6 +120,31 @@ func insertReservation(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.O
 	return nil
 }
 
+// reserveBack takes of the quota what a frozen database needs to come back.
+func reserveBack(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
+	if op.Kind != daap.UnfreezeDatabase {
+		return nil
+	}
+	asked := db.Profile.CostOf(daap.DatabaseReady).Beyond(db.Profile.CostOf(db.Status))
+	return reserve(ctx, tx, daap.Tier{ID: *db.TierID, Name: db.Tier}, op, asked)
+}
+
+// keepAfter counts the database as what it has after the operation, where that is less or more than before.
+func keepAfter(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
+	status := op.Kind.After()
+	if op.Kind != daap.UnfreezeDatabase && status != daap.DatabaseFrozen && status != daap.DatabaseArchived {
+		return nil
+	}
+	db, err := readDatabase(ctx, tx, daap.EveryTeam, op.DatabaseID)
+	if err != nil {
+		return err
+	}
+	if err := release(ctx, tx, reservationsOf{database: op.DatabaseID}); err != nil {
+		return err
+	}
+	return keep(ctx, tx, daap.Tier{ID: *db.TierID}, op, db.Profile.CostOf(status))
+}
+
 // reservationsOf chooses those of a database, or the one of an operation.
 type reservationsOf struct{ database, operation uuid.UUID }
 

@@ -96,7 +96,7 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 			{"labels": `{"a": "\u0007"}`},
 			{"labels": `{"a": "\u0085"}`},
 		},
-		"databases_status":      {{"status": "frozen"}, {"status": ""}},
+		"databases_status":      {{"status": "thawed"}, {"status": ""}},
 		"databases_incarnation": {{"incarnation": 0}},
 		"databases_cause": {
 			{"status": "error"},
@@ -108,6 +108,7 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 		"databases_ca_certificate": {{"ca_certificate": ""}},
 		"databases_tier":           {{"tier_id": nil}, {"status": "deleted", "deleted_at": "now"}},
 		"databases_profile":        {{"profile": `[]`}},
+		"databases_archived":       {{"status": "archived"}},
 		"databases_deleted_at":     {{"status": "deleted"}, {"deleted_at": "now"}},
 	} {
 		for _, changes := range refused {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -34,6 +35,9 @@ func newRows(kind daap.OperationKind) *rows {
 	}
 	if !kind.Makes() {
 		r.op.StatusBefore = daap.DatabaseReady
+	}
+	if kind == daap.UnfreezeDatabase {
+		r.op.StatusBefore = daap.DatabaseFrozen
 	}
 	if kind == daap.RestoreDatabase {
 		r.db.Source = &daap.Source{DatabaseID: input.Database, ServerName: "pg-1", Destination: "s3://backups/source"}
@@ -205,6 +209,15 @@ func (r *rows) DatabasesWithArchives(context.Context, uuid.UUID, int) ([]daap.Da
 }
 
 func (r *rows) SaveBackups(context.Context, daap.Database, daap.BackupState, []daap.Backup) error {
+	return nil
+}
+
+func (r *rows) CloseArchive(context.Context, uuid.UUID, *time.Time) error { return nil }
+
+func (r *rows) SaveReceipt(_ context.Context, _ uuid.UUID, counted daap.Receipt) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.op.Receipt = &counted
 	return nil
 }
 

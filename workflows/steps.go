@@ -75,8 +75,12 @@ func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
 		r.at, r.cancelling = len(r.steps)-1, true
 		return daap.OperationCancelled, r.back(ctx)
 	}
-	for r.at = range r.steps {
-		s := r.steps[r.at]
+	from, err := r.from(ctx)
+	if err != nil {
+		return "", err
+	}
+	for i, s := range r.steps[from:] {
+		r.at = from + i
 		err := r.complete(ctx, s.within, s.do, s.verify)
 		if errors.Is(err, errGivenUp) {
 			return daap.OperationCancelled, r.back(ctx)
@@ -86,6 +90,21 @@ func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
 		}
 	}
 	return daap.OperationSucceeded, nil
+}
+
+// from is the step to begin with: the first one, or the pivot where a run that was lost was past it and the steps before
+// it cannot be repeated.
+func (r *runner) from(ctx workflow.Context) (int, error) {
+	if r.kind != daap.ArchiveDatabase {
+		return 0, nil
+	}
+	var kube *activities.Kubernetes
+	var begun bool
+	in := activities.Input{Operation: r.in.Operation, Database: r.in.Database}
+	if err := workflow.ExecuteActivity(records(ctx), kube.RemovalBegun, in).Get(ctx, &begun); err != nil || !begun {
+		return 0, err
+	}
+	return slices.IndexFunc(r.steps, func(s step) bool { return s.name == r.kind.Pivot() }), nil
 }
 
 // back takes back what the steps up to the present one did, that one too: it may be half done.

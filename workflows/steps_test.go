@@ -198,7 +198,9 @@ func TestRunStartedAnewGoesOnFromWhatIsThere(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, kind)
 			w.run()
+			receipt := w.rows.op.Receipt
 			w.rows = newRows(kind) // the operation is open as before; only the world has all that was made
+			w.rows.op.Receipt = receipt
 			w.run()
 			w.ended(daap.OperationSucceeded)
 		})

@@ -41,6 +41,9 @@ func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) err
 		daap.RestoreDatabase:   w.RestoreDatabase,
 		daap.UpdateDatabase:    w.UpdateDatabase,
 		daap.BackUpDatabase:    w.BackUpDatabase,
+		daap.FreezeDatabase:    w.FreezeDatabase,
+		daap.UnfreezeDatabase:  w.UnfreezeDatabase,
+		daap.ArchiveDatabase:   w.ArchiveDatabase,
 		daap.DeleteDatabase:    w.DeleteDatabase,
 	}
 }

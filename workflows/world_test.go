@@ -91,11 +91,19 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 		Create: operatorCreates, Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
 	}).Build()
 	if !kind.Makes() {
-		made := newWorld(t, daap.ProvisionDatabase)
-		made.kube = w.kube
-		made.run()
+		w.after(daap.ProvisionDatabase)
+	}
+	if kind == daap.UnfreezeDatabase {
+		w.after(daap.FreezeDatabase)
 	}
 	return w
+}
+
+// after has the world be as an operation of the kind leaves it.
+func (w *world) after(kind daap.OperationKind) {
+	w.t.Helper()
+	before := &world{t: w.t, kind: kind, kube: w.kube, rows: newRows(kind), tries: map[visit]int{}}
+	before.run()
 }
 
 // operatorApplies applies the object and does what CNPG does with it.
@@ -114,7 +122,12 @@ func operatorApplies(ctx context.Context, c client.WithWatch, obj runtime.ApplyC
 	meta := metav1.ObjectMeta{Namespace: named.GetNamespace(), Name: named.GetName()}
 	switch named.GetKind() {
 	case "Cluster":
-		return errors.Join(healthy(ctx, c, meta), there(ctx, c, &corev1.PersistentVolumeClaim{ObjectMeta: meta}),
+		if hibernates(ctx, c, meta) {
+			return hibernated(ctx, c, meta)
+		}
+		claim := meta
+		claim.Labels = map[string]string{manifest.LabelCluster: meta.Name}
+		return errors.Join(healthy(ctx, c, meta), there(ctx, c, &corev1.PersistentVolumeClaim{ObjectMeta: claim}),
 			there(ctx, c, &corev1.PersistentVolume{
 				ObjectMeta: metav1.ObjectMeta{Name: "pv-" + meta.Namespace},
 				Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: meta.Namespace}},
@@ -149,12 +162,35 @@ func (bucketsThere) Prefixes(context.Context, string, string) ([]string, error) 
 
 func (bucketsThere) Read(context.Context, string, string) ([]byte, error) { return nil, nil }
 
+func (bucketsThere) Count(context.Context, string, string) (activities.Removed, error) {
+	return activities.Removed{}, nil
+}
+
+func (bucketsThere) AbortUploads(context.Context, string, string) error { return nil }
+
 func (bucketsThere) RemoveSome(context.Context, string, string, func(string) bool) (activities.Removed, error) {
 	return activities.Removed{}, nil
 }
 
 func there(ctx context.Context, c client.Client, obj client.Object) error {
 	return client.IgnoreAlreadyExists(c.Create(ctx, obj))
+}
+
+func hibernates(ctx context.Context, c client.Client, meta metav1.ObjectMeta) bool {
+	var cluster cnpgv1.Cluster
+	err := c.Get(ctx, client.ObjectKey{Namespace: meta.Namespace, Name: meta.Name}, &cluster)
+	return err == nil && cluster.Annotations[manifest.AnnotationHibernation] == manifest.HibernationOn
+}
+
+func hibernated(ctx context.Context, c client.Client, meta metav1.ObjectMeta) error {
+	var cluster cnpgv1.Cluster
+	if err := c.Get(ctx, client.ObjectKey{Namespace: meta.Namespace, Name: meta.Name}, &cluster); err != nil {
+		return err
+	}
+	cluster.Status.ReadyInstances = 0
+	cluster.Status.Conditions = append(cluster.Status.Conditions,
+		metav1.Condition{Type: manifest.AnnotationHibernation, Status: metav1.ConditionTrue})
+	return c.Update(ctx, &cluster)
 }
 
 func healthy(ctx context.Context, c client.Client, meta metav1.ObjectMeta) error {
@@ -330,7 +366,7 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 		env.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: string(kind)})
 	}
 	kube := &activities.Kubernetes{
-		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows,
+		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows, Receipts: w.rows,
 		Platform: manifest.Platform{
 			PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"},
 			Archive:        manifest.Archive{Endpoint: "https://s3.example.com", AccessKey: "an-access-key", SecretKey: "a-secret-key"},
@@ -338,13 +374,16 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 		Buckets: bucketsThere{},
 	}
 	env.RegisterActivity(kube)
-	env.RegisterActivity(&activities.Backups{Postgres: &activities.Postgres{Kubernetes: kube}, Databases: w.rows})
+	backups := &activities.Backups{Postgres: &activities.Postgres{Kubernetes: kube}, Databases: w.rows}
+	env.RegisterActivity(backups)
 	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
 	// No PostgreSQL runs in the world, so that nothing can be asked of it.
-	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated"} {
+	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated", "CloseAgain", "MarkLast", "VerifyArchive"} {
 		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
 	}
 	env.RegisterActivityWithOptions(kube.ApplyCluster, activity.RegisterOptions{Name: "RevertCluster"})
+	env.RegisterActivityWithOptions(kube.StopPooler, activity.RegisterOptions{Name: "CloseToClients"})
+	env.RegisterActivityWithOptions(kube.ApplyPooler, activity.RegisterOptions{Name: "OpenToClients"})
 	w.env = env
 	return env
 }

@@ -134,6 +134,13 @@ func ScheduledBackup(db daap.Database) *cnpgv1.ScheduledBackup {
 	}
 }
 
+// Suspended is the ScheduledBackup while it takes none.
+func Suspended(db daap.Database) *cnpgv1.ScheduledBackup {
+	backups := ScheduledBackup(db)
+	backups.Spec.Suspend = ptr(true)
+	return backups
+}
+
 // Backup takes one base backup, now.
 func Backup(db daap.Database, name string) *cnpgv1.Backup {
 	meta := objectMeta(db, name)

@@ -69,6 +69,19 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	return cluster
 }
 
+// AnnotationHibernation is CNPG's own: with HibernationOn, there are no pods, and the volumes stay.
+const (
+	AnnotationHibernation = "cnpg.io/hibernation"
+	HibernationOn         = "on"
+)
+
+// Hibernated is the Cluster without pods.
+func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
+	cluster := Cluster(db, platform)
+	cluster.Annotations = map[string]string{AnnotationHibernation: HibernationOn}
+	return cluster
+}
+
 // Parameters are what PostgreSQL is told of the size of its instance.
 func Parameters(p daap.Profile) map[string]string {
 	return map[string]string{

@@ -38,6 +38,13 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 	}
 }
 
+// Stopped is the Pooler with no PgBouncer.
+func Stopped(db daap.Database, platform Platform) *cnpgv1.Pooler {
+	pooler := Pooler(db, platform)
+	pooler.Spec.Instances = ptr[int32](0)
+	return pooler
+}
+
 // maxClients is how many clients PgBouncer takes; each costs it some 2 kB.
 const maxClients = 10_000
 

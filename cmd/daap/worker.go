@@ -151,6 +151,7 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 		Watch:     watch,
 		Databases: store,
 		Holds:     store,
+		Receipts:  store,
 		Diagnosis: &activities.Diagnosis{Reader: direct, Logs: activities.PodLogs{Client: logs}},
 		Platform: manifest.Platform{
 			PostgresImages: s.config.PostgresVersions,

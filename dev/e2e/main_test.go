@@ -78,7 +78,7 @@ func cleanUp(ctx context.Context, t *testing.T, id uuid.UUID) {
 		_, err = stack.Follow(ctx, db.Data.OperationID.Value, nil)
 	default:
 		var accepted *oas.DatabaseAcceptedHeaders
-		if accepted, err = stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: id}); err == nil {
+		if accepted, err = stack.API.DeleteDatabase(ctx, forGood(id)); err == nil {
 			_, err = stack.Follow(ctx, accepted.Response.Meta.OperationID, nil)
 		}
 	}
@@ -115,10 +115,15 @@ func describe(op oas.Operation) string {
 	return all
 }
 
-// remove deletes the database and waits until that is over.
+// forGood asks to delete the database with all of it, whatever its tier says.
+func forGood(id uuid.UUID) oas.DeleteDatabaseParams {
+	return oas.DeleteDatabaseParams{ID: id, Strategy: oas.NewOptDestructionStrategy(oas.DestructionStrategyHardDelete)}
+}
+
+// remove deletes the database for good and waits until that is over.
 func remove(ctx context.Context, t *testing.T, id uuid.UUID) oas.Operation {
 	t.Helper()
-	accepted, err := stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: id})
+	accepted, err := stack.API.DeleteDatabase(ctx, forGood(id))
 	if err != nil {
 		t.Fatalf("delete database %s: %v", id, err)
 	}

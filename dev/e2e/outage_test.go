@@ -39,7 +39,6 @@ func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
 
 	thaw := freeze(ctx, t, "minio")
 	frozen := time.Now()
-	const written = `CREATE TABLE clock AS SELECT i, clock_timestamp() AS at FROM generate_series(1, 1000) AS i`
 	for _, sql := range []string{written, `SELECT pg_switch_wal()`, `INSERT INTO clock VALUES (1001, clock_timestamp())`} {
 		if _, err := psql.Run(ctx, sql); err != nil {
 			t.Fatalf("write while nothing is archived: %v", err)

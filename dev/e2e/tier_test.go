@@ -23,7 +23,10 @@ import (
 // makeTier offers a tier until the test ends, when no database has it any more.
 func makeTier(ctx context.Context, t *testing.T, asked oas.CreateTierRequest) uuid.UUID {
 	t.Helper()
-	asked.PgVersion, asked.DestructionStrategy = "17", oas.DestructionStrategyHardDelete
+	asked.PgVersion = "17"
+	if asked.DestructionStrategy == "" {
+		asked.DestructionStrategy = oas.DestructionStrategyHardDelete
+	}
 	made, err := stack.API.CreateTier(ctx, &asked, oas.CreateTierParams{})
 	if err != nil {
 		t.Fatalf("create tier %s: %v", asked.Name, err)

@@ -1,0 +1,116 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/daap-dev/daap"
+)
+
+// maintenanceDatabase is where PostgreSQL is told about the database itself, which may take no connections.
+const maintenanceDatabase = "postgres"
+
+// objectNotInPrerequisiteState is SQLSTATE 55000, of PostgreSQL's appendix A: a database takes no connections.
+const objectNotInPrerequisiteState = "55000"
+
+// CloseToClients takes the pool away, waits until it is gone, and has PostgreSQL let nobody into the database any more.
+// A NetworkPolicy would depend on the cluster's network; this holds wherever clients are.
+func (p *Postgres) CloseToClients(ctx context.Context, in Input) error {
+	db, err := p.Kubernetes.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := p.Kubernetes.StopPooler(ctx, in); err != nil {
+		return err
+	}
+	owner, err := p.owner(ctx, db)
+	if err != nil {
+		return err
+	}
+	return p.Kubernetes.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		if stopped, progress, err := p.Kubernetes.poolerStopped(ctx, db); !stopped || err != nil {
+			return false, progress, err
+		}
+		return true, "", p.closed(ctx, owner, db, nil)
+	})
+}
+
+// OpenToClients brings the pool back and lets clients in again.
+func (p *Postgres) OpenToClients(ctx context.Context, in Input) error {
+	if err := p.Kubernetes.ApplyPooler(ctx, in); err != nil {
+		return err
+	}
+	if err := p.Kubernetes.WaitReady(ctx, in); err != nil {
+		return err
+	}
+	return p.Connect(ctx, in)
+}
+
+// closed lets nobody into the database but last, which runs on a connection of its own once all others are ended; nil
+// runs nothing.
+func (p *Postgres) closed(ctx context.Context, owner owner, db daap.Database, last func(*pgx.Conn) error) error {
+	outside := owner
+	outside.database = maintenanceDatabase
+	return p.onPrimary(ctx, outside, db, func(admin *pgx.Conn) error {
+		if last == nil {
+			return closeDatabase(ctx, admin, 0)
+		}
+		if err := openDatabase(ctx, admin); err != nil {
+			return err
+		}
+		return p.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
+			if err := closeDatabase(ctx, admin, conn.PgConn().PID()); err != nil {
+				return err
+			}
+			return last(conn)
+		})
+	})
+}
+
+// closeDatabase lets no new connection in and ends those there are but for one. PostgreSQL's superuser is the
+// operator, who connects elsewhere.
+func closeDatabase(ctx context.Context, admin *pgx.Conn, but uint32) error {
+	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
+	if _, err := admin.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`); err != nil {
+		return fmt.Errorf("let no client in: %w", err)
+	}
+	_, err := admin.Exec(ctx, `
+		SELECT pg_catalog.pg_terminate_backend(pid, 3000) FROM pg_catalog.pg_stat_activity
+		WHERE  datname = $1 AND usename = CURRENT_USER AND pid <> $2`, daap.PostgresDatabase, but)
+	if err != nil {
+		return fmt.Errorf("end the connections of clients: %w", err)
+	}
+	left := 0
+	err = admin.QueryRow(ctx, `
+		SELECT count(*) FROM pg_catalog.pg_stat_activity
+		WHERE  datname = $1 AND usename = CURRENT_USER AND pid <> $2`, daap.PostgresDatabase, but).Scan(&left)
+	if err == nil && left > 0 {
+		err = fmt.Errorf("%d connections of clients are left", left)
+	}
+	return err
+}
+
+func openDatabase(ctx context.Context, admin *pgx.Conn) error {
+	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
+	if _, err := admin.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`); err != nil {
+		return fmt.Errorf("let clients in: %w", err)
+	}
+	return nil
+}
+
+// takesNobody says whether the error of a connection is that nobody is let in: as into a database that was frozen, or
+// restored from one that takes no more changes.
+func takesNobody(err error) bool {
+	var told *pgconn.PgError
+	return errors.As(err, &told) && told.Code == objectNotInPrerequisiteState
+}
+
+// open lets clients in.
+func (p *Postgres) open(ctx context.Context, owner owner, db daap.Database) error {
+	owner.database = maintenanceDatabase
+	return p.onPrimary(ctx, owner, db, func(admin *pgx.Conn) error { return openDatabase(ctx, admin) })
+}

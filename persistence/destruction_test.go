@@ -1,0 +1,146 @@
+package persistence_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// used is what is taken of the quota of tier small.
+func (f fixture) used() daap.Cost {
+	f.t.Helper()
+	use, err := f.TierQuota(f.t.Context(), smallID)
+	f.must(err)
+	f.must(f.CheckQuotas(f.t.Context()))
+	return use.Used
+}
+
+func TestFrozenDatabaseHasItsVolumesAloneInTheQuota(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	full := daap.Cost{CPUMillis: 500, MemoryBytes: 512 << 20, StorageBytes: 1 << 30, Databases: 1}
+	resting := daap.Cost{StorageBytes: 1 << 30, Databases: 1}
+	db := f.frozen("orders")
+	want(t, "used while it is frozen", f.used(), resting)
+
+	given := f.accepted(daap.UnfreezeDatabase, db.ID)
+	want(t, "used while it comes back", f.used(), full)
+	f.must(f.BeginOperation(t.Context(), given.ID, false))
+	f.must(f.CancelOperation(t.Context(), given.ID, abort))
+	f.must(f.FinishCancel(t.Context(), given.ID))
+	want(t, "used once that is given up", f.used(), resting)
+	want(t, "status then", f.database(db.ID).Status, daap.DatabaseFrozen)
+
+	f.succeed(f.accepted(daap.UnfreezeDatabase, db.ID))
+	want(t, "used once it is back", f.used(), full)
+	f.succeed(f.accepted(daap.FreezeDatabase, db.ID))
+	want(t, "used once it is frozen again", f.used(), resting)
+	f.succeed(f.accepted(daap.DeleteDatabase, db.ID))
+	want(t, "used once it is deleted", f.used(), daap.Cost{})
+}
+
+func TestUnfreezeNeedsRoomInTheQuota(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	db := f.frozen("orders")
+	little := 0.4
+	_, err := f.SetTierQuota(t.Context(), everyone, smallID, daap.Quota{MaxCPUCores: &little})
+	f.must(err)
+	_, _, err = f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.UnfreezeDatabase, db.ID))
+	wantCode(t, err, daap.CodeQuotaExceeded)
+	want(t, "status", f.database(db.ID).Status, daap.DatabaseFrozen)
+}
+
+func TestArchivedDatabaseIsKeptForItsRetention(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	tier := f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	db := f.kept("orders")
+	f.succeed(f.accepted(daap.ArchiveDatabase, db.ID))
+	archived := f.database(db.ID)
+	if left := time.Until(*archived.ArchivedUntil).Hours() / 24; left < 13.9 || left > 14 {
+		t.Errorf("it is kept for %.1f days, want 14", left)
+	}
+	use, err := f.TierQuota(t.Context(), tier.ID)
+	f.must(err)
+	want(t, "used", use.Used, daap.Cost{Databases: 1})
+	f.must(f.CheckQuotas(t.Context()))
+
+	given := f.accepted(daap.DeleteDatabase, db.ID)
+	f.must(f.BeginOperation(t.Context(), given.ID, false))
+	f.must(f.CancelOperation(t.Context(), given.ID, abort))
+	f.must(f.FinishCancel(t.Context(), given.ID))
+	want(t, "once its deletion is given up", f.database(db.ID), withUpdate(archived, f.database(db.ID)))
+}
+
+// withUpdate is the database with when the other one was changed last.
+func withUpdate(db, other daap.Database) daap.Database {
+	db.UpdatedAt = other.UpdatedAt
+	return db
+}
+
+func TestProtectedDatabaseIsNotTakenAway(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("protected", func(p *daap.Profile) { p.Backups, p.DeletionProtection = daily, true })
+	db, op := newDatabase(t, "shop", "orders")
+	db.Tier = "protected"
+	_, op, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
+	f.must(err)
+	f.succeed(op)
+	for _, kind := range []daap.OperationKind{daap.FreezeDatabase, daap.ArchiveDatabase, daap.DeleteDatabase} {
+		_, _, err := f.AcceptOperation(t.Context(), everyone, newOperation(t, kind, db.ID))
+		wantCode(t, err, daap.CodeDeletionProtected)
+	}
+	f.succeed(f.accepted(daap.BackUpDatabase, db.ID))
+	off := false
+	_, err = f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{DeletionProtection: &off})
+	f.must(err)
+	f.succeed(f.accepted(daap.DeleteDatabase, db.ID))
+}
+
+func TestReceiptKeepsTheLargestCounts(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, op := f.runningOf(daap.DeleteDatabase)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, counted := range []daap.Receipt{
+		{Kubernetes: map[string]int{"Cluster": 1, "Pod": 2}},
+		{Kubernetes: map[string]int{"Pod": 1, "Secret": 3}}, // what is left when it is tried again
+		{Objects: 2000, Bytes: 5000},
+		{Objects: 1000, Bytes: 2500},
+		{RelistedAt: &at},
+	} {
+		f.must(f.SaveReceipt(t.Context(), op.ID, counted))
+	}
+	want(t, "receipt", f.operation(op.ID).Receipt, &daap.Receipt{
+		Kubernetes: map[string]int{"Cluster": 1, "Pod": 2, "Secret": 3}, Objects: 2000, Bytes: 5000, RelistedAt: &at,
+	})
+	f.must(f.FinishOperation(t.Context(), op.ID))
+	if err := f.SaveReceipt(t.Context(), op.ID, daap.Receipt{}); err == nil {
+		t.Error("the receipt of an operation that is over was changed")
+	}
+}
+
+func TestClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	db := f.kept("orders")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	closed := func() *time.Time {
+		state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
+		f.must(err)
+		return state.ClosedAt
+	}
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, nil))
+	f.must(f.CloseArchive(t.Context(), db.ID, &at))
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at.Add(time.Minute)}, nil)) // somebody looks once more
+	want(t, "closed at", closed(), &at)
+	f.must(f.CloseArchive(t.Context(), db.ID, nil))
+	want(t, "closed once it is open", closed(), nil)
+	f.must(f.CloseArchive(t.Context(), uuid.New(), &at)) // nobody has looked at its backups yet
+}
