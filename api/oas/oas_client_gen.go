@@ -79,8 +79,18 @@ type Invoker interface {
 	CreateTier(ctx context.Context, request *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase invokes deleteDatabase operation.
 	//
-	// Works on a database in any condition; one that is still being provisioned or updated is taken over.
-	// The data cannot be had back.
+	// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
+	// means; the platform team may choose another `strategy`.
+	//
+	//  - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+	//    `POST /databases/{id}/unfreeze` brings it back.
+	//  - `archive`: nothing stays but its archive, which is verified before anything is removed; until
+	//    `archived_until` the database can be restored from it.
+	//  - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
+	//    any condition; what works on it is taken over. The operation ends with a `receipt`.
+	//
+	// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+	// `deletion_protected`.
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
@@ -186,6 +196,12 @@ type Invoker interface {
 	//
 	// GET /tiers
 	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
+	// PreviewDelete invokes previewDelete operation.
+	//
+	// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+	//
+	// GET /databases/{id}/delete-preview
+	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
 	// RestoreDatabase invokes restoreDatabase operation.
 	//
 	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
@@ -238,6 +254,13 @@ type Invoker interface {
 	//
 	// POST /operations/{id}/skip
 	SkipOperation(ctx context.Context, request *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error)
+	// UnfreezeDatabase invokes unfreezeDatabase operation.
+	//
+	// With its data and its password; the CA certificate may be another one, and
+	// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+	//
+	// POST /databases/{id}/unfreeze
+	UnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// UpdateDatabase invokes updateDatabase operation.
 	//
 	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
@@ -1041,8 +1064,18 @@ func (c *Client) sendCreateTier(ctx context.Context, request *CreateTierRequest,
 
 // DeleteDatabase invokes deleteDatabase operation.
 //
-// Works on a database in any condition; one that is still being provisioned or updated is taken over.
-// The data cannot be had back.
+// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
+// means; the platform team may choose another `strategy`.
+//
+//   - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+//     `POST /databases/{id}/unfreeze` brings it back.
+//   - `archive`: nothing stays but its archive, which is verified before anything is removed; until
+//     `archived_until` the database can be restored from it.
+//   - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
+//     any condition; what works on it is taken over. The operation ends with a `receipt`.
+//
+// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+// `deletion_protected`.
 //
 // DELETE /databases/{id}
 func (c *Client) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error) {
@@ -1074,6 +1107,26 @@ func (c *Client) sendDeleteDatabase(ctx context.Context, params DeleteDatabasePa
 		pathParts[1] = encoded
 	}
 	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "strategy" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "strategy",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Strategy.Get(); ok {
+				return e.EncodeValue(conv.StringToString(string(val)))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
 
 	r, err := ht.NewRequest(ctx, "DELETE", u)
 	if err != nil {
@@ -3327,6 +3380,133 @@ func (c *Client) sendListTiers(ctx context.Context, params ListTiersParams) (res
 	return result, nil
 }
 
+// PreviewDelete invokes previewDelete operation.
+//
+// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+//
+// GET /databases/{id}/delete-preview
+func (c *Client) PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error) {
+	res, err := c.sendPreviewDelete(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendPreviewDelete(ctx context.Context, params PreviewDeleteParams) (res *DeletePreviewResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/delete-preview"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "strategy" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "strategy",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Strategy.Get(); ok {
+				return e.EncodeValue(conv.StringToString(string(val)))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, PreviewDeleteOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, PreviewDeleteOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodePreviewDeleteResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // RestoreDatabase invokes restoreDatabase operation.
 //
 // The new database has the data of this one at `target_time`, an owner and quota as if it were asked
@@ -4088,6 +4268,130 @@ func (c *Client) sendSkipOperation(ctx context.Context, request *DecisionRequest
 	}()
 
 	result, err := decodeSkipOperationResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// UnfreezeDatabase invokes unfreezeDatabase operation.
+//
+// With its data and its password; the CA certificate may be another one, and
+// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+//
+// POST /databases/{id}/unfreeze
+func (c *Client) UnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+	res, err := c.sendUnfreezeDatabase(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendUnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/unfreeze"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, UnfreezeDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, UnfreezeDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeUnfreezeDatabaseResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

@@ -34,6 +34,10 @@ func (s *CreateTierRequest) setDefaults() {
 	}
 	{
 		val := bool(false)
+		s.DeletionProtection.SetTo(val)
+	}
+	{
+		val := bool(false)
 		s.BackupEnabled.SetTo(val)
 	}
 }

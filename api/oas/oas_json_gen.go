@@ -2452,6 +2452,8 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeSECRETMISSING
 	case CauseCodeS3DENIED:
 		*s = CauseCodeS3DENIED
+	case CauseCodeOBJECTLOCKED:
+		*s = CauseCodeOBJECTLOCKED
 	case CauseCodeNOBACKUPBEFORETARGET:
 		*s = CauseCodeNOBACKUPBEFORETARGET
 	case CauseCodeRECOVERYTARGETUNREACHABLE:
@@ -3240,6 +3242,12 @@ func (s *CreateTierRequest) encodeFields(e *jx.Encoder) {
 		s.DestructionStrategy.Encode(e)
 	}
 	{
+		if s.DeletionProtection.Set {
+			e.FieldStart("deletion_protection")
+			s.DeletionProtection.Encode(e)
+		}
+	}
+	{
 		if s.BackupEnabled.Set {
 			e.FieldStart("backup_enabled")
 			s.BackupEnabled.Encode(e)
@@ -3271,7 +3279,7 @@ func (s *CreateTierRequest) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfCreateTierRequest = [17]string{
+var jsonFieldsNameOfCreateTierRequest = [18]string{
 	0:  "name",
 	1:  "description",
 	2:  "instances",
@@ -3284,11 +3292,12 @@ var jsonFieldsNameOfCreateTierRequest = [17]string{
 	9:  "pool_mode",
 	10: "max_connections",
 	11: "destruction_strategy",
-	12: "backup_enabled",
-	13: "backup_frequency",
-	14: "backup_retention_days",
-	15: "wal_archiving_enabled",
-	16: "object_storage_destination",
+	12: "deletion_protection",
+	13: "backup_enabled",
+	14: "backup_frequency",
+	15: "backup_retention_days",
+	16: "wal_archiving_enabled",
+	17: "object_storage_destination",
 }
 
 // Decode decodes CreateTierRequest from json.
@@ -3430,6 +3439,16 @@ func (s *CreateTierRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"destruction_strategy\"")
+			}
+		case "deletion_protection":
+			if err := func() error {
+				s.DeletionProtection.Reset()
+				if err := s.DeletionProtection.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"deletion_protection\"")
 			}
 		case "backup_enabled":
 			if err := func() error {
@@ -3597,6 +3616,30 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 		s.Backup.Encode(e)
 	}
 	{
+		e.FieldStart("deletion_protection")
+		e.Bool(s.DeletionProtection)
+	}
+	{
+		e.FieldStart("archived_until")
+		s.ArchivedUntil.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("allowed_actions")
+		e.ArrStart()
+		for _, elem := range s.AllowedActions {
+			elem.Encode(e)
+		}
+		e.ArrEnd()
+	}
+	{
+		e.FieldStart("restricted_actions")
+		e.ArrStart()
+		for _, elem := range s.RestrictedActions {
+			elem.Encode(e)
+		}
+		e.ArrEnd()
+	}
+	{
 		e.FieldStart("created_at")
 		json.EncodeDateTime(e, s.CreatedAt)
 	}
@@ -3610,7 +3653,7 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfDatabase = [15]string{
+var jsonFieldsNameOfDatabase = [19]string{
 	0:  "id",
 	1:  "name",
 	2:  "owner_team",
@@ -3623,9 +3666,13 @@ var jsonFieldsNameOfDatabase = [15]string{
 	9:  "operation_id",
 	10: "source",
 	11: "backup",
-	12: "created_at",
-	13: "updated_at",
-	14: "deleted_at",
+	12: "deletion_protection",
+	13: "archived_until",
+	14: "allowed_actions",
+	15: "restricted_actions",
+	16: "created_at",
+	17: "updated_at",
+	18: "deleted_at",
 }
 
 // Decode decodes Database from json.
@@ -3633,7 +3680,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 	if s == nil {
 		return errors.New("invalid: unable to decode Database to nil")
 	}
-	var requiredBitSet [2]uint8
+	var requiredBitSet [3]uint8
 
 	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
 		switch string(k) {
@@ -3767,8 +3814,66 @@ func (s *Database) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"backup\"")
 			}
-		case "created_at":
+		case "deletion_protection":
 			requiredBitSet[1] |= 1 << 4
+			if err := func() error {
+				v, err := d.Bool()
+				s.DeletionProtection = bool(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"deletion_protection\"")
+			}
+		case "archived_until":
+			requiredBitSet[1] |= 1 << 5
+			if err := func() error {
+				if err := s.ArchivedUntil.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"archived_until\"")
+			}
+		case "allowed_actions":
+			requiredBitSet[1] |= 1 << 6
+			if err := func() error {
+				s.AllowedActions = make([]OperationKind, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem OperationKind
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.AllowedActions = append(s.AllowedActions, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"allowed_actions\"")
+			}
+		case "restricted_actions":
+			requiredBitSet[1] |= 1 << 7
+			if err := func() error {
+				s.RestrictedActions = make([]RestrictedAction, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem RestrictedAction
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.RestrictedActions = append(s.RestrictedActions, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"restricted_actions\"")
+			}
+		case "created_at":
+			requiredBitSet[2] |= 1 << 0
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -3780,7 +3885,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[1] |= 1 << 5
+			requiredBitSet[2] |= 1 << 1
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -3792,7 +3897,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"updated_at\"")
 			}
 		case "deleted_at":
-			requiredBitSet[1] |= 1 << 6
+			requiredBitSet[2] |= 1 << 2
 			if err := func() error {
 				if err := s.DeletedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -3810,9 +3915,10 @@ func (s *Database) Decode(d *jx.Decoder) error {
 	}
 	// Validate required fields.
 	var failures []validate.FieldError
-	for i, mask := range [2]uint8{
+	for i, mask := range [3]uint8{
 		0b11111111,
-		0b01111111,
+		0b11111111,
+		0b00000111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -4343,6 +4449,16 @@ func (s *DatabaseStatus) Decode(d *jx.Decoder) error {
 		*s = DatabaseStatusReady
 	case DatabaseStatusUpdating:
 		*s = DatabaseStatusUpdating
+	case DatabaseStatusFreezing:
+		*s = DatabaseStatusFreezing
+	case DatabaseStatusFrozen:
+		*s = DatabaseStatusFrozen
+	case DatabaseStatusUnfreezing:
+		*s = DatabaseStatusUnfreezing
+	case DatabaseStatusArchiving:
+		*s = DatabaseStatusArchiving
+	case DatabaseStatusArchived:
+		*s = DatabaseStatusArchived
 	case DatabaseStatusDeleting:
 		*s = DatabaseStatusDeleting
 	case DatabaseStatusDeleted:
@@ -4478,6 +4594,407 @@ func (s *DecisionRequest) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *DecisionRequest) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *DeletePreview) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *DeletePreview) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("strategy")
+		s.Strategy.Encode(e)
+	}
+	{
+		e.FieldStart("operation")
+		s.Operation.Encode(e)
+	}
+	{
+		e.FieldStart("possible")
+		e.Bool(s.Possible)
+	}
+	{
+		e.FieldStart("reason")
+		s.Reason.Encode(e)
+	}
+	{
+		e.FieldStart("goes")
+		e.ArrStart()
+		for _, elem := range s.Goes {
+			e.Str(elem)
+		}
+		e.ArrEnd()
+	}
+	{
+		e.FieldStart("stays")
+		e.ArrStart()
+		for _, elem := range s.Stays {
+			e.Str(elem)
+		}
+		e.ArrEnd()
+	}
+	{
+		e.FieldStart("stays_until")
+		s.StaysUntil.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("first_recoverable_at")
+		s.FirstRecoverableAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("latest_recoverable_at")
+		s.LatestRecoverableAt.Encode(e, json.EncodeDateTime)
+	}
+	{
+		e.FieldStart("reversible")
+		e.Bool(s.Reversible)
+	}
+	{
+		e.FieldStart("undo")
+		s.Undo.Encode(e)
+	}
+}
+
+var jsonFieldsNameOfDeletePreview = [11]string{
+	0:  "strategy",
+	1:  "operation",
+	2:  "possible",
+	3:  "reason",
+	4:  "goes",
+	5:  "stays",
+	6:  "stays_until",
+	7:  "first_recoverable_at",
+	8:  "latest_recoverable_at",
+	9:  "reversible",
+	10: "undo",
+}
+
+// Decode decodes DeletePreview from json.
+func (s *DeletePreview) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode DeletePreview to nil")
+	}
+	var requiredBitSet [2]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "strategy":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.Strategy.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"strategy\"")
+			}
+		case "operation":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				if err := s.Operation.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"operation\"")
+			}
+		case "possible":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				v, err := d.Bool()
+				s.Possible = bool(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"possible\"")
+			}
+		case "reason":
+			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.Reason.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"reason\"")
+			}
+		case "goes":
+			requiredBitSet[0] |= 1 << 4
+			if err := func() error {
+				s.Goes = make([]string, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem string
+					v, err := d.Str()
+					elem = string(v)
+					if err != nil {
+						return err
+					}
+					s.Goes = append(s.Goes, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"goes\"")
+			}
+		case "stays":
+			requiredBitSet[0] |= 1 << 5
+			if err := func() error {
+				s.Stays = make([]string, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem string
+					v, err := d.Str()
+					elem = string(v)
+					if err != nil {
+						return err
+					}
+					s.Stays = append(s.Stays, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"stays\"")
+			}
+		case "stays_until":
+			requiredBitSet[0] |= 1 << 6
+			if err := func() error {
+				if err := s.StaysUntil.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"stays_until\"")
+			}
+		case "first_recoverable_at":
+			requiredBitSet[0] |= 1 << 7
+			if err := func() error {
+				if err := s.FirstRecoverableAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"first_recoverable_at\"")
+			}
+		case "latest_recoverable_at":
+			requiredBitSet[1] |= 1 << 0
+			if err := func() error {
+				if err := s.LatestRecoverableAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"latest_recoverable_at\"")
+			}
+		case "reversible":
+			requiredBitSet[1] |= 1 << 1
+			if err := func() error {
+				v, err := d.Bool()
+				s.Reversible = bool(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"reversible\"")
+			}
+		case "undo":
+			requiredBitSet[1] |= 1 << 2
+			if err := func() error {
+				if err := s.Undo.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"undo\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode DeletePreview")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [2]uint8{
+		0b11111111,
+		0b00000111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfDeletePreview) {
+					name = jsonFieldsNameOfDeletePreview[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *DeletePreview) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *DeletePreview) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *DeletePreviewResponse) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *DeletePreviewResponse) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("data")
+		s.Data.Encode(e)
+	}
+	{
+		e.FieldStart("error")
+		s.Error.Encode(e)
+	}
+	{
+		e.FieldStart("meta")
+		s.Meta.Encode(e)
+	}
+}
+
+var jsonFieldsNameOfDeletePreviewResponse = [3]string{
+	0: "data",
+	1: "error",
+	2: "meta",
+}
+
+// Decode decodes DeletePreviewResponse from json.
+func (s *DeletePreviewResponse) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode DeletePreviewResponse to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "data":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.Data.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"data\"")
+			}
+		case "error":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				if err := s.Error.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"error\"")
+			}
+		case "meta":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				if err := s.Meta.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"meta\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode DeletePreviewResponse")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfDeletePreviewResponse) {
+					name = jsonFieldsNameOfDeletePreviewResponse[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *DeletePreviewResponse) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *DeletePreviewResponse) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -4845,6 +5362,8 @@ func (s *ErrorCode) Decode(d *jx.Decoder) error {
 		*s = ErrorCodeDecisionRefused
 	case ErrorCodeRequestInProgress:
 		*s = ErrorCodeRequestInProgress
+	case ErrorCodeDeletionProtected:
+		*s = ErrorCodeDeletionProtected
 	case ErrorCodeTierInUse:
 		*s = ErrorCodeTierInUse
 	case ErrorCodeKeyNotActive:
@@ -7418,6 +7937,50 @@ func (s *NilOperationKind) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes Receipt as json.
+func (o NilReceipt) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes Receipt from json.
+func (o *NilReceipt) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilReceipt to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v Receipt
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilReceipt) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilReceipt) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes RestoreSource as json.
 func (o NilRestoreSource) Encode(e *jx.Encoder) {
 	if o.Null {
@@ -7748,6 +8311,10 @@ func (s *Operation) encodeFields(e *jx.Encoder) {
 		e.Int(s.Restarts)
 	}
 	{
+		e.FieldStart("receipt")
+		s.Receipt.Encode(e)
+	}
+	{
 		e.FieldStart("created_at")
 		json.EncodeDateTime(e, s.CreatedAt)
 	}
@@ -7761,7 +8328,7 @@ func (s *Operation) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfOperation = [17]string{
+var jsonFieldsNameOfOperation = [18]string{
 	0:  "id",
 	1:  "kind",
 	2:  "state",
@@ -7776,9 +8343,10 @@ var jsonFieldsNameOfOperation = [17]string{
 	11: "tier",
 	12: "cancelled_by",
 	13: "restarts",
-	14: "created_at",
-	15: "started_at",
-	16: "finished_at",
+	14: "receipt",
+	15: "created_at",
+	16: "started_at",
+	17: "finished_at",
 }
 
 // Decode decodes Operation from json.
@@ -7950,8 +8518,18 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"restarts\"")
 			}
-		case "created_at":
+		case "receipt":
 			requiredBitSet[1] |= 1 << 6
+			if err := func() error {
+				if err := s.Receipt.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"receipt\"")
+			}
+		case "created_at":
+			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -7963,7 +8541,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "started_at":
-			requiredBitSet[1] |= 1 << 7
+			requiredBitSet[2] |= 1 << 0
 			if err := func() error {
 				if err := s.StartedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -7973,7 +8551,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"started_at\"")
 			}
 		case "finished_at":
-			requiredBitSet[2] |= 1 << 0
+			requiredBitSet[2] |= 1 << 1
 			if err := func() error {
 				if err := s.FinishedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -7994,7 +8572,7 @@ func (s *Operation) Decode(d *jx.Decoder) error {
 	for i, mask := range [3]uint8{
 		0b11111111,
 		0b11111111,
-		0b00000001,
+		0b00000011,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -8064,6 +8642,12 @@ func (s *OperationKind) Decode(d *jx.Decoder) error {
 		*s = OperationKindUpdateDatabase
 	case OperationKindBackUpDatabase:
 		*s = OperationKindBackUpDatabase
+	case OperationKindFreezeDatabase:
+		*s = OperationKindFreezeDatabase
+	case OperationKindUnfreezeDatabase:
+		*s = OperationKindUnfreezeDatabase
+	case OperationKindArchiveDatabase:
+		*s = OperationKindArchiveDatabase
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
 	default:
@@ -9840,6 +10424,205 @@ func (s *QuotaUsed) UnmarshalJSON(data []byte) error {
 }
 
 // Encode implements json.Marshaler.
+func (s *Receipt) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *Receipt) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("kubernetes_objects")
+		s.KubernetesObjects.Encode(e)
+	}
+	{
+		e.FieldStart("objects")
+		e.Int64(s.Objects)
+	}
+	{
+		e.FieldStart("bytes")
+		e.Int64(s.Bytes)
+	}
+	{
+		e.FieldStart("relisted_at")
+		s.RelistedAt.Encode(e, json.EncodeDateTime)
+	}
+}
+
+var jsonFieldsNameOfReceipt = [4]string{
+	0: "kubernetes_objects",
+	1: "objects",
+	2: "bytes",
+	3: "relisted_at",
+}
+
+// Decode decodes Receipt from json.
+func (s *Receipt) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode Receipt to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "kubernetes_objects":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.KubernetesObjects.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"kubernetes_objects\"")
+			}
+		case "objects":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Int64()
+				s.Objects = int64(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"objects\"")
+			}
+		case "bytes":
+			requiredBitSet[0] |= 1 << 2
+			if err := func() error {
+				v, err := d.Int64()
+				s.Bytes = int64(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"bytes\"")
+			}
+		case "relisted_at":
+			requiredBitSet[0] |= 1 << 3
+			if err := func() error {
+				if err := s.RelistedAt.Decode(d, json.DecodeDateTime); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"relisted_at\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode Receipt")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00001111,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfReceipt) {
+					name = jsonFieldsNameOfReceipt[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *Receipt) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *Receipt) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s ReceiptKubernetesObjects) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields implements json.Marshaler.
+func (s ReceiptKubernetesObjects) encodeFields(e *jx.Encoder) {
+	for k, elem := range s {
+		e.FieldStart(k)
+
+		e.Int(elem)
+	}
+}
+
+// Decode decodes ReceiptKubernetesObjects from json.
+func (s *ReceiptKubernetesObjects) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode ReceiptKubernetesObjects to nil")
+	}
+	m := s.init()
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		var elem int
+		if err := func() error {
+			v, err := d.Int()
+			elem = int(v)
+			if err != nil {
+				return err
+			}
+			return nil
+		}(); err != nil {
+			return errors.Wrapf(err, "decode field %q", k)
+		}
+		m[string(k)] = elem
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode ReceiptKubernetesObjects")
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s ReceiptKubernetesObjects) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *ReceiptKubernetesObjects) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
 func (s *RestoreDatabaseRequest) Encode(e *jx.Encoder) {
 	e.ObjStart()
 	s.encodeFields(e)
@@ -10093,6 +10876,117 @@ func (s *RestoreSource) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *RestoreSource) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *RestrictedAction) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *RestrictedAction) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("action")
+		s.Action.Encode(e)
+	}
+	{
+		e.FieldStart("reason")
+		e.Str(s.Reason)
+	}
+}
+
+var jsonFieldsNameOfRestrictedAction = [2]string{
+	0: "action",
+	1: "reason",
+}
+
+// Decode decodes RestrictedAction from json.
+func (s *RestrictedAction) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode RestrictedAction to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "action":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.Action.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"action\"")
+			}
+		case "reason":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := d.Str()
+				s.Reason = string(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"reason\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode RestrictedAction")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000011,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfRestrictedAction) {
+					name = jsonFieldsNameOfRestrictedAction[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *RestrictedAction) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *RestrictedAction) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -10823,6 +11717,10 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 		s.DestructionStrategy.Encode(e)
 	}
 	{
+		e.FieldStart("deletion_protection")
+		e.Bool(s.DeletionProtection)
+	}
+	{
 		e.FieldStart("backup_enabled")
 		e.Bool(s.BackupEnabled)
 	}
@@ -10860,7 +11758,7 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfTier = [22]string{
+var jsonFieldsNameOfTier = [23]string{
 	0:  "id",
 	1:  "name",
 	2:  "description",
@@ -10874,15 +11772,16 @@ var jsonFieldsNameOfTier = [22]string{
 	10: "pool_mode",
 	11: "max_connections",
 	12: "destruction_strategy",
-	13: "backup_enabled",
-	14: "backup_frequency",
-	15: "backup_retention_days",
-	16: "wal_archiving_enabled",
-	17: "object_storage_destination",
-	18: "next_backup_at",
-	19: "guarantees",
-	20: "created_at",
-	21: "updated_at",
+	13: "deletion_protection",
+	14: "backup_enabled",
+	15: "backup_frequency",
+	16: "backup_retention_days",
+	17: "wal_archiving_enabled",
+	18: "object_storage_destination",
+	19: "next_backup_at",
+	20: "guarantees",
+	21: "created_at",
+	22: "updated_at",
 }
 
 // Decode decodes Tier from json.
@@ -11046,8 +11945,20 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"destruction_strategy\"")
 			}
-		case "backup_enabled":
+		case "deletion_protection":
 			requiredBitSet[1] |= 1 << 5
+			if err := func() error {
+				v, err := d.Bool()
+				s.DeletionProtection = bool(v)
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"deletion_protection\"")
+			}
+		case "backup_enabled":
+			requiredBitSet[1] |= 1 << 6
 			if err := func() error {
 				v, err := d.Bool()
 				s.BackupEnabled = bool(v)
@@ -11059,7 +11970,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_enabled\"")
 			}
 		case "backup_frequency":
-			requiredBitSet[1] |= 1 << 6
+			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
 				v, err := d.Str()
 				s.BackupFrequency = string(v)
@@ -11071,7 +11982,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_frequency\"")
 			}
 		case "backup_retention_days":
-			requiredBitSet[1] |= 1 << 7
+			requiredBitSet[2] |= 1 << 0
 			if err := func() error {
 				v, err := d.Int()
 				s.BackupRetentionDays = int(v)
@@ -11083,7 +11994,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_retention_days\"")
 			}
 		case "wal_archiving_enabled":
-			requiredBitSet[2] |= 1 << 0
+			requiredBitSet[2] |= 1 << 1
 			if err := func() error {
 				v, err := d.Bool()
 				s.WalArchivingEnabled = bool(v)
@@ -11095,7 +12006,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"wal_archiving_enabled\"")
 			}
 		case "object_storage_destination":
-			requiredBitSet[2] |= 1 << 1
+			requiredBitSet[2] |= 1 << 2
 			if err := func() error {
 				v, err := d.Str()
 				s.ObjectStorageDestination = string(v)
@@ -11107,7 +12018,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"object_storage_destination\"")
 			}
 		case "next_backup_at":
-			requiredBitSet[2] |= 1 << 2
+			requiredBitSet[2] |= 1 << 3
 			if err := func() error {
 				if err := s.NextBackupAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -11117,7 +12028,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"next_backup_at\"")
 			}
 		case "guarantees":
-			requiredBitSet[2] |= 1 << 3
+			requiredBitSet[2] |= 1 << 4
 			if err := func() error {
 				if err := s.Guarantees.Decode(d); err != nil {
 					return err
@@ -11127,7 +12038,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"guarantees\"")
 			}
 		case "created_at":
-			requiredBitSet[2] |= 1 << 4
+			requiredBitSet[2] |= 1 << 5
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -11139,7 +12050,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[2] |= 1 << 5
+			requiredBitSet[2] |= 1 << 6
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -11162,7 +12073,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 	for i, mask := range [3]uint8{
 		0b11111111,
 		0b11111111,
-		0b00111111,
+		0b01111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -11971,6 +12882,19 @@ func (s *TierView) Decode(d *jx.Decoder) error {
 				}
 				found = true
 				s.Type = match
+			case "deletion_protection":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Bool {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
 			case "destruction_strategy":
 				// Type-based discrimination: check if field has expected JSON type
 				if typ := d.Next(); typ != jx.String {
@@ -12259,6 +13183,12 @@ func (s *UpdateDatabaseRequest) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.DeletionProtection.Set {
+			e.FieldStart("deletion_protection")
+			s.DeletionProtection.Encode(e)
+		}
+	}
+	{
 		if s.Description.Set {
 			e.FieldStart("description")
 			s.Description.Encode(e)
@@ -12272,10 +13202,11 @@ func (s *UpdateDatabaseRequest) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfUpdateDatabaseRequest = [3]string{
+var jsonFieldsNameOfUpdateDatabaseRequest = [4]string{
 	0: "tier",
-	1: "description",
-	2: "labels",
+	1: "deletion_protection",
+	2: "description",
+	3: "labels",
 }
 
 // Decode decodes UpdateDatabaseRequest from json.
@@ -12295,6 +13226,16 @@ func (s *UpdateDatabaseRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"tier\"")
+			}
+		case "deletion_protection":
+			if err := func() error {
+				s.DeletionProtection.Reset()
+				if err := s.DeletionProtection.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"deletion_protection\"")
 			}
 		case "description":
 			if err := func() error {
@@ -12562,6 +13503,27 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 	if err := d.Capture(func(d *jx.Decoder) error {
 		return d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 			switch string(key) {
+			case "allowed_actions":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Array {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := DatabaseUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "archived_until":
+				match := DatabaseUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
 			case "backup":
 				// Type-based discrimination: check if field has expected JSON type (nullable)
 				typ := d.Next()
@@ -12598,6 +13560,19 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 				found = true
 				s.Type = match
 			case "deleted_at":
+				match := DatabaseUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "deletion_protection":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Bool {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
 				match := DatabaseUpdateDatabaseResult
 				if found && s.Type != match {
 					s.Type = ""
@@ -12721,6 +13696,19 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 					return d.Skip()
 				}
 				match := PreviewUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "restricted_actions":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Array {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := DatabaseUpdateDatabaseResult
 				if found && s.Type != match {
 					s.Type = ""
 					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
@@ -12978,6 +13966,12 @@ func (s *UpdateTierRequest) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.DeletionProtection.Set {
+			e.FieldStart("deletion_protection")
+			s.DeletionProtection.Encode(e)
+		}
+	}
+	{
 		if s.BackupEnabled.Set {
 			e.FieldStart("backup_enabled")
 			s.BackupEnabled.Encode(e)
@@ -13009,7 +14003,7 @@ func (s *UpdateTierRequest) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfUpdateTierRequest = [16]string{
+var jsonFieldsNameOfUpdateTierRequest = [17]string{
 	0:  "description",
 	1:  "instances",
 	2:  "ha_replicas",
@@ -13021,11 +14015,12 @@ var jsonFieldsNameOfUpdateTierRequest = [16]string{
 	8:  "pool_mode",
 	9:  "max_connections",
 	10: "destruction_strategy",
-	11: "backup_enabled",
-	12: "backup_frequency",
-	13: "backup_retention_days",
-	14: "wal_archiving_enabled",
-	15: "object_storage_destination",
+	11: "deletion_protection",
+	12: "backup_enabled",
+	13: "backup_frequency",
+	14: "backup_retention_days",
+	15: "wal_archiving_enabled",
+	16: "object_storage_destination",
 }
 
 // Decode decodes UpdateTierRequest from json.
@@ -13145,6 +14140,16 @@ func (s *UpdateTierRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"destruction_strategy\"")
+			}
+		case "deletion_protection":
+			if err := func() error {
+				s.DeletionProtection.Reset()
+				if err := s.DeletionProtection.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"deletion_protection\"")
 			}
 		case "backup_enabled":
 			if err := func() error {

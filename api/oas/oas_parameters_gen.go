@@ -809,6 +809,8 @@ func decodeCreateTierParams(args [0]string, argsEscaped bool, r *http.Request) (
 
 // DeleteDatabaseParams is parameters of deleteDatabase operation.
 type DeleteDatabaseParams struct {
+	// How the database is deleted; without it, as its tier says. For the platform team.
+	Strategy OptDestructionStrategy `json:",omitempty,omitzero"`
 	// Names the request, so that it may be sent again without taking effect again. The same request
 	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
 	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
@@ -821,6 +823,15 @@ type DeleteDatabaseParams struct {
 }
 
 func unpackDeleteDatabaseParams(packed middleware.Parameters) (params DeleteDatabaseParams) {
+	{
+		key := middleware.ParameterKey{
+			Name: "strategy",
+			In:   "query",
+		}
+		if v, ok := packed[key]; ok {
+			params.Strategy = v.(OptDestructionStrategy)
+		}
+	}
 	{
 		key := middleware.ParameterKey{
 			Name: "Idempotency-Key",
@@ -841,7 +852,64 @@ func unpackDeleteDatabaseParams(packed middleware.Parameters) (params DeleteData
 }
 
 func decodeDeleteDatabaseParams(args [1]string, argsEscaped bool, r *http.Request) (params DeleteDatabaseParams, _ error) {
+	q := uri.NewQueryDecoder(r.URL.Query())
 	h := uri.NewHeaderDecoder(r.Header)
+	// Decode query: strategy.
+	if err := func() error {
+		cfg := uri.QueryParameterDecodingConfig{
+			Name:    "strategy",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.HasParam(cfg); err == nil {
+			if err := q.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotStrategyVal DestructionStrategy
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToString(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotStrategyVal = DestructionStrategy(c)
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.Strategy.SetTo(paramsDotStrategyVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+			if err := func() error {
+				if value, ok := params.Strategy.Get(); ok {
+					if err := func() error {
+						if err := value.Validate(); err != nil {
+							return err
+						}
+						return nil
+					}(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "strategy",
+			In:   "query",
+			Err:  err,
+		}
+	}
 	// Decode header: Idempotency-Key.
 	if err := func() error {
 		cfg := uri.HeaderParameterDecodingConfig{
@@ -4279,6 +4347,140 @@ func decodeListTiersParams(args [0]string, argsEscaped bool, r *http.Request) (p
 	return params, nil
 }
 
+// PreviewDeleteParams is parameters of previewDelete operation.
+type PreviewDeleteParams struct {
+	// How the database is deleted; without it, as its tier says. For the platform team.
+	Strategy OptDestructionStrategy `json:",omitempty,omitzero"`
+	// The database's id.
+	ID uuid.UUID
+}
+
+func unpackPreviewDeleteParams(packed middleware.Parameters) (params PreviewDeleteParams) {
+	{
+		key := middleware.ParameterKey{
+			Name: "strategy",
+			In:   "query",
+		}
+		if v, ok := packed[key]; ok {
+			params.Strategy = v.(OptDestructionStrategy)
+		}
+	}
+	{
+		key := middleware.ParameterKey{
+			Name: "id",
+			In:   "path",
+		}
+		params.ID = packed[key].(uuid.UUID)
+	}
+	return params
+}
+
+func decodePreviewDeleteParams(args [1]string, argsEscaped bool, r *http.Request) (params PreviewDeleteParams, _ error) {
+	q := uri.NewQueryDecoder(r.URL.Query())
+	// Decode query: strategy.
+	if err := func() error {
+		cfg := uri.QueryParameterDecodingConfig{
+			Name:    "strategy",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.HasParam(cfg); err == nil {
+			if err := q.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotStrategyVal DestructionStrategy
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToString(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotStrategyVal = DestructionStrategy(c)
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.Strategy.SetTo(paramsDotStrategyVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+			if err := func() error {
+				if value, ok := params.Strategy.Get(); ok {
+					if err := func() error {
+						if err := value.Validate(); err != nil {
+							return err
+						}
+						return nil
+					}(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "strategy",
+			In:   "query",
+			Err:  err,
+		}
+	}
+	// Decode path: id.
+	if err := func() error {
+		param := args[0]
+		if argsEscaped {
+			unescaped, err := url.PathUnescape(args[0])
+			if err != nil {
+				return errors.Wrap(err, "unescape path")
+			}
+			param = unescaped
+		}
+		if len(param) > 0 {
+			d := uri.NewPathDecoder(uri.PathDecoderConfig{
+				Param:   "id",
+				Value:   param,
+				Style:   uri.PathStyleSimple,
+				Explode: false,
+			})
+
+			if err := func() error {
+				val, err := d.DecodeValue()
+				if err != nil {
+					return err
+				}
+
+				c, err := conv.ToUUID(val)
+				if err != nil {
+					return err
+				}
+
+				params.ID = c
+				return nil
+			}(); err != nil {
+				return err
+			}
+		} else {
+			return validate.ErrFieldRequired
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "id",
+			In:   "path",
+			Err:  err,
+		}
+	}
+	return params, nil
+}
+
 // RestoreDatabaseParams is parameters of restoreDatabase operation.
 type RestoreDatabaseParams struct {
 	// Names the request, so that it may be sent again without taking effect again. The same request
@@ -5058,6 +5260,155 @@ func unpackSkipOperationParams(packed middleware.Parameters) (params SkipOperati
 }
 
 func decodeSkipOperationParams(args [1]string, argsEscaped bool, r *http.Request) (params SkipOperationParams, _ error) {
+	h := uri.NewHeaderDecoder(r.Header)
+	// Decode header: Idempotency-Key.
+	if err := func() error {
+		cfg := uri.HeaderParameterDecodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.HasParam(cfg); err == nil {
+			if err := h.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotIdempotencyKeyVal string
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToString(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotIdempotencyKeyVal = c
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.IdempotencyKey.SetTo(paramsDotIdempotencyKeyVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+			if err := func() error {
+				if value, ok := params.IdempotencyKey.Get(); ok {
+					if err := func() error {
+						if err := (validate.String{
+							MinLength:     1,
+							MinLengthSet:  true,
+							MaxLength:     255,
+							MaxLengthSet:  true,
+							Email:         false,
+							Hostname:      false,
+							Regex:         regexMap["^[!-~]+$"],
+							MinNumeric:    0,
+							MinNumericSet: false,
+							MaxNumeric:    0,
+							MaxNumericSet: false,
+						}).Validate(string(value)); err != nil {
+							return errors.Wrap(err, "string")
+						}
+						return nil
+					}(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "Idempotency-Key",
+			In:   "header",
+			Err:  err,
+		}
+	}
+	// Decode path: id.
+	if err := func() error {
+		param := args[0]
+		if argsEscaped {
+			unescaped, err := url.PathUnescape(args[0])
+			if err != nil {
+				return errors.Wrap(err, "unescape path")
+			}
+			param = unescaped
+		}
+		if len(param) > 0 {
+			d := uri.NewPathDecoder(uri.PathDecoderConfig{
+				Param:   "id",
+				Value:   param,
+				Style:   uri.PathStyleSimple,
+				Explode: false,
+			})
+
+			if err := func() error {
+				val, err := d.DecodeValue()
+				if err != nil {
+					return err
+				}
+
+				c, err := conv.ToUUID(val)
+				if err != nil {
+					return err
+				}
+
+				params.ID = c
+				return nil
+			}(); err != nil {
+				return err
+			}
+		} else {
+			return validate.ErrFieldRequired
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "id",
+			In:   "path",
+			Err:  err,
+		}
+	}
+	return params, nil
+}
+
+// UnfreezeDatabaseParams is parameters of unfreezeDatabase operation.
+type UnfreezeDatabaseParams struct {
+	// Names the request, so that it may be sent again without taking effect again. The same request
+	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
+	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
+	// While its twin is still being carried out, a request waits for it or is refused with 409
+	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
+	// used again. Each team has its own keys.
+	IdempotencyKey OptString `json:",omitempty,omitzero"`
+	// The database's id.
+	ID uuid.UUID
+}
+
+func unpackUnfreezeDatabaseParams(packed middleware.Parameters) (params UnfreezeDatabaseParams) {
+	{
+		key := middleware.ParameterKey{
+			Name: "Idempotency-Key",
+			In:   "header",
+		}
+		if v, ok := packed[key]; ok {
+			params.IdempotencyKey = v.(OptString)
+		}
+	}
+	{
+		key := middleware.ParameterKey{
+			Name: "id",
+			In:   "path",
+		}
+		params.ID = packed[key].(uuid.UUID)
+	}
+	return params
+}
+
+func decodeUnfreezeDatabaseParams(args [1]string, argsEscaped bool, r *http.Request) (params UnfreezeDatabaseParams, _ error) {
 	h := uri.NewHeaderDecoder(r.Header)
 	// Decode header: Idempotency-Key.
 	if err := func() error {

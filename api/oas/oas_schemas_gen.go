@@ -1224,6 +1224,7 @@ func (s *Cause) SetRemedy(val string) {
 //	`PVC_PENDING`                 | a volume is not bound to its claim
 //	`SECRET_MISSING`              | a Secret or ConfigMap that a pod needs is missing
 //	`S3_DENIED`                   | the object store refuses or cannot be reached
+//	`OBJECT_LOCKED`               | the object store keeps objects until their retention ends
 //	`NO_BACKUP_BEFORE_TARGET`     | the source has no base backup from before the target
 //	`RECOVERY_TARGET_UNREACHABLE` | the source's archive ends before the target
 //	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster has something in it already
@@ -1255,6 +1256,7 @@ const (
 	CauseCodePVCPENDING                CauseCode = "PVC_PENDING"
 	CauseCodeSECRETMISSING             CauseCode = "SECRET_MISSING"
 	CauseCodeS3DENIED                  CauseCode = "S3_DENIED"
+	CauseCodeOBJECTLOCKED              CauseCode = "OBJECT_LOCKED"
 	CauseCodeNOBACKUPBEFORETARGET      CauseCode = "NO_BACKUP_BEFORE_TARGET"
 	CauseCodeRECOVERYTARGETUNREACHABLE CauseCode = "RECOVERY_TARGET_UNREACHABLE"
 	CauseCodeARCHIVENOTEMPTY           CauseCode = "ARCHIVE_NOT_EMPTY"
@@ -1286,6 +1288,7 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodePVCPENDING,
 		CauseCodeSECRETMISSING,
 		CauseCodeS3DENIED,
+		CauseCodeOBJECTLOCKED,
 		CauseCodeNOBACKUPBEFORETARGET,
 		CauseCodeRECOVERYTARGETUNREACHABLE,
 		CauseCodeARCHIVENOTEMPTY,
@@ -1324,6 +1327,8 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeSECRETMISSING:
 		return []byte(s), nil
 	case CauseCodeS3DENIED:
+		return []byte(s), nil
+	case CauseCodeOBJECTLOCKED:
 		return []byte(s), nil
 	case CauseCodeNOBACKUPBEFORETARGET:
 		return []byte(s), nil
@@ -1391,6 +1396,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeS3DENIED:
 		*s = CauseCodeS3DENIED
+		return nil
+	case CauseCodeOBJECTLOCKED:
+		*s = CauseCodeOBJECTLOCKED
 		return nil
 	case CauseCodeNOBACKUPBEFORETARGET:
 		*s = CauseCodeNOBACKUPBEFORETARGET
@@ -1739,7 +1747,9 @@ type CreateTierRequest struct {
 	// How many connections PostgreSQL takes; clients of the pool share them.
 	MaxConnections      OptInt              `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
-	BackupEnabled       OptBool             `json:"backup_enabled"`
+	// Whether databases are protected from deletion when they are made.
+	DeletionProtection OptBool `json:"deletion_protection"`
+	BackupEnabled      OptBool `json:"backup_enabled"`
 	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
 	BackupFrequency OptString `json:"backup_frequency"`
 	// For how long any second can be restored. With `backup_enabled`.
@@ -1811,6 +1821,11 @@ func (s *CreateTierRequest) GetMaxConnections() OptInt {
 // GetDestructionStrategy returns the value of DestructionStrategy.
 func (s *CreateTierRequest) GetDestructionStrategy() DestructionStrategy {
 	return s.DestructionStrategy
+}
+
+// GetDeletionProtection returns the value of DeletionProtection.
+func (s *CreateTierRequest) GetDeletionProtection() OptBool {
+	return s.DeletionProtection
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -1898,6 +1913,11 @@ func (s *CreateTierRequest) SetDestructionStrategy(val DestructionStrategy) {
 	s.DestructionStrategy = val
 }
 
+// SetDeletionProtection sets the value of DeletionProtection.
+func (s *CreateTierRequest) SetDeletionProtection(val OptBool) {
+	s.DeletionProtection = val
+}
+
 // SetBackupEnabled sets the value of BackupEnabled.
 func (s *CreateTierRequest) SetBackupEnabled(val OptBool) {
 	s.BackupEnabled = val
@@ -1939,9 +1959,17 @@ type Database struct {
 	OperationID NilUUID          `json:"operation_id"`
 	Source      NilRestoreSource `json:"source"`
 	Backup      NilBackupState   `json:"backup"`
-	CreatedAt   time.Time        `json:"created_at"`
-	UpdatedAt   time.Time        `json:"updated_at"`
-	DeletedAt   NilDateTime      `json:"deleted_at"`
+	// Whether everything is refused that would take the database away from its team.
+	DeletionProtection bool `json:"deletion_protection"`
+	// Until when an archived database can be restored; null for others.
+	ArchivedUntil NilDateTime `json:"archived_until"`
+	// The operations that can be asked for now.
+	AllowedActions []OperationKind `json:"allowed_actions"`
+	// Those that cannot, each with the reason.
+	RestrictedActions []RestrictedAction `json:"restricted_actions"`
+	CreatedAt         time.Time          `json:"created_at"`
+	UpdatedAt         time.Time          `json:"updated_at"`
+	DeletedAt         NilDateTime        `json:"deleted_at"`
 }
 
 // GetID returns the value of ID.
@@ -2002,6 +2030,26 @@ func (s *Database) GetSource() NilRestoreSource {
 // GetBackup returns the value of Backup.
 func (s *Database) GetBackup() NilBackupState {
 	return s.Backup
+}
+
+// GetDeletionProtection returns the value of DeletionProtection.
+func (s *Database) GetDeletionProtection() bool {
+	return s.DeletionProtection
+}
+
+// GetArchivedUntil returns the value of ArchivedUntil.
+func (s *Database) GetArchivedUntil() NilDateTime {
+	return s.ArchivedUntil
+}
+
+// GetAllowedActions returns the value of AllowedActions.
+func (s *Database) GetAllowedActions() []OperationKind {
+	return s.AllowedActions
+}
+
+// GetRestrictedActions returns the value of RestrictedActions.
+func (s *Database) GetRestrictedActions() []RestrictedAction {
+	return s.RestrictedActions
 }
 
 // GetCreatedAt returns the value of CreatedAt.
@@ -2077,6 +2125,26 @@ func (s *Database) SetSource(val NilRestoreSource) {
 // SetBackup sets the value of Backup.
 func (s *Database) SetBackup(val NilBackupState) {
 	s.Backup = val
+}
+
+// SetDeletionProtection sets the value of DeletionProtection.
+func (s *Database) SetDeletionProtection(val bool) {
+	s.DeletionProtection = val
+}
+
+// SetArchivedUntil sets the value of ArchivedUntil.
+func (s *Database) SetArchivedUntil(val NilDateTime) {
+	s.ArchivedUntil = val
+}
+
+// SetAllowedActions sets the value of AllowedActions.
+func (s *Database) SetAllowedActions(val []OperationKind) {
+	s.AllowedActions = val
+}
+
+// SetRestrictedActions sets the value of RestrictedActions.
+func (s *Database) SetRestrictedActions(val []RestrictedAction) {
+	s.RestrictedActions = val
 }
 
 // SetCreatedAt sets the value of CreatedAt.
@@ -2281,6 +2349,11 @@ const (
 	DatabaseStatusRestoring    DatabaseStatus = "restoring"
 	DatabaseStatusReady        DatabaseStatus = "ready"
 	DatabaseStatusUpdating     DatabaseStatus = "updating"
+	DatabaseStatusFreezing     DatabaseStatus = "freezing"
+	DatabaseStatusFrozen       DatabaseStatus = "frozen"
+	DatabaseStatusUnfreezing   DatabaseStatus = "unfreezing"
+	DatabaseStatusArchiving    DatabaseStatus = "archiving"
+	DatabaseStatusArchived     DatabaseStatus = "archived"
 	DatabaseStatusDeleting     DatabaseStatus = "deleting"
 	DatabaseStatusDeleted      DatabaseStatus = "deleted"
 	DatabaseStatusError        DatabaseStatus = "error"
@@ -2293,6 +2366,11 @@ func (DatabaseStatus) AllValues() []DatabaseStatus {
 		DatabaseStatusRestoring,
 		DatabaseStatusReady,
 		DatabaseStatusUpdating,
+		DatabaseStatusFreezing,
+		DatabaseStatusFrozen,
+		DatabaseStatusUnfreezing,
+		DatabaseStatusArchiving,
+		DatabaseStatusArchived,
 		DatabaseStatusDeleting,
 		DatabaseStatusDeleted,
 		DatabaseStatusError,
@@ -2309,6 +2387,16 @@ func (s DatabaseStatus) MarshalText() ([]byte, error) {
 	case DatabaseStatusReady:
 		return []byte(s), nil
 	case DatabaseStatusUpdating:
+		return []byte(s), nil
+	case DatabaseStatusFreezing:
+		return []byte(s), nil
+	case DatabaseStatusFrozen:
+		return []byte(s), nil
+	case DatabaseStatusUnfreezing:
+		return []byte(s), nil
+	case DatabaseStatusArchiving:
+		return []byte(s), nil
+	case DatabaseStatusArchived:
 		return []byte(s), nil
 	case DatabaseStatusDeleting:
 		return []byte(s), nil
@@ -2335,6 +2423,21 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 		return nil
 	case DatabaseStatusUpdating:
 		*s = DatabaseStatusUpdating
+		return nil
+	case DatabaseStatusFreezing:
+		*s = DatabaseStatusFreezing
+		return nil
+	case DatabaseStatusFrozen:
+		*s = DatabaseStatusFrozen
+		return nil
+	case DatabaseStatusUnfreezing:
+		*s = DatabaseStatusUnfreezing
+		return nil
+	case DatabaseStatusArchiving:
+		*s = DatabaseStatusArchiving
+		return nil
+	case DatabaseStatusArchived:
+		*s = DatabaseStatusArchived
 		return nil
 	case DatabaseStatusDeleting:
 		*s = DatabaseStatusDeleting
@@ -2377,6 +2480,174 @@ func (s *DecisionRequest) SetReason(val string) {
 // SetStep sets the value of Step.
 func (s *DecisionRequest) SetStep(val OptString) {
 	s.Step = val
+}
+
+// Ref: #/components/schemas/DeletePreview
+type DeletePreview struct {
+	Strategy  DestructionStrategy `json:"strategy"`
+	Operation OperationKind       `json:"operation"`
+	// Whether it could be asked for now.
+	Possible bool `json:"possible"`
+	// Why it could not; null where it could.
+	Reason NilString `json:"reason"`
+	// What would be gone.
+	Goes []string `json:"goes"`
+	// What would stay.
+	Stays []string `json:"stays"`
+	// Until when that would stay; null for as long as nobody deletes it.
+	StaysUntil          NilDateTime `json:"stays_until"`
+	FirstRecoverableAt  NilDateTime `json:"first_recoverable_at"`
+	LatestRecoverableAt NilDateTime `json:"latest_recoverable_at"`
+	Reversible          bool        `json:"reversible"`
+	// How it would be undone; null where it could not be.
+	Undo NilString `json:"undo"`
+}
+
+// GetStrategy returns the value of Strategy.
+func (s *DeletePreview) GetStrategy() DestructionStrategy {
+	return s.Strategy
+}
+
+// GetOperation returns the value of Operation.
+func (s *DeletePreview) GetOperation() OperationKind {
+	return s.Operation
+}
+
+// GetPossible returns the value of Possible.
+func (s *DeletePreview) GetPossible() bool {
+	return s.Possible
+}
+
+// GetReason returns the value of Reason.
+func (s *DeletePreview) GetReason() NilString {
+	return s.Reason
+}
+
+// GetGoes returns the value of Goes.
+func (s *DeletePreview) GetGoes() []string {
+	return s.Goes
+}
+
+// GetStays returns the value of Stays.
+func (s *DeletePreview) GetStays() []string {
+	return s.Stays
+}
+
+// GetStaysUntil returns the value of StaysUntil.
+func (s *DeletePreview) GetStaysUntil() NilDateTime {
+	return s.StaysUntil
+}
+
+// GetFirstRecoverableAt returns the value of FirstRecoverableAt.
+func (s *DeletePreview) GetFirstRecoverableAt() NilDateTime {
+	return s.FirstRecoverableAt
+}
+
+// GetLatestRecoverableAt returns the value of LatestRecoverableAt.
+func (s *DeletePreview) GetLatestRecoverableAt() NilDateTime {
+	return s.LatestRecoverableAt
+}
+
+// GetReversible returns the value of Reversible.
+func (s *DeletePreview) GetReversible() bool {
+	return s.Reversible
+}
+
+// GetUndo returns the value of Undo.
+func (s *DeletePreview) GetUndo() NilString {
+	return s.Undo
+}
+
+// SetStrategy sets the value of Strategy.
+func (s *DeletePreview) SetStrategy(val DestructionStrategy) {
+	s.Strategy = val
+}
+
+// SetOperation sets the value of Operation.
+func (s *DeletePreview) SetOperation(val OperationKind) {
+	s.Operation = val
+}
+
+// SetPossible sets the value of Possible.
+func (s *DeletePreview) SetPossible(val bool) {
+	s.Possible = val
+}
+
+// SetReason sets the value of Reason.
+func (s *DeletePreview) SetReason(val NilString) {
+	s.Reason = val
+}
+
+// SetGoes sets the value of Goes.
+func (s *DeletePreview) SetGoes(val []string) {
+	s.Goes = val
+}
+
+// SetStays sets the value of Stays.
+func (s *DeletePreview) SetStays(val []string) {
+	s.Stays = val
+}
+
+// SetStaysUntil sets the value of StaysUntil.
+func (s *DeletePreview) SetStaysUntil(val NilDateTime) {
+	s.StaysUntil = val
+}
+
+// SetFirstRecoverableAt sets the value of FirstRecoverableAt.
+func (s *DeletePreview) SetFirstRecoverableAt(val NilDateTime) {
+	s.FirstRecoverableAt = val
+}
+
+// SetLatestRecoverableAt sets the value of LatestRecoverableAt.
+func (s *DeletePreview) SetLatestRecoverableAt(val NilDateTime) {
+	s.LatestRecoverableAt = val
+}
+
+// SetReversible sets the value of Reversible.
+func (s *DeletePreview) SetReversible(val bool) {
+	s.Reversible = val
+}
+
+// SetUndo sets the value of Undo.
+func (s *DeletePreview) SetUndo(val NilString) {
+	s.Undo = val
+}
+
+// Ref: #/components/schemas/DeletePreviewResponse
+type DeletePreviewResponse struct {
+	Data  DeletePreview `json:"data"`
+	Error NilNoError    `json:"error"`
+	Meta  Meta          `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *DeletePreviewResponse) GetData() DeletePreview {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *DeletePreviewResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *DeletePreviewResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *DeletePreviewResponse) SetData(val DeletePreview) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *DeletePreviewResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *DeletePreviewResponse) SetMeta(val Meta) {
+	s.Meta = val
 }
 
 // What becomes of a database that is deleted.
@@ -2519,7 +2790,7 @@ func (s *Error) SetOperationID(val OptUUID) {
 }
 
 //	code                     | status | meaning
-//	-------------------------+--------+-----------------------------------------------------------------------------
+//	-------------------------+--------+--------------------------------------------------------------------------------
 //	`malformed_request`      | 400    | the body is not JSON
 //	`unauthenticated`        | 401    | no API key, or one that is not valid
 //	`forbidden`              | 403    | the key's role does not allow this
@@ -2530,6 +2801,7 @@ func (s *Error) SetOperationID(val OptUUID) {
 //	`wrong_status`           | 409    | the database's status does not allow this
 //	`decision_refused`       | 409    | the operation is not where the decision could be taken; the message says why
 //	`request_in_progress`    | 409    | a request with this Idempotency-Key is being carried out
+//	`deletion_protected`     | 409    | the database is protected from deletion; switch `deletion_protection` off first
 //	`tier_in_use`            | 409    | databases have the tier; the message says how many
 //	`key_not_active`         | 409    | the API key is revoked or has expired
 //	`request_too_large`      | 413    | the body is larger than 64 KiB
@@ -2555,6 +2827,7 @@ const (
 	ErrorCodeWrongStatus          ErrorCode = "wrong_status"
 	ErrorCodeDecisionRefused      ErrorCode = "decision_refused"
 	ErrorCodeRequestInProgress    ErrorCode = "request_in_progress"
+	ErrorCodeDeletionProtected    ErrorCode = "deletion_protected"
 	ErrorCodeTierInUse            ErrorCode = "tier_in_use"
 	ErrorCodeKeyNotActive         ErrorCode = "key_not_active"
 	ErrorCodeRequestTooLarge      ErrorCode = "request_too_large"
@@ -2580,6 +2853,7 @@ func (ErrorCode) AllValues() []ErrorCode {
 		ErrorCodeWrongStatus,
 		ErrorCodeDecisionRefused,
 		ErrorCodeRequestInProgress,
+		ErrorCodeDeletionProtected,
 		ErrorCodeTierInUse,
 		ErrorCodeKeyNotActive,
 		ErrorCodeRequestTooLarge,
@@ -2615,6 +2889,8 @@ func (s ErrorCode) MarshalText() ([]byte, error) {
 	case ErrorCodeDecisionRefused:
 		return []byte(s), nil
 	case ErrorCodeRequestInProgress:
+		return []byte(s), nil
+	case ErrorCodeDeletionProtected:
 		return []byte(s), nil
 	case ErrorCodeTierInUse:
 		return []byte(s), nil
@@ -2673,6 +2949,9 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 		return nil
 	case ErrorCodeRequestInProgress:
 		*s = ErrorCodeRequestInProgress
+		return nil
+	case ErrorCodeDeletionProtected:
+		*s = ErrorCodeDeletionProtected
 		return nil
 	case ErrorCodeTierInUse:
 		*s = ErrorCodeTierInUse
@@ -4167,6 +4446,51 @@ func (o NilOperationKind) Or(d OperationKind) OperationKind {
 	return d
 }
 
+// NewNilReceipt returns new NilReceipt with value set to v.
+func NewNilReceipt(v Receipt) NilReceipt {
+	return NilReceipt{
+		Value: v,
+	}
+}
+
+// NilReceipt is nullable Receipt.
+type NilReceipt struct {
+	Value Receipt
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilReceipt) SetTo(v Receipt) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilReceipt) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilReceipt) SetToNull() {
+	o.Null = true
+	var v Receipt
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilReceipt) Get() (v Receipt, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilReceipt) Or(d Receipt) Receipt {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilRestoreSource returns new NilRestoreSource with value set to v.
 func NewNilRestoreSource(v RestoreSource) NilRestoreSource {
 	return NilRestoreSource{
@@ -4373,6 +4697,7 @@ type Operation struct {
 	CancelledBy NilString `json:"cancelled_by"`
 	// How many workflows were started anew because one was lost.
 	Restarts   int         `json:"restarts"`
+	Receipt    NilReceipt  `json:"receipt"`
 	CreatedAt  time.Time   `json:"created_at"`
 	StartedAt  NilDateTime `json:"started_at"`
 	FinishedAt NilDateTime `json:"finished_at"`
@@ -4446,6 +4771,11 @@ func (s *Operation) GetCancelledBy() NilString {
 // GetRestarts returns the value of Restarts.
 func (s *Operation) GetRestarts() int {
 	return s.Restarts
+}
+
+// GetReceipt returns the value of Receipt.
+func (s *Operation) GetReceipt() NilReceipt {
+	return s.Receipt
 }
 
 // GetCreatedAt returns the value of CreatedAt.
@@ -4533,6 +4863,11 @@ func (s *Operation) SetRestarts(val int) {
 	s.Restarts = val
 }
 
+// SetReceipt sets the value of Receipt.
+func (s *Operation) SetReceipt(val NilReceipt) {
+	s.Receipt = val
+}
+
 // SetCreatedAt sets the value of CreatedAt.
 func (s *Operation) SetCreatedAt(val time.Time) {
 	s.CreatedAt = val
@@ -4593,6 +4928,9 @@ const (
 	OperationKindRestoreDatabase   OperationKind = "restore_database"
 	OperationKindUpdateDatabase    OperationKind = "update_database"
 	OperationKindBackUpDatabase    OperationKind = "back_up_database"
+	OperationKindFreezeDatabase    OperationKind = "freeze_database"
+	OperationKindUnfreezeDatabase  OperationKind = "unfreeze_database"
+	OperationKindArchiveDatabase   OperationKind = "archive_database"
 	OperationKindDeleteDatabase    OperationKind = "delete_database"
 )
 
@@ -4603,6 +4941,9 @@ func (OperationKind) AllValues() []OperationKind {
 		OperationKindRestoreDatabase,
 		OperationKindUpdateDatabase,
 		OperationKindBackUpDatabase,
+		OperationKindFreezeDatabase,
+		OperationKindUnfreezeDatabase,
+		OperationKindArchiveDatabase,
 		OperationKindDeleteDatabase,
 	}
 }
@@ -4617,6 +4958,12 @@ func (s OperationKind) MarshalText() ([]byte, error) {
 	case OperationKindUpdateDatabase:
 		return []byte(s), nil
 	case OperationKindBackUpDatabase:
+		return []byte(s), nil
+	case OperationKindFreezeDatabase:
+		return []byte(s), nil
+	case OperationKindUnfreezeDatabase:
+		return []byte(s), nil
+	case OperationKindArchiveDatabase:
 		return []byte(s), nil
 	case OperationKindDeleteDatabase:
 		return []byte(s), nil
@@ -4639,6 +4986,15 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 		return nil
 	case OperationKindBackUpDatabase:
 		*s = OperationKindBackUpDatabase
+		return nil
+	case OperationKindFreezeDatabase:
+		*s = OperationKindFreezeDatabase
+		return nil
+	case OperationKindUnfreezeDatabase:
+		*s = OperationKindUnfreezeDatabase
+		return nil
+	case OperationKindArchiveDatabase:
+		*s = OperationKindArchiveDatabase
 		return nil
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
@@ -6077,6 +6433,72 @@ func (s *QuotaUsed) SetDatabases(val int) {
 	s.Databases = val
 }
 
+// What a deletion or an archiving removes, as it was counted before; null until then, and for other
+// operations.
+// Ref: #/components/schemas/Receipt
+type Receipt struct {
+	// How many objects of each kind there were in Kubernetes.
+	KubernetesObjects ReceiptKubernetesObjects `json:"kubernetes_objects"`
+	// How many objects there were in the object store, versions, markers and unfinished uploads too.
+	Objects int64 `json:"objects"`
+	// How many bytes these took.
+	Bytes int64 `json:"bytes"`
+	// When the object store was listed again and had nothing left; null until then.
+	RelistedAt NilDateTime `json:"relisted_at"`
+}
+
+// GetKubernetesObjects returns the value of KubernetesObjects.
+func (s *Receipt) GetKubernetesObjects() ReceiptKubernetesObjects {
+	return s.KubernetesObjects
+}
+
+// GetObjects returns the value of Objects.
+func (s *Receipt) GetObjects() int64 {
+	return s.Objects
+}
+
+// GetBytes returns the value of Bytes.
+func (s *Receipt) GetBytes() int64 {
+	return s.Bytes
+}
+
+// GetRelistedAt returns the value of RelistedAt.
+func (s *Receipt) GetRelistedAt() NilDateTime {
+	return s.RelistedAt
+}
+
+// SetKubernetesObjects sets the value of KubernetesObjects.
+func (s *Receipt) SetKubernetesObjects(val ReceiptKubernetesObjects) {
+	s.KubernetesObjects = val
+}
+
+// SetObjects sets the value of Objects.
+func (s *Receipt) SetObjects(val int64) {
+	s.Objects = val
+}
+
+// SetBytes sets the value of Bytes.
+func (s *Receipt) SetBytes(val int64) {
+	s.Bytes = val
+}
+
+// SetRelistedAt sets the value of RelistedAt.
+func (s *Receipt) SetRelistedAt(val NilDateTime) {
+	s.RelistedAt = val
+}
+
+// How many objects of each kind there were in Kubernetes.
+type ReceiptKubernetesObjects map[string]int
+
+func (s *ReceiptKubernetesObjects) init() ReceiptKubernetesObjects {
+	m := *s
+	if m == nil {
+		m = map[string]int{}
+		*s = m
+	}
+	return m
+}
+
 // Ref: #/components/schemas/RestoreDatabaseRequest
 type RestoreDatabaseRequest struct {
 	// The name of the new database.
@@ -6155,6 +6577,32 @@ func (s *RestoreSource) SetName(val string) {
 // SetTargetTime sets the value of TargetTime.
 func (s *RestoreSource) SetTargetTime(val NilDateTime) {
 	s.TargetTime = val
+}
+
+// Ref: #/components/schemas/RestrictedAction
+type RestrictedAction struct {
+	Action OperationKind `json:"action"`
+	Reason string        `json:"reason"`
+}
+
+// GetAction returns the value of Action.
+func (s *RestrictedAction) GetAction() OperationKind {
+	return s.Action
+}
+
+// GetReason returns the value of Reason.
+func (s *RestrictedAction) GetReason() string {
+	return s.Reason
+}
+
+// SetAction sets the value of Action.
+func (s *RestrictedAction) SetAction(val OperationKind) {
+	s.Action = val
+}
+
+// SetReason sets the value of Reason.
+func (s *RestrictedAction) SetReason(val string) {
+	s.Reason = val
 }
 
 // `platform-team` may do everything; `product-team` may ask for databases of its own team, and see and
@@ -6511,7 +6959,9 @@ type Tier struct {
 	PoolMode            PoolMode            `json:"pool_mode"`
 	MaxConnections      int                 `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
-	BackupEnabled       bool                `json:"backup_enabled"`
+	// Whether databases are protected from deletion when they are made.
+	DeletionProtection bool `json:"deletion_protection"`
+	BackupEnabled      bool `json:"backup_enabled"`
 	// Empty without backups.
 	BackupFrequency string `json:"backup_frequency"`
 	// 0 without backups.
@@ -6589,6 +7039,11 @@ func (s *Tier) GetMaxConnections() int {
 // GetDestructionStrategy returns the value of DestructionStrategy.
 func (s *Tier) GetDestructionStrategy() DestructionStrategy {
 	return s.DestructionStrategy
+}
+
+// GetDeletionProtection returns the value of DeletionProtection.
+func (s *Tier) GetDeletionProtection() bool {
+	return s.DeletionProtection
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -6699,6 +7154,11 @@ func (s *Tier) SetMaxConnections(val int) {
 // SetDestructionStrategy sets the value of DestructionStrategy.
 func (s *Tier) SetDestructionStrategy(val DestructionStrategy) {
 	s.DestructionStrategy = val
+}
+
+// SetDeletionProtection sets the value of DeletionProtection.
+func (s *Tier) SetDeletionProtection(val bool) {
+	s.DeletionProtection = val
 }
 
 // SetBackupEnabled sets the value of BackupEnabled.
@@ -7034,14 +7494,21 @@ func (*UpdateDatabaseApplicationMergePatchJSON) updateDatabaseReq() {}
 // Ref: #/components/schemas/UpdateDatabaseRequest
 type UpdateDatabaseRequest struct {
 	// The name or the id of a tier.
-	Tier        OptString                         `json:"tier"`
-	Description OptNilString                      `json:"description"`
-	Labels      OptNilUpdateDatabaseRequestLabels `json:"labels"`
+	Tier OptString `json:"tier"`
+	// Switches the protection from deletion on or off.
+	DeletionProtection OptBool                           `json:"deletion_protection"`
+	Description        OptNilString                      `json:"description"`
+	Labels             OptNilUpdateDatabaseRequestLabels `json:"labels"`
 }
 
 // GetTier returns the value of Tier.
 func (s *UpdateDatabaseRequest) GetTier() OptString {
 	return s.Tier
+}
+
+// GetDeletionProtection returns the value of DeletionProtection.
+func (s *UpdateDatabaseRequest) GetDeletionProtection() OptBool {
+	return s.DeletionProtection
 }
 
 // GetDescription returns the value of Description.
@@ -7057,6 +7524,11 @@ func (s *UpdateDatabaseRequest) GetLabels() OptNilUpdateDatabaseRequestLabels {
 // SetTier sets the value of Tier.
 func (s *UpdateDatabaseRequest) SetTier(val OptString) {
 	s.Tier = val
+}
+
+// SetDeletionProtection sets the value of DeletionProtection.
+func (s *UpdateDatabaseRequest) SetDeletionProtection(val OptBool) {
+	s.DeletionProtection = val
 }
 
 // SetDescription sets the value of Description.
@@ -7214,6 +7686,8 @@ type UpdateTierRequest struct {
 	// How many connections PostgreSQL takes; clients of the pool share them.
 	MaxConnections      OptInt                 `json:"max_connections"`
 	DestructionStrategy OptDestructionStrategy `json:"destruction_strategy"`
+	// Whether databases are protected from deletion when they are made.
+	DeletionProtection OptBool `json:"deletion_protection"`
 	// Switched off, nothing is left of how backups were made.
 	BackupEnabled OptBool `json:"backup_enabled"`
 	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
@@ -7282,6 +7756,11 @@ func (s *UpdateTierRequest) GetMaxConnections() OptInt {
 // GetDestructionStrategy returns the value of DestructionStrategy.
 func (s *UpdateTierRequest) GetDestructionStrategy() OptDestructionStrategy {
 	return s.DestructionStrategy
+}
+
+// GetDeletionProtection returns the value of DeletionProtection.
+func (s *UpdateTierRequest) GetDeletionProtection() OptBool {
+	return s.DeletionProtection
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -7362,6 +7841,11 @@ func (s *UpdateTierRequest) SetMaxConnections(val OptInt) {
 // SetDestructionStrategy sets the value of DestructionStrategy.
 func (s *UpdateTierRequest) SetDestructionStrategy(val OptDestructionStrategy) {
 	s.DestructionStrategy = val
+}
+
+// SetDeletionProtection sets the value of DeletionProtection.
+func (s *UpdateTierRequest) SetDeletionProtection(val OptBool) {
+	s.DeletionProtection = val
 }
 
 // SetBackupEnabled sets the value of BackupEnabled.

@@ -65,8 +65,18 @@ type Handler interface {
 	CreateTier(ctx context.Context, req *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase implements deleteDatabase operation.
 	//
-	// Works on a database in any condition; one that is still being provisioned or updated is taken over.
-	// The data cannot be had back.
+	// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
+	// means; the platform team may choose another `strategy`.
+	//
+	//  - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+	//    `POST /databases/{id}/unfreeze` brings it back.
+	//  - `archive`: nothing stays but its archive, which is verified before anything is removed; until
+	//    `archived_until` the database can be restored from it.
+	//  - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
+	//    any condition; what works on it is taken over. The operation ends with a `receipt`.
+	//
+	// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+	// `deletion_protected`.
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
@@ -172,6 +182,12 @@ type Handler interface {
 	//
 	// GET /tiers
 	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
+	// PreviewDelete implements previewDelete operation.
+	//
+	// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+	//
+	// GET /databases/{id}/delete-preview
+	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
 	// RestoreDatabase implements restoreDatabase operation.
 	//
 	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
@@ -224,6 +240,13 @@ type Handler interface {
 	//
 	// POST /operations/{id}/skip
 	SkipOperation(ctx context.Context, req *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error)
+	// UnfreezeDatabase implements unfreezeDatabase operation.
+	//
+	// With its data and its password; the CA certificate may be another one, and
+	// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+	//
+	// POST /databases/{id}/unfreeze
+	UnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// UpdateDatabase implements updateDatabase operation.
 	//
 	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;

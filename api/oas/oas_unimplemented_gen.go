@@ -88,8 +88,18 @@ func (UnimplementedHandler) CreateTier(ctx context.Context, req *CreateTierReque
 
 // DeleteDatabase implements deleteDatabase operation.
 //
-// Works on a database in any condition; one that is still being provisioned or updated is taken over.
-// The data cannot be had back.
+// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
+// means; the platform team may choose another `strategy`.
+//
+//   - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+//     `POST /databases/{id}/unfreeze` brings it back.
+//   - `archive`: nothing stays but its archive, which is verified before anything is removed; until
+//     `archived_until` the database can be restored from it.
+//   - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
+//     any condition; what works on it is taken over. The operation ends with a `receipt`.
+//
+// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+// `deletion_protected`.
 //
 // DELETE /databases/{id}
 func (UnimplementedHandler) DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
@@ -246,6 +256,15 @@ func (UnimplementedHandler) ListTiers(ctx context.Context, params ListTiersParam
 	return r, ht.ErrNotImplemented
 }
 
+// PreviewDelete implements previewDelete operation.
+//
+// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+//
+// GET /databases/{id}/delete-preview
+func (UnimplementedHandler) PreviewDelete(ctx context.Context, params PreviewDeleteParams) (r *DeletePreviewResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // RestoreDatabase implements restoreDatabase operation.
 //
 // The new database has the data of this one at `target_time`, an owner and quota as if it were asked
@@ -313,6 +332,16 @@ func (UnimplementedHandler) SetTierQuota(ctx context.Context, req *SetTierQuotaR
 //
 // POST /operations/{id}/skip
 func (UnimplementedHandler) SkipOperation(ctx context.Context, req *DecisionRequest, params SkipOperationParams) (r *OperationAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// UnfreezeDatabase implements unfreezeDatabase operation.
+//
+// With its data and its password; the CA certificate may be another one, and
+// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+//
+// POST /databases/{id}/unfreeze
+func (UnimplementedHandler) UnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
 	return r, ht.ErrNotImplemented
 }
 

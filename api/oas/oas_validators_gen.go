@@ -449,6 +449,8 @@ func (s CauseCode) Validate() error {
 		return nil
 	case "S3_DENIED":
 		return nil
+	case "OBJECT_LOCKED":
+		return nil
 	case "NO_BACKUP_BEFORE_TARGET":
 		return nil
 	case "RECOVERY_TARGET_UNREACHABLE":
@@ -1187,6 +1189,62 @@ func (s *Database) Validate() error {
 			Error: err,
 		})
 	}
+	if err := func() error {
+		if s.AllowedActions == nil {
+			return errors.New("nil is invalid value")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.AllowedActions {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "allowed_actions",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if s.RestrictedActions == nil {
+			return errors.New("nil is invalid value")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.RestrictedActions {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "restricted_actions",
+			Error: err,
+		})
+	}
 	if len(failures) > 0 {
 		return &validate.Error{Fields: failures}
 	}
@@ -1312,6 +1370,16 @@ func (s DatabaseStatus) Validate() error {
 		return nil
 	case "updating":
 		return nil
+	case "freezing":
+		return nil
+	case "frozen":
+		return nil
+	case "unfreezing":
+		return nil
+	case "archiving":
+		return nil
+	case "archived":
+		return nil
 	case "deleting":
 		return nil
 	case "deleted":
@@ -1379,6 +1447,85 @@ func (s *DecisionRequest) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "step",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s *DeletePreview) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Strategy.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "strategy",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if err := s.Operation.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "operation",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if s.Goes == nil {
+			return errors.New("nil is invalid value")
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "goes",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if s.Stays == nil {
+			return errors.New("nil is invalid value")
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "stays",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s *DeletePreviewResponse) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Data.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "data",
 			Error: err,
 		})
 	}
@@ -1456,6 +1603,8 @@ func (s ErrorCode) Validate() error {
 	case "decision_refused":
 		return nil
 	case "request_in_progress":
+		return nil
+	case "deletion_protected":
 		return nil
 	case "tier_in_use":
 		return nil
@@ -2001,6 +2150,12 @@ func (s OperationKind) Validate() error {
 		return nil
 	case "back_up_database":
 		return nil
+	case "freeze_database":
+		return nil
+	case "unfreeze_database":
+		return nil
+	case "archive_database":
+		return nil
 	case "delete_database":
 		return nil
 	default:
@@ -2417,6 +2572,29 @@ func (s *RestoreDatabaseRequest) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "tier",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
+func (s *RestrictedAction) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Action.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "action",
 			Error: err,
 		})
 	}
