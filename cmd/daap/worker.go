@@ -66,9 +66,9 @@ func runWorker(ctx context.Context, s service) error {
 	if err := workflows.Schedule(ctx, temporal); err != nil {
 		return err
 	}
-	orphans := daap.NewOrphans(store, workflows.Engine{Client: temporal},
+	lost := daap.NewLostWorkflows(store, workflows.Engine{Client: temporal},
 		s.report("The search for lost workflows failed; it is tried again."))
-	go orphans.Run(ctx)
+	go lost.Run(ctx)
 	sealer, err := s.sealer(ctx, store)
 	if err != nil {
 		return err

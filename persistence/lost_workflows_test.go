@@ -28,7 +28,7 @@ func TestOpenOperationsAreLookedAtInTurn(t *testing.T) {
 	f.lookDue()
 	want(t, "looked at, one that has not begun too", len(f.unchecked()), 2)
 	want(t, "looked at again", len(f.unchecked()), 0)
-	f.must(f.RestartOrphan(t.Context(), f.operation(pending.ID)))
+	f.must(f.RestartLost(t.Context(), f.operation(pending.ID)))
 	f.lookDue()
 	want(t, "looked at before the one that starts anew can be there", len(f.unchecked()), 1)
 	f.exec(`UPDATE operations SET dispatch_attempts = 3`)
@@ -41,17 +41,17 @@ func TestALostOperationIsParkedOrStartedAnew(t *testing.T) {
 	f := newFixture(t)
 	db, op := f.running("shop", "orders")
 	seen := f.operation(op.ID)
-	f.must(f.RestartOrphan(t.Context(), seen))
+	f.must(f.RestartLost(t.Context(), seen))
 	again := f.operation(op.ID)
 	want(t, "state", again.State, daap.OperationPending)
 	want(t, "restarts", again.Restarts, 1)
 	want(t, "claimed for its start", len(f.claimed(10)), 1)
-	f.must(f.ParkOrphan(t.Context(), seen, failed)) // it is not what was seen any more
+	f.must(f.ParkLost(t.Context(), seen, failed)) // it is not what was seen any more
 	want(t, "state", f.operation(op.ID).State, daap.OperationPending)
 
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	lost := daap.NewCause(daap.CauseWorkflowLost, "terminated")
-	f.must(f.ParkOrphan(t.Context(), f.operation(op.ID), lost))
+	f.must(f.ParkLost(t.Context(), f.operation(op.ID), lost))
 	want(t, "cause", f.operation(op.ID).Cause, &lost)
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseError)
 

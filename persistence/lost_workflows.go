@@ -48,18 +48,18 @@ func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation
 	return ops, nil
 }
 
-// ParkOrphan parks the operation for the cause if it is as it was when it was looked at; another one is left
+// ParkLost parks the operation for the cause if it is as it was when it was looked at; another one is left
 // alone. Safe to repeat.
-func (s *Store) ParkOrphan(ctx context.Context, seen daap.Operation, cause daap.Cause) error {
-	return s.ifStill(ctx, seen, "park an orphan", func(tx pgx.Tx, op daap.Operation) error {
+func (s *Store) ParkLost(ctx context.Context, seen daap.Operation, cause daap.Cause) error {
+	return s.ifStill(ctx, seen, "park a lost one", func(tx pgx.Tx, op daap.Operation) error {
 		return park(ctx, tx, op, cause)
 	})
 }
 
-// RestartOrphan makes the operation pending again if it is as it was when it was looked at; another one is left
+// RestartLost makes the operation pending again if it is as it was when it was looked at; another one is left
 // alone. Its next start begins a new workflow.
-func (s *Store) RestartOrphan(ctx context.Context, seen daap.Operation) error {
-	return s.ifStill(ctx, seen, "restart an orphan", func(tx pgx.Tx, op daap.Operation) error {
+func (s *Store) RestartLost(ctx context.Context, seen daap.Operation) error {
+	return s.ifStill(ctx, seen, "restart a lost one", func(tx pgx.Tx, op daap.Operation) error {
 		return restart(ctx, tx, op, "Temporal had lost its workflow.")
 	})
 }

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Orphans finds operations whose workflow was lost, purged or ended by hand, so that no operation hangs on a
+// LostWorkflows finds operations whose workflow was lost, purged or ended by hand, so that no operation hangs on a
 // workflow that is not there. Every worker process runs one; they share the work through the store.
-type Orphans struct {
-	store  orphanStore
+type LostWorkflows struct {
+	store  lostStore
 	engine workflowLooker
 	report func(error)
 }
 
-// orphanStore holds the operations that are open.
-type orphanStore interface {
+// lostStore holds the operations that are open.
+type lostStore interface {
 	// ClaimUnchecked returns at most limit open operations that have not been looked at for a while, and
 	// puts off their next look. Those that start anew are among them once that was tried often.
 	ClaimUnchecked(ctx context.Context, limit int) ([]Operation, error)
-	// ParkOrphan parks the operation if it is still as given; it does nothing to another one.
-	ParkOrphan(ctx context.Context, op Operation, cause Cause) error
-	// RestartOrphan makes the operation pending again if it is still as given.
-	RestartOrphan(ctx context.Context, op Operation) error
+	// ParkLost parks the operation if it is still as given; it does nothing to another one.
+	ParkLost(ctx context.Context, op Operation, cause Cause) error
+	// RestartLost makes the operation pending again if it is still as given.
+	RestartLost(ctx context.Context, op Operation) error
 	// ForgetAnswers removes answers that were kept for their time.
 	ForgetAnswers(ctx context.Context) error
 }
@@ -40,32 +40,32 @@ type WorkflowLook struct {
 	End string
 }
 
-// Bounds of the search for orphans.
+// Bounds of the search.
 const (
-	orphanInterval = 30 * time.Second
-	orphanLimit    = 200
-	orphanTimeout  = 30 * time.Second
+	lostInterval = 30 * time.Second
+	lostLimit    = 200
+	lostTimeout  = 30 * time.Second
 	// maxRestarts is how often a workflow that the engine lost is started anew before a person is asked.
 	maxRestarts = 3
 )
 
-// NewOrphans returns the search; it gives what goes wrong to report, and tries again.
-func NewOrphans(store orphanStore, engine workflowLooker, report func(error)) *Orphans {
-	return &Orphans{store: store, engine: engine, report: report}
+// NewLostWorkflows returns the search; it gives what goes wrong to report, and tries again.
+func NewLostWorkflows(store lostStore, engine workflowLooker, report func(error)) *LostWorkflows {
+	return &LostWorkflows{store: store, engine: engine, report: report}
 }
 
 // Run searches until ctx is done.
-func (o *Orphans) Run(ctx context.Context) { every(ctx, orphanInterval, o.Search, o.report) }
+func (o *LostWorkflows) Run(ctx context.Context) { every(ctx, lostInterval, o.Search, o.report) }
 
 // Search looks at what is due now and repairs what it finds. The first look that fails ends it: the engine
 // is down, and the others come up again later.
-func (o *Orphans) Search(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, orphanTimeout)
+func (o *LostWorkflows) Search(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lostTimeout)
 	defer cancel()
 	if err := o.store.ForgetAnswers(ctx); err != nil {
 		return fmt.Errorf("forget old answers: %w", err)
 	}
-	ops, err := o.store.ClaimUnchecked(ctx, orphanLimit)
+	ops, err := o.store.ClaimUnchecked(ctx, lostLimit)
 	if err != nil {
 		return fmt.Errorf("claim operations to look at: %w", err)
 	}
@@ -83,7 +83,7 @@ func (o *Orphans) Search(ctx context.Context) error {
 
 // repair brings an operation back that its workflow no longer carries. What a person ended waits for a
 // person; what the engine lost is started anew, and so is what ended before it began.
-func (o *Orphans) repair(ctx context.Context, op Operation, look WorkflowLook) error {
+func (o *LostWorkflows) repair(ctx context.Context, op Operation, look WorkflowLook) error {
 	pending := op.State == OperationPending
 	parked := op.State == OperationNeedsAttention
 	switch {
@@ -92,11 +92,11 @@ func (o *Orphans) repair(ctx context.Context, op Operation, look WorkflowLook) e
 	case parked && op.Cause != nil && op.Cause.Code == CauseWorkflowLost:
 		return nil // that is known
 	case pending, !look.Found && !parked && op.Restarts < maxRestarts:
-		return o.store.RestartOrphan(ctx, op)
+		return o.store.RestartLost(ctx, op)
 	case !look.Found:
-		return o.store.ParkOrphan(ctx, op,
+		return o.store.ParkLost(ctx, op,
 			NewCause(CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
 	default:
-		return o.store.ParkOrphan(ctx, op, NewCause(CauseWorkflowLost, "The operation's workflow was %s.", look.End))
+		return o.store.ParkLost(ctx, op, NewCause(CauseWorkflowLost, "The operation's workflow was %s.", look.End))
 	}
 }

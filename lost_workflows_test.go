@@ -23,12 +23,12 @@ func (a *asylum) ClaimUnchecked(context.Context, int) ([]daap.Operation, error) 
 	return []daap.Operation{a.op}, nil
 }
 
-func (a *asylum) ParkOrphan(_ context.Context, _ daap.Operation, cause daap.Cause) error {
+func (a *asylum) ParkLost(_ context.Context, _ daap.Operation, cause daap.Cause) error {
 	a.parked = &cause
 	return nil
 }
 
-func (a *asylum) RestartOrphan(context.Context, daap.Operation) error { a.restarted++; return nil }
+func (a *asylum) RestartLost(context.Context, daap.Operation) error { a.restarted++; return nil }
 func (a *asylum) ForgetAnswers(context.Context) error                 { a.swept++; return nil }
 
 func (a *asylum) Look(context.Context, string) (daap.WorkflowLook, error) { return a.look, a.err }
@@ -62,7 +62,7 @@ func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 			t.Parallel()
 			a := &asylum{look: tt.look}
 			a.op = daap.Operation{ID: uuid.New(), State: tt.state, Cause: tt.cause, Restarts: tt.restarts}
-			if err := daap.NewOrphans(a, a, nil).Search(t.Context()); err != nil {
+			if err := daap.NewLostWorkflows(a, a, nil).Search(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			got := map[bool]string{a.parked != nil: "parked", a.restarted == 1: "restarted"}[true]
@@ -79,7 +79,7 @@ func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 func TestSearchThatCannotLookChangesNothing(t *testing.T) {
 	t.Parallel()
 	a := &asylum{op: daap.Operation{State: daap.OperationRunning}, err: errors.New("the engine is down")}
-	if err := daap.NewOrphans(a, a, nil).Search(t.Context()); err == nil || a.parked != nil || a.restarted > 0 {
+	if err := daap.NewLostWorkflows(a, a, nil).Search(t.Context()); err == nil || a.parked != nil || a.restarted > 0 {
 		t.Errorf("Search() = %v, parked %v, restarted %d; want an error and nothing done", err, a.parked, a.restarted)
 	}
 }
