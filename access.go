@@ -48,6 +48,8 @@ const (
 	MayDeleteTier            Permission = "deleteTier"
 	MayGetTierQuota          Permission = "getTierQuota"
 	MaySetTierQuota          Permission = "setTierQuota"
+	MayListOrphans           Permission = "listOrphans"
+	MayRemoveOrphan          Permission = "removeOrphan"
 	MayListAPIKeys           Permission = "listAPIKeys"
 	MayCreateAPIKey          Permission = "createAPIKey"
 	MayRevokeAPIKey          Permission = "revokeAPIKey"
@@ -103,6 +105,8 @@ var accesses = map[Permission]Access{
 	MayDeleteTier:      AccessPlatform,
 	MayGetTierQuota:    AccessAll,
 	MaySetTierQuota:    AccessPlatform,
+	MayListOrphans:     AccessPlatform,
+	MayRemoveOrphan:    AccessPlatform,
 	MayListAPIKeys:     AccessPlatform,
 	MayCreateAPIKey:    AccessPlatform,
 	MayRevokeAPIKey:    AccessPlatform,

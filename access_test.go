@@ -21,6 +21,7 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	databases := daap.NewDatabases(nil, nil, nil, 1)
 	operations := daap.NewOperations(nil, nil, nil)
 	tiers := daap.NewTiers(nil, nil, nil)
+	orphans := daap.NewOrphans(nil, nil)
 	keys := daap.NewAPIKeys(nil, nil)
 	logs := daap.NewAuditLogs(nil)
 	id := uuid.New()
@@ -83,6 +84,10 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 		daap.MaySetTierQuota: func(ctx context.Context, req daap.Request) error {
 			return second(tiers.SetQuota(ctx, req, id, daap.Quota{}))
 		},
+		daap.MayListOrphans: func(ctx context.Context, req daap.Request) error {
+			return third(orphans.List(ctx, req, daap.OrphanFilter{}))
+		},
+		daap.MayRemoveOrphan: func(ctx context.Context, req daap.Request) error { return second(orphans.Remove(ctx, req, id)) },
 		daap.MayListAPIKeys: func(ctx context.Context, req daap.Request) error {
 			return third(keys.List(ctx, req, daap.APIKeyFilter{}))
 		},

@@ -40,6 +40,7 @@ const (
 	ResourceOperation = "operation"
 	ResourceAPIKey    = "api_key"
 	ResourceTier      = "tier"
+	ResourceOrphan    = "orphan"
 )
 
 // Outcome is what came of an action.

@@ -29,7 +29,7 @@ func (a *asylum) ParkLost(_ context.Context, _ daap.Operation, cause daap.Cause)
 }
 
 func (a *asylum) RestartLost(context.Context, daap.Operation) error { a.restarted++; return nil }
-func (a *asylum) ForgetAnswers(context.Context) error                 { a.swept++; return nil }
+func (a *asylum) ForgetAnswers(context.Context) error               { a.swept++; return nil }
 
 func (a *asylum) Look(context.Context, string) (daap.WorkflowLook, error) { return a.look, a.err }
 

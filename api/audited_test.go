@@ -36,6 +36,11 @@ func tries(s *service) map[string]try {
 		s.store.backUp(id)
 		return path
 	}
+	orphan := func() string {
+		id := uuid.Must(uuid.NewV7())
+		s.store.orphans[id] = daap.Orphan{ID: id, Kind: daap.OrphanNamespace, Name: "daap-" + id.String()}
+		return "/orphans/" + id.String()
+	}
 	frozen := func() string {
 		path := database()
 		s.store.freeze(uuid.MustParse(strings.TrimPrefix(path, "/databases/")))
@@ -84,6 +89,8 @@ func tries(s *service) map[string]try {
 		"deleteTier":            {"DELETE", tier(), "", 200, noTier, ""},
 		"getTierQuota":          {"GET", tier() + "/quota", "", 200, noTier + "/quota", ""},
 		"setTierQuota":          {"PUT", tier() + "/quota", `{}`, 200, noTier + "/quota", ""},
+		"listOrphans":           {"GET", "/orphans", "", 200, "/orphans" + bad, ""},
+		"removeOrphan":          {"DELETE", orphan(), "", 200, "/orphans/" + missing, ""},
 		"listAPIKeys":           {"GET", "/api-keys", "", 200, "/api-keys" + bad, ""},
 		"createAPIKey":          {"POST", "/api-keys", `{"name":"deploy","team":"shop","role":"product-team"}`, 201, "", `{}`},
 		"revokeAPIKey":          {"DELETE", key(), "", 200, noKey, ""},

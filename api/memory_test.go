@@ -35,6 +35,7 @@ type memory struct {
 	err          error
 	panics       any
 	backupStates map[uuid.UUID]daap.BackupState
+	orphans      map[uuid.UUID]daap.Orphan
 	backups      map[uuid.UUID]daap.Backup
 	// ca is the certificate of every database; empty while it is not known.
 	ca string
@@ -50,6 +51,7 @@ func newMemory() *memory {
 	return &memory{
 		ca:           pem,
 		backupStates: make(map[uuid.UUID]daap.BackupState),
+		orphans:      make(map[uuid.UUID]daap.Orphan),
 		backups:      make(map[uuid.UUID]daap.Backup),
 		databases:    make(map[uuid.UUID]daap.Database),
 		operations:   make(map[uuid.UUID]daap.Operation),

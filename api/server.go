@@ -27,6 +27,7 @@ type Config struct {
 	Databases  *daap.Databases
 	Operations *daap.Operations
 	Tiers      *daap.Tiers
+	Orphans    *daap.Orphans
 	APIKeys    *daap.APIKeys
 	AuditLogs  *daap.AuditLogs
 	// Authenticator finds out who asks.
@@ -54,6 +55,7 @@ func New(cfg Config) http.Handler {
 		databases:     cfg.Databases,
 		operations:    cfg.Operations,
 		tiers:         cfg.Tiers,
+		orphans:       cfg.Orphans,
 		apiKeys:       cfg.APIKeys,
 		auditLogs:     cfg.AuditLogs,
 		authenticator: cfg.Authenticator,

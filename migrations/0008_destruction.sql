@@ -23,3 +23,19 @@ ALTER TABLE operations
 
 -- When the last change was committed of a database that takes none any more.
 ALTER TABLE backup_states ADD COLUMN closed_at timestamptz;
+
+-- What was found in Kubernetes and in the object store that no database has.
+CREATE TABLE orphans (
+    id                   uuid        PRIMARY KEY,
+    kind                 text        NOT NULL,
+    name                 text        NOT NULL,
+    database_id          uuid        NOT NULL,
+    reason               text        NOT NULL,
+    first_seen_at        timestamptz NOT NULL,
+    last_seen_at         timestamptz NOT NULL,
+    removal_requested_at timestamptz,
+    removal_error        text        NOT NULL DEFAULT '',
+
+    CONSTRAINT orphans_are_one UNIQUE (kind, name),
+    CONSTRAINT orphans_kind CHECK (kind IN ('namespace', 'secret', 'persistent_volume', 'archive'))
+);

@@ -41,7 +41,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 		}
 	}
 	got := strings.Join(tables(t, url), " ")
-	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed backup_states backups databases events goose_db_version idempotency_keys operation_steps operations reservations tier_quotas tier_usage tiers"; got != want {
+	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed backup_states backups databases events goose_db_version idempotency_keys operation_steps operations orphans reservations tier_quotas tier_usage tiers"; got != want {
 		t.Errorf("tables = %s, want %s", got, want)
 	}
 }
@@ -102,7 +102,7 @@ func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
 			"api_keys": all, "audit_chain": "INSERT SELECT", "audit_log": "INSERT SELECT", "audit_retention": "SELECT",
 			"audit_unsealed": all, "backup_states": all, "backups": all, "databases": all, "events": all, "goose_db_version": "SELECT",
 			"idempotency_keys": all, "operation_steps": all, "operations": all,
-			"reservations": all, "tier_quotas": all, "tier_usage": all, "tiers": all,
+			"orphans": all, "reservations": all, "tier_quotas": all, "tier_usage": all, "tiers": all,
 		}
 		for _, table := range tables(t, url) {
 			var got string

@@ -144,3 +144,89 @@ func TestClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
 	want(t, "closed once it is open", closed(), nil)
 	f.must(f.CloseArchive(t.Context(), uuid.New(), &at)) // nobody has looked at its backups yet
 }
+
+func TestArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	for _, name := range []string{"over", "protected", "held", "not-yet"} {
+		f.succeed(f.accepted(daap.ArchiveDatabase, f.kept(name).ID))
+	}
+	f.exec(`UPDATE databases SET archived_until = now() - interval '1 second' WHERE name <> 'not-yet'`)
+	f.exec(`UPDATE databases SET deletion_protection = true WHERE name = 'protected'`)
+	held, err := f.ExpiredArchives(t.Context(), 10)
+	f.must(err)
+	for _, db := range held {
+		if db.Name == "held" {
+			f.accepted(daap.DeleteDatabase, db.ID)
+		}
+	}
+	expired, err := f.ExpiredArchives(t.Context(), 10)
+	f.must(err)
+	if len(expired) != 1 || expired[0].Name != "over" {
+		t.Fatalf("expired are %+v, want the one whose time is over", expired)
+	}
+	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, daap.DefaultBacklog)
+	for _, want := range []int{1, 0} { // the second time it is on its way out
+		if n, err := daap.NewExpiry(f.Store, databases).Run(t.Context()); err != nil || n != want {
+			t.Errorf("Run() = %d, %v; want %d", n, err, want)
+		}
+	}
+	op := f.operation(*f.database(expired[0].ID).OperationID)
+	want(t, "who asks for it", op.Origin.Actor, "daap/retention")
+	want(t, "kind", op.Kind, daap.DeleteDatabase)
+}
+
+func TestOrphansAreThoseThatWereFoundLast(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	orphan := func(name string) daap.Orphan {
+		return daap.Orphan{ID: newID(t), Kind: daap.OrphanNamespace, Name: name, DatabaseID: newID(t), Reason: "It is nobody's."}
+	}
+	left := func() []daap.Orphan {
+		found, err := f.Orphans(t.Context(), daap.OrphanFilter{Page: daap.Page{Limit: 10}})
+		f.must(err)
+		n, err := f.CountOrphans(t.Context())
+		f.must(err)
+		want(t, "how many", n, len(found))
+		return found
+	}
+	first, second := orphan("first"), orphan("second")
+	f.must(f.SaveOrphans(t.Context(), at, []daap.Orphan{first, second}))
+	want(t, "newest", left()[0].Name, "second")
+	asked, err := f.RequestOrphanRemoval(t.Context(), everyone, second.ID)
+	f.must(err)
+	if asked.RemovalRequestedAt == nil {
+		t.Error("that it is to be removed is not noted")
+	}
+	_, err = f.RequestOrphanRemoval(t.Context(), everyone, uuid.New())
+	wantCode(t, err, daap.CodeNotFound)
+	f.must(f.OrphanRemoved(t.Context(), second.ID, "it is locked"))
+	again := second
+	again.ID = newID(t) // it is found anew
+	f.must(f.SaveOrphans(t.Context(), at.Add(time.Hour), []daap.Orphan{again}))
+	now := left()
+	if len(now) != 1 || now[0].ID != second.ID || now[0].RemovalError != "it is locked" || !now[0].FirstSeenAt.Equal(at) {
+		t.Errorf("orphans are %+v, want the second as it was found first", now)
+	}
+	toRemove, err := f.OrphansToRemove(t.Context())
+	f.must(err)
+	want(t, "to be removed", len(toRemove), 1)
+	f.must(f.OrphanRemoved(t.Context(), second.ID, ""))
+	want(t, "in the end", len(left()), 0)
+}
+
+func TestDestinationsAreThoseOfTiersAndDatabases(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	db := f.kept("orders")
+	f.exec(`UPDATE databases SET profile = jsonb_set(profile, '{ObjectStorageDestination}', '"s3://elsewhere"')`)
+	all, err := f.Destinations(t.Context())
+	f.must(err)
+	want(t, "destinations", all, []string{"s3://backups/shop", "s3://elsewhere"})
+	found, err := f.DatabasesByID(t.Context(), []uuid.UUID{db.ID, uuid.New()})
+	f.must(err)
+	want(t, "databases", len(found), 1)
+}

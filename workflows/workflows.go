@@ -72,6 +72,7 @@ type Activities struct {
 	Engine       *activities.Engine
 	Destinations *activities.Destinations
 	Backups      *activities.Backups
+	Reaper       *activities.Reaper
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -83,16 +84,17 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 			VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}
-	registry.RegisterWorkflowWithOptions(ProbeDestination, workflow.RegisterOptions{
-		Name: probeDestination, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
-	})
-	registry.RegisterWorkflowWithOptions(LookAtBackups, workflow.RegisterOptions{
-		Name: lookAtBackups, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
-	})
-	registry.RegisterWorkflowWithOptions(PruneArchives, workflow.RegisterOptions{
-		Name: pruneArchives, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
-	})
-	for _, group := range []any{a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups} {
+	for name, run := range map[string]any{
+		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, pruneArchives: PruneArchives,
+		expireArchives: ExpireArchives, reap: Reap,
+	} {
+		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
+			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+		})
+	}
+	for _, group := range []any{
+		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper,
+	} {
 		registry.RegisterActivity(group)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
@@ -85,6 +86,8 @@ func (idle) Start(context.Context, daap.Operation) error { return nil }
 
 func (idle) Probe(context.Context, string) error { return nil }
 
+func (idle) Reap(context.Context) error { return nil }
+
 func (idle) Decide(context.Context, daap.Operation, daap.Decision, string) error { return nil }
 
 // matrix is the API on a real PostgreSQL, with those who ask and what they ask for.
@@ -114,6 +117,7 @@ func newMatrix(t *testing.T) *matrix {
 		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
 		Operations:     daap.NewOperations(store, store, idle{}),
 		Tiers:          daap.NewTiers(store, catalog, idle{}),
+		Orphans:        daap.NewOrphans(store, idle{}),
 		APIKeys:        m.keys,
 		AuditLogs:      daap.NewAuditLogs(store),
 		Authenticator:  auth.New(store, hasher, auth.Limits{}, fails),
@@ -246,6 +250,17 @@ func (m *matrix) database(team string, deleted bool) (db, op uuid.UUID) {
 	return made.ID, operation.ID
 }
 
+// orphan makes an orphan; it is nobody's.
+func (m *matrix) orphan() uuid.UUID {
+	m.t.Helper()
+	orphan := daap.Orphan{ID: uuid.Must(uuid.NewV7()), Kind: daap.OrphanNamespace, DatabaseID: uuid.New(), Reason: "It is nobody's."}
+	orphan.Name = "daap-" + orphan.ID.String()
+	if err := m.store.SaveOrphans(m.t.Context(), time.Now(), []daap.Orphan{orphan}); err != nil {
+		m.t.Fatal(err)
+	}
+	return orphan.ID
+}
+
 // target is an id for a path: whose it is, and whether there is such a thing at all.
 type target struct {
 	team   string
@@ -260,6 +275,9 @@ func (m *matrix) targets(r route) map[string]target {
 			if strings.HasPrefix(r.path, "/tiers/") {
 				m.asked++
 				return m.tier(fmt.Sprintf("tier-%d", m.asked)).String()
+			}
+			if strings.HasPrefix(r.path, "/orphans/") {
+				return m.orphan().String()
 			}
 			db, op := m.database(team, deleted)
 			switch {

@@ -37,8 +37,10 @@ func serveAPI(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	dependencies = append(dependencies, daap.Dependency{Name: "quotas", Probe: quotas.Probe})
 	engine := workflows.Engine{Client: temporal}
+	orphans := daap.NewOrphans(store, engine)
+	dependencies = append(dependencies, daap.Dependency{Name: "quotas", Probe: quotas.Probe},
+		daap.Dependency{Name: "orphans", Probe: orphans.Probe})
 	dispatcher := daap.NewDispatcher(store, engine, s.report("An operation is not started; it is tried again."))
 	dispatched := loggedEngine{engine, dispatcher, s.log}
 	hasher, err := s.hasher()
@@ -51,6 +53,7 @@ func serveAPI(ctx context.Context, s service) error {
 	handler := api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
 		Operations:     daap.NewOperations(store, store, dispatched),
+		Orphans:        orphans,
 		Tiers:          daap.NewTiers(store, s.config.PostgresVersions, engine),
 		APIKeys:        daap.NewAPIKeys(store, hasher),
 		AuditLogs:      daap.NewAuditLogs(store),

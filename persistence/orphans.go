@@ -1,0 +1,130 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+const selectOrphans = `
+	SELECT o.id, o.kind, o.name, o.database_id, o.reason, o.first_seen_at, o.last_seen_at, o.removal_requested_at,
+	       o.removal_error
+	FROM   orphans o`
+
+// Orphans returns the orphans that the filter chooses, newest first, at most as many as its page holds.
+func (s *Store) Orphans(ctx context.Context, f daap.OrphanFilter) ([]daap.Orphan, error) {
+	var w filter
+	if f.Page.After != uuid.Nil {
+		w.andWith(`o.id < $`, f.Page.After)
+	}
+	return s.orphans(ctx, w.where()+` ORDER BY o.id DESC LIMIT `+w.placeholder(f.Page.Limit), w.args...)
+}
+
+// OrphansToRemove returns those that somebody asked to remove.
+func (s *Store) OrphansToRemove(ctx context.Context) ([]daap.Orphan, error) {
+	return s.orphans(ctx, ` WHERE o.removal_requested_at IS NOT NULL ORDER BY o.id`)
+}
+
+func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Orphan, error) {
+	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // its error comes out of Collect
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Orphan])
+	if err != nil {
+		return nil, because(err, "read orphans")
+	}
+	return found, nil
+}
+
+// CountOrphans returns how many there are.
+func (s *Store) CountOrphans(ctx context.Context) (n int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM orphans`).Scan(&n)
+	return n, because(err, "count orphans")
+}
+
+// RequestOrphanRemoval notes that the orphan is to be removed. Errors: CodeNotFound, those of answerOnce.
+func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.Orphan, error) {
+	orphan, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Orphan, error) {
+		_, err := tx.Exec(ctx, `
+			UPDATE orphans SET removal_requested_at = COALESCE(removal_requested_at, now()) WHERE id = $1`, id)
+		if err != nil {
+			return daap.Orphan{}, err
+		}
+		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // its error comes out of Collect
+		orphan, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[daap.Orphan])
+		if err != nil {
+			return orphan, missing(err, "read orphan", "orphan")
+		}
+		return orphan, addAudit(ctx, tx, by.Changed(daap.Resource{Kind: daap.ResourceOrphan, ID: id}, nil, fields{
+			"kind": orphan.Kind, "name": orphan.Name, "removal_requested_at": orphan.RemovalRequestedAt,
+		}))
+	})
+	return orphan, because(err, "ask to remove an orphan")
+}
+
+// SaveOrphans records what was found at the time: all there is. What is found no more is none any more. Safe to repeat.
+func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error {
+	save := &pgx.Batch{}
+	for _, o := range found {
+		save.Queue(`
+			INSERT INTO orphans AS o (id, kind, name, database_id, reason, first_seen_at, last_seen_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $6)
+			ON CONFLICT (kind, name) DO UPDATE SET reason = $5, last_seen_at = $6`,
+			o.ID, o.Kind, o.Name, o.DatabaseID, o.Reason, at)
+	}
+	save.Queue(`DELETE FROM orphans WHERE last_seen_at < $1`, at)
+	return because(s.pool.SendBatch(ctx, save).Close(), "save orphans")
+}
+
+// OrphanRemoved records that the orphan is gone, or why it is not.
+func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error {
+	if failure != "" {
+		_, err := s.pool.Exec(ctx, `UPDATE orphans SET removal_error = $2 WHERE id = $1`, id, storable(failure))
+		return because(err, "record why an orphan stays")
+	}
+	_, err := s.pool.Exec(ctx, `DELETE FROM orphans WHERE id = $1`, id)
+	return because(err, "forget an orphan")
+}
+
+// DatabasesByID returns those of the databases that there are or were, by ID.
+func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, fmt.Sprintf("read %d databases", len(ids)))
+	}
+	all := make(map[uuid.UUID]daap.Database, len(dbs))
+	for _, db := range dbs {
+		all[db.ID] = db
+	}
+	return all, nil
+}
+
+// Destinations returns every place to which backups go or went.
+func (s *Store) Destinations(ctx context.Context) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT object_storage_destination FROM tiers WHERE backup_enabled
+		UNION
+		SELECT profile ->> 'ObjectStorageDestination' FROM databases WHERE (profile ->> 'BackupEnabled')::boolean
+		ORDER  BY 1`) // its error comes out of Collect
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, because(err, "read where backups go")
+	}
+	return all, nil
+}
+
+// ExpiredArchives returns at most limit archived databases whose time is over, and that nothing works on.
+func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+`
+		WHERE  d.status = 'archived' AND d.archived_until < now() AND NOT d.deletion_protection AND o.id IS NULL
+		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, "read archives whose time is over")
+	}
+	return dbs, nil
+}

@@ -1,0 +1,65 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/daap-dev/daap/activities"
+)
+
+// reap and expireArchives are the Workflow Types of Reap and ExpireArchives, and the IDs of their schedules.
+const (
+	reap           = "reap"
+	expireArchives = "expire_archives"
+)
+
+// For how long the reaper looks at most, and how often it tries.
+const (
+	reapFor   = 4 * time.Hour
+	reapTries = 3
+)
+
+// Reap removes the orphans that somebody asked to remove, and looks for all there are. It returns how many.
+func Reap(ctx workflow.Context) (activities.ReaperReport, error) {
+	var reaper *activities.Reaper
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: reapFor / 2, HeartbeatTimeout: 5 * time.Minute,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Minute, MaximumAttempts: reapTries},
+	})
+	var report activities.ReaperReport
+	if err := workflow.ExecuteActivity(ctx, reaper.RemoveOrphans).Get(ctx, nil); err != nil {
+		return report, err
+	}
+	err := workflow.ExecuteActivity(ctx, reaper.FindOrphans).Get(ctx, &report)
+	return report, err
+}
+
+// ExpireArchives asks for the deletion of archived databases whose time is over, and returns of how many.
+func ExpireArchives(ctx workflow.Context) (int, error) {
+	var reaper *activities.Reaper
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: reapTries},
+	})
+	begun := 0
+	err := workflow.ExecuteActivity(ctx, reaper.ExpireArchives).Get(ctx, &begun)
+	return begun, err
+}
+
+// Reap has a worker look for orphans now, and remove those that are to be; after a look that is under way.
+func (e Engine) Reap(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancel()
+	err := e.Client.ScheduleClient().GetHandle(ctx, reap).Trigger(ctx, client.ScheduleTriggerOptions{
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE,
+	})
+	if err != nil {
+		return fmt.Errorf("trigger schedule %s: %w", reap, err)
+	}
+	return nil
+}
