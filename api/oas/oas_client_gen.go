@@ -190,6 +190,14 @@ type Invoker interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// ListOrphans invokes listOrphans operation.
+	//
+	// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
+	// store is compared with the databases; what no database has is listed here, and nothing of it is
+	// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+	//
+	// GET /orphans
+	ListOrphans(ctx context.Context, params ListOrphansParams) (*OrphanListResponse, error)
 	// ListTiers invokes listTiers operation.
 	//
 	// The platform team sees all of each tier; a product team what it promises, in words.
@@ -202,6 +210,13 @@ type Invoker interface {
 	//
 	// GET /databases/{id}/delete-preview
 	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
+	// RemoveOrphan invokes removeOrphan operation.
+	//
+	// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
+	// that is in it; then it is listed no more. `removal_error` says what kept it.
+	//
+	// DELETE /orphans/{id}
+	RemoveOrphan(ctx context.Context, params RemoveOrphanParams) (*OrphanResponse, error)
 	// RestoreDatabase invokes restoreDatabase operation.
 	//
 	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
@@ -3255,6 +3270,133 @@ func (c *Client) sendListOperations(ctx context.Context, params ListOperationsPa
 	return result, nil
 }
 
+// ListOrphans invokes listOrphans operation.
+//
+// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
+// store is compared with the databases; what no database has is listed here, and nothing of it is
+// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+//
+// GET /orphans
+func (c *Client) ListOrphans(ctx context.Context, params ListOrphansParams) (*OrphanListResponse, error) {
+	res, err := c.sendListOrphans(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendListOrphans(ctx context.Context, params ListOrphansParams) (res *OrphanListResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [1]string
+	pathParts[0] = "/orphans"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "limit" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "limit",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Limit.Get(); ok {
+				return e.EncodeValue(conv.IntToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "cursor" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cursor",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cursor.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, ListOrphansOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, ListOrphansOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeListOrphansResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
 // ListTiers invokes listTiers operation.
 //
 // The platform team sees all of each tier; a product team what it promises, in words.
@@ -3500,6 +3642,129 @@ func (c *Client) sendPreviewDelete(ctx context.Context, params PreviewDeletePara
 	}()
 
 	result, err := decodePreviewDeleteResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// RemoveOrphan invokes removeOrphan operation.
+//
+// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
+// that is in it; then it is listed no more. `removal_error` says what kept it.
+//
+// DELETE /orphans/{id}
+func (c *Client) RemoveOrphan(ctx context.Context, params RemoveOrphanParams) (*OrphanResponse, error) {
+	res, err := c.sendRemoveOrphan(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendRemoveOrphan(ctx context.Context, params RemoveOrphanParams) (res *OrphanResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [2]string
+	pathParts[0] = "/orphans/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "DELETE", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, RemoveOrphanOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, RemoveOrphanOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeRemoveOrphanResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

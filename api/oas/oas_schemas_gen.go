@@ -696,6 +696,7 @@ const (
 	AuditResourceKindOperation AuditResourceKind = "operation"
 	AuditResourceKindAPIKey    AuditResourceKind = "api_key"
 	AuditResourceKindTier      AuditResourceKind = "tier"
+	AuditResourceKindOrphan    AuditResourceKind = "orphan"
 )
 
 // AllValues returns all AuditResourceKind values.
@@ -705,6 +706,7 @@ func (AuditResourceKind) AllValues() []AuditResourceKind {
 		AuditResourceKindOperation,
 		AuditResourceKindAPIKey,
 		AuditResourceKindTier,
+		AuditResourceKindOrphan,
 	}
 }
 
@@ -718,6 +720,8 @@ func (s AuditResourceKind) MarshalText() ([]byte, error) {
 	case AuditResourceKindAPIKey:
 		return []byte(s), nil
 	case AuditResourceKindTier:
+		return []byte(s), nil
+	case AuditResourceKindOrphan:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -738,6 +742,9 @@ func (s *AuditResourceKind) UnmarshalText(data []byte) error {
 		return nil
 	case AuditResourceKindTier:
 		*s = AuditResourceKindTier
+		return nil
+	case AuditResourceKindOrphan:
+		*s = AuditResourceKindOrphan
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -3500,7 +3507,8 @@ func (s *Health) SetChecks(val []HealthCheck) {
 
 // Ref: #/components/schemas/HealthCheck
 type HealthCheck struct {
-	// `quotas` is down while what is counted as used of quotas does not agree with the databases.
+	// `quotas` is down while what is counted as used of quotas does not agree with the databases,
+	// `orphans` while there is something that no database has.
 	Name   HealthCheckName   `json:"name"`
 	Status HealthCheckStatus `json:"status"`
 	// Whether the service can accept requests without it.
@@ -3548,7 +3556,8 @@ func (s *HealthCheck) SetLatencyMs(val float64) {
 	s.LatencyMs = val
 }
 
-// `quotas` is down while what is counted as used of quotas does not agree with the databases.
+// `quotas` is down while what is counted as used of quotas does not agree with the databases,
+// `orphans` while there is something that no database has.
 type HealthCheckName string
 
 const (
@@ -3556,6 +3565,7 @@ const (
 	HealthCheckNameTemporal   HealthCheckName = "temporal"
 	HealthCheckNameKubernetes HealthCheckName = "kubernetes"
 	HealthCheckNameQuotas     HealthCheckName = "quotas"
+	HealthCheckNameOrphans    HealthCheckName = "orphans"
 )
 
 // AllValues returns all HealthCheckName values.
@@ -3565,6 +3575,7 @@ func (HealthCheckName) AllValues() []HealthCheckName {
 		HealthCheckNameTemporal,
 		HealthCheckNameKubernetes,
 		HealthCheckNameQuotas,
+		HealthCheckNameOrphans,
 	}
 }
 
@@ -3578,6 +3589,8 @@ func (s HealthCheckName) MarshalText() ([]byte, error) {
 	case HealthCheckNameKubernetes:
 		return []byte(s), nil
 	case HealthCheckNameQuotas:
+		return []byte(s), nil
+	case HealthCheckNameOrphans:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -3598,6 +3611,9 @@ func (s *HealthCheckName) UnmarshalText(data []byte) error {
 		return nil
 	case HealthCheckNameQuotas:
 		*s = HealthCheckNameQuotas
+		return nil
+	case HealthCheckNameOrphans:
+		*s = HealthCheckNameOrphans
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -6132,6 +6148,243 @@ func (o OptUUID) Or(d uuid.UUID) uuid.UUID {
 		return v
 	}
 	return d
+}
+
+// Ref: #/components/schemas/Orphan
+type Orphan struct {
+	ID   uuid.UUID  `json:"id"`
+	Kind OrphanKind `json:"kind"`
+	// Of the namespace or the volume; namespace/name of a Secret; s3://bucket/prefix of an archive.
+	Name string `json:"name"`
+	// The database whose ID it carries.
+	DatabaseID uuid.UUID `json:"database_id"`
+	// Why no database has it.
+	Reason             string      `json:"reason"`
+	FirstSeenAt        time.Time   `json:"first_seen_at"`
+	LastSeenAt         time.Time   `json:"last_seen_at"`
+	RemovalRequestedAt NilDateTime `json:"removal_requested_at"`
+	// What kept it from being removed.
+	RemovalError NilString `json:"removal_error"`
+}
+
+// GetID returns the value of ID.
+func (s *Orphan) GetID() uuid.UUID {
+	return s.ID
+}
+
+// GetKind returns the value of Kind.
+func (s *Orphan) GetKind() OrphanKind {
+	return s.Kind
+}
+
+// GetName returns the value of Name.
+func (s *Orphan) GetName() string {
+	return s.Name
+}
+
+// GetDatabaseID returns the value of DatabaseID.
+func (s *Orphan) GetDatabaseID() uuid.UUID {
+	return s.DatabaseID
+}
+
+// GetReason returns the value of Reason.
+func (s *Orphan) GetReason() string {
+	return s.Reason
+}
+
+// GetFirstSeenAt returns the value of FirstSeenAt.
+func (s *Orphan) GetFirstSeenAt() time.Time {
+	return s.FirstSeenAt
+}
+
+// GetLastSeenAt returns the value of LastSeenAt.
+func (s *Orphan) GetLastSeenAt() time.Time {
+	return s.LastSeenAt
+}
+
+// GetRemovalRequestedAt returns the value of RemovalRequestedAt.
+func (s *Orphan) GetRemovalRequestedAt() NilDateTime {
+	return s.RemovalRequestedAt
+}
+
+// GetRemovalError returns the value of RemovalError.
+func (s *Orphan) GetRemovalError() NilString {
+	return s.RemovalError
+}
+
+// SetID sets the value of ID.
+func (s *Orphan) SetID(val uuid.UUID) {
+	s.ID = val
+}
+
+// SetKind sets the value of Kind.
+func (s *Orphan) SetKind(val OrphanKind) {
+	s.Kind = val
+}
+
+// SetName sets the value of Name.
+func (s *Orphan) SetName(val string) {
+	s.Name = val
+}
+
+// SetDatabaseID sets the value of DatabaseID.
+func (s *Orphan) SetDatabaseID(val uuid.UUID) {
+	s.DatabaseID = val
+}
+
+// SetReason sets the value of Reason.
+func (s *Orphan) SetReason(val string) {
+	s.Reason = val
+}
+
+// SetFirstSeenAt sets the value of FirstSeenAt.
+func (s *Orphan) SetFirstSeenAt(val time.Time) {
+	s.FirstSeenAt = val
+}
+
+// SetLastSeenAt sets the value of LastSeenAt.
+func (s *Orphan) SetLastSeenAt(val time.Time) {
+	s.LastSeenAt = val
+}
+
+// SetRemovalRequestedAt sets the value of RemovalRequestedAt.
+func (s *Orphan) SetRemovalRequestedAt(val NilDateTime) {
+	s.RemovalRequestedAt = val
+}
+
+// SetRemovalError sets the value of RemovalError.
+func (s *Orphan) SetRemovalError(val NilString) {
+	s.RemovalError = val
+}
+
+// Ref: #/components/schemas/OrphanKind
+type OrphanKind string
+
+const (
+	OrphanKindNamespace        OrphanKind = "namespace"
+	OrphanKindSecret           OrphanKind = "secret"
+	OrphanKindPersistentVolume OrphanKind = "persistent_volume"
+	OrphanKindArchive          OrphanKind = "archive"
+)
+
+// AllValues returns all OrphanKind values.
+func (OrphanKind) AllValues() []OrphanKind {
+	return []OrphanKind{
+		OrphanKindNamespace,
+		OrphanKindSecret,
+		OrphanKindPersistentVolume,
+		OrphanKindArchive,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s OrphanKind) MarshalText() ([]byte, error) {
+	switch s {
+	case OrphanKindNamespace:
+		return []byte(s), nil
+	case OrphanKindSecret:
+		return []byte(s), nil
+	case OrphanKindPersistentVolume:
+		return []byte(s), nil
+	case OrphanKindArchive:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *OrphanKind) UnmarshalText(data []byte) error {
+	switch OrphanKind(data) {
+	case OrphanKindNamespace:
+		*s = OrphanKindNamespace
+		return nil
+	case OrphanKindSecret:
+		*s = OrphanKindSecret
+		return nil
+	case OrphanKindPersistentVolume:
+		*s = OrphanKindPersistentVolume
+		return nil
+	case OrphanKindArchive:
+		*s = OrphanKindArchive
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// Ref: #/components/schemas/OrphanListResponse
+type OrphanListResponse struct {
+	Data  []Orphan   `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  PageMeta   `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *OrphanListResponse) GetData() []Orphan {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *OrphanListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *OrphanListResponse) GetMeta() PageMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *OrphanListResponse) SetData(val []Orphan) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *OrphanListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *OrphanListResponse) SetMeta(val PageMeta) {
+	s.Meta = val
+}
+
+// Ref: #/components/schemas/OrphanResponse
+type OrphanResponse struct {
+	Data  Orphan     `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *OrphanResponse) GetData() Orphan {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *OrphanResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *OrphanResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *OrphanResponse) SetData(val Orphan) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *OrphanResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *OrphanResponse) SetMeta(val Meta) {
+	s.Meta = val
 }
 
 // Ref: #/components/schemas/PageMeta

@@ -176,6 +176,14 @@ type Handler interface {
 	//
 	// GET /operations
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
+	// ListOrphans implements listOrphans operation.
+	//
+	// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
+	// store is compared with the databases; what no database has is listed here, and nothing of it is
+	// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+	//
+	// GET /orphans
+	ListOrphans(ctx context.Context, params ListOrphansParams) (*OrphanListResponse, error)
 	// ListTiers implements listTiers operation.
 	//
 	// The platform team sees all of each tier; a product team what it promises, in words.
@@ -188,6 +196,13 @@ type Handler interface {
 	//
 	// GET /databases/{id}/delete-preview
 	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
+	// RemoveOrphan implements removeOrphan operation.
+	//
+	// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
+	// that is in it; then it is listed no more. `removal_error` says what kept it.
+	//
+	// DELETE /orphans/{id}
+	RemoveOrphan(ctx context.Context, params RemoveOrphanParams) (*OrphanResponse, error)
 	// RestoreDatabase implements restoreDatabase operation.
 	//
 	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked

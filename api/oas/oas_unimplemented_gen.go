@@ -247,6 +247,17 @@ func (UnimplementedHandler) ListOperations(ctx context.Context, params ListOpera
 	return r, ht.ErrNotImplemented
 }
 
+// ListOrphans implements listOrphans operation.
+//
+// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
+// store is compared with the databases; what no database has is listed here, and nothing of it is
+// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+//
+// GET /orphans
+func (UnimplementedHandler) ListOrphans(ctx context.Context, params ListOrphansParams) (r *OrphanListResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // ListTiers implements listTiers operation.
 //
 // The platform team sees all of each tier; a product team what it promises, in words.
@@ -262,6 +273,16 @@ func (UnimplementedHandler) ListTiers(ctx context.Context, params ListTiersParam
 //
 // GET /databases/{id}/delete-preview
 func (UnimplementedHandler) PreviewDelete(ctx context.Context, params PreviewDeleteParams) (r *DeletePreviewResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// RemoveOrphan implements removeOrphan operation.
+//
+// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
+// that is in it; then it is listed no more. `removal_error` says what kept it.
+//
+// DELETE /orphans/{id}
+func (UnimplementedHandler) RemoveOrphan(ctx context.Context, params RemoveOrphanParams) (r *OrphanResponse, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
