@@ -22,21 +22,21 @@ func TestVerdictSaysWhoseItIs(t *testing.T) {
 		db    *daap.Database
 		want  daap.Verdict
 	}{
-		"of a database that is ready":               {old, &daap.Database{Status: daap.DatabaseReady}, daap.VerdictOwned},
-		"of one that is frozen":                     {old, &daap.Database{Status: daap.DatabaseFrozen}, daap.VerdictOwned},
-		"of none":                                   {old, nil, daap.VerdictOrphan},
-		"of none, and new":                          {with(func(f *daap.Found) { f.CreatedAt = *ago(time.Minute) }), nil, daap.VerdictExpected},
-		"of none, on its way out":                   {with(func(f *daap.Found) { f.GoesSince = ago(time.Minute) }), nil, daap.VerdictExpected},
-		"of none, on its way out for days":          {with(func(f *daap.Found) { f.GoesSince = ago(50 * time.Hour) }), nil, daap.VerdictOrphan},
-		"of one that is deleted":                    {old, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictOrphan},
-		"of one that was just deleted":              {old, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(time.Minute)}, daap.VerdictExpected},
-		"of one that is being deleted":              {old, &daap.Database{Status: daap.DatabaseDeleting, OperationID: &held}, daap.VerdictExpected},
-		"of one that is archived":                   {old, &daap.Database{Status: daap.DatabaseArchived}, daap.VerdictOrphan},
-		"the archive of one that is archived":       {archive, &daap.Database{Status: daap.DatabaseArchived}, daap.VerdictOwned},
-		"the archive of one that is deleted":        {archive, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictOrphan},
-		"the archive of none":                       {archive, nil, daap.VerdictOrphan},
-		"a volume that is kept, of one deleted":     {with(func(f *daap.Found) { f.Retained = true }), &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictExpected},
-		"a volume that is kept, of none":            {with(func(f *daap.Found) { f.Retained = true }), nil, daap.VerdictOrphan},
+		"of a database that is ready":           {old, &daap.Database{Status: daap.DatabaseReady}, daap.VerdictOwned},
+		"of one that is frozen":                 {old, &daap.Database{Status: daap.DatabaseFrozen}, daap.VerdictOwned},
+		"of none":                               {old, nil, daap.VerdictOrphan},
+		"of none, and new":                      {with(func(f *daap.Found) { f.CreatedAt = *ago(time.Minute) }), nil, daap.VerdictExpected},
+		"of none, on its way out":               {with(func(f *daap.Found) { f.GoesSince = ago(time.Minute) }), nil, daap.VerdictExpected},
+		"of none, on its way out for days":      {with(func(f *daap.Found) { f.GoesSince = ago(50 * time.Hour) }), nil, daap.VerdictOrphan},
+		"of one that is deleted":                {old, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictOrphan},
+		"of one that was just deleted":          {old, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(time.Minute)}, daap.VerdictExpected},
+		"of one that is being deleted":          {old, &daap.Database{Status: daap.DatabaseDeleting, OperationID: &held}, daap.VerdictExpected},
+		"of one that is archived":               {old, &daap.Database{Status: daap.DatabaseArchived}, daap.VerdictOrphan},
+		"the archive of one that is archived":   {archive, &daap.Database{Status: daap.DatabaseArchived}, daap.VerdictOwned},
+		"the archive of one that is deleted":    {archive, &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictOrphan},
+		"the archive of none":                   {archive, nil, daap.VerdictOrphan},
+		"a volume that is kept, of one deleted": {with(func(f *daap.Found) { f.Retained = true }), &daap.Database{Status: daap.DatabaseDeleted, DeletedAt: ago(2 * time.Hour)}, daap.VerdictExpected},
+		"a volume that is kept, of none":        {with(func(f *daap.Found) { f.Retained = true }), nil, daap.VerdictOrphan},
 	} {
 		got, reason := tt.found.Verdict(tt.db, now)
 		if got != tt.want || reason == "" {
