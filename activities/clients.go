@@ -35,7 +35,10 @@ func (p *Postgres) CloseToClients(ctx context.Context, in Input) error {
 		if stopped, progress, err := p.Kubernetes.poolerStopped(ctx, db); !stopped || err != nil {
 			return false, progress, err
 		}
-		return true, "", p.closed(ctx, owner, db, nil)
+		if err := p.closed(ctx, owner, db, nil); err != nil {
+			return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
+		}
+		return true, "", nil
 	})
 }
 

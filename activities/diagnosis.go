@@ -333,9 +333,10 @@ func clusterUnrecoverable(e evidence) *daap.Cause {
 }
 
 // leftHalfMade finds a Cluster whose operator died between making the volume claim of the first instance and the Job
-// that fills it: it waits for that Job for good, also after the operator is back.
+// that fills it: it waits for that Job for good, also after the operator is back. One that had a primary once is not
+// half made: it hibernates, wakes up, or lost its pod.
 func leftHalfMade(e evidence) *daap.Cause {
-	if e.Cluster == nil || len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
+	if e.Cluster == nil || e.Cluster.Status.CurrentPrimary != "" || len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
 		e.At.Sub(e.Cluster.CreationTimestamp.Time) < patience || operatorDown(e) != nil {
 		return nil
 	}

@@ -254,6 +254,7 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"left half made":                {[]piece{dangling}, daap.CauseClusterUnrecoverable, "waits for a Job that is not there"},
 		"half made by a job":            {[]piece{dangling, func(e *evidence) { e.Jobs = append(e.Jobs, batchv1.Job{}) }}, "", ""},
 		"half made, operator down":      {[]piece{dangling, operators(0)}, daap.CauseOperatorDown, ""},
+		"woken up, or without its pod":  {[]piece{dangling, func(e *evidence) { e.Cluster.Status.CurrentPrimary = "pg-1-1" }}, "", ""},
 		"given up before the operator":  {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), operators(0)}, daap.CauseClusterUnrecoverable, ""},
 		"operator before the finalizer": {[]piece{operators(0), namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x")}, daap.CauseOperatorDown, ""},
 		"finalizer before old troubles": {[]piece{namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x"), pod("a", container(crashing(5)))}, daap.CauseFinalizer, ""},

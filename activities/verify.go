@@ -39,12 +39,15 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 				return err
 			})
 			if err != nil {
-				return false, "", err
+				return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
 			}
 		}
 		last, err := pg.lastArchived(ctx, owner, db)
-		if err != nil || last < segment {
-			return false, "PostgreSQL archives segment " + segment, err
+		switch {
+		case err != nil:
+			return false, err.Error(), nil
+		case last < segment:
+			return false, "PostgreSQL archives segment " + segment, nil
 		}
 		return true, "", b.Databases.CloseArchive(ctx, db.ID, &at)
 	})

@@ -23,7 +23,8 @@ const unequal = `
 	), changes AS (
 		SELECT id, CASE kind WHEN 'provision_database' THEN 'createDatabase' WHEN 'delete_database' THEN 'deleteDatabase'
 		                     WHEN 'update_database' THEN 'updateDatabase' WHEN 'restore_database' THEN 'restoreDatabase'
-		                     WHEN 'back_up_database' THEN 'backUpDatabase'
+		                     WHEN 'back_up_database' THEN 'backUpDatabase' WHEN 'unfreeze_database' THEN 'unfreezeDatabase'
+		                     WHEN 'freeze_database' THEN 'deleteDatabase' WHEN 'archive_database' THEN 'deleteDatabase'
 		                     ELSE 'how a ' || kind || ' is asked for is not written down here' END AS action
 		FROM   chosen
 		UNION  ALL

@@ -58,6 +58,11 @@ var short = []string{
 	"restore_database/cluster/after/worker",
 	"restore_database/backup/before/worker",
 	"back_up_database/backup/before/keys",
+	"freeze_database/clients/before/image",
+	"freeze_database/hibernate/after/worker",
+	"unfreeze_database/wake/before/worker",
+	"archive_database/verify/after/worker",
+	"delete_database/archive/before/minio",
 }
 
 // cells are the special ones, and every kill and every lost answer at every step of every kind there is.
@@ -68,6 +73,8 @@ func cells() []cell {
 		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, false},
 		{daap.UpdateDatabase, daap.StepRollOut, fault.Before, "abort", abortedUnderFault, false},
 		{daap.BackUpDatabase, daap.StepBackup, fault.Before, "keys", keysWrong, true},
+		{daap.FreezeDatabase, daap.StepClients, fault.Before, "image", unhealthy, true},
+		{daap.DeleteDatabase, daap.StepArchive, fault.Before, "minio", purgeCut, false},
 	}
 	var ofKind [][]cell
 	for _, name := range oas.OperationKind("").AllValues() {
@@ -85,12 +92,17 @@ func cells() []cell {
 	return all
 }
 
+// ofKept are the kinds that are tried on databases with backups.
+var ofKept = map[daap.OperationKind]bool{
+	daap.RestoreDatabase: true, daap.FreezeDatabase: true, daap.UnfreezeDatabase: true, daap.ArchiveDatabase: true,
+}
+
 func cellsOf(kind daap.OperationKind) []cell {
 	var all []cell
 	for _, name := range []string{"api", "temporal", "postgres"} {
 		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, false})
 	}
-	for _, step := range kind.Plan(kind == daap.RestoreDatabase) {
+	for _, step := range kind.Plan(ofKept[kind]) {
 		if kind != daap.DeleteDatabase && kind != daap.BackUpDatabase { // its database is the source of others
 			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, true})
 		}

@@ -48,6 +48,12 @@ func requestOf(ctx context.Context, t *testing.T, kind daap.OperationKind) reque
 			return updateRequest(db.ID, local.Tier)
 		}
 		return updateRequest(db.ID, wide.Name)
+	case daap.FreezeDatabase:
+		return destroyRequest(readyKept(ctx, t), oas.DestructionStrategyFreeze)
+	case daap.UnfreezeDatabase:
+		return unfreezeRequest(frozen(ctx, t))
+	case daap.ArchiveDatabase:
+		return destroyRequest(readyKept(ctx, t), oas.DestructionStrategyArchive)
 	case daap.DeleteDatabase:
 		return deleteRequest(ready.take(ctx, t))
 	default:
@@ -145,7 +151,7 @@ func (x *experiment) succeeds(ctx context.Context, t *testing.T) oas.Operation {
 	}
 	x.holds(ctx, t, op)
 	switch db := getDatabase(ctx, t, x.database); {
-	case db.Status != oas.DatabaseStatusReady, db.ID == source.id:
+	case db.Status == oas.DatabaseStatusDeleted, db.ID == source.id:
 	case db.Tier == kept.Name: // what changes and deletes databases is not about those with backups
 		remove(ctx, t, x.database)
 	default:

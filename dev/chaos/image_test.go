@@ -20,9 +20,29 @@ const aside = "localhost/aside:chaos"
 
 // imageMissing takes the image of the databases from the node, until it is put back.
 func imageMissing(ctx context.Context, t *testing.T, c cell) {
-	_, image, _ := strings.Cut(os.Getenv("DAAP_POSTGRES_VERSIONS"), "=") // the stack offers one
+	image, putBack := hideImage(ctx, t)
+	parksUntilThereIsItsImage(ctx, t, begin(ctx, t, c.kind, nil), image, putBack)
+}
+
+func parksUntilThereIsItsImage(
+	ctx context.Context, t *testing.T, x *experiment, image string, putBack func(context.Context),
+) {
+	t.Helper()
+	op := x.parked(ctx, t, daap.CauseImagePull)
+	if !strings.Contains(op.Error.Value.Message, image) {
+		t.Errorf("the cause does not name the image %s: %s", image, op.Error.Value.Message)
+	}
+	putBack(ctx)
+	retry(ctx, t, op)
+	x.succeeds(ctx, t)
+}
+
+// hideImage takes the image of the databases from the node, until it is put back or the test ends.
+func hideImage(ctx context.Context, t *testing.T) (image string, putBack func(context.Context)) {
+	t.Helper()
+	_, image, _ = strings.Cut(os.Getenv("DAAP_POSTGRES_VERSIONS"), "=") // the stack offers one
 	ctr(ctx, t, "tag", "--force", image, aside)
-	putBack := func(ctx context.Context) { ctr(ctx, t, "tag", "--force", aside, image) }
+	putBack = func(ctx context.Context) { ctr(ctx, t, "tag", "--force", aside, image) }
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(ctx)
 		putBack(ctx)
@@ -32,14 +52,7 @@ func imageMissing(ctx context.Context, t *testing.T, c cell) {
 	if names := ctr(ctx, t, "ls", "--quiet"); strings.Contains(names, image+"\n") {
 		t.Fatalf("the node still has %s", image)
 	}
-	x := begin(ctx, t, c.kind, nil)
-	op := x.parked(ctx, t, daap.CauseImagePull)
-	if !strings.Contains(op.Error.Value.Message, image) {
-		t.Errorf("the cause does not name the image %s: %s", image, op.Error.Value.Message)
-	}
-	putBack(ctx)
-	retry(ctx, t, op)
-	x.succeeds(ctx, t)
+	return image, putBack
 }
 
 // ctr does something with the images of the node.

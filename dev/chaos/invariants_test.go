@@ -41,9 +41,14 @@ func (x *experiment) holds(ctx context.Context, t *testing.T, op oas.Operation) 
 	case oas.DatabaseStatusReady:
 		hasAllOfItsTier(ctx, t, db)
 		connects(ctx, t, db.ID)
+	case oas.DatabaseStatusFrozen:
+		rests(ctx, t, db)
+	case oas.DatabaseStatusArchived:
+		nothingRuns(ctx, t, db)
 	case oas.DatabaseStatusDeleted:
 		nothingLeft(ctx, t, db)
-	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusRestoring, oas.DatabaseStatusUpdating, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
+	case oas.DatabaseStatusProvisioning, oas.DatabaseStatusRestoring, oas.DatabaseStatusUpdating, oas.DatabaseStatusFreezing,
+		oas.DatabaseStatusUnfreezing, oas.DatabaseStatusArchiving, oas.DatabaseStatusDeleting, oas.DatabaseStatusError:
 		t.Errorf("database %s is %s, and no operation holds it", db.ID, db.Status)
 	}
 }
@@ -91,7 +96,7 @@ func oneRowPerStep(ctx context.Context, t *testing.T, op oas.Operation) {
 // backsUp says whether the operation has the steps for backups.
 func backsUp(op oas.Operation) bool {
 	return slices.ContainsFunc(op.Steps, func(s oas.Step) bool {
-		return s.Name == string(daap.StepBackup) || s.Name == string(daap.StepArchive)
+		return slices.Contains([]daap.StepName{daap.StepBackup, daap.StepArchive, daap.StepSuspend}, daap.StepName(s.Name))
 	})
 }
 
@@ -174,6 +179,17 @@ func connects(ctx context.Context, t *testing.T, id uuid.UUID) {
 // nothingLeft looks for what a deleted database may have left behind. It looks once: it is over.
 func nothingLeft(ctx context.Context, t *testing.T, db oas.Database) {
 	t.Helper()
+	nothingRuns(ctx, t, db)
+	if taken := count(ctx, t, `
+		SELECT count(*) FROM databases WHERE owner_team = $1 AND name = $2 AND status <> 'deleted'`,
+		db.OwnerTeam, db.Name); taken != 0 {
+		t.Errorf("the name %s is still taken", db.Name)
+	}
+}
+
+// nothingRuns looks for what a database may have left behind in Kubernetes.
+func nothingRuns(ctx context.Context, t *testing.T, db oas.Database) {
+	t.Helper()
 	name := daap.Namespace(db.ID)
 	until(ctx, t, "Kubernetes answers", func(ctx context.Context) error {
 		var namespace corev1.Namespace
@@ -195,11 +211,6 @@ func nothingLeft(ctx context.Context, t *testing.T, db oas.Database) {
 		}
 		return nil
 	})
-	if taken := count(ctx, t, `
-		SELECT count(*) FROM databases WHERE owner_team = $1 AND name = $2 AND status <> 'deleted'`,
-		db.OwnerTeam, db.Name); taken != 0 {
-		t.Errorf("the name %s is still taken", db.Name)
-	}
 }
 
 // nothingStrange looks over all that the stack has, after all tests: nothing without its row, no row without its end.

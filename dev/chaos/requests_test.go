@@ -94,7 +94,20 @@ func restoreRequest(id uuid.UUID, name string) request {
 }
 
 func deleteRequest(id uuid.UUID) request {
-	params := oas.DeleteDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	return destroyRequest(id, oas.DestructionStrategyHardDelete)
+}
+
+func unfreezeRequest(id uuid.UUID) request {
+	params := oas.UnfreezeDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
+		return stack.API.UnfreezeDatabase(ctx, params)
+	}
+}
+
+func destroyRequest(id uuid.UUID, strategy oas.DestructionStrategy) request {
+	params := oas.DeleteDatabaseParams{
+		ID: id, Strategy: oas.NewOptDestructionStrategy(strategy), IdempotencyKey: oas.NewOptString(newKey()),
+	}
 	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
 		return stack.API.DeleteDatabase(ctx, params)
 	}
