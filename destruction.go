@@ -36,7 +36,8 @@ var actions = []action{
 	{UpdateDatabase, []DatabaseStatus{DatabaseReady}, "given another tier"},
 	{BackUpDatabase, []DatabaseStatus{DatabaseReady}, "backed up"},
 	{
-		RestoreDatabase, []DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived},
+		RestoreDatabase,
+		[]DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived},
 		"restored from",
 	},
 	{FreezeDatabase, []DatabaseStatus{DatabaseReady}, "frozen"},

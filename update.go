@@ -111,7 +111,10 @@ func (g Guarantees) shown() []shown {
 // the infrastructure.
 func (db Database) shown(to Scope) []shown {
 	all := []shown{
-		{"name", db.Name}, {"owner_team", db.OwnerTeam}, {"tier", db.Tier}, {"description", db.Description},
+		{"name", db.Name},
+		{"owner_team", db.OwnerTeam},
+		{"tier", db.Tier},
+		{"description", db.Description},
 		{"deletion_protection", fmt.Sprint(db.DeletionProtection)},
 	}
 	for _, key := range slices.Sorted(maps.Keys(db.Labels)) {

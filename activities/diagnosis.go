@@ -336,7 +336,8 @@ func clusterUnrecoverable(e evidence) *daap.Cause {
 // that fills it: it waits for that Job for good, also after the operator is back. One that had a primary once is not
 // half made: it hibernates, wakes up, or lost its pod.
 func leftHalfMade(e evidence) *daap.Cause {
-	if e.Cluster == nil || e.Cluster.Status.CurrentPrimary != "" || len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
+	if e.Cluster == nil || e.Cluster.Status.CurrentPrimary != "" ||
+		len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
 		e.At.Sub(e.Cluster.CreationTimestamp.Time) < patience || operatorDown(e) != nil {
 		return nil
 	}

@@ -167,8 +167,8 @@ func (b *Backups) SuspendAgain(ctx context.Context, in Input) error {
 	return b.Postgres.Kubernetes.SuspendBackups(ctx, in)
 }
 
-// BackUpAgain lets base backups begin at the times of the tier again, takes one now, and records that changes are archived
-// again.
+// BackUpAgain lets base backups begin at the times of the tier again, takes one now, and records that changes are
+// archived again.
 func (b *Backups) BackUpAgain(ctx context.Context, in Input) error {
 	db, err := b.Postgres.Kubernetes.record(ctx, in)
 	if err != nil {

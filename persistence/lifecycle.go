@@ -238,7 +238,8 @@ func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	return keep(ctx, tx, *op.Tier, op, op.Tier.Cost())
 }
 
-// SaveReceipt adds to the operation's receipt what was counted. Safe to repeat. daap.ErrSuperseded for one that is over.
+// SaveReceipt adds to the operation's receipt what was counted. Safe to repeat. daap.ErrSuperseded for one that is
+// over.
 func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Receipt) error {
 	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		var was daap.Receipt

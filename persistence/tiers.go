@@ -140,7 +140,8 @@ func tierFields(t daap.Tier) fields {
 		"cpu": s.CPU, "memory": s.Memory, "storage_size": s.StorageSize, "storage_class": s.StorageClass,
 		"pg_version": s.PGVersion, "pool_mode": s.PoolMode, "max_connections": s.MaxConnections,
 		"destruction_strategy": s.DestructionStrategy, "deletion_protection": s.DeletionProtection,
-		"backup_enabled": s.BackupEnabled, "backup_frequency": s.BackupFrequency, "backup_retention_days": s.BackupRetentionDays,
+		"backup_enabled": s.BackupEnabled, "backup_frequency": s.BackupFrequency,
+		"backup_retention_days": s.BackupRetentionDays,
 		"wal_archiving_enabled": s.WALArchivingEnabled, "object_storage_destination": s.ObjectStorageDestination,
 	}
 }

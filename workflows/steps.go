@@ -92,8 +92,8 @@ func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
 	return daap.OperationSucceeded, nil
 }
 
-// from is the step to begin with: the first one, or the pivot where a run that was lost was past it and the steps before
-// it cannot be repeated.
+// from is the step to begin with: the first one, or the pivot where a run that was lost was past it and the steps
+// before it cannot be repeated.
 func (r *runner) from(ctx workflow.Context) (int, error) {
 	if r.kind != daap.ArchiveDatabase {
 		return 0, nil

@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// UnfreezeDatabase brings a frozen database back as it was. The certificate of its CA may be another one by then, and is
-// recorded again. Until it is recorded as ready it can be given up, and the database is frozen.
+// UnfreezeDatabase brings a frozen database back as it was. The certificate of its CA may be another one by then, and
+// is recorded again. Until it is recorded as ready it can be given up, and the database is frozen.
 func (w Workflows) UnfreezeDatabase(ctx workflow.Context, in Input) error {
 	var (
 		kube    *activities.Kubernetes

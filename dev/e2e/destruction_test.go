@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func destroyedBy(ctx context.Context, t *testing.T, name string, strategy oas.De
 }
 
 // destroy deletes the database as its tier says, and waits until that is over.
-func destroy(ctx context.Context, t *testing.T, id uuid.UUID, kind oas.OperationKind) oas.Operation {
+func destroy(ctx context.Context, t *testing.T, id uuid.UUID, kind oas.OperationKind) {
 	t.Helper()
 	accepted, err := stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: id})
 	if err != nil {
@@ -43,7 +44,6 @@ func destroy(ctx context.Context, t *testing.T, id uuid.UUID, kind oas.Operation
 		t.Errorf("the operation is %s, want %s", op.Kind, kind)
 	}
 	t.Logf("%s took %s", kind, time.Since(began).Round(time.Second))
-	return op
 }
 
 // of is a database as it stands.
@@ -213,5 +213,57 @@ func TestArchivedDatabaseIsRestoredAndThenDeletedForGood(t *testing.T) {
 		if receipt := op.Receipt.Value; receipt.KubernetesObjects["Cluster"] != 1 || receipt.KubernetesObjects["Namespace"] != 1 || receipt.Objects == 0 {
 			t.Errorf("the receipt is %+v, want a Cluster, a Namespace and objects", receipt)
 		}
+	}
+}
+
+// TestPurgeOfLockedObjectsParksUntilTheyAreFree has one object of an archive be kept by the bucket.
+func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	const bucket = "daap-e2e-locked"
+	store := objectStore(t)
+	if err := store.MakeBucket(ctx, bucket, minio.MakeBucketOptions{ObjectLocking: true}); err != nil && minio.ToErrorResponse(err).Code != minio.BucketAlreadyOwnedByYou {
+		t.Fatal(err)
+	}
+	makeTier(ctx, t, oas.CreateTierRequest{
+		Name: "e2e-locked", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
+		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		ObjectStorageDestination: oas.NewOptString("s3://" + bucket),
+	})
+	db, operation := createOn(ctx, t, "e2e-locked", "e2e", "locked")
+	succeed(ctx, t, operation)
+	name := db.ID.String() + "/pg-1/base/kept"
+	put, err := store.PutObject(ctx, bucket, name, strings.NewReader("kept"), 4, minio.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	governance, until := minio.Governance, time.Now().Add(time.Hour)
+	if err := store.PutObjectRetention(ctx, bucket, name, minio.PutObjectRetentionOptions{
+		Mode: &governance, RetainUntilDate: &until, VersionID: put.VersionID,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	free := sync.OnceFunc(func() {
+		if err := store.PutObjectRetention(context.WithoutCancel(ctx), bucket, name, minio.PutObjectRetentionOptions{
+			GovernanceBypass: true, VersionID: put.VersionID,
+		}); err != nil {
+			t.Errorf("free the object: %v", err)
+		}
+	})
+	t.Cleanup(free)
+	accepted, err := stack.API.DeleteDatabase(ctx, forGood(db.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := parked(ctx, t, accepted.Response.Meta.OperationID)
+	if op.Error.Value.Code != oas.CauseCodeOBJECTLOCKED || op.Step.Value != "archive" {
+		t.Errorf("it is parked at %s for %+v, want that objects are locked", op.Step.Value, op.Error.Value)
+	}
+	free()
+	if _, err := stack.API.RetryOperation(ctx, &oas.DecisionRequest{Reason: "it is free"}, oas.RetryOperationParams{ID: op.ID}); err != nil {
+		t.Fatal(err)
+	}
+	if done := succeed(ctx, t, op.ID); done.Receipt.Value.RelistedAt.Null || done.Receipt.Value.Objects == 0 {
+		t.Errorf("the receipt is %+v, want that nothing is left", done.Receipt)
 	}
 }

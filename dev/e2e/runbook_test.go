@@ -65,7 +65,7 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 	listed(t, run("abort"), `"cancelled"`, `"cancelled_by": "platform/local"`)
 	nothingLeft(ctx, t, db.ID)
 	for name := range blocks {
-		if !ran[name] && !slices.Contains(aboutKeys, name) && !slices.Contains(aboutRetention, name) {
+		if !ran[name] && !slices.Contains(aboutKeys, name) && !slices.Contains(aboutRetention, name) && !slices.Contains(aboutOrphans, name) {
 			t.Errorf("no test runs the commands %s of the runbook", name)
 		}
 	}
