@@ -97,6 +97,10 @@ func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
 	if k.Buckets == nil {
 		return noStore()
 	}
+	return alive(ctx, func() error { return k.removeArchive(ctx, in, db) })
+}
+
+func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Database) error {
 	bucket, prefix := bucketOf(db.Destination())
 	there, err := k.Buckets.Count(ctx, bucket, prefix+"/")
 	if err != nil {

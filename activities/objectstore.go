@@ -80,12 +80,16 @@ func (s *ObjectStore) Objects(ctx context.Context, bucket, prefix string) (map[s
 	return all, nil
 }
 
-// Prefixes returns the first parts of all names under the prefix, which ends with a slash, that have more than one.
+// Prefixes returns the first parts of all names under the prefix, which ends with a slash or is empty, that have more
+// than one; none where there is no bucket.
 func (s *ObjectStore) Prefixes(ctx context.Context, bucket, prefix string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	var all []string
 	for object := range s.Client.ListObjects(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix}) {
+		if minio.ToErrorResponse(object.Err).Code == minio.NoSuchBucket {
+			return nil, nil
+		}
 		if object.Err != nil {
 			return nil, fmt.Errorf("list bucket %s: %w", bucket, object.Err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +18,27 @@ type holds interface {
 	// HoldsDatabase returns nil while the operation is open and goes in that direction, else ErrSuperseded.
 	HoldsDatabase(ctx context.Context, operation uuid.UUID, undo bool) error
 	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
+}
+
+// alive does something that takes long and does not tell Temporal itself that it lives.
+func alive(ctx context.Context, do func() error) error {
+	done := make(chan struct{})
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		beat := time.NewTicker(heartbeatInterval)
+		defer beat.Stop()
+		for {
+			select {
+			case <-beat.C:
+				activity.RecordHeartbeat(ctx)
+			case <-done:
+				return
+			}
+		}
+	})
+	defer beating.Wait()
+	defer close(done)
+	return do()
 }
 
 // look says whether what is waited for is so; if not, in one sentence, what is missing.

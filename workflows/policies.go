@@ -21,8 +21,8 @@ var (
 	quick = patience{try: 30 * time.Second, deadline: 10 * time.Minute}
 	// connecting is for a connection to a database that says it is ready.
 	connecting = patience{try: 30 * time.Second, deadline: 5 * time.Minute}
-	// storing is for one or two calls to the object store, which may be away for a while.
-	storing = patience{try: 30 * time.Second, deadline: MaxStepDeadline}
+	// storing is for one or two calls to the object store, which may list much, or be away for a while.
+	storing = patience{try: 2 * time.Minute, deadline: MaxStepDeadline}
 	// waiting is for what Kubernetes and CNPG do in their own time.
 	waiting = patience{try: 6 * time.Minute, heartbeat: 30 * time.Second, deadline: MaxStepDeadline}
 )
