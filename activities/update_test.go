@@ -210,3 +210,26 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestFrozenDatabaseHasAVolumeForEachInstance(t *testing.T) {
+	t.Parallel()
+	claim := func(change func(*corev1.PersistentVolumeClaim)) *corev1.PersistentVolumeClaim {
+		c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
+			Namespace: daap.Namespace(orders.ID), Name: "pg-1-1",
+			Labels: map[string]string{manifest.LabelCluster: manifest.ClusterName(orders)},
+		}}
+		change(c)
+		return c
+	}
+	if err := run(t, kubernetesWith(t, claim(func(*corev1.PersistentVolumeClaim) {})).CheckVolumes); err != nil {
+		t.Errorf("CheckVolumes() = %v with a claim", err)
+	}
+	for name, k := range map[string]*Kubernetes{
+		"none is there": kubernetesWith(t),
+		"it is lost":    kubernetesWith(t, claim(func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimLost })),
+	} {
+		if cause := Cause(run(t, k.CheckVolumes), ""); cause.Code != daap.CausePVCPending || !strings.Contains(cause.Message, "1 instances 0 are there") {
+			t.Errorf("%s: the cause is %+v", name, cause)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
@@ -266,4 +267,35 @@ func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
 	if done := succeed(ctx, t, op.ID); done.Receipt.Value.RelistedAt.Null || done.Receipt.Value.Objects == 0 {
 		t.Errorf("the receipt is %+v, want that nothing is left", done.Receipt)
 	}
+}
+
+// TestDatabaseThatIsHalfGoneIsDeletedForGood has its namespace and its bucket removed by others before.
+func TestDatabaseThatIsHalfGoneIsDeletedForGood(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	const bucket = "daap-e2e-gone"
+	makeTier(ctx, t, oas.CreateTierRequest{
+		Name: "e2e-gone", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
+		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		ObjectStorageDestination: oas.NewOptString("s3://" + bucket),
+	})
+	db, operation := createOn(ctx, t, "e2e-gone", "e2e", "half-gone")
+	succeed(ctx, t, operation)
+	namespace := &corev1.Namespace{}
+	namespace.Name = daap.Namespace(db.ID)
+	if err := stack.Kubernetes.Delete(ctx, namespace); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "its namespace is gone", func() bool {
+		return apierrors.IsNotFound(stack.Kubernetes.Get(ctx, client.ObjectKeyFromObject(namespace), namespace))
+	})
+	store := objectStore(t)
+	for result := range store.RemoveObjects(ctx, bucket, store.ListObjects(ctx, bucket, minio.ListObjectsOptions{Recursive: true}), minio.RemoveObjectsOptions{}) {
+		t.Fatal(result.Err)
+	}
+	if err := store.RemoveBucket(ctx, bucket); err != nil {
+		t.Fatal(err)
+	}
+	remove(ctx, t, db.ID)
+	nothingLeft(ctx, t, db.ID)
 }

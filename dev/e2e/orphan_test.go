@@ -15,10 +15,9 @@ import (
 // aboutOrphans are the blocks of the runbook about what was left behind, and about what must be gone.
 var aboutOrphans = []string{"reap", "orphans", "remove-orphan", "purge"}
 
-// TestOrphanIsFoundAndRemovedOnRequestAlone has an archive of a database that never was, beside that of one that is
+// TestOrphanIsFoundAndRemovedOnRequestAlone is not parallel: the health is degraded meanwhile. It has an archive of a database that never was, beside that of one that is
 // there, which the runbook then deletes for good.
 func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
-	t.Parallel()
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-orphans")
 	db, operation := createOn(ctx, t, "e2e-orphans", "e2e", "no-orphan")

@@ -33,7 +33,7 @@ func TestTourOfTheReadmeWorks(t *testing.T) {
 	for _, want := range []string{
 		`"status": "ok"`, `"owner_team": "shop"`, `"field": "name"`, `"field": "size"`, `"high_availability"`,
 		`"role": "product-team"`, `"code": "not_found"`, `"status": "revoked"`, "shop/deploy\tdeleteDatabase", "The audit log holds",
-		"hello", `"cost-centre": "42"`, `"restarts": true`, `"kind": "delete_database"`, `"status": "deleted"`,
+		"hello", `"frozen"`, " back  \n", `"relisted_at"`, `"cost-centre": "42"`, `"restarts": true`, `"kind": "delete_database"`, `"status": "deleted"`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the tour does not print %s", want)
