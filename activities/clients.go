@@ -105,6 +105,29 @@ func openDatabase(ctx context.Context, admin *pgx.Conn) error {
 	return nil
 }
 
+// isOpen says whether the database lets clients in.
+func isOpen(ctx context.Context, admin *pgx.Conn) (open bool, err error) {
+	err = admin.QueryRow(ctx, `SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = $1`,
+		daap.PostgresDatabase).Scan(&open)
+	return open, err
+}
+
+// stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.
+func (p *Postgres) stillClosed(ctx context.Context, owner owner, db daap.Database) error {
+	open := true
+	owner.database = maintenanceDatabase
+	err := p.onPrimary(ctx, owner, db, func(admin *pgx.Conn) error {
+		var err error
+		open, err = isOpen(ctx, admin)
+		return err
+	})
+	if err != nil || !open {
+		return err
+	}
+	return final(because(daap.CauseRejected, "The database lets clients in again: its owner has opened it, and what was "+
+		"written since may not be in the archive; abort, and archive it anew"))
+}
+
 // takesNobody says whether the error of a connection is that nobody is let in: as into a database that was frozen, or
 // restored from one that takes no more changes.
 func takesNobody(err error) bool {

@@ -52,6 +52,13 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	tells := func(want bool) {
+		t.Helper()
+		if open, err := isOpen(t.Context(), admin); err != nil || open != want {
+			t.Errorf("isOpen() = %t, %v; want %t", open, err, want)
+		}
+	}
+	tells(false)
 	if _, err := working.Exec(t.Context(), `SELECT 1`); err == nil {
 		t.Error("who worked on it goes on working")
 	}
@@ -65,6 +72,7 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	if err := openDatabase(t.Context(), admin); err != nil {
 		t.Fatal(err)
 	}
+	tells(true)
 	again, err := connect()
 	if err != nil {
 		t.Fatalf("connect to what is open: %v", err)

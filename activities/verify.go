@@ -80,6 +80,9 @@ func (b *Backups) VerifyArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
+	if err := b.Postgres.stillClosed(ctx, owner, db); err != nil {
+		return err
+	}
 	backups, err := kube.wantedBackups(ctx, db.ID, wanted{prefix: in.Operation.String()})
 	if err != nil {
 		return err

@@ -55,8 +55,8 @@ func decisionFromOAS(action daap.Action, req *oas.DecisionRequest) daap.Decision
 	return daap.Decision{Action: action, Step: daap.StepName(req.Step.Value), Reason: req.Reason}
 }
 
+// databaseToOAS leaves out what is shown where one database is asked for alone.
 func databaseToOAS(db daap.Database) oas.Database {
-	allowed, restricted := db.Actions()
 	return oas.Database{
 		ID:          db.ID,
 		Name:        db.Name,
@@ -73,15 +73,23 @@ func databaseToOAS(db daap.Database) oas.Database {
 
 		DeletionProtection: db.DeletionProtection,
 		ArchivedUntil:      nilTime(db.ArchivedUntil),
-		AllowedActions:     each(allowed, func(k daap.OperationKind) oas.OperationKind { return oas.OperationKind(k) }),
-		RestrictedActions: each(restricted, func(r daap.Restriction) oas.RestrictedAction {
-			return oas.RestrictedAction{Action: oas.OperationKind(r.Operation), Reason: r.Reason}
-		}),
 
 		CreatedAt: db.CreatedAt.UTC(),
 		UpdatedAt: db.UpdatedAt.UTC(),
 		DeletedAt: nilTime(db.DeletedAt),
 	}
+}
+
+// oneDatabaseToOAS is all of a database.
+func oneDatabaseToOAS(db daap.Database, backups *daap.BackupState) oas.Database {
+	allowed, restricted := db.Actions()
+	all := databaseToOAS(db)
+	all.Backup = backupStateToOAS(db, backups)
+	all.AllowedActions = each(allowed, func(k daap.OperationKind) oas.OperationKind { return oas.OperationKind(k) })
+	all.RestrictedActions = each(restricted, func(r daap.Restriction) oas.RestrictedAction {
+		return oas.RestrictedAction{Action: oas.OperationKind(r.Operation), Reason: r.Reason}
+	})
+	return all
 }
 
 func deletePreviewToOAS(p daap.DeletePreview) oas.DeletePreview {

@@ -62,9 +62,7 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	if err != nil {
 		return nil, err
 	}
-	data := databaseToOAS(db)
-	data.Backup = backupStateToOAS(db, state)
-	return &oas.DatabaseResponse{Data: data, Error: noError, Meta: meta(ctx)}, nil
+	return &oas.DatabaseResponse{Data: oneDatabaseToOAS(db, state), Error: noError, Meta: meta(ctx)}, nil
 }
 
 // UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells

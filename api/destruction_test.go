@@ -97,6 +97,10 @@ func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
 	if want := []oas.OperationKind{oas.OperationKindUnfreezeDatabase, oas.OperationKindDeleteDatabase}; !slices.Equal(shown.Data.AllowedActions, want) {
 		t.Errorf("allowed are %v, want %v", shown.Data.AllowedActions, want)
 	}
+	list, err := s.client.ListDatabases(t.Context(), oas.ListDatabasesParams{})
+	if err != nil || list.Data[0].AllowedActions != nil || list.Data[0].RestrictedActions != nil {
+		t.Errorf("the list has %+v (%v), want nothing of what can be asked for", list, err)
+	}
 	for _, r := range shown.Data.RestrictedActions {
 		if r.Action == oas.OperationKindFreezeDatabase && r.Reason != "The database is frozen and cannot be frozen; only one that is ready can." {
 			t.Errorf("freezing is restricted: %s", r.Reason)
