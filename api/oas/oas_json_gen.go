@@ -3627,19 +3627,27 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("allowed_actions")
-		e.ArrStart()
-		for _, elem := range s.AllowedActions {
-			elem.Encode(e)
+		if s.AllowedActions == nil {
+			e.Null()
+		} else {
+			e.ArrStart()
+			for _, elem := range s.AllowedActions {
+				elem.Encode(e)
+			}
+			e.ArrEnd()
 		}
-		e.ArrEnd()
 	}
 	{
 		e.FieldStart("restricted_actions")
-		e.ArrStart()
-		for _, elem := range s.RestrictedActions {
-			elem.Encode(e)
+		if s.RestrictedActions == nil {
+			e.Null()
+		} else {
+			e.ArrStart()
+			for _, elem := range s.RestrictedActions {
+				elem.Encode(e)
+			}
+			e.ArrEnd()
 		}
-		e.ArrEnd()
 	}
 	{
 		e.FieldStart("created_at")
@@ -3841,16 +3849,23 @@ func (s *Database) Decode(d *jx.Decoder) error {
 		case "allowed_actions":
 			requiredBitSet[1] |= 1 << 6
 			if err := func() error {
-				s.AllowedActions = make([]OperationKind, 0)
-				if err := d.Arr(func(d *jx.Decoder) error {
-					var elem OperationKind
-					if err := elem.Decode(d); err != nil {
+				switch tt := d.Next(); tt {
+				case jx.Null:
+					if err := d.Skip(); err != nil {
 						return err
 					}
-					s.AllowedActions = append(s.AllowedActions, elem)
-					return nil
-				}); err != nil {
-					return err
+				default:
+					s.AllowedActions = make([]OperationKind, 0)
+					if err := d.Arr(func(d *jx.Decoder) error {
+						var elem OperationKind
+						if err := elem.Decode(d); err != nil {
+							return err
+						}
+						s.AllowedActions = append(s.AllowedActions, elem)
+						return nil
+					}); err != nil {
+						return err
+					}
 				}
 				return nil
 			}(); err != nil {
@@ -3859,16 +3874,23 @@ func (s *Database) Decode(d *jx.Decoder) error {
 		case "restricted_actions":
 			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
-				s.RestrictedActions = make([]RestrictedAction, 0)
-				if err := d.Arr(func(d *jx.Decoder) error {
-					var elem RestrictedAction
-					if err := elem.Decode(d); err != nil {
+				switch tt := d.Next(); tt {
+				case jx.Null:
+					if err := d.Skip(); err != nil {
 						return err
 					}
-					s.RestrictedActions = append(s.RestrictedActions, elem)
-					return nil
-				}); err != nil {
-					return err
+				default:
+					s.RestrictedActions = make([]RestrictedAction, 0)
+					if err := d.Arr(func(d *jx.Decoder) error {
+						var elem RestrictedAction
+						if err := elem.Decode(d); err != nil {
+							return err
+						}
+						s.RestrictedActions = append(s.RestrictedActions, elem)
+						return nil
+					}); err != nil {
+						return err
+					}
 				}
 				return nil
 			}(); err != nil {

@@ -1970,9 +1970,9 @@ type Database struct {
 	DeletionProtection bool `json:"deletion_protection"`
 	// Until when an archived database can be restored; null for others.
 	ArchivedUntil NilDateTime `json:"archived_until"`
-	// The operations that can be asked for now.
+	// The operations that can be asked for now. Shown where one database is asked for; null otherwise.
 	AllowedActions []OperationKind `json:"allowed_actions"`
-	// Those that cannot, each with the reason.
+	// Those that cannot, each with the reason. Shown where one database is asked for; null otherwise.
 	RestrictedActions []RestrictedAction `json:"restricted_actions"`
 	CreatedAt         time.Time          `json:"created_at"`
 	UpdatedAt         time.Time          `json:"updated_at"`

@@ -1192,9 +1192,6 @@ func (s *Database) Validate() error {
 		})
 	}
 	if err := func() error {
-		if s.AllowedActions == nil {
-			return errors.New("nil is invalid value")
-		}
 		var failures []validate.FieldError
 		for i, elem := range s.AllowedActions {
 			if err := func() error {
@@ -1220,9 +1217,6 @@ func (s *Database) Validate() error {
 		})
 	}
 	if err := func() error {
-		if s.RestrictedActions == nil {
-			return errors.New("nil is invalid value")
-		}
 		var failures []validate.FieldError
 		for i, elem := range s.RestrictedActions {
 			if err := func() error {
