@@ -116,7 +116,7 @@ func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Databa
 	removed := 0
 	err = k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		for range removalsAtOnce {
-			some, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/", func(string) bool { return true })
+			some, err := k.Buckets.RemoveSome(ctx, bucket, prefix+"/", everything)
 			if err != nil {
 				return false, "", refusedByStore(err)
 			}
@@ -139,6 +139,9 @@ func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Databa
 	now := time.Now()
 	return k.Receipts.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})
 }
+
+// everything chooses all names.
+func everything(string) bool { return true }
 
 // refusedByStore is the error of an object store, with its cause.
 func refusedByStore(err error) error {

@@ -271,8 +271,7 @@ func (b *Backups) archived(ctx context.Context, db daap.Database, state *daap.Ba
 	if err != nil {
 		return err
 	}
-	owner.database = maintenanceDatabase // the database itself may take no connections
-	err = b.Postgres.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
+	err = b.Postgres.beside(ctx, owner, db, func(conn *pgx.Conn) error {
 		// The name of a segment is its timeline and its place in the log, in hexadecimal; its end is the next one's begin.
 		return conn.QueryRow(ctx, `
 			SELECT a.last_archived_time, GREATEST(0,

@@ -53,12 +53,16 @@ func (p *Postgres) OpenToClients(ctx context.Context, in Input) error {
 	return p.Connect(ctx, in)
 }
 
+// beside runs something on a connection to the database's PostgreSQL that is none to the database itself.
+func (p *Postgres) beside(ctx context.Context, owner owner, db daap.Database, run func(*pgx.Conn) error) error {
+	owner.database = maintenanceDatabase
+	return p.onPrimary(ctx, owner, db, run)
+}
+
 // closed lets nobody into the database but last, which runs on a connection of its own once all others are ended; nil
 // runs nothing.
 func (p *Postgres) closed(ctx context.Context, owner owner, db daap.Database, last func(*pgx.Conn) error) error {
-	outside := owner
-	outside.database = maintenanceDatabase
-	return p.onPrimary(ctx, outside, db, func(admin *pgx.Conn) error {
+	return p.beside(ctx, owner, db, func(admin *pgx.Conn) error {
 		if last == nil {
 			return closeDatabase(ctx, admin, 0)
 		}
@@ -115,8 +119,7 @@ func isOpen(ctx context.Context, admin *pgx.Conn) (open bool, err error) {
 // stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.
 func (p *Postgres) stillClosed(ctx context.Context, owner owner, db daap.Database) error {
 	open := true
-	owner.database = maintenanceDatabase
-	err := p.onPrimary(ctx, owner, db, func(admin *pgx.Conn) error {
+	err := p.beside(ctx, owner, db, func(admin *pgx.Conn) error {
 		var err error
 		open, err = isOpen(ctx, admin)
 		return err
@@ -137,6 +140,5 @@ func takesNobody(err error) bool {
 
 // open lets clients in.
 func (p *Postgres) open(ctx context.Context, owner owner, db daap.Database) error {
-	owner.database = maintenanceDatabase
-	return p.onPrimary(ctx, owner, db, func(admin *pgx.Conn) error { return openDatabase(ctx, admin) })
+	return p.beside(ctx, owner, db, func(admin *pgx.Conn) error { return openDatabase(ctx, admin) })
 }

@@ -92,14 +92,8 @@ func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
 		case told.Status != metav1.ConditionTrue:
 			return false, withReason("Cluster is "+told.Reason, told.Message), nil
 		}
-		var pods corev1.PodList
-		err = k.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{
-			manifest.LabelCluster: manifest.ClusterName(db), podRoleLabel: instanceRole,
-		})
-		if err != nil {
-			return false, "", fmt.Errorf("list instances of database %s: %w", db.ID, err)
-		}
-		return len(pods.Items) == 0, fmt.Sprintf("%d instances are left", len(pods.Items)), nil
+		pods, err := k.instances(ctx, db)
+		return err == nil && len(pods) == 0, fmt.Sprintf("%d instances are left", len(pods)), err
 	})
 }
 

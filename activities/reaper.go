@@ -286,7 +286,7 @@ func (r *Reaper) empty(ctx context.Context, bucket, prefix string) error {
 		return err
 	}
 	for {
-		removed, err := r.Kubernetes.Buckets.RemoveSome(ctx, bucket, prefix, func(string) bool { return true })
+		removed, err := r.Kubernetes.Buckets.RemoveSome(ctx, bucket, prefix, everything)
 		if err != nil || removed.Objects == 0 {
 			return err
 		}

@@ -126,7 +126,7 @@ func (b *Backups) prune(ctx context.Context, db daap.Database, server string) (P
 			return pruned, err
 		}
 		if instead { // else its last base backup is the last there is of the database
-			gone = func(string) bool { return true }
+			gone = everything
 		}
 	}
 	for {

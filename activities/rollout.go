@@ -58,7 +58,7 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 	if done, progress, err := ready(ctx, p.Kubernetes.Watch, db); !done || err != nil {
 		return false, progress, err
 	}
-	pods, err := p.instances(ctx, db)
+	pods, err := p.Kubernetes.instances(ctx, db)
 	if err != nil {
 		return false, "", err
 	}
@@ -90,9 +90,9 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 }
 
 // instances are the pods of PostgreSQL that Kubernetes itself has: what the shared watch leaves out of them is needed.
-func (p *Postgres) instances(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
+func (k *Kubernetes) instances(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
 	var pods corev1.PodList
-	err := p.Kubernetes.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{
+	err := k.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{
 		manifest.LabelCluster: manifest.ClusterName(db), podRoleLabel: instanceRole,
 	})
 	if err != nil {

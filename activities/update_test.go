@@ -195,7 +195,7 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 				objects = append(objects, pod)
 			}
 			p := &Postgres{Kubernetes: kubernetesWith(t, objects...)}
-			found, err := p.instances(t.Context(), db)
+			found, err := p.Kubernetes.instances(t.Context(), db)
 			if err != nil || len(found) != 2 {
 				t.Fatalf("instances() = %d, %v, want two", len(found), err)
 			}

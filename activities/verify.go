@@ -55,8 +55,7 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 
 // lastArchived is the segment that PostgreSQL has archived last; empty where there is none.
 func (p *Postgres) lastArchived(ctx context.Context, owner owner, db daap.Database) (segment string, err error) {
-	owner.database = maintenanceDatabase
-	err = p.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
+	err = p.beside(ctx, owner, db, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `
 			SELECT COALESCE(last_archived_wal, '') FROM pg_catalog.pg_stat_archiver`).Scan(&segment)
 	})
