@@ -141,7 +141,9 @@ func (p *Postgres) missingElsewhere(ctx context.Context, db daap.Database) (stri
 	if err := p.Kubernetes.Client.Get(ctx, key, &pooler); err != nil {
 		return "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
 	}
-	if pooler.Spec.Template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) {
+	template := pooler.Spec.Template
+	if template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) ||
+		template.Labels[manifest.LabelTier] != db.Tier {
 		return "Pooler's pods are still those from before", nil
 	}
 	_, progress := poolerReady(&pooler)

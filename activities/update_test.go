@@ -150,6 +150,7 @@ func inForceWorld() (db daap.Database, pods []*corev1.Pod, claims []client.Objec
 		Status:     appsv1.DeploymentStatus{UpdatedReplicas: 1, ReadyReplicas: 1},
 	}
 	pooler.Spec.Template.Annotations = map[string]string{manifest.AnnotationPool: manifest.Pool(db.Profile)}
+	pooler.Spec.Template.Labels = map[string]string{manifest.LabelTier: db.Tier}
 	return db, pods, claims, pooler
 }
 
@@ -181,6 +182,9 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 		}, "Volume claim pg-1-1 has 1Gi of 2Gi"},
 		"settings of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Spec.Template.Annotations[manifest.AnnotationPool] = manifest.Pool(orders.Profile)
+		}, "Pooler's pods are still those from before"},
+		"tier of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
+			pooler.Spec.Template.Labels[manifest.LabelTier] = "another"
 		}, "Pooler's pods are still those from before"},
 		"pods of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Status.UpdatedReplicas = 0

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,13 +99,26 @@ func inForce(ctx context.Context, t *testing.T, id uuid.UUID, tier oas.CreateTie
 	}
 }
 
-// poolerShows is a setting as PgBouncer itself tells it, on its own console.
+// poolerShows is a setting as PgBouncer itself tells it, on its own console. A pod that is ending is not asked: it is
+// from before, and its PgBouncer listens no more.
 func poolerShows(ctx context.Context, t *testing.T, namespace, setting string) string {
 	t.Helper()
-	out, err := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", "deploy/"+daap.PoolerService, "--container", "pgbouncer",
-		"--", "psql", "--host=/controller/run", "--username=pgbouncer", "--tuples-only", "--no-align", "--command=SHOW CONFIG", "pgbouncer").Output()
+	var pods corev1.PodList
+	err := stack.Kubernetes.List(ctx, &pods, client.InNamespace(namespace), client.MatchingLabels{"cnpg.io/podRole": "pooler"})
 	if err != nil {
-		t.Fatalf("ask PgBouncer for its settings: %v", err)
+		t.Fatal(err)
+	}
+	pods.Items = slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	if len(pods.Items) != 1 {
+		t.Fatalf("there are %d pods of PgBouncer, want one", len(pods.Items))
+	}
+	var told strings.Builder
+	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", namespace, "exec", pods.Items[0].Name, "--container", "pgbouncer",
+		"--", "psql", "--host=/controller/run", "--username=pgbouncer", "--tuples-only", "--no-align", "--command=SHOW CONFIG", "pgbouncer")
+	cmd.Stderr = &told
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("ask PgBouncer for its settings: %v: %s", err, &told)
 	}
 	for line := range strings.Lines(string(out)) {
 		if fields := strings.Split(line, "|"); fields[0] == setting && len(fields) > 1 {
