@@ -3,6 +3,7 @@ package manifest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
@@ -36,7 +37,7 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 			PostgresConfiguration: cnpgv1.PostgresConfiguration{
 				// CNPG's own last rule admits connections without TLS; this one comes before it.
 				PgHBA:       []string{"hostnossl all all all reject"},
-				Parameters:  Parameters(db.Profile),
+				Parameters:  parameters(db.Profile),
 				Synchronous: synchronous(db.Profile),
 			},
 			EnableSuperuserAccess: ptr(false),
@@ -80,6 +81,19 @@ func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	cluster := Cluster(db, platform)
 	cluster.Annotations = map[string]string{AnnotationHibernation: HibernationOn}
 	return cluster
+}
+
+// audited is what pgAudit writes to the log of every PostgreSQL: changes of what there is and of who may do what.
+// Values that statements are given stay out of it.
+var audited = map[string]string{
+	"pgaudit.log": "ddl, role", "pgaudit.log_catalog": "off", "pgaudit.log_parameter": "off",
+}
+
+// parameters are all that PostgreSQL is told.
+func parameters(p daap.Profile) map[string]string {
+	all := Parameters(p)
+	maps.Copy(all, audited)
+	return all
 }
 
 // Parameters are what PostgreSQL is told of the size of its instance.
