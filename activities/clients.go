@@ -17,8 +17,8 @@ const maintenanceDatabase = "postgres"
 // objectNotInPrerequisiteState is SQLSTATE 55000, of PostgreSQL's appendix A: a database takes no connections.
 const objectNotInPrerequisiteState = "55000"
 
-// CloseToClients takes the pool away, waits until it is gone, and has PostgreSQL let nobody into the database any more.
-// A NetworkPolicy would depend on the cluster's network; this holds wherever clients are.
+// CloseToClients takes the pool and the network's way in away, waits until the pool is gone, and has PostgreSQL let
+// nobody into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
 func (p *Postgres) CloseToClients(ctx context.Context, in Input) error {
 	db, err := p.Kubernetes.record(ctx, in)
 	if err != nil {

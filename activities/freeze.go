@@ -48,11 +48,15 @@ func (k *Kubernetes) ResumeBackups(ctx context.Context, in Input) error {
 	return k.apply(ctx, manifest.ScheduledBackup(db))
 }
 
-// StopPooler takes the pool away.
+// StopPooler takes the pool away, and the team's way to the instances.
 func (k *Kubernetes) StopPooler(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
 		return err
+	}
+	clients := manifest.Clients(db)
+	if err := k.Client.Delete(ctx, clients); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete network policy %s/%s: %w", clients.Namespace, clients.Name, err)
 	}
 	return k.apply(ctx, manifest.Stopped(db, k.Platform))
 }

@@ -31,13 +31,25 @@ type Kubernetes struct {
 	Diagnosis *Diagnosis
 }
 
-// ApplyNamespace makes the database's namespace be as it should.
+// ApplyNamespace makes the database's namespace be as it should, with whom its pods may talk with.
 func (k *Kubernetes) ApplyNamespace(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.apply(ctx, manifest.Namespace(db))
+	return k.applyNamespace(ctx, db)
+}
+
+// applyNamespace denies everything first: nothing runs there before what it may reach is said.
+func (k *Kubernetes) applyNamespace(ctx context.Context, db daap.Database) error {
+	for _, object := range []client.Object{
+		manifest.Namespace(db), manifest.DenyAll(db), manifest.PlatformTraffic(db, k.Platform.Network),
+	} {
+		if err := k.apply(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ApplyCluster makes the Cluster of the database's incarnation be as it should.
@@ -49,10 +61,13 @@ func (k *Kubernetes) ApplyCluster(ctx context.Context, in Input) error {
 	return k.applyCluster(ctx, db)
 }
 
-// ApplyPooler makes the Pooler be as it should.
+// ApplyPooler makes the Pooler be as it should, and lets the team's clients reach it and the instances.
 func (k *Kubernetes) ApplyPooler(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
+		return err
+	}
+	if err := k.apply(ctx, manifest.Clients(db)); err != nil {
 		return err
 	}
 	return k.apply(ctx, manifest.Pooler(db, k.Platform))

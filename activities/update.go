@@ -92,7 +92,7 @@ func (k *Kubernetes) UpdateNamespace(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return k.apply(ctx, manifest.Namespace(u.last))
+	return k.applyNamespace(ctx, u.last)
 }
 
 // UpdateCluster changes what of the Cluster can be changed back.

@@ -41,6 +41,9 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 				object runtime.Object
 			}{
 				{"namespace.yaml", manifest.Namespace(db)},
+				{"deny.yaml", manifest.DenyAll(db)},
+				{"traffic.yaml", manifest.PlatformTraffic(db, platform.Network)},
+				{"clients.yaml", manifest.Clients(db)},
 				{"credentials.yaml", manifest.Credentials(db, "a-password")},
 				{"cluster.yaml", manifest.Cluster(db, platform)},
 				{"pooler.yaml", manifest.Pooler(db, platform)},

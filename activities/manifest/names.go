@@ -34,6 +34,8 @@ type Platform struct {
 	StorageClass string
 	// Archive is where backups go.
 	Archive Archive
+	// Network is whom databases talk with.
+	Network Network
 }
 
 // ClusterName names the CNPG Cluster of the database's incarnation; it is never used again for another one.

@@ -146,6 +146,12 @@ const variables = `Environment:
   DAAP_AUDIT_HEADS        s3://bucket/prefix for heads of the audit log (none: a tail cut off does not show)
   DAAP_BACKUP_ENDPOINT    the object store that databases are backed up to, as they reach it, with
                           DAAP_BACKUP_ACCESS_KEY and DAAP_BACKUP_SECRET_KEY; without it, no backups
+  DAAP_NETWORK_API_SERVERS, DAAP_NETWORK_STORE
+                          what databases must reach, for their NetworkPolicies: the endpoints of the Kubernetes API
+                          and those of DAAP_BACKUP_ENDPOINT, as 10.0.0.10:6443 or namespace:9000,… (the worker needs them)
+  DAAP_NETWORK_OPERATOR, DAAP_NETWORK_WORKER, DAAP_NETWORK_METRICS, DAAP_NETWORK_DNS
+                          the pods of the operator, the worker, who reads metrics, and the cluster's DNS
+                          (cnpg-system, daap, monitoring and kube-system, each with the label of its pods)
   DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY

@@ -134,6 +134,10 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 	if err != nil {
 		return nil, err
 	}
+	network, err := s.config.Peers()
+	if err != nil {
+		return nil, err
+	}
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err
@@ -162,6 +166,7 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 			PoolerImage:    s.config.PoolerImage,
 			StorageClass:   s.config.StorageClass,
 			Archive:        manifest.Archive(s.config.Backup),
+			Network:        network,
 		},
 	}, nil
 }

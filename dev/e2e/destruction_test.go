@@ -126,6 +126,9 @@ func TestFrozenDatabaseRefusesClientsAndComesBackWhole(t *testing.T) {
 		t.Errorf("%d volume claims are left (%v), want one", len(claims.Items), err)
 	}
 	uses(ctx, t, tier, oas.QuotaUsed{StorageGib: 1, Databases: 1})
+	if got := policiesOf(ctx, t, db.ID); !slices.Equal(got, []string{"deny", "platform"}) {
+		t.Errorf("the network policies are %v, want none for clients", got)
+	}
 
 	began := time.Now()
 	woken, err := stack.API.UnfreezeDatabase(ctx, oas.UnfreezeDatabaseParams{ID: db.ID})
@@ -134,6 +137,9 @@ func TestFrozenDatabaseRefusesClientsAndComesBackWhole(t *testing.T) {
 	}
 	succeed(ctx, t, woken.Response.Meta.OperationID)
 	t.Logf("unfreeze_database took %s", time.Since(began).Round(time.Second))
+	if got := policiesOf(ctx, t, db.ID); !slices.Equal(got, []string{"clients", "deny", "platform"}) {
+		t.Errorf("the network policies are %v, want that for clients again", got)
+	}
 	for way, psql := range bothWays(ctx, t, db.ID) {
 		if got, err := psql.Run(ctx, checksum); err != nil || got != want {
 			t.Errorf("%s there is %q (%v), want %q", way, got, err, want)

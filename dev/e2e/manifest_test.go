@@ -24,7 +24,12 @@ func notMade(team string) daap.Database {
 			Instances: 3, HAReplicas: 1, CPU: resource.MustParse("1500m"), Memory: resource.MustParse("2Gi"),
 			StorageSize: resource.MustParse("10Gi"), StorageClass: "local", PGVersion: "17", PoolMode: daap.PoolSession,
 			MaxConnections: 200, DestructionStrategy: daap.StrategyHardDelete,
+			Backups: daap.Backups{
+				BackupEnabled: true, BackupFrequency: "0 3 * * *", BackupRetentionDays: 7, WALArchivingEnabled: true,
+				ObjectStorageDestination: "s3://bucket/prefix",
+			},
 		},
+		Source: &daap.Source{DatabaseID: uuid.New(), Destination: "s3://bucket/prefix/source", ServerName: "pg-1"},
 	}
 }
 
@@ -44,11 +49,27 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 		}
 	})
 	strictly := []client.CreateOption{client.DryRunAll, client.FieldValidation("Strict")}
-	platform := manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17.12"}, StorageClass: "local"}
+	platform := manifest.Platform{
+		PostgresImages: daap.Catalog{"17": "localhost/postgresql:17.12"}, StorageClass: "local",
+		Archive: manifest.Archive{Endpoint: "http://s3.example", AccessKey: "a", SecretKey: "b"},
+		Network: manifest.Network{
+			Operator: []manifest.Peer{{Namespace: "cnpg-system", Label: "app.kubernetes.io/name", Value: "cloudnative-pg"}},
+			Worker:   []manifest.Peer{{Block: "192.0.2.1/32"}}, Store: []manifest.Peer{{Namespace: "minio", Port: 9000}},
+			APIServers: []manifest.Peer{{Block: "192.0.2.0/24", Port: 6443}}, DNS: []manifest.Peer{{Namespace: "kube-system"}},
+		},
+	}
 	for name, object := range map[string]client.Object{
-		"credentials": manifest.Credentials(db, "a-password"),
-		"cluster":     manifest.Cluster(db, platform),
-		"pooler":      manifest.Pooler(db, platform),
+		"credentials":      manifest.Credentials(db, "a-password"),
+		"deny":             manifest.DenyAll(db),
+		"platform traffic": manifest.PlatformTraffic(db, platform.Network),
+		"clients":          manifest.Clients(db),
+		"archive keys":     manifest.ArchiveSecret(db, platform),
+		"archive":          manifest.ObjectStore(db, platform),
+		"source":           manifest.RestoreStore(db, platform),
+		"cluster":          manifest.Cluster(db, platform),
+		"pooler":           manifest.Pooler(db, platform),
+		"scheduled backup": manifest.ScheduledBackup(db),
+		"backup":           manifest.Backup(db, "first"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := stack.Kubernetes.Create(ctx, object, strictly...); err != nil {

@@ -99,6 +99,11 @@ func daapEnv(l layout) ([]string, error) {
 		"DAAP_POSTGRES_VERSIONS=17=" + tags.operand,
 		"DAAP_POOLER_IMAGE=" + tags.pooler,
 		"DAAP_STORAGE_CLASS=" + storageName,
+		// What runs beside the node reaches databases from the host's end of the link, and is reached there.
+		"DAAP_NETWORK_WORKER=" + hostIP,
+		"DAAP_NETWORK_DNS=" + nodeIP,
+		"DAAP_NETWORK_API_SERVERS=" + strings.TrimPrefix(apiserverURL, "https://"),
+		"DAAP_NETWORK_STORE=" + addressMinIO,
 		"DAAP_AUDIT_HEADS=s3://" + auditBucket + "/heads",
 		"DAAP_S3_ENDPOINT=http://" + addressMinIO,
 		"DAAP_S3_ACCESS_KEY=" + value(minio, "MINIO_ROOT_USER"),

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/daap-dev/daap/activities/manifest"
 )
 
 // Config is every setting there is. Beside these, Temporal's own variables (TEMPORAL_ADDRESS,
@@ -63,6 +65,19 @@ type Config struct {
 	// Backup is the object store that databases are backed up to, as they reach it themselves. Without an endpoint no
 	// tier can have backups.
 	Backup S3 `envPrefix:"DAAP_BACKUP_"`
+	// Network is whom databases talk with.
+	Network Network `envPrefix:"DAAP_NETWORK_"`
+}
+
+// Network is whom databases talk with beside their own pods and their teams, as manifest.Peer reads it.
+type Network struct {
+	Operator []manifest.Peer `env:"OPERATOR" envDefault:"cnpg-system/app.kubernetes.io/name=cloudnative-pg"`
+	Worker   []manifest.Peer `env:"WORKER" envDefault:"daap/app.kubernetes.io/name=daap-worker"`
+	Metrics  []manifest.Peer `env:"METRICS" envDefault:"monitoring"`
+	DNS      []manifest.Peer `env:"DNS" envDefault:"kube-system/k8s-app=kube-dns"`
+	// APIServers are the endpoints of the Kubernetes API, Store those of the object store of DAAP_BACKUP_ENDPOINT.
+	APIServers []manifest.Peer `env:"API_SERVERS"`
+	Store      []manifest.Peer `env:"STORE"`
 }
 
 // Argon2 is what a hash costs.
@@ -180,6 +195,23 @@ func (c Config) HeadsBucket() (bucket, prefix string, ok bool) {
 	return bucket, strings.Trim(prefix, "/"), isS3 && bucket != ""
 }
 
+// Peers is whom the worker lets databases talk with. Nothing runs without the Kubernetes API, nor is anything backed up
+// without the object store: where they are must be set. Errors are of type *Error.
+func (c Config) Peers() (manifest.Network, error) {
+	var errs []error
+	if len(c.Network.APIServers) == 0 {
+		errs = append(errs, &Error{
+			"DAAP_NETWORK_API_SERVERS", "must be the addresses that kubectl get endpointslices kubernetes shows, such as 10.0.0.10:6443",
+		})
+	}
+	if c.Backup.Endpoint != "" && len(c.Network.Store) == 0 {
+		errs = append(errs, &Error{
+			"DAAP_NETWORK_STORE", "must be the addresses of DAAP_BACKUP_ENDPOINT, such as 10.0.0.0/24:9000, or its namespace",
+		})
+	}
+	return manifest.Network(c.Network), errors.Join(errs...)
+}
+
 // Owner is the URL by which daap migrate reaches PostgreSQL.
 func (c Config) Owner() string {
 	if c.MigrationURL != "" {
@@ -225,6 +257,8 @@ func example(t reflect.Type) string {
 		return "number"
 	case reflect.TypeFor[[]netip.Prefix]():
 		return "list such as 10.0.0.0/8,192.0.2.1/32"
+	case reflect.TypeFor[[]manifest.Peer]():
+		return "list of 10.0.0.0/24, 10.0.0.10:6443, namespace or namespace/label=value"
 	}
 	return "whole number"
 }
