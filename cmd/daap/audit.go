@@ -74,7 +74,7 @@ func (s service) heads() (auditHeads, error) {
 	if !named {
 		return nil, nil //nolint:nilnil // not to keep them is a setting
 	}
-	client, err := objectStore(s.config.S3)
+	client, err := s.objectStore(s.config.S3)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/daap-dev/daap/activities"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
 )
@@ -100,15 +101,25 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// objectStore is a client of an object store.
-func objectStore(access config.S3) (*minio.Client, error) {
+// storeTries is how often a request to an object store is made before its error is told; who made it tries again.
+const storeTries = 3
+
+// objectStore is a client of an object store, with a guard on what it dials. It follows no redirects.
+func (s service) objectStore(access config.S3) (*minio.Client, error) {
 	endpoint, err := url.Parse(access.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
 	}
+	secure := endpoint.Scheme == "https"
+	transport, err := activities.DialGuard{Allowed: s.config.S3Allow}.Transport(secure)
+	if err != nil {
+		return nil, err
+	}
 	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:  credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
-		Secure: endpoint.Scheme == "https",
+		Creds:      credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
+		Secure:     secure,
+		Transport:  transport,
+		MaxRetries: storeTries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the object store: %w", err)

@@ -109,7 +109,7 @@ func (s service) backups() (*activities.ObjectStore, error) {
 	if s.config.Backup.Endpoint == "" {
 		return nil, nil //nolint:nilnil // not to have one is a setting
 	}
-	client, err := objectStore(s.config.Backup)
+	client, err := s.objectStore(s.config.Backup)
 	if err != nil {
 		return nil, err
 	}

@@ -62,6 +62,8 @@ type Config struct {
 	// AuditHeads is the bucket, and the prefix in it, for heads of the audit log. Empty: they are not kept.
 	AuditHeads string `env:"DAAP_AUDIT_HEADS"`
 	S3         S3     `envPrefix:"DAAP_S3_"`
+	// S3Allow are networks at which object stores are dialed although loopback, link-local and metadata addresses are not.
+	S3Allow []netip.Prefix `env:"DAAP_S3_ALLOW"`
 	// Backup is the object store that databases are backed up to, as they reach it themselves. Without an endpoint no
 	// tier can have backups.
 	Backup S3 `envPrefix:"DAAP_BACKUP_"`
@@ -180,12 +182,19 @@ func (c Config) checkHeads(wrong func(variable, problem string)) {
 
 // check looks whether there is all that access needs. prefix is that of its variables, where is when they are needed.
 func (s S3) check(prefix, where string, wrong func(variable, problem string)) {
-	if u, err := url.Parse(s.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	if !leadsToStore(s.Endpoint) {
 		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com where "+where)
 	}
 	if s.AccessKey == "" || s.SecretKey == "" {
 		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set where "+where)
 	}
+}
+
+// leadsToStore says whether the text is a URL of a host and nothing else: what it said beyond that would be left out.
+func leadsToStore(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		strings.EqualFold(strings.TrimSuffix(text, "/"), u.Scheme+"://"+u.Host)
 }
 
 // HeadsBucket is the bucket and the prefix that AuditHeads names, and whether it names any.

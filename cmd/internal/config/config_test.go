@@ -33,6 +33,13 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"audit log kept too short":    {map[string]string{"DAAP_AUDIT_RETENTION": "1h"}, "DAAP_AUDIT_RETENTION must be from 24h"},
 		"versions no pairs":           {map[string]string{"DAAP_POSTGRES_VERSIONS": "17"}, "DAAP_POSTGRES_VERSIONS must be a list such as 17="},
 		"versions no numbers":         {map[string]string{"DAAP_POSTGRES_VERSIONS": "new=image"}, "DAAP_POSTGRES_VERSIONS must be pairs"},
+		"stores at no network":        {map[string]string{"DAAP_S3_ALLOW": "localhost"}, "DAAP_S3_ALLOW must be a list such as 10."},
+		"backups to a path": {map[string]string{
+			"DAAP_BACKUP_ENDPOINT": "http://s3.example/path", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "hunter2",
+		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
+		"backups as somebody": {map[string]string{
+			"DAAP_BACKUP_ENDPOINT": "http://a:hunter2@s3.example", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "b",
+		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
 		"heads nowhere": {map[string]string{
 			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
 			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",
