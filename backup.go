@@ -3,8 +3,8 @@ package daap
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,7 +50,7 @@ const MaxBackupRetentionDays = 3650
 // The rules of a destination: names of buckets are S3's, prefixes are plain, so that nothing in them means anything.
 var (
 	destination = regexp.MustCompile(
-		`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
+		`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
 	destinationText = "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores"
 )
 
@@ -72,17 +72,31 @@ func (c *checks) backups(b Backups) {
 	if b.BackupRetentionDays < 1 || b.BackupRetentionDays > MaxBackupRetentionDays {
 		c.fail("backup_retention_days", "must be a whole number from 1 to %d", MaxBackupRetentionDays)
 	}
-	if !destination.MatchString(b.ObjectStorageDestination) {
+	if !isDestination(b.ObjectStorageDestination) {
 		c.fail("object_storage_destination", "%s", destinationText)
 	}
+}
+
+// isDestination says whether the text is a destination. S3's bucket names are DNS names that are no addresses.
+func isDestination(text string) bool {
+	parts := destination.FindStringSubmatch(text)
+	if parts == nil {
+		return false
+	}
+	_, err := netip.ParseAddr(parts[1])
+	return err != nil && dnsName.MatchString(parts[1])
 }
 
 // fiveFields reads what crontab reads, and neither @daily nor a time zone.
 var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
+// fivePlainFields is how they are written: fiveFields would take any white space for what is between them, and a time
+// zone before them.
+var fivePlainFields = regexp.MustCompile(`^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$`)
+
 func schedule(frequency string) (cron.Schedule, error) {
-	if strings.Contains(frequency, "=") || strings.ContainsAny(frequency, "?") {
-		return nil, fmt.Errorf("parse %q: it says more than when", frequency)
+	if !fivePlainFields.MatchString(frequency) {
+		return nil, fmt.Errorf("parse %q: it is not five fields with spaces between them", frequency)
 	}
 	parsed, err := fiveFields.Parse(frequency)
 	if err == nil && parsed.Next(time.Unix(0, 0)).IsZero() {
@@ -101,6 +115,9 @@ func (b Backups) NextBackup(after time.Time) *time.Time {
 		return nil
 	}
 	next := parsed.Next(after.UTC())
+	if next.IsZero() { // not within five years, as 29 February around 2100
+		return nil
+	}
 	return &next
 }
 

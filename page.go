@@ -39,7 +39,7 @@ func ParsePage(limit int, cursor string) (Page, error) {
 		return Page{Limit: limit}, nil
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(raw) != len(uuid.UUID{}) {
+	if err != nil || len(raw) != len(uuid.UUID{}) || Cursor(uuid.UUID(raw)) != cursor {
 		return Page{}, Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
 	}
 	return Page{Limit: limit, After: uuid.UUID(raw)}, nil

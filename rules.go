@@ -39,8 +39,11 @@ const (
 	maxLabelValue  = 128
 )
 
-// dnsName is what names of storage classes look like (RFC 1123).
-var dnsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+// dnsName is what names of storage classes and buckets look like (RFC 1123): parts with dots between them.
+var dnsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+
+// maxDNSName is how long one of them may be.
+const maxDNSName = 253
 
 var labelKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
 
@@ -94,12 +97,19 @@ func (c *checks) err() error {
 	return Invalid(c.details...)
 }
 
-// printable is false for text that PostgreSQL cannot store (NUL, broken UTF-8) or a terminal should not be sent.
+// printable is false for text that PostgreSQL cannot store (NUL, broken UTF-8), a terminal should not be sent, or that
+// shows in another order than it has.
 func printable(s string) bool {
 	for _, r := range s {
-		if r == utf8.RuneError || (unicode.IsControl(r) && r != '\n' && r != '\t') {
+		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' || reorders(r) {
 			return false
 		}
 	}
 	return true
+}
+
+// reorders says whether the character turns the order around in which those after it are shown. Marks, which languages
+// that are written from right to left need, do not.
+func reorders(r rune) bool {
+	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }

@@ -133,9 +133,13 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	}}
 	c.name("name", s.Name, NameRule)
 	c.text("description", s.Description, maxDescription)
-	t.CPU = c.quantity("cpu", s.CPU, cpuBound)
-	t.Memory = c.quantity("memory", s.Memory, memoryBound)
-	t.StorageSize = c.quantity("storage_size", s.StorageSize, storageBound)
+	// As they are kept: in thousandths of a core and bytes, rounded up as Kubernetes does, and written in one way.
+	cpu := c.quantity("cpu", s.CPU, cpuBound)
+	memory := c.quantity("memory", s.Memory, memoryBound)
+	storage := c.quantity("storage_size", s.StorageSize, storageBound)
+	t.CPU = *resource.NewMilliQuantity(cpu.MilliValue(), resource.DecimalSI)
+	t.Memory = *resource.NewQuantity(memory.Value(), resource.BinarySI)
+	t.StorageSize = *resource.NewQuantity(storage.Value(), resource.BinarySI)
 	c.profile(t.Profile, catalog)
 	return t, c.err()
 }
@@ -148,7 +152,7 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 	if p.HAReplicas < 0 || p.HAReplicas >= max(1, p.Instances) {
 		c.fail("ha_replicas", "must be a whole number from 0 to one less than instances")
 	}
-	if p.StorageClass != "" && !dnsName.MatchString(p.StorageClass) {
+	if p.StorageClass != "" && (len(p.StorageClass) > maxDNSName || !dnsName.MatchString(p.StorageClass)) {
 		c.fail("storage_class", "must be the name of a storage class in Kubernetes, or empty for the platform's own")
 	}
 	if _, offered := catalog[p.PGVersion]; !offered {

@@ -122,11 +122,8 @@ func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch Tie
 	if err != nil {
 		return TierView{}, err
 	}
-	if to := patch.ObjectStorageDestination; to != nil && destination.MatchString(*to) {
-		if _, err := t.store.Tier(ctx, id); err != nil {
-			return TierView{}, err
-		}
-		if err := t.destinations.Probe(ctx, *to); err != nil {
+	if patch.ObjectStorageDestination != nil {
+		if err := t.probe(ctx, id, patch); err != nil {
 			return TierView{}, err
 		}
 	}
@@ -135,6 +132,19 @@ func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch Tie
 		return TierView{}, err
 	}
 	return viewOf(by)(tier), nil
+}
+
+// probe tries where the backups of the tier would go with the patch. A patch that is refused for anything else is so
+// before: a probe makes the bucket.
+func (t *Tiers) probe(ctx context.Context, id uuid.UUID, patch TierPatch) error {
+	tier, err := t.store.Tier(ctx, id)
+	if err != nil {
+		return err
+	}
+	if tier, err = patch.Apply(tier, t.catalog); err != nil || !tier.BackupEnabled {
+		return err
+	}
+	return t.destinations.Probe(ctx, tier.ObjectStorageDestination)
 }
 
 // Delete removes a tier that no database has, and returns it as it was. Errors: CodeUnauthenticated, CodeForbidden,
