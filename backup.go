@@ -3,7 +3,6 @@ package daap
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"time"
 
@@ -83,9 +82,11 @@ func isDestination(text string) bool {
 	if parts == nil {
 		return false
 	}
-	_, err := netip.ParseAddr(parts[1])
-	return err != nil && dnsName.MatchString(parts[1])
+	return dnsName.MatchString(parts[1]) && !fourNumbers.MatchString(parts[1])
 }
+
+// fourNumbers is what looks like an address.
+var fourNumbers = regexp.MustCompile(`^([0-9]+\.){3}[0-9]+$`)
 
 // fiveFields reads what crontab reads, and neither @daily nor a time zone.
 var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)

@@ -162,6 +162,8 @@ func chooseTier(ctx context.Context, tx pgx.Tx, named string) (daap.Tier, error)
 	by, arg := `t.name = $1`, any(named)
 	if id, err := uuid.Parse(named); err == nil {
 		by, arg = `t.id = $1`, id
+	} else if !daap.NameRule.Pattern.MatchString(named) { // PostgreSQL fails to compare what it cannot keep
+		return daap.Tier{}, daap.TierNotFound()
 	}
 	rows, _ := tx.Query(ctx, selectTiers+` WHERE `+by+` FOR KEY SHARE`, arg) // its error comes out of Collect
 	t, err := pgx.CollectExactlyOneRow(rows, scanTier)

@@ -1,0 +1,515 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+// hostile are texts that mean something to a shell, a terminal, a template, YAML, SQL, a path or Kubernetes.
+var hostile = []string{
+	"", " ", "-a", "a-", "a--b", "abc\n", "a\r\nb: c", "---", "---\nkind: Secret\n", "a\n---\nb", "{{ .Values.x }}", "{{", "${HOME}", "`id`",
+	"$(id)", "a\x00b", "\u202eabc", "abc\u202d", "a\u2066b", "a\u200db", "\ufeffabc", "\x1b[31m", "a\x7fb", "a\u009bb", "оrders", "ａｂｃ", "a\u2028b",
+	"../../etc", "..", "%2f..%2f", "%00", "abc/../..", "/abc", "abc?x=1", "abc#x", "a b c", "a\\b", "kube-system", "default", "null", "~", "true",
+	"0", "!!binary abc", "&a abc", "*abc", "|", ">", "{a: b}", "[a]", "abc: def", "# abc", "@abc", "'; DROP TABLE tiers; --", "<script>",
+	"a..b", "a.-b", "\xff\xfe", strings.Repeat("a", 63), strings.Repeat("é", 500), strings.Repeat("a", 60<<10),
+}
+
+// special are texts that are hostile, or just not, to one kind of field.
+var special = map[string][]string{
+	"cpu":              {"1e309", "1Ei", "-1", "NaN", "Inf", "1m", "99m", "100m", "100.5m", "0.1001", "128", "129", "1e2", "0x10", "1_0", "１", "1 "},
+	"memory":           {"1e309", "1Ei", "-1Gi", "NaN", "1m", "255Mi", "256Mi", "1G", "300000000001m", "1Ti", "1.5Gi", "1e9", "1gi", "1Gi\n"},
+	"storage_size":     {"1e309", "8Ei", "-1Gi", "NaN", "1m", "0", "1Gi", "64Ti", "65Ti", "1.5Ti", "10E9", "1e10", "1Gi;"},
+	"backup_frequency": {"@reboot", "@daily", "@every 1s", "TZ=UTC 0 2 * * *", "CRON_TZ=Mars/X * * * * *", "0 0 2 * * *", "*/99999999999999999999 * * * *", "*/70 * * * *", "0 2 * * *\n", "0\t2 * * *", "0\u00a02 * * *", "0 2 30 2 *", "0 2 ? * *", "0 2 L * *", ", * * * *", "59 23 * * sun", "* * * * *", "0  4 1-7 * *"},
+	"object_storage_destination": {
+		"s3://backups", "s3://backups/a/b/c/d", "s3://backups/../x", "s3://backups/.", "s3://backups//x", "s3://backups/", "s3://backups/a?b",
+		"s3://backups/a#b", "s3://backups/a b", "s3://backups/%2e%2e", "s3://a..b/x", "s3://169.254.169.254/x", "s3://root:pw@127.0.0.1:9000/b",
+		"http://169.254.169.254/latest", "file:///etc/passwd", "/s3://backups", "s3://backups\n", "S3://backups", "s3://backups/" + strings.Repeat("p", 63),
+	},
+	"storage_class": {"fast", "fast.ssd", strings.Repeat("a", 253), strings.Repeat("a.", 127), "-fast", "fast."},
+	"target_time": {
+		"2026-01-02T15:04:05Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-02T15:04:05.999999999999Z",
+		"2026-01-02T25:00:00Z", "2026-01-02T15:04:05+99:99", "latest", "latest ", "now",
+	},
+	"expires_at":  {"9999-12-31T23:59:59Z", "2026-01-02 15:04:05", "10000-01-01T00:00:00Z", "2026-13-01T00:00:00Z"},
+	"pg_version":  {"17", "017", "17.0", "17 ", "99"},
+	"label":       {"=", "=b", "a=", "a=b=c", "a=\x00"},
+	"wait":        {"0s", "-1s", "1h", "1e9s", "60s\n"},
+	"from":        {"2026-01-02T15:04:05Z", "yesterday"},
+	"until":       {"9999-12-31T23:59:59Z"},
+	"limit":       {"1", "-1", "1e3", "0x10", "18446744073709551616"},
+	"cursor":      {"AZJ7bgAAcACAAAAAAAAAAQ", "AZJ7bgAAcACAAAAAAAAAAQ\n", "AZJ7bgAAcACAAAAAAAAAAR"},
+	"tier":        {"kept", "other", "Kept", "kept\x00", "00000000-0000-0000-0000-000000000000"},
+	"name":        {"abc", strings.Repeat("a", 40), strings.Repeat("a", 41), "xn--abc", "pg-1", "localhost"},
+	"step":        {"cluster", "a_b"},
+	"description": {"two\nlines", "مرحبا", "👩\u200d💻"},
+}
+
+// raw are values of JSON that are not what a field expects, or more than it takes.
+var raw = []string{
+	`null`, `{}`, `[]`, `[[]]`, `true`, `0`, `2`, `10`, `-1`, `1.5`, `1e309`, `-1e309`, `1e-400`, `99999999999999999999999`, `9223372036854775808`,
+	`"\ud800"`, `"\u0000"`, `{"a":"b"}`, `{"a":null}`, `{"\u0000":""}`, `["a"]`,
+}
+
+// place is where a client puts a value into a request.
+type place struct {
+	in   string
+	path []string
+	// schema is what is expected there; nil of a key.
+	schema *openapi3.Schema
+	// briefly says that all is tried at the same parameter of another operation.
+	briefly bool
+}
+
+// anyKey stands in a path for a key that the client chooses.
+const anyKey = "env"
+
+func (p place) String() string { return p.in + " " + strings.Join(p.path, ".") }
+
+// field is the name by which a refusal must know the place.
+func (p place) field() string { return p.path[0] }
+
+// places are all of the operation's, from the contract.
+func places(item *openapi3.PathItem, op *openapi3.Operation) []place {
+	var all []place
+	for _, params := range []openapi3.Parameters{item.Parameters, op.Parameters} {
+		for _, p := range params {
+			all = append(all, place{p.Value.In, []string{p.Value.Name}, p.Value.Schema.Value, false})
+		}
+	}
+	if op.RequestBody == nil {
+		return all
+	}
+	for name, property := range op.RequestBody.Value.Content["application/json"].Schema.Value.Properties {
+		schema := property.Value
+		all = append(all, place{"body", []string{name}, schema, false})
+		if more := schema.AdditionalProperties.Schema; more != nil {
+			all = append(all, place{"body", []string{name, anyKey}, more.Value, false}, place{"key", []string{name}, nil, false})
+		}
+	}
+	slices.SortFunc(all, func(a, b place) int { return strings.Compare(a.String(), b.String()) })
+	return all
+}
+
+// text is a text as JSON has it; one that is no UTF-8 stays so.
+func text(s string) string {
+	if !utf8.ValidString(s) {
+		return `"` + s + `"`
+	}
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // no text does
+	}
+	return string(encoded)
+}
+
+// values are what is put into the place, in JSON where that is a body.
+func (p place) values() []string {
+	all := slices.Concat(hostile, special[p.field()])
+	if p.briefly {
+		return all[:8]
+	}
+	if p.schema != nil && (!p.schema.Type.Is(openapi3.TypeString) && !p.schema.Type.Is(openapi3.TypeObject) || p.schema.Enum != nil) {
+		all = slices.Concat(hostile[:8], special[p.field()]) // any text is as wrong as another
+	}
+	if p.in != "body" {
+		return all
+	}
+	for i := range all {
+		all[i] = text(all[i])
+	}
+	for _, value := range p.schema.Enum {
+		all = append(all, text(fmt.Sprint(value)))
+	}
+	return append(all, raw...)
+}
+
+// full are bodies in which every field is given; the others are those of the matrix of accesses.
+var full = map[string]string{
+	"createDatabase":  `{"name": "NAME", "tier": "kept", "owner_team": "shop", "description": "", "labels": {}}`,
+	"restoreDatabase": `{"name": "NAME", "target_time": "latest", "tier": "kept"}`,
+	"createTier": `{"name": "NAME", "cpu": "1", "memory": "1Gi", "storage_size": "10Gi", "pg_version": "17", "instances": 2,
+		"ha_replicas": 1, "pool_mode": "session", "max_connections": 100, "destruction_strategy": "freeze", "backup_enabled": true,
+		"backup_frequency": "0 2 * * *", "backup_retention_days": 7, "wal_archiving_enabled": true,
+		"object_storage_destination": "s3://backups"}`,
+	"updateDatabase": `{}`,
+	"updateTier":     `{}`,
+	"setTierQuota":   `{}`,
+}
+
+// with is the operation's body with the value at the place.
+func (p place) with(body, value string) string {
+	if p.in != "body" && p.in != "key" {
+		return body
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(body), &object); err != nil {
+		panic(err)
+	}
+	delete(object, p.path[0])
+	switch {
+	case p.in == "key":
+		value = `{` + text(value) + `: "x"}`
+	case len(p.path) > 1:
+		value = `{"` + anyKey + `": ` + value + `}`
+	}
+	fields := []string{`"` + p.path[0] + `": ` + value}
+	for name, value := range object {
+		fields = append(fields, `"`+name+`": `+string(value))
+	}
+	return "{" + strings.Join(fields, ", ") + "}"
+}
+
+// where are the places of the objects at which what is given for a field may show; a field that is not named shows
+// nowhere.
+var where = map[string]*regexp.Regexp{
+	"owner_team":                 regexp.MustCompile(`\.labels\.daap\.io/team$`),
+	"tier":                       regexp.MustCompile(`.`), // all of it
+	"instances":                  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
+	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.synchronous\.`),
+	"cpu":                        regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.resources\.requests\.cpu$`),
+	"memory":                     regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.(resources\.(requests|limits)\.memory|postgresql\.parameters\.shared_buffers)$`),
+	"storage_size":               regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.storage\.size$`),
+	"storage_class":              regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.storage\.storageClass$`),
+	"pg_version":                 regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.imageName$`),
+	"pool_mode":                  regexp.MustCompile(`^(Pooler|Stopped)\.spec\.(pgbouncer\.poolMode|template\.metadata\.annotations\.daap\.io/pool)$`),
+	"max_connections":            regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.parameters\.max_connections$|^(Pooler|Stopped)\.spec\.`),
+	"backup_frequency":           regexp.MustCompile(`^(ScheduledBackup|Suspended)\.spec\.schedule$`),
+	"backup_retention_days":      regexp.MustCompile(`^ObjectStore\.spec\.retentionPolicy$`),
+	"object_storage_destination": regexp.MustCompile(`^ObjectStore\.spec\.configuration\.destinationPath$`),
+	"target_time":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.bootstrap\.recovery\.recoveryTarget\.`),
+	"backup_enabled":             regexp.MustCompile(`.`), // without it there are fewer objects
+}
+
+// garden is a matrix with something of every kind, in which operations can be accepted.
+type garden struct {
+	*matrix
+	db, op, tier, key, orphan string
+	// left is a digest of the rows as the last refused request left them; empty after others.
+	left string
+}
+
+// kept is a tier with everything that one may have.
+var kept = daap.TierSpec{
+	Name: "kept", CPU: "1", Memory: "1Gi", StorageSize: "10Gi", PGVersion: "17", Instances: 2, HAReplicas: 1, MaxConnections: 100,
+	PoolMode: daap.PoolSession, DestructionStrategy: daap.StrategyFreeze, Backups: daap.Backups{
+		BackupEnabled: true, WALArchivingEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 7,
+		ObjectStorageDestination: "s3://backups",
+	},
+}
+
+func newGarden(t *testing.T) *garden {
+	t.Helper()
+	m := newMatrix(t)
+	g := &garden{matrix: m}
+	tiers := daap.NewTiers(m.store, catalog, idle{})
+	if _, err := tiers.Create(t.Context(), console, kept); err != nil {
+		t.Fatal(err)
+	}
+	other := kept
+	other.Name = "other"
+	tier, err := tiers.Create(t.Context(), console, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, pending := m.database(shop, false)
+	db := g.ready("kept")
+	now := time.Now()
+	if err := m.store.SaveBackups(t.Context(), db, daap.BackupState{
+		ObservedAt: now, Archiving: true, FirstRecoverableAt: new(now.Add(-time.Hour)), LastSuccessAt: &now,
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.db, g.op, g.tier = db.ID.String(), pending.String(), tier.ID.String()
+	g.key, g.orphan = m.key(shop, daap.RoleProductTeam).KeyID.String(), m.orphan().String()
+	return g
+}
+
+// ready is a new database of the tier that is ready.
+func (g *garden) ready(tier string) daap.Database {
+	g.t.Helper()
+	g.asked++
+	db, op, err := daap.NewDatabases(g.store, g.store, idle{}, daap.DefaultBacklog).Create(g.t.Context(), console,
+		daap.DatabaseSpec{Name: fmt.Sprintf("ready-%d", g.asked), OwnerTeam: shop, Tier: tier})
+	if err == nil {
+		err = g.store.BeginOperation(g.t.Context(), op.ID, false)
+	}
+	if err == nil {
+		err = g.store.FinishOperation(g.t.Context(), op.ID)
+	}
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return db
+}
+
+// id is that of what a path names.
+func (g *garden) id(path string) string {
+	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return map[string]string{
+		"databases": g.db, "operations": g.op, "tiers": g.tier, "api-keys": g.key, "orphans": g.orphan,
+	}[collection]
+}
+
+// rows is a digest of all that a refused request must leave as it is.
+func (g *garden) rows() string {
+	g.t.Helper()
+	var digest string
+	err := g.pool.QueryRow(g.t.Context(), `
+		SELECT md5(string_agg(line, E'\n' ORDER BY line)) FROM (
+			SELECT d::text FROM databases d UNION ALL SELECT o::text FROM operations o UNION ALL SELECT t::text FROM tiers t
+			UNION ALL SELECT q::text FROM tier_quotas q UNION ALL SELECT u::text FROM tier_usage u
+			UNION ALL SELECT r::text FROM reservations r UNION ALL SELECT e::text FROM events e
+			UNION ALL SELECT i::text FROM idempotency_keys i UNION ALL SELECT o::text FROM orphans o
+			UNION ALL SELECT (to_jsonb(k) - 'last_used_at')::text FROM api_keys k) AS lines (line)`).Scan(&digest)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return digest
+}
+
+// send puts the value into the place of a request to the route.
+func (g *garden) send(r route, p place, value string) reply {
+	g.t.Helper()
+	body := bodies[r.id]
+	if f, given := full[r.id]; given {
+		body = f
+	}
+	g.asked++
+	body = strings.ReplaceAll(body, "NAME", fmt.Sprintf("name-%d", g.asked))
+	path, headers := r.at(g.id(r.path)), []string(nil)
+	switch p.in {
+	case openapi3.ParameterInQuery:
+		path += "?" + url.Values{p.path[0]: {value}}.Encode()
+	case openapi3.ParameterInHeader:
+		headers = []string{p.path[0], value}
+	case openapi3.ParameterInPath:
+		path = r.at(url.PathEscape(value))
+	}
+	return g.ask("platform-team", r.method, path, p.with(body, value), headers...)
+}
+
+// sendable says whether an HTTP client can send the value at all.
+func (p place) sendable(value string) bool {
+	switch p.in {
+	case openapi3.ParameterInHeader:
+		return value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f })
+	case openapi3.ParameterInPath:
+		return value != "" && value != ".." // another path; the edge's own tests have those
+	}
+	return true
+}
+
+func TestHostileInputIsRefusedNamingTheFieldOrShowsOnlyWhereItBelongs(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(daap.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := map[*openapi3.Schema]bool{}
+	for _, r := range routes(t) {
+		item := doc.Paths.Value(r.path)
+		all := places(item, item.GetOperation(r.method))
+		if len(all) == 0 {
+			continue
+		}
+		for i, p := range all {
+			if p.in != "body" && p.schema != nil {
+				all[i].briefly, tried[p.schema] = tried[p.schema], true
+			}
+		}
+		t.Run(r.id, func(t *testing.T) {
+			t.Parallel()
+			g := newGarden(t)
+			for _, p := range all {
+				accepted := 0
+				for _, value := range p.values() {
+					if p.sendable(value) && g.try(r, p, value) {
+						accepted++
+					}
+				}
+				t.Logf("%s: %d of %d accepted", p, accepted, len(p.values()))
+				isDecision := strings.HasSuffix(r.id, "Operation") // which an operation takes once, if at all
+				if accepted == 0 && p.in == "body" && !isDecision {
+					t.Errorf("%s: nothing is accepted, so nothing is known of where it shows", p)
+				}
+			}
+		})
+	}
+}
+
+// try sends one value and holds what comes of it against what must; it says whether it was accepted.
+func (g *garden) try(r route, p place, value string) bool {
+	g.t.Helper()
+	if r.id == "deleteTier" {
+		g.asked++
+		g.tier, g.left = g.matrix.tier(fmt.Sprintf("gone-%d", g.asked)).String(), ""
+	}
+	if r.changes && g.left == "" {
+		g.left = g.rows()
+	}
+	got := g.send(r, p, value)
+	fail := func(format string, args ...any) {
+		g.t.Helper()
+		g.t.Errorf("%s, %s = %.80q answered %d %.300s\n%s", r.id, p, value, got.status, got.body, fmt.Sprintf(format, args...))
+	}
+	if strings.ContainsFunc(string(got.body), func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) && r.id != "exportAuditLogs" {
+		fail("it has a control character, or is no UTF-8")
+	}
+	if got.status < http.StatusBadRequest {
+		g.left = ""
+		g.accepted(r, p, got, fail)
+		return true
+	}
+	if got.status >= http.StatusInternalServerError {
+		fail("the service failed")
+	}
+	if len(got.text) > 4<<10 {
+		fail("the refusal has %d bytes", len(got.text))
+	}
+	if why := got.unnamed(p); why != "" {
+		fail("%s", why)
+	}
+	if r.changes && g.rows() != g.left {
+		g.left = ""
+		fail("it was refused and changed something")
+	}
+	return false
+}
+
+// unnamed says in which way a refusal does not say what was wrong; nothing where it does.
+func (r reply) unnamed(p place) string {
+	var told struct {
+		Error struct {
+			Code    daap.Code
+			Details []daap.Detail
+		}
+	}
+	if err := json.Unmarshal(r.body, &told); err != nil {
+		return err.Error()
+	}
+	switch r.status {
+	case http.StatusNotFound: // a path that can be nothing
+		if p.in == openapi3.ParameterInPath {
+			return ""
+		}
+		return "nothing else of the request is missing"
+	case http.StatusRequestEntityTooLarge, http.StatusBadRequest, http.StatusConflict:
+		return "" // of the whole body; or it was understood, and cannot be now
+	}
+	for _, detail := range told.Error.Details {
+		if detail.Field == p.field() || strings.HasPrefix(detail.Field, p.field()+".") || detail.Field == also[p.field()] {
+			return ""
+		}
+	}
+	if told.Error.Code == daap.CodeQuotaExceeded {
+		return ""
+	}
+	return "no detail names the field"
+}
+
+// also are the fields that are named where the value of another one does not go with theirs.
+var also = map[string]string{"instances": "ha_replicas", "backup_enabled": "destruction_strategy"}
+
+// accepted builds the objects of what the request made or changed, from what is kept of it, and looks where they differ
+// from those of a database for which nobody sent anything hostile.
+func (g *garden) accepted(r route, p place, got reply, fail func(string, ...any)) {
+	g.t.Helper()
+	if !r.changes {
+		return
+	}
+	var told struct {
+		Data struct{ ID uuid.UUID }
+	}
+	if err := json.Unmarshal(got.body, &told); err != nil {
+		fail("%v", err)
+		return
+	}
+	var db daap.Database
+	switch r.id {
+	case "createDatabase", "updateDatabase", "restoreDatabase":
+		if told.Data.ID == uuid.Nil {
+			return // a dry run
+		}
+		kept, err := g.store.DatabasesByID(g.t.Context(), []uuid.UUID{told.Data.ID})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		db = kept[told.Data.ID]
+	case "createTier", "updateTier":
+		tier, err := g.store.Tier(g.t.Context(), told.Data.ID)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		db = daap.Database{ID: uuid.New(), OwnerTeam: shop, Incarnation: 1}.With(tier)
+	default:
+		return
+	}
+	g.shows(r, p, db, fail)
+	if r.id == "updateTier" { // as it was, for the next
+		_, err := g.pool.Exec(g.t.Context(), `
+			UPDATE tiers SET (instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
+			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
+			       object_storage_destination) =
+			       (SELECT instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
+			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
+			       object_storage_destination FROM tiers WHERE name = 'kept') WHERE id = $1`, g.tier)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+	}
+}
+
+// shows compares the database's objects with those of one of the tier kept.
+func (g *garden) shows(r route, p place, db daap.Database, fail func(string, ...any)) {
+	g.t.Helper()
+	tier, err := g.store.Tiers(g.t.Context(), daap.TierFilter{Page: daap.Page{Limit: 1000}})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	i := slices.IndexFunc(tier, func(t daap.Tier) bool { return t.Name == kept.Name })
+	plain := daap.Database{ID: db.ID, OwnerTeam: shop, Incarnation: 1, Source: db.Source}.With(tier[i])
+	if strings.HasSuffix(r.id, "Tier") {
+		plain.Tier = db.Tier
+	}
+	if plain.Source != nil {
+		source := *plain.Source
+		source.Target = nil
+		plain.Source = &source
+	}
+	want, err := objects(plain)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	is, err := objects(db)
+	if err != nil {
+		fail("of the objects: %v", err)
+		return
+	}
+	was, now := map[string]any{}, map[string]any{}
+	for name, object := range want {
+		was[name] = object.Object
+	}
+	for name, object := range is {
+		now[name] = object.Object
+	}
+	before, after := texts(was), texts(now)
+	for path, value := range after {
+		if at := strings.TrimPrefix(path, "."); before[path] != value && (where[p.field()] == nil || !where[p.field()].MatchString(at)) {
+			fail("it shows at %s: %q was %q", at, value, before[path])
+		}
+	}
+}
