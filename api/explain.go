@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/ogen-go/ogen/ogenerrors"
@@ -115,6 +116,9 @@ func explainJSON(schema *openapi3.Schema, body []byte) error {
 	if err := json.Unmarshal(body, &raw); errors.As(err, &syntax) {
 		return malformed(fmt.Sprintf("The body is not JSON; it goes wrong at byte %d.", syntax.Offset))
 	}
+	if tooDeep(body) {
+		return malformed(fmt.Sprintf("The body is nested more than %d deep; nothing that may be asked for is.", maxDepth))
+	}
 	details := duplicateKeys(body)
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(body))
@@ -127,6 +131,27 @@ func explainJSON(schema *openapi3.Schema, body []byte) error {
 		return malformed("The body is not JSON that can be read.")
 	}
 	return daap.Invalid(details...)
+}
+
+// maxDepth is how deep a body may be nested before it is looked at any closer; the contract's deepest is two.
+const maxDepth = 16
+
+// tooDeep says whether the JSON is nested more than maxDepth.
+func tooDeep(body []byte) bool {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	for depth := 0; depth <= maxDepth; {
+		token, err := decoder.Token()
+		if err != nil { // at its end
+			return false
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+	return true
 }
 
 // maxDetails bounds the answer to a body that is wrong everywhere.
@@ -198,9 +223,15 @@ func fieldOf(path []string) string {
 	return shorten(strings.Join(path, "."))
 }
 
-// shorten keeps what a client made up from filling the answer or the log.
+// shorten keeps what a client made up from filling the answer or the log, and from being anything but letters there.
 func shorten(s string) string {
 	const limit = 200
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
 	if runes := []rune(s); len(runes) > limit {
 		return string(runes[:limit]) + "…"
 	}

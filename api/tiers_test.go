@@ -300,13 +300,17 @@ func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
 	}
 	at := "/tiers/" + tier.ID
 	for body, field := range map[string]string{
-		`{"object_storage_destination":"s3://closed/shop"}`: "object_storage_destination",
-		`{"wal_archiving_enabled":false}`:                   "wal_archiving_enabled",
-		`{"backup_frequency":""}`:                           "backup_frequency",
+		`{"object_storage_destination":"s3://closed/shop"}`:         "object_storage_destination",
+		`{"object_storage_destination":"s3://unmade","cpu":"none"}`: "cpu",
+		`{"wal_archiving_enabled":false}`:                           "wal_archiving_enabled",
+		`{"backup_frequency":""}`:                                   "backup_frequency",
 	} {
 		if got := s.do(http.MethodPatch, at, body); got.status != http.StatusUnprocessableEntity || got.Error.Details[0].Field != field {
 			t.Errorf("%s: got %d %s", body, got.status, got.body)
 		}
+	}
+	if slices.Contains(s.store.probed, "s3://unmade") {
+		t.Error("a destination was tried, and so made, of a patch that is refused anyway")
 	}
 	if got := s.do(http.MethodPatch, at, `{"backup_enabled":false}`); !strings.Contains(got.data(t), `"next_backup_at":null`) ||
 		!strings.Contains(got.data(t), `"object_storage_destination":""`) {
@@ -322,6 +326,9 @@ func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
 		"a descriptor":      {map[string]any{"backup_frequency": "@daily"}, "backup_frequency"},
 		"a time zone":       {map[string]any{"backup_frequency": "TZ=UTC 0 2 * * *"}, "backup_frequency"},
 		"never":             {map[string]any{"backup_frequency": "0 0 31 2 *"}, "backup_frequency"},
+		"two lines":         {map[string]any{"backup_frequency": "0 2 * * *\n"}, "backup_frequency"},
+		"an address":        {map[string]any{"object_storage_destination": "s3://169.254.169.254/x"}, "object_storage_destination"},
+		"another endpoint":  {map[string]any{"object_storage_destination": "s3://root:pw@127.0.0.1:9000/x"}, "object_storage_destination"},
 		"no retention":      {map[string]any{"backup_retention_days": 0}, "backup_retention_days"},
 		"another scheme":    {map[string]any{"object_storage_destination": "http://169.254.169.254/x"}, "object_storage_destination"},
 		"a way out":         {map[string]any{"object_storage_destination": "s3://backups/../other"}, "object_storage_destination"},
