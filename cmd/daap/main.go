@@ -153,8 +153,8 @@ const variables = `Environment:
                           the pods of the operator, the worker, who reads metrics, and the cluster's DNS
                           (cnpg-system, daap, monitoring and kube-system, each with the label of its pods)
   DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
-  DAAP_S3_ALLOW           networks of object stores that are otherwise not dialed, as 127.0.0.0/8,… (none: they are at no
-                          loopback, link-local or metadata address)
+  DAAP_S3_ALLOW           networks at which object stores are dialed although they are loopback's, the link's or a
+                          cloud's for metadata, as 127.0.0.0/8,… (none)
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
   TEMPORAL_NAMESPACE      Temporal namespace (daap)
