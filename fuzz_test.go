@@ -77,7 +77,7 @@ var catalog = daap.Catalog{"17": "postgresql:17"}
 // FuzzQuantities holds for any quantity that is taken: it is within its bounds, written so that Kubernetes reads the same
 // in it, and of whole units of those in which it is kept and scheduled.
 func FuzzQuantities(f *testing.F) {
-	seed(f, "1", "100m", "99m", "0.1", "100.5m", "1e3", "1e309", "1E", "1Ei", "1Gi", "1.5Gi", "1G", "300000000001m", "64Ti", "65Ti", "-1Gi",
+	seed(f, "1", "100m", "99m", "0.1", "100.5m", "1e3", "1e309", "1e99999999", "1e-99999999", "0e2147483647", "1e99", "1E", "1Ei", "1Gi", "1.5Gi", "1G", "300000000001m", "64Ti", "65Ti", "-1Gi",
 		"+1Gi", "NaN", "Inf", "0", "1m", "0x10", "1_000", "1 Gi", "1gi", "１Gi", "00001", "1e-9", "999999999999999999999Gi", "128", "128.0001")
 	f.Fuzz(func(t *testing.T, text string) {
 		for field, patch := range map[string]daap.TierPatch{

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -173,14 +174,19 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 	c.backups(p.Backups)
 }
 
+// plainQuantity is what a quantity that could be within bounds looks like. Others are not even compared: the exponent
+// of 1e99999999 alone takes Kubernetes' own arithmetic minutes and gigabytes.
+var plainQuantity = regexp.MustCompile(`^[0-9]{0,18}\.?[0-9]{0,18}([numkKMGTPE]i?|[eE][0-9]{1,2})?$`)
+
 // quantity reads a quantity of Kubernetes; the zero quantity where it is none or out of bounds.
 func (c *checks) quantity(field, text string, b bound) resource.Quantity {
-	q, err := resource.ParseQuantity(text)
-	if err != nil || q.Cmp(b.min) < 0 || q.Cmp(b.max) > 0 {
-		c.fail(field, "%s", b.text)
-		return resource.Quantity{}
+	if plainQuantity.MatchString(text) {
+		if q, err := resource.ParseQuantity(text); err == nil && q.Cmp(b.min) >= 0 && q.Cmp(b.max) <= 0 {
+			return q
+		}
 	}
-	return q
+	c.fail(field, "%s", b.text)
+	return resource.Quantity{}
 }
 
 // TierPatch is a JSON merge patch of a tier: what is nil stays.

@@ -13,9 +13,9 @@ var hostile = []string{
 
 // special are texts that are hostile, or just not, to one kind of field.
 var special = map[string][]string{
-	"cpu":              {"1e309", "1Ei", "-1", "NaN", "Inf", "1m", "99m", "100m", "100.5m", "0.1001", "128", "129", "1e2", "0x10", "1_0", "１", "1 "},
-	"memory":           {"1e309", "1Ei", "-1Gi", "NaN", "1m", "255Mi", "256Mi", "1G", "300000000001m", "1Ti", "1.5Gi", "1e9", "1gi", "1Gi\n"},
-	"storage_size":     {"1e309", "8Ei", "-1Gi", "NaN", "1m", "0", "1Gi", "64Ti", "65Ti", "1.5Ti", "10E9", "1e10", "1Gi;"},
+	"cpu":              {"1e309", "1e99999999", "1e-99999999", "1Ei", "-1", "NaN", "Inf", "1m", "99m", "100m", "100.5m", "0.1001", "128", "129", "1e2", "0x10", "1_0", "１", "1 "},
+	"memory":           {"1e309", "1e99999999", "1Ei", "-1Gi", "NaN", "1m", "255Mi", "256Mi", "1G", "300000000001m", "1Ti", "1.5Gi", "1e9", "1gi", "1Gi\n"},
+	"storage_size":     {"1e309", "1e99999999", "8Ei", "-1Gi", "NaN", "1m", "0", "1Gi", "64Ti", "65Ti", "1.5Ti", "10E9", "1e10", "1Gi;"},
 	"backup_frequency": {"@reboot", "@daily", "@every 1s", "TZ=UTC 0 2 * * *", "CRON_TZ=Mars/X * * * * *", "0 0 2 * * *", "*/99999999999999999999 * * * *", "*/70 * * * *", "0 2 * * *\n", "0\t2 * * *", "0\u00a02 * * *", "0 2 30 2 *", "0 2 ? * *", "0 2 L * *", ", * * * *", "59 23 * * sun", "* * * * *", "0  4 1-7 * *"},
 	"object_storage_destination": {
 		"s3://backups", "s3://backups/a/b/c/d", "s3://backups/../x", "s3://backups/.", "s3://backups//x", "s3://backups/", "s3://backups/a?b",
@@ -43,6 +43,6 @@ var special = map[string][]string{
 
 // raw are values of JSON that are not what a field expects, or more than it takes.
 var raw = []string{
-	`null`, `{}`, `[]`, `[[]]`, `true`, `0`, `2`, `10`, `-1`, `1.5`, `1e309`, `-1e309`, `1e-400`, `99999999999999999999999`, `9223372036854775808`,
+	`null`, `{}`, `[]`, `[[]]`, `true`, `0`, `2`, `10`, `-1`, `1.5`, `1e309`, `-1e309`, `1e999999999`, `1e-999999999`, `1e-400`, `99999999999999999999999`, `9223372036854775808`,
 	`"\ud800"`, `"\u0000"`, `{"a":"b"}`, `{"a":null}`, `{"\u0000":""}`, `["a"]`,
 }
