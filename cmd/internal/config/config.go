@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.uber.org/zap/zapcore"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -25,6 +23,7 @@ import (
 // Config is every setting there is. Beside these, Temporal's own variables (TEMPORAL_ADDRESS,
 // TEMPORAL_NAMESPACE, TEMPORAL_TLS…, TEMPORAL_API_KEY) and KUBECONFIG mean what they mean everywhere.
 type Config struct {
+	Logging
 	// DatabaseURL leads to DAAP's own PostgreSQL. It holds a password: it is never shown.
 	DatabaseURL string `env:"DAAP_DATABASE_URL,required,notEmpty"`
 	// MigrationURL leads to the same PostgreSQL as the one who owns what is in it, for daap migrate alone. Empty:
@@ -32,10 +31,6 @@ type Config struct {
 	MigrationURL string `env:"DAAP_MIGRATION_URL"`
 	// HTTPAddr is where the API listens.
 	HTTPAddr string `env:"DAAP_HTTP_ADDR" envDefault:"127.0.0.1:8080"`
-	// LogLevel is debug, info, warn or error.
-	LogLevel string `env:"DAAP_LOG_LEVEL" envDefault:"info"`
-	// LogFormat is json, or console for people.
-	LogFormat string `env:"DAAP_LOG_FORMAT" envDefault:"json"`
 	// ShutdownTimeout bounds how long a process that is told to stop finishes what it has begun; 1s to 5m.
 	ShutdownTimeout time.Duration `env:"DAAP_SHUTDOWN_TIMEOUT" envDefault:"20s"`
 	// StepDeadline is after how long a step that is not done needs a person, unless its own deadline is sooner;
@@ -69,6 +64,9 @@ type Config struct {
 	Backup S3 `envPrefix:"DAAP_BACKUP_"`
 	// Network is whom databases talk with.
 	Network Network `envPrefix:"DAAP_NETWORK_"`
+	// CodecKeys encrypt what workflows and activities give to Temporal. None: it is kept as it is, and what is
+	// encrypted already cannot be read.
+	CodecKeys CodecKeys `env:"DAAP_TEMPORAL_CODEC_KEYS"`
 }
 
 // Network is whom databases talk with beside their own pods and their teams, as manifest.Peer reads it.
@@ -80,6 +78,14 @@ type Network struct {
 	// APIServers are the endpoints of the Kubernetes API, Store those of the object store of DAAP_BACKUP_ENDPOINT.
 	APIServers []manifest.Peer `env:"API_SERVERS"`
 	Store      []manifest.Peer `env:"STORE"`
+}
+
+// Logging is how a process logs.
+type Logging struct {
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `env:"DAAP_LOG_LEVEL" envDefault:"info"`
+	// LogFormat is json, or console for people.
+	LogFormat string `env:"DAAP_LOG_FORMAT" envDefault:"json"`
 }
 
 // Argon2 is what a hash costs.
@@ -128,12 +134,7 @@ func (c Config) check() error {
 	if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
 		wrong("DAAP_HTTP_ADDR", "must be host:port such as 127.0.0.1:8080")
 	}
-	if _, err := zapcore.ParseLevel(c.LogLevel); err != nil {
-		wrong("DAAP_LOG_LEVEL", "must be debug, info, warn or error")
-	}
-	if c.LogFormat != "json" && c.LogFormat != "console" {
-		wrong("DAAP_LOG_FORMAT", "must be json or console")
-	}
+	c.Logging.check(wrong)
 	if c.ShutdownTimeout < time.Second || c.ShutdownTimeout > 5*time.Minute {
 		wrong("DAAP_SHUTDOWN_TIMEOUT", "must be from 1s to 5m")
 	}
@@ -161,12 +162,24 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
+func (l Logging) check(wrong func(variable, problem string)) {
+	if _, err := zapcore.ParseLevel(l.LogLevel); err != nil {
+		wrong("DAAP_LOG_LEVEL", "must be debug, info, warn or error")
+	}
+	if l.LogFormat != "json" && l.LogFormat != "console" {
+		wrong("DAAP_LOG_FORMAT", "must be json or console")
+	}
+}
+
 // majorVersion is what PostgreSQL's major versions look like.
 var majorVersion = regexp.MustCompile(`^[1-9][0-9]$`)
 
+// leadsToPostgres says whether the text is a URL of a PostgreSQL. An @ after the host is none: there the password has a
+// character that ends it unless it is escaped, and its rest would be taken for the database, and shown.
 func leadsToPostgres(text string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && u.Host != ""
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql") && u.Host != "" &&
+		!strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
 // checkHeads looks at what keeping heads of the audit log needs.
@@ -247,7 +260,7 @@ func named(err error) error {
 		case errors.As(err, &empty):
 			errs = append(errs, &Error{empty.Key, "is empty"})
 		case errors.As(err, &parse):
-			errs = append(errs, &Error{variable(parse.Name), "must be a " + example(parse.Type)})
+			errs = append(errs, &Error{variable(parse.Name), "must be " + example(parse.Type)})
 		default:
 			errs = append(errs, err)
 		}
@@ -259,20 +272,22 @@ func named(err error) error {
 func example(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
-		return "time such as 20s"
+		return "a time such as 20s"
 	case reflect.TypeFor[map[string]string]():
-		return "list such as 17=registry.example.com/postgresql:17.5"
+		return "a list such as 17=registry.example.com/postgresql:17.5"
 	case reflect.TypeFor[float64]():
-		return "number"
+		return "a number"
 	case reflect.TypeFor[[]netip.Prefix]():
-		return "list such as 10.0.0.0/8,192.0.2.1/32"
+		return "a list such as 10.0.0.0/8,192.0.2.1/32"
 	case reflect.TypeFor[[]manifest.Peer]():
-		return "list of 10.0.0.0/24, 10.0.0.10:6443, namespace or namespace/label=value"
+		return "a list of 10.0.0.0/24, 10.0.0.10:6443, namespace or namespace/label=value"
+	case reflect.TypeFor[CodecKeys]():
+		return strings.TrimPrefix(codecKeysWanted, "must be ")
 	}
-	return "whole number"
+	return "a whole number"
 }
 
-// variable is the one that a field of Config, or of a group in it, is read from.
+// variable is the one that a field of Config, or of a group in it, is read from. What Codec has too has its name.
 func variable(field string) string {
 	all := reflect.TypeFor[Config]()
 	if f, ok := all.FieldByName(field); ok {
@@ -287,21 +302,6 @@ func variable(field string) string {
 		}
 	}
 	return field
-}
-
-// DefaultTemporalNamespace is where DAAP's workflows live unless TEMPORAL_NAMESPACE says otherwise.
-const DefaultTemporalNamespace = "daap"
-
-// Temporal returns the client options that Temporal's own variables and profile file describe.
-func Temporal() (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return client.Options{}, &Error{"TEMPORAL_*", fmt.Sprintf("do not make a client: %v", err)}
-	}
-	if options.Namespace == "" {
-		options.Namespace = DefaultTemporalNamespace
-	}
-	return options, nil
 }
 
 // Kubernetes returns the access that KUBECONFIG gives, or that of the pod this process runs in.

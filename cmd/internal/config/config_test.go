@@ -11,6 +11,9 @@ import (
 
 const goodURL = "postgres://daap:hunter2@127.0.0.1:5432/daap"
 
+// someKey is 32 bytes in base64.
+const someKey = "aHVudGVyMmh1bnRlcjJodW50ZXIyaHVudGVyMmh1bnQ="
+
 func TestLoadNamesTheVariableAtFault(t *testing.T) {
 	tests := map[string]struct {
 		env  map[string]string
@@ -20,6 +23,7 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"database url empty":          {map[string]string{"DAAP_DATABASE_URL": ""}, "DAAP_DATABASE_URL is empty"},
 		"database url not PostgreSQL": {map[string]string{"DAAP_DATABASE_URL": "mysql://a:hunter2@b/c"}, "DAAP_DATABASE_URL must be a URL"},
 		"database url malformed":      {map[string]string{"DAAP_DATABASE_URL": "postgres://a:hunter2%@b/c"}, "DAAP_DATABASE_URL must be a URL"},
+		"database url unescaped":      {map[string]string{"DAAP_DATABASE_URL": "postgres://a:12/hunter2@b/c"}, "DAAP_DATABASE_URL must be a URL"},
 		"address without port":        {map[string]string{"DAAP_HTTP_ADDR": "localhost"}, "DAAP_HTTP_ADDR must be host:port"},
 		"level unknown":               {map[string]string{"DAAP_LOG_LEVEL": "loud"}, "DAAP_LOG_LEVEL must be debug"},
 		"format unknown":              {map[string]string{"DAAP_LOG_FORMAT": "xml"}, "DAAP_LOG_FORMAT must be json or console"},
@@ -40,6 +44,11 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"backups as somebody": {map[string]string{
 			"DAAP_BACKUP_ENDPOINT": "http://a:hunter2@s3.example", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "b",
 		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
+		"codec key not base64":        {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=hunter2!"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key too short":         {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=aHVudGVyMg=="}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key unnamed":           {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec keys plain last":       {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",plain"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key twice":             {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",a=" + someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
 		"heads nowhere": {map[string]string{
 			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
 			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",
