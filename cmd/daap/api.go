@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
 
 	"go.temporal.io/sdk/client"
 	"go.uber.org/zap"
@@ -72,7 +69,11 @@ func serveAPI(ctx context.Context, s service) error {
 		store.FollowAPIKeys(ctx, keys, s.report("Changes of API keys are not told; each request reads its key."))
 		return nil
 	})
-	group.Go(func() error { return s.listen(ctx, handler) })
+	group.Go(func() error {
+		return listener{
+			what: "The API", variable: "DAAP_HTTP_ADDR", address: s.config.HTTPAddr, drain: s.config.ShutdownTimeout, log: s.log,
+		}.serve(ctx, handler)
+	})
 	return group.Wait()
 }
 
@@ -88,31 +89,6 @@ func background(ctx context.Context, run func(context.Context)) func() {
 		stop()
 		<-over
 	}
-}
-
-// listen serves until ctx is done and then lets requests end, within the shutdown timeout.
-func (s service) listen(ctx context.Context, handler http.Handler) error {
-	server := api.NewServer(handler, s.log)
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", s.config.HTTPAddr)
-	if err != nil {
-		return &config.Error{Variable: "DAAP_HTTP_ADDR", Problem: fmt.Sprintf("cannot be listened on: %v", err)}
-	}
-	s.log.Info("The API listens.", zap.Stringer("address", listener.Addr()))
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(api.LimitConnections(listener, api.MaxConnections)) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve HTTP: %w", err)
-	case <-ctx.Done():
-	}
-	s.log.Info("The API drains.", zap.Duration("timeout", s.config.ShutdownTimeout))
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
-		return errors.Join(fmt.Errorf("drain HTTP: %w", err), server.Close())
-	}
-	return nil
 }
 
 // loggedEngine makes a start that fails seen; the request it belongs to has succeeded all the same.
@@ -144,12 +120,16 @@ func dependencies(store *persistence.Store, temporal client.Client) ([]daap.Depe
 	}
 	return []daap.Dependency{
 		{Name: "postgresql", Required: true, Probe: store.Ping},
-		{Name: "temporal", Probe: func(ctx context.Context) error {
-			_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
-			return err
-		}},
+		{Name: "temporal", Probe: temporalProbe(temporal)},
 		{Name: "kubernetes", Probe: func(ctx context.Context) error {
 			return kube.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 		}},
 	}, nil
+}
+
+func temporalProbe(temporal client.Client) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+		return err
+	}
 }

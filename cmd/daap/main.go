@@ -87,6 +87,7 @@ With DAAP_MIGRATION_URL, the schema belongs to the role that it names, and that 
 lesser rights that api and worker need: it cannot change what is in the audit log.`, migrate),
 		keysCommand(),
 		auditCommand(),
+		codecCommand(),
 		versionCommand(),
 	)
 	return cmd
@@ -157,5 +158,8 @@ const variables = `Environment:
                           cloud's for metadata, as 127.0.0.0/8,… (none)
   DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
   TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
+  DAAP_TEMPORAL_CODEC_KEYS
+                          keys that encrypt what Temporal keeps, as id=<32 bytes in base64>,…: the first encrypts, all
+                          decrypt; "plain" as the first encrypts nothing (plain)
   TEMPORAL_NAMESPACE      Temporal namespace (daap)
   KUBECONFIG              access to Kubernetes (that of the pod, within Kubernetes)`

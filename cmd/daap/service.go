@@ -24,6 +24,7 @@ import (
 	"github.com/daap-dev/daap/activities"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
+	"github.com/daap-dev/daap/workflows"
 )
 
 // service is what every command has: its settings and a log. The rest is opened by those who need it.
@@ -37,7 +38,7 @@ func newService(name string) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	log, err := newLog(cfg)
+	log, err := newLog(cfg.Logging)
 	if err != nil {
 		return service{}, fmt.Errorf("make a log: %w", err)
 	}
@@ -48,7 +49,7 @@ func newService(name string) (service, error) {
 
 func (s service) close() { _ = s.log.Sync() } // a terminal cannot be synced, which is no loss
 
-func newLog(cfg config.Config) (*zap.Logger, error) {
+func newLog(cfg config.Logging) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(cfg.LogLevel)
 	if err != nil {
 		return nil, err
@@ -83,6 +84,9 @@ func (s service) temporal() (client.Client, string, error) {
 	options, err := config.Temporal()
 	if err != nil {
 		return nil, "", err
+	}
+	if err := workflows.Encrypt(&options, codecKeys(s.config.CodecKeys)); err != nil {
+		return nil, "", &config.Error{Variable: "DAAP_TEMPORAL_CODEC_KEYS", Problem: err.Error()}
 	}
 	options.Logger = sdklog.NewStructuredLogger(slog.New(zapslog.NewHandler(s.log.Core())))
 	c, err := client.NewLazyClient(options)
