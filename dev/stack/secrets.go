@@ -45,7 +45,9 @@ func writeEnv(l layout, env []string) error {
 }
 
 // passedOn are settings of DAAP that up takes from its own environment where they are set there.
-var passedOn = []string{"DAAP_STEP_DEADLINE", "DAAP_BACKLOG", "DAAP_RATE_LIMIT", "DAAP_CHAOS_URL"}
+var passedOn = []string{
+	"DAAP_STEP_DEADLINE", "DAAP_BACKLOG", "DAAP_RATE_LIMIT", "DAAP_CHAOS_URL", "DAAP_TEMPORAL_CODEC_KEYS",
+}
 
 // settings are those of them that are set.
 func settings() []string {
