@@ -52,7 +52,6 @@ func TestTeamUsesItsDatabaseUnseenAndAllOfItIsInTheAuditLog(t *testing.T) {
 	sealedSoon(ctx, t, db.ID)
 	auditHolds(ctx, t)
 	serviceMayOnlyAdd(ctx, t)
-	secretsAreNowhere(ctx, t, ours.key, theirs.key, platformKey(t))
 }
 
 // team is one that uses the API with a key of its own.

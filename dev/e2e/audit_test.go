@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -138,67 +137,4 @@ func platformKey(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(string(key))
-}
-
-// secretsAreNowhere looks for the secrets of the keys in what the stack logs and in what PostgreSQL and Temporal have
-// on disk, then in every table of DAAP's. It does not say what it found.
-func secretsAreNowhere(ctx context.Context, t *testing.T, keys ...string) {
-	t.Helper()
-	var secrets []string
-	for _, key := range keys {
-		secrets = append(secrets, strings.Split(key, "_")[2])
-	}
-	files := 0
-	for _, name := range []string{"log", "var-log", "postgres", "temporal.db", "temporal.db-wal"} {
-		err := filepath.WalkDir(filepath.Join(stateDir(), name), func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.Type().IsRegular() {
-				files++
-				err = hasNone(t, path, secrets)
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // it went away meanwhile
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if files < 100 {
-		t.Errorf("looked into %d files: this is not where the stack keeps what it has", files)
-	}
-	tablesHaveNone(ctx, t, secrets)
-}
-
-func hasNone(t *testing.T, path string, secrets []string) error {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	for _, secret := range secrets {
-		if bytes.Contains(content, []byte(secret)) {
-			t.Errorf("%s has the secret of a key", path)
-		}
-	}
-	return err
-}
-
-// tablesHaveNone looks into every column of every table.
-func tablesHaveNone(ctx context.Context, t *testing.T, secrets []string) {
-	t.Helper()
-	conn := rows(ctx, t)
-	found, _ := conn.Query(ctx, `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)
-	tables, err := pgx.CollectRows(found, pgx.RowTo[string])
-	if err != nil || len(tables) == 0 {
-		t.Fatalf("list the tables: %v, %v", tables, err)
-	}
-	for _, table := range tables {
-		var with int
-		sql := `SELECT count(*) FROM ` + pgx.Identifier{table}.Sanitize() + ` AS r, unnest($1::text[]) AS s
-			WHERE position(s IN r::text) > 0`
-		if err := conn.QueryRow(ctx, sql, secrets).Scan(&with); err != nil {
-			t.Fatalf("look into table %s: %v", table, err)
-		}
-		if with > 0 {
-			t.Errorf("table %s has the secret of a key", table)
-		}
-	}
 }

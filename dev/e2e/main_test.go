@@ -19,18 +19,30 @@ import (
 // patience bounds one operation. It is many times what one takes, for machines that are busy.
 const patience = 5 * time.Minute
 
-var stack *local.Stack
+var (
+	stack *local.Stack
+	// watching sees all that the tests bring about, for the search for secrets at their end.
+	watching *watch
+)
 
 func TestMain(m *testing.M) {
 	var err error
 	if stack, err = local.Open(); err == nil {
+		watching, err = startWatch(context.Background())
+	}
+	if err == nil {
 		err = stack.MakeTier(context.Background())
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e needs Linux, root and the running local stack (make e2e starts it):", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := watching.end(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "--- FAIL: secrets are where they may not be, or cannot be looked for:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // create asks for a database and returns it with the operation that provisions it. It is deleted when the

@@ -76,6 +76,7 @@ func shell(ctx context.Context, t *testing.T, script string, env ...string) stri
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s", script, out)
+	watching.keep("what scripts print", out)
 	if err != nil {
 		t.Fatalf("the script ends with %v", err)
 	}

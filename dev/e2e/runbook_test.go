@@ -87,7 +87,8 @@ func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
 	})
 	t.Cleanup(func() { revokeAll(context.WithoutCancel(ctx), t, "platform", "again") })
 	blocks := runbook(t)
-	env := []string{"operation=" + uuid.NewString(), "key=" + o.keyID.String(), "TMPDIR=" + t.TempDir()}
+	secrets := t.TempDir()
+	env := []string{"operation=" + uuid.NewString(), "key=" + o.keyID.String(), "TMPDIR=" + secrets}
 	out := map[string]string{}
 	for _, name := range aboutKeys {
 		if blocks[name] == "" {
@@ -95,6 +96,7 @@ func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
 		}
 		out[name] = shell(ctx, t, blocks["setup"]+blocks[name], env...)
 	}
+	watching.keysIn(t, secrets)
 	listed(t, out["key-look"], o.keyID.String(), "careless", "listDatabases")
 	listed(t, out["key-rotate"], `"old_secret_until": "2`)
 	listed(t, out["key-revoke"], `"status": "revoked"`)

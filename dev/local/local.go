@@ -14,6 +14,7 @@ import (
 	"github.com/ogen-go/ogen/ogenerrors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -27,6 +28,8 @@ const Actor = "platform/local"
 type Stack struct {
 	API        *oas.Client
 	Kubernetes client.Client
+	// Access is that to Kubernetes.
+	Access *rest.Config
 	// URL is the API's address.
 	URL string
 }
@@ -60,7 +63,7 @@ func Open() (*Stack, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
 	}
-	return &Stack{API: api, Kubernetes: kube, URL: url}, nil
+	return &Stack{API: api, Kubernetes: kube, Access: access, URL: url}, nil
 }
 
 // NewClient returns a client of the API at the URL that sends the key.
