@@ -43,6 +43,8 @@ type Profile struct {
 	DestructionStrategy DestructionStrategy
 	// DeletionProtection is whether databases are protected from deletion when they are made.
 	DeletionProtection bool
+	// PGAuditLog is what pgAudit writes to the log of PostgreSQL, ddl and role among it.
+	PGAuditLog []PGAuditClass
 	Backups
 }
 
@@ -108,6 +110,8 @@ type TierSpec struct {
 	PoolMode                              PoolMode
 	DestructionStrategy                   DestructionStrategy
 	DeletionProtection                    bool
+	// PGAuditLog is what pgAudit logs; empty for what it always does.
+	PGAuditLog []PGAuditClass
 	Backups
 }
 
@@ -141,6 +145,7 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	t.CPU = *resource.NewMilliQuantity(cpu.MilliValue(), resource.DecimalSI)
 	t.Memory = *resource.NewQuantity(memory.Value(), resource.BinarySI)
 	t.StorageSize = *resource.NewQuantity(storage.Value(), resource.BinarySI)
+	t.PGAuditLog = c.pgAudit(s.PGAuditLog)
 	c.profile(t.Profile, catalog)
 	return t, c.err()
 }
@@ -196,6 +201,7 @@ type TierPatch struct {
 	PoolMode                                                       *PoolMode
 	DestructionStrategy                                            *DestructionStrategy
 	DeletionProtection                                             *bool
+	PGAuditLog                                                     *[]PGAuditClass
 	BackupsPatch
 }
 
@@ -214,6 +220,7 @@ func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
 	set(&s.PoolMode, p.PoolMode)
 	set(&s.DestructionStrategy, p.DestructionStrategy)
 	set(&s.DeletionProtection, p.DeletionProtection)
+	set(&s.PGAuditLog, p.PGAuditLog)
 	p.apply(&s.Backups)
 	patched, err := s.tier(catalog)
 	if err != nil {
@@ -237,7 +244,7 @@ func (t Tier) Spec() TierSpec {
 		StorageClass: t.StorageClass, PGVersion: t.PGVersion,
 		Instances: t.Instances, HAReplicas: t.HAReplicas, MaxConnections: t.MaxConnections,
 		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy,
-		DeletionProtection: t.DeletionProtection, Backups: t.Backups,
+		DeletionProtection: t.DeletionProtection, PGAuditLog: t.PGAuditLog, Backups: t.Backups,
 	}
 }
 

@@ -88,6 +88,7 @@ func (p Profile) shown() []shown {
 		{"pool_mode", string(p.PoolMode)},
 		{"max_connections", fmt.Sprint(p.MaxConnections)},
 		{"destruction_strategy", string(p.DestructionStrategy)},
+		{"pgaudit_log", p.PGAuditText()},
 		{"backup_enabled", fmt.Sprint(p.BackupEnabled)},
 		{"backup_frequency", p.BackupFrequency},
 		{"backup_retention_days", fmt.Sprint(p.BackupRetentionDays)},

@@ -98,6 +98,9 @@ func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
 		"whether it has backups":    func(t *daap.Tier) { t.BackupEnabled = true },
 		"the number of replicas":    func(t *daap.Tier) { t.HAReplicas = 2 },
 		"the number of connections": func(t *daap.Tier) { t.MaxConnections++ },
+		"what pgAudit logs": func(t *daap.Tier) {
+			t.PGAuditLog = []daap.PGAuditClass{daap.PGAuditDDL, daap.PGAuditRole, daap.PGAuditWrite}
+		},
 	} {
 		other := medium()
 		change(&other)
@@ -109,6 +112,11 @@ func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
 	same.Memory = resource.MustParse("2048Mi")
 	if !db.Has(same) {
 		t.Error("the database does not have a tier that is written otherwise")
+	}
+	said := medium()
+	said.PGAuditLog = []daap.PGAuditClass{daap.PGAuditDDL, daap.PGAuditRole}
+	if !db.Has(said) {
+		t.Error("a database from before tiers said what pgAudit logs does not have what it always logs")
 	}
 }
 

@@ -173,10 +173,11 @@ func (o owner) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database)
 // missingSettings compares what PostgreSQL has with what the profile says. Names are qualified: the database's owner
 // may have put others in their place.
 func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (string, error) {
-	var version, standbys string
+	var version, standbys, audited string
 	err := conn.QueryRow(ctx, `
-		SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_standby_names')`,
-	).Scan(&version, &standbys)
+		SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_standby_names'),
+		       pg_catalog.current_setting($1)`, manifest.AuditParameter,
+	).Scan(&version, &standbys, &audited)
 	if err != nil {
 		return "", fmt.Errorf("read the version: %w", err)
 	}
@@ -185,6 +186,9 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 	}
 	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
 		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", standbys, want.HAReplicas), nil
+	}
+	if becomes := want.PGAuditText(); audited != becomes {
+		return fmt.Sprintf("%s is %s, becomes %s", manifest.AuditParameter, audited, becomes), nil
 	}
 	parameters := manifest.Parameters(want)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {

@@ -191,6 +191,7 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	})
 	wantEnum(t, "PoolMode", daap.PoolModes())
 	wantEnum(t, "DestructionStrategy", daap.DestructionStrategies())
+	wantEnum(t, "PGAuditClass", daap.PGAuditClasses())
 	wantEnum(t, "Role", daap.Roles())
 	wantEnum(t, "AuditOutcome", daap.Outcomes())
 	wantEnum(t, "EventKind", daap.EventKinds())

@@ -81,6 +81,7 @@ func tierSpecFromOAS(req *oas.CreateTierRequest) daap.TierSpec {
 		PoolMode:            daap.PoolMode(req.PoolMode.Or(oas.PoolModeTransaction)),
 		DestructionStrategy: daap.DestructionStrategy(req.DestructionStrategy),
 		DeletionProtection:  req.DeletionProtection.Value,
+		PGAuditLog:          each(req.PgauditLog, pgAuditClassFromOAS),
 		Backups: daap.Backups{
 			BackupEnabled:            req.BackupEnabled.Value,
 			BackupFrequency:          req.BackupFrequency.Value,
@@ -90,6 +91,10 @@ func tierSpecFromOAS(req *oas.CreateTierRequest) daap.TierSpec {
 		},
 	}
 }
+
+func pgAuditClassToOAS(c daap.PGAuditClass) oas.PGAuditClass { return oas.PGAuditClass(c) }
+
+func pgAuditClassFromOAS(c oas.PGAuditClass) daap.PGAuditClass { return daap.PGAuditClass(c) }
 
 func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 	var body oas.UpdateTierRequest
@@ -112,6 +117,7 @@ func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 		PoolMode:            given(daap.PoolMode(body.PoolMode.Value), body.PoolMode.Set),
 		DestructionStrategy: given(daap.DestructionStrategy(body.DestructionStrategy.Value), body.DestructionStrategy.Set),
 		DeletionProtection:  given(body.DeletionProtection.Value, body.DeletionProtection.Set),
+		PGAuditLog:          given(each(body.PgauditLog, pgAuditClassFromOAS), body.PgauditLog != nil),
 		BackupsPatch: daap.BackupsPatch{
 			BackupEnabled:            given(body.BackupEnabled.Value, body.BackupEnabled.Set),
 			BackupFrequency:          given(body.BackupFrequency.Value, body.BackupFrequency.Set),
@@ -145,6 +151,7 @@ func tierToOAS(v daap.TierView) oas.TierView {
 		MaxConnections:           s.MaxConnections,
 		DestructionStrategy:      oas.DestructionStrategy(s.DestructionStrategy),
 		DeletionProtection:       s.DeletionProtection,
+		PgauditLog:               each(s.PGAuditLog, pgAuditClassToOAS),
 		BackupEnabled:            s.BackupEnabled,
 		BackupFrequency:          s.BackupFrequency,
 		BackupRetentionDays:      s.BackupRetentionDays,

@@ -259,6 +259,13 @@ func TestBadTierIsRefusedNamingTheField(t *testing.T) {
 	row("backup_enabled", `"yes"`, "must be true or false")
 	row("destruction_strategy", `"archive"`, "must not be archive where backup_enabled is false: there would be no archive")
 	row("deletion_protection", `1`, "must be true or false")
+	for _, value := range []string{`[]`, `["read"]`, `["ddl","read"]`, `["ddl","role","ddl"]`, `"ddl, role"`, `null`} {
+		row("pgaudit_log", value, "must be classes of pgAudit, each once, ddl and role among them: they are always logged")
+	}
+	rows["exclusion"] = refusal{
+		method: http.MethodPatch, path: "/tiers/" + small.ID.String(), body: `{"pgaudit_log":["ddl","role","-read"]}`,
+		fields: []string{"pgaudit_log.2", "must be one of ddl, role, read, write, function, misc, misc_set, all"},
+	}
 	row("backup_frequency", `5`, "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
 	row("backup_retention_days", `-1`, "must be a whole number from 1 to 3650")
 	row("object_storage_destination", `true`, "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores")
@@ -342,6 +349,27 @@ func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s refused", name, got.status, got.body, row.field)
 		}
 	}
+}
+
+func TestTierAddsToWhatPGAuditLogs(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var tier struct {
+		ID    string
+		Audit []string `json:"pgaudit_log"`
+	}
+	ask := func(method, path, body, want string) {
+		t.Helper()
+		got := s.do(method, path, body)
+		if err := json.Unmarshal([]byte(got.data(t)), &tier); err != nil || strings.Join(tier.Audit, ",") != want {
+			t.Errorf("%s: got %d %s (%v), want %s", body, got.status, got.body, err, want)
+		}
+	}
+	ask(http.MethodPost, "/tiers", large, "ddl,role")
+	at := "/tiers/" + tier.ID
+	ask(http.MethodPatch, at, `{"pgaudit_log":["write","role","misc_set","ddl"]}`, "ddl,role,write,misc_set")
+	ask(http.MethodPatch, at, `{"memory":"8Gi"}`, "ddl,role,write,misc_set")
+	ask(http.MethodPatch, at, `{"pgaudit_log":["role","ddl"]}`, "ddl,role")
 }
 
 func TestDatabaseShowsItsTier(t *testing.T) {

@@ -53,6 +53,7 @@ func newTier(t *testing.T, name string) daap.Tier {
 	return daap.Tier{ID: newID(t), Name: name, Profile: daap.Profile{
 		Instances: 1, CPU: resource.MustParse("500m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
 		PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
+		PGAuditLog: []daap.PGAuditClass{daap.PGAuditDDL, daap.PGAuditRole},
 	}}
 }
 

@@ -279,6 +279,7 @@ func TestTheSchemaListsWhatTheDomainDoes(t *testing.T) {
 		"operations_open_on_database": texts(daap.OpenStates()),
 		"api_keys_role":               texts(daap.Roles()),
 		"audit_log_outcome":           texts(daap.Outcomes()),
+		"tiers_pgaudit_log":           texts(daap.PGAuditClasses()),
 	} {
 		var definition string
 		err := f.pool.QueryRow(t.Context(), `
@@ -354,7 +355,11 @@ func TestTiersTableRefusesWhatTheRulesDo(t *testing.T) {
 			{"object_storage_destination": "s3://backups/../other"},
 			{"object_storage_destination": "s3://backups/shop/"},
 		},
-		"": {{}, {"name": "larger", "instances": 1, "ha_replicas": 0}, none.with(row{"name": "none"})},
+		"tiers_pgaudit_log": {
+			{"pgaudit_log": []string{"ddl", "role", "-read"}},
+		},
+		"tiers_pgaudit_log_always": {{"pgaudit_log": []string{"ddl"}}, {"pgaudit_log": []string{}}},
+		"":                         {{}, {"name": "larger", "instances": 1, "ha_replicas": 0}, none.with(row{"name": "none"})},
 	} {
 		for _, changes := range refused {
 			changes["id"] = uuid.New()

@@ -19,7 +19,7 @@ const selectTiers = `
 	SELECT t.id, t.name, t.description, t.instances, t.ha_replicas, t.cpu_millis, t.memory_bytes, t.storage_bytes,
 	       t.storage_class, t.pg_version, t.pool_mode, t.max_connections, t.destruction_strategy, t.backup_enabled,
 	       t.backup_frequency, t.backup_retention_days, t.wal_archiving_enabled, t.object_storage_destination,
-	       t.deletion_protection, t.created_at, t.updated_at
+	       t.deletion_protection, t.pgaudit_log, t.created_at, t.updated_at
 	FROM   tiers t`
 
 // Tier returns the tier. Errors: CodeNotFound.
@@ -54,8 +54,8 @@ func (s *Store) CreateTier(ctx context.Context, by daap.Grant, t daap.Tier) (daa
 			INSERT INTO tiers (id, name, description, instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes,
 			                   storage_class, pg_version, pool_mode, max_connections, destruction_strategy, backup_enabled,
 			                   backup_frequency, backup_retention_days, wal_archiving_enabled, object_storage_destination,
-			                   deletion_protection)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+			                   deletion_protection, pgaudit_log)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 			RETURNING created_at, updated_at`, tierColumns(t)...).Scan(&t.CreatedAt, &t.UpdatedAt)
 		if err != nil {
 			return t, err
@@ -91,7 +91,7 @@ func (s *Store) PatchTier(
 			       storage_bytes = $8, storage_class = $9, pg_version = $10, pool_mode = $11, max_connections = $12,
 			       destruction_strategy = $13, backup_enabled = $14, backup_frequency = $15, backup_retention_days = $16,
 			       wal_archiving_enabled = $17, object_storage_destination = $18, deletion_protection = $19,
-			       updated_at = now()
+			       pgaudit_log = $20, updated_at = now()
 			WHERE  id = $1
 			RETURNING updated_at`, tierColumns(t)...).Scan(&t.UpdatedAt)
 		if err != nil {
@@ -140,6 +140,7 @@ func tierFields(t daap.Tier) fields {
 		"cpu": s.CPU, "memory": s.Memory, "storage_size": s.StorageSize, "storage_class": s.StorageClass,
 		"pg_version": s.PGVersion, "pool_mode": s.PoolMode, "max_connections": s.MaxConnections,
 		"destruction_strategy": s.DestructionStrategy, "deletion_protection": s.DeletionProtection,
+		"pgaudit_log":    s.PGAuditLog,
 		"backup_enabled": s.BackupEnabled, "backup_frequency": s.BackupFrequency,
 		"backup_retention_days": s.BackupRetentionDays,
 		"wal_archiving_enabled": s.WALArchivingEnabled, "object_storage_destination": s.ObjectStorageDestination,
@@ -181,7 +182,7 @@ func tierColumns(t daap.Tier) []any {
 		t.ID, t.Name, t.Description, t.Instances, t.HAReplicas, t.CPU.MilliValue(), t.Memory.Value(),
 		t.StorageSize.Value(), t.StorageClass, t.PGVersion, t.PoolMode, t.MaxConnections, t.DestructionStrategy,
 		t.BackupEnabled, t.BackupFrequency, t.BackupRetentionDays, t.WALArchivingEnabled, t.ObjectStorageDestination,
-		t.DeletionProtection,
+		t.DeletionProtection, t.PGAuditLog,
 	}
 }
 
@@ -191,7 +192,7 @@ func scanTier(row pgx.CollectableRow) (daap.Tier, error) {
 	err := row.Scan(&t.ID, &t.Name, &t.Description, &t.Instances, &t.HAReplicas, &cpu, &memory, &storage,
 		&t.StorageClass, &t.PGVersion, &t.PoolMode, &t.MaxConnections, &t.DestructionStrategy, &t.BackupEnabled,
 		&t.BackupFrequency, &t.BackupRetentionDays, &t.WALArchivingEnabled, &t.ObjectStorageDestination,
-		&t.DeletionProtection, &t.CreatedAt, &t.UpdatedAt)
+		&t.DeletionProtection, &t.PGAuditLog, &t.CreatedAt, &t.UpdatedAt)
 	t.CPU = *resource.NewMilliQuantity(cpu, resource.DecimalSI)
 	t.Memory = *resource.NewQuantity(memory, resource.BinarySI)
 	t.StorageSize = *resource.NewQuantity(storage, resource.BinarySI)

@@ -17,6 +17,7 @@ func TestTierIsKeptAsItWasAskedFor(t *testing.T) {
 	f := newFixture(t)
 	asked := newTier(t, "large")
 	asked.Description, asked.CPU, asked.StorageClass = "For the shop", resource.MustParse("1.5"), "fast"
+	asked.PGAuditLog = []daap.PGAuditClass{daap.PGAuditDDL, daap.PGAuditRole, daap.PGAuditWrite}
 	made, err := f.CreateTier(t.Context(), everyone, asked)
 	f.must(err)
 	kept, err := f.Tier(t.Context(), made.ID)

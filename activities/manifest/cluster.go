@@ -83,16 +83,22 @@ func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	return cluster
 }
 
-// audited is what pgAudit writes to the log of every PostgreSQL: changes of what there is and of who may do what.
-// Values that statements are given stay out of it.
-var audited = map[string]string{
-	"pgaudit.log": "ddl, role", "pgaudit.log_catalog": "off", "pgaudit.log_parameter": "off",
+// fixed is what every PostgreSQL is told, whatever its tier.
+var fixed = map[string]string{
+	// The values that statements are given stay out of pgAudit's log.
+	"pgaudit.log_catalog": "off", "pgaudit.log_parameter": "off",
+	// A statement that fails is not logged, only why it failed: it may have a password, of which pgAudit does not know.
+	"log_min_error_statement": "panic",
 }
+
+// AuditParameter is PostgreSQL's setting for what pgAudit logs.
+const AuditParameter = "pgaudit.log"
 
 // parameters are all that PostgreSQL is told.
 func parameters(p daap.Profile) map[string]string {
 	all := Parameters(p)
-	maps.Copy(all, audited)
+	maps.Copy(all, fixed)
+	all[AuditParameter] = p.PGAuditText()
 	return all
 }
 

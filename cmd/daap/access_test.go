@@ -437,7 +437,7 @@ func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *test
 		all, told := m.ask("platform-team", http.MethodGet, path, ""), m.ask("product-team", http.MethodGet, path, "")
 		for _, field := range []string{
 			"instances", "ha_replicas", "cpu", "memory", "storage_size", "storage_class", "pg_version", "pool_mode",
-			"max_connections", "destruction_strategy", "backup_enabled", "backup_frequency", "backup_retention_days", "wal_archiving_enabled",
+			"max_connections", "destruction_strategy", "pgaudit_log", "backup_enabled", "backup_frequency", "backup_retention_days", "wal_archiving_enabled",
 			"object_storage_destination", "next_backup_at", "created_at", "updated_at",
 		} {
 			named := []byte(`"` + field + `":`)

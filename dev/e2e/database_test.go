@@ -49,7 +49,7 @@ func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
 	}
 	t.Run("pooled", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Pooled, "SSL required") })
 	t.Run("direct", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Direct, "no encryption") })
-	auditTells(ctx, t, db.ID)
+	auditTells(ctx, t, db.ID, psqlOf(ctx, t, db.ID))
 
 	remove(ctx, t, db.ID)
 	nothingLeft(ctx, t, db.ID)

@@ -59,8 +59,12 @@ func psqlOf(ctx context.Context, t *testing.T, id uuid.UUID) local.Psql {
 func inForce(ctx context.Context, t *testing.T, id uuid.UUID, tier oas.CreateTierRequest, buffers, pool string) {
 	t.Helper()
 	psql := psqlOf(ctx, t, id)
+	audited := "ddl, role"
+	for _, class := range tier.PgauditLog[min(2, len(tier.PgauditLog)):] {
+		audited += ", " + string(class)
+	}
 	for setting, want := range map[string]string{
-		"max_connections": fmt.Sprint(tier.MaxConnections.Value), "shared_buffers": buffers,
+		"max_connections": fmt.Sprint(tier.MaxConnections.Value), "shared_buffers": buffers, "pgaudit.log": audited,
 	} {
 		if got, err := psql.Run(ctx, "SHOW "+setting); err != nil || got != want {
 			t.Errorf("SHOW %s = %q (%v), want %s", setting, got, err, want)
@@ -138,6 +142,7 @@ func TestWhatTheTierSaysArrivesAndSoDoesAnotherTier(t *testing.T) {
 	large := oas.CreateTierRequest{
 		Name: "e2e-raised", CPU: "200m", Memory: "800Mi", StorageSize: "2Gi", MaxConnections: oas.NewOptInt(90),
 		PoolMode: oas.NewOptPoolMode(oas.PoolModeTransaction), Instances: oas.NewOptInt(2), HaReplicas: oas.NewOptInt(1),
+		PgauditLog: []oas.PGAuditClass{oas.PGAuditClassDdl, oas.PGAuditClassRole, oas.PGAuditClassWrite},
 	}
 	tier, raised := makeTier(ctx, t, small), makeTier(ctx, t, large)
 	db, operation := createOn(ctx, t, small.Name, "e2e", "arrives")
@@ -157,8 +162,8 @@ func TestWhatTheTierSaysArrivesAndSoDoesAnotherTier(t *testing.T) {
 		t.Fatalf("dry run: %v", err)
 	}
 	preview, is := dry.(*oas.UpdateDatabaseResponse)
-	if !is || !preview.Data.Preview.Restarts || len(preview.Data.Preview.Changes) != 8 {
-		t.Errorf("the dry run is %+v, want a restart and eight changes", dry)
+	if !is || !preview.Data.Preview.Restarts || len(preview.Data.Preview.Changes) != 9 {
+		t.Errorf("the dry run is %+v, want a restart and nine changes", dry)
 	}
 	accepted, err := local.Accepted(stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: db.ID}))
 	if err != nil {

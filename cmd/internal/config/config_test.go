@@ -44,11 +44,11 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"backups as somebody": {map[string]string{
 			"DAAP_BACKUP_ENDPOINT": "http://a:hunter2@s3.example", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "b",
 		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
-		"codec key not base64":        {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=hunter2!"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
-		"codec key too short":         {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=aHVudGVyMg=="}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
-		"codec key unnamed":           {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
-		"codec keys plain last":       {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",plain"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
-		"codec key twice":             {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",a=" + someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key not base64":  {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=hunter2!"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key too short":   {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=aHVudGVyMg=="}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key unnamed":     {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec keys plain last": {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",plain"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"codec key twice":       {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",a=" + someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
 		"heads nowhere": {map[string]string{
 			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
 			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",

@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- What pgAudit writes to the log of PostgreSQL. The CHECKs repeat the rules of package daap.
+ALTER TABLE tiers
+    ADD COLUMN pgaudit_log text[] NOT NULL DEFAULT '{ddl,role}',
+    ADD CONSTRAINT tiers_pgaudit_log CHECK (
+        pgaudit_log <@ ARRAY['ddl', 'role', 'read', 'write', 'function', 'misc', 'misc_set', 'all']),
+    ADD CONSTRAINT tiers_pgaudit_log_always CHECK (pgaudit_log @> '{ddl,role}');
