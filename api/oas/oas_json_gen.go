@@ -3250,6 +3250,16 @@ func (s *CreateTierRequest) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.PgauditLog != nil {
+			e.FieldStart("pgaudit_log")
+			e.ArrStart()
+			for _, elem := range s.PgauditLog {
+				elem.Encode(e)
+			}
+			e.ArrEnd()
+		}
+	}
+	{
 		if s.BackupEnabled.Set {
 			e.FieldStart("backup_enabled")
 			s.BackupEnabled.Encode(e)
@@ -3281,7 +3291,7 @@ func (s *CreateTierRequest) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfCreateTierRequest = [18]string{
+var jsonFieldsNameOfCreateTierRequest = [19]string{
 	0:  "name",
 	1:  "description",
 	2:  "instances",
@@ -3295,11 +3305,12 @@ var jsonFieldsNameOfCreateTierRequest = [18]string{
 	10: "max_connections",
 	11: "destruction_strategy",
 	12: "deletion_protection",
-	13: "backup_enabled",
-	14: "backup_frequency",
-	15: "backup_retention_days",
-	16: "wal_archiving_enabled",
-	17: "object_storage_destination",
+	13: "pgaudit_log",
+	14: "backup_enabled",
+	15: "backup_frequency",
+	16: "backup_retention_days",
+	17: "wal_archiving_enabled",
+	18: "object_storage_destination",
 }
 
 // Decode decodes CreateTierRequest from json.
@@ -3451,6 +3462,23 @@ func (s *CreateTierRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"deletion_protection\"")
+			}
+		case "pgaudit_log":
+			if err := func() error {
+				s.PgauditLog = make([]PGAuditClass, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem PGAuditClass
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.PgauditLog = append(s.PgauditLog, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"pgaudit_log\"")
 			}
 		case "backup_enabled":
 			if err := func() error {
@@ -10128,6 +10156,58 @@ func (s *OrphanResponse) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes PGAuditClass as json.
+func (s PGAuditClass) Encode(e *jx.Encoder) {
+	e.Str(string(s))
+}
+
+// Decode decodes PGAuditClass from json.
+func (s *PGAuditClass) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode PGAuditClass to nil")
+	}
+	v, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	// Try to use constant string.
+	switch PGAuditClass(v) {
+	case PGAuditClassDdl:
+		*s = PGAuditClassDdl
+	case PGAuditClassRole:
+		*s = PGAuditClassRole
+	case PGAuditClassRead:
+		*s = PGAuditClassRead
+	case PGAuditClassWrite:
+		*s = PGAuditClassWrite
+	case PGAuditClassFunction:
+		*s = PGAuditClassFunction
+	case PGAuditClassMisc:
+		*s = PGAuditClassMisc
+	case PGAuditClassMiscSet:
+		*s = PGAuditClassMiscSet
+	case PGAuditClassAll:
+		*s = PGAuditClassAll
+	default:
+		*s = PGAuditClass(v)
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s PGAuditClass) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *PGAuditClass) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode implements json.Marshaler.
 func (s *PageMeta) Encode(e *jx.Encoder) {
 	e.ObjStart()
@@ -12278,6 +12358,14 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 		e.Bool(s.DeletionProtection)
 	}
 	{
+		e.FieldStart("pgaudit_log")
+		e.ArrStart()
+		for _, elem := range s.PgauditLog {
+			elem.Encode(e)
+		}
+		e.ArrEnd()
+	}
+	{
 		e.FieldStart("backup_enabled")
 		e.Bool(s.BackupEnabled)
 	}
@@ -12315,7 +12403,7 @@ func (s *Tier) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfTier = [23]string{
+var jsonFieldsNameOfTier = [24]string{
 	0:  "id",
 	1:  "name",
 	2:  "description",
@@ -12330,15 +12418,16 @@ var jsonFieldsNameOfTier = [23]string{
 	11: "max_connections",
 	12: "destruction_strategy",
 	13: "deletion_protection",
-	14: "backup_enabled",
-	15: "backup_frequency",
-	16: "backup_retention_days",
-	17: "wal_archiving_enabled",
-	18: "object_storage_destination",
-	19: "next_backup_at",
-	20: "guarantees",
-	21: "created_at",
-	22: "updated_at",
+	14: "pgaudit_log",
+	15: "backup_enabled",
+	16: "backup_frequency",
+	17: "backup_retention_days",
+	18: "wal_archiving_enabled",
+	19: "object_storage_destination",
+	20: "next_backup_at",
+	21: "guarantees",
+	22: "created_at",
+	23: "updated_at",
 }
 
 // Decode decodes Tier from json.
@@ -12514,8 +12603,26 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"deletion_protection\"")
 			}
-		case "backup_enabled":
+		case "pgaudit_log":
 			requiredBitSet[1] |= 1 << 6
+			if err := func() error {
+				s.PgauditLog = make([]PGAuditClass, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem PGAuditClass
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.PgauditLog = append(s.PgauditLog, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"pgaudit_log\"")
+			}
+		case "backup_enabled":
+			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
 				v, err := d.Bool()
 				s.BackupEnabled = bool(v)
@@ -12527,7 +12634,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_enabled\"")
 			}
 		case "backup_frequency":
-			requiredBitSet[1] |= 1 << 7
+			requiredBitSet[2] |= 1 << 0
 			if err := func() error {
 				v, err := d.Str()
 				s.BackupFrequency = string(v)
@@ -12539,7 +12646,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_frequency\"")
 			}
 		case "backup_retention_days":
-			requiredBitSet[2] |= 1 << 0
+			requiredBitSet[2] |= 1 << 1
 			if err := func() error {
 				v, err := d.Int()
 				s.BackupRetentionDays = int(v)
@@ -12551,7 +12658,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"backup_retention_days\"")
 			}
 		case "wal_archiving_enabled":
-			requiredBitSet[2] |= 1 << 1
+			requiredBitSet[2] |= 1 << 2
 			if err := func() error {
 				v, err := d.Bool()
 				s.WalArchivingEnabled = bool(v)
@@ -12563,7 +12670,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"wal_archiving_enabled\"")
 			}
 		case "object_storage_destination":
-			requiredBitSet[2] |= 1 << 2
+			requiredBitSet[2] |= 1 << 3
 			if err := func() error {
 				v, err := d.Str()
 				s.ObjectStorageDestination = string(v)
@@ -12575,7 +12682,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"object_storage_destination\"")
 			}
 		case "next_backup_at":
-			requiredBitSet[2] |= 1 << 3
+			requiredBitSet[2] |= 1 << 4
 			if err := func() error {
 				if err := s.NextBackupAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -12585,7 +12692,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"next_backup_at\"")
 			}
 		case "guarantees":
-			requiredBitSet[2] |= 1 << 4
+			requiredBitSet[2] |= 1 << 5
 			if err := func() error {
 				if err := s.Guarantees.Decode(d); err != nil {
 					return err
@@ -12595,7 +12702,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"guarantees\"")
 			}
 		case "created_at":
-			requiredBitSet[2] |= 1 << 5
+			requiredBitSet[2] |= 1 << 6
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -12607,7 +12714,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[2] |= 1 << 6
+			requiredBitSet[2] |= 1 << 7
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -12630,7 +12737,7 @@ func (s *Tier) Decode(d *jx.Decoder) error {
 	for i, mask := range [3]uint8{
 		0b11111111,
 		0b11111111,
-		0b01111111,
+		0b11111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -13541,6 +13648,19 @@ func (s *TierView) Decode(d *jx.Decoder) error {
 			case "pg_version":
 				// Type-based discrimination: check if field has expected JSON type
 				if typ := d.Next(); typ != jx.String {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := TierTierView
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "pgaudit_log":
+				// Type-based discrimination: check if field has expected JSON type
+				if typ := d.Next(); typ != jx.Array {
 					// Field exists but has wrong type, not a match for this variant
 					return d.Skip()
 				}
@@ -14529,6 +14649,16 @@ func (s *UpdateTierRequest) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.PgauditLog != nil {
+			e.FieldStart("pgaudit_log")
+			e.ArrStart()
+			for _, elem := range s.PgauditLog {
+				elem.Encode(e)
+			}
+			e.ArrEnd()
+		}
+	}
+	{
 		if s.BackupEnabled.Set {
 			e.FieldStart("backup_enabled")
 			s.BackupEnabled.Encode(e)
@@ -14560,7 +14690,7 @@ func (s *UpdateTierRequest) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfUpdateTierRequest = [17]string{
+var jsonFieldsNameOfUpdateTierRequest = [18]string{
 	0:  "description",
 	1:  "instances",
 	2:  "ha_replicas",
@@ -14573,11 +14703,12 @@ var jsonFieldsNameOfUpdateTierRequest = [17]string{
 	9:  "max_connections",
 	10: "destruction_strategy",
 	11: "deletion_protection",
-	12: "backup_enabled",
-	13: "backup_frequency",
-	14: "backup_retention_days",
-	15: "wal_archiving_enabled",
-	16: "object_storage_destination",
+	12: "pgaudit_log",
+	13: "backup_enabled",
+	14: "backup_frequency",
+	15: "backup_retention_days",
+	16: "wal_archiving_enabled",
+	17: "object_storage_destination",
 }
 
 // Decode decodes UpdateTierRequest from json.
@@ -14707,6 +14838,23 @@ func (s *UpdateTierRequest) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"deletion_protection\"")
+			}
+		case "pgaudit_log":
+			if err := func() error {
+				s.PgauditLog = make([]PGAuditClass, 0)
+				if err := d.Arr(func(d *jx.Decoder) error {
+					var elem PGAuditClass
+					if err := elem.Decode(d); err != nil {
+						return err
+					}
+					s.PgauditLog = append(s.PgauditLog, elem)
+					return nil
+				}); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"pgaudit_log\"")
 			}
 		case "backup_enabled":
 			if err := func() error {

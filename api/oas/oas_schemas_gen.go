@@ -1756,7 +1756,11 @@ type CreateTierRequest struct {
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
 	// Whether databases are protected from deletion when they are made.
 	DeletionProtection OptBool `json:"deletion_protection"`
-	BackupEnabled      OptBool `json:"backup_enabled"`
+	// What pgAudit writes to the log of PostgreSQL: `ddl` and `role` always, which a tier may add to. With
+	// `read`, `write`, `function`, `misc` or `all`, that log has the values that are in the text of
+	// statements. Left out, it is those two.
+	PgauditLog    []PGAuditClass `json:"pgaudit_log"`
+	BackupEnabled OptBool        `json:"backup_enabled"`
 	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
 	BackupFrequency OptString `json:"backup_frequency"`
 	// For how long any second can be restored. With `backup_enabled`.
@@ -1833,6 +1837,11 @@ func (s *CreateTierRequest) GetDestructionStrategy() DestructionStrategy {
 // GetDeletionProtection returns the value of DeletionProtection.
 func (s *CreateTierRequest) GetDeletionProtection() OptBool {
 	return s.DeletionProtection
+}
+
+// GetPgauditLog returns the value of PgauditLog.
+func (s *CreateTierRequest) GetPgauditLog() []PGAuditClass {
+	return s.PgauditLog
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -1923,6 +1932,11 @@ func (s *CreateTierRequest) SetDestructionStrategy(val DestructionStrategy) {
 // SetDeletionProtection sets the value of DeletionProtection.
 func (s *CreateTierRequest) SetDeletionProtection(val OptBool) {
 	s.DeletionProtection = val
+}
+
+// SetPgauditLog sets the value of PgauditLog.
+func (s *CreateTierRequest) SetPgauditLog(val []PGAuditClass) {
+	s.PgauditLog = val
 }
 
 // SetBackupEnabled sets the value of BackupEnabled.
@@ -6387,6 +6401,91 @@ func (s *OrphanResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
+// A kind of statement, in pgAudit's words.
+// Ref: #/components/schemas/PGAuditClass
+type PGAuditClass string
+
+const (
+	PGAuditClassDdl      PGAuditClass = "ddl"
+	PGAuditClassRole     PGAuditClass = "role"
+	PGAuditClassRead     PGAuditClass = "read"
+	PGAuditClassWrite    PGAuditClass = "write"
+	PGAuditClassFunction PGAuditClass = "function"
+	PGAuditClassMisc     PGAuditClass = "misc"
+	PGAuditClassMiscSet  PGAuditClass = "misc_set"
+	PGAuditClassAll      PGAuditClass = "all"
+)
+
+// AllValues returns all PGAuditClass values.
+func (PGAuditClass) AllValues() []PGAuditClass {
+	return []PGAuditClass{
+		PGAuditClassDdl,
+		PGAuditClassRole,
+		PGAuditClassRead,
+		PGAuditClassWrite,
+		PGAuditClassFunction,
+		PGAuditClassMisc,
+		PGAuditClassMiscSet,
+		PGAuditClassAll,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s PGAuditClass) MarshalText() ([]byte, error) {
+	switch s {
+	case PGAuditClassDdl:
+		return []byte(s), nil
+	case PGAuditClassRole:
+		return []byte(s), nil
+	case PGAuditClassRead:
+		return []byte(s), nil
+	case PGAuditClassWrite:
+		return []byte(s), nil
+	case PGAuditClassFunction:
+		return []byte(s), nil
+	case PGAuditClassMisc:
+		return []byte(s), nil
+	case PGAuditClassMiscSet:
+		return []byte(s), nil
+	case PGAuditClassAll:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *PGAuditClass) UnmarshalText(data []byte) error {
+	switch PGAuditClass(data) {
+	case PGAuditClassDdl:
+		*s = PGAuditClassDdl
+		return nil
+	case PGAuditClassRole:
+		*s = PGAuditClassRole
+		return nil
+	case PGAuditClassRead:
+		*s = PGAuditClassRead
+		return nil
+	case PGAuditClassWrite:
+		*s = PGAuditClassWrite
+		return nil
+	case PGAuditClassFunction:
+		*s = PGAuditClassFunction
+		return nil
+	case PGAuditClassMisc:
+		*s = PGAuditClassMisc
+		return nil
+	case PGAuditClassMiscSet:
+		*s = PGAuditClassMiscSet
+		return nil
+	case PGAuditClassAll:
+		*s = PGAuditClassAll
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
 // Ref: #/components/schemas/PageMeta
 type PageMeta struct {
 	RequestID string `json:"request_id"`
@@ -7214,7 +7313,9 @@ type Tier struct {
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
 	// Whether databases are protected from deletion when they are made.
 	DeletionProtection bool `json:"deletion_protection"`
-	BackupEnabled      bool `json:"backup_enabled"`
+	// What pgAudit writes to the log of PostgreSQL.
+	PgauditLog    []PGAuditClass `json:"pgaudit_log"`
+	BackupEnabled bool           `json:"backup_enabled"`
 	// Empty without backups.
 	BackupFrequency string `json:"backup_frequency"`
 	// 0 without backups.
@@ -7297,6 +7398,11 @@ func (s *Tier) GetDestructionStrategy() DestructionStrategy {
 // GetDeletionProtection returns the value of DeletionProtection.
 func (s *Tier) GetDeletionProtection() bool {
 	return s.DeletionProtection
+}
+
+// GetPgauditLog returns the value of PgauditLog.
+func (s *Tier) GetPgauditLog() []PGAuditClass {
+	return s.PgauditLog
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -7412,6 +7518,11 @@ func (s *Tier) SetDestructionStrategy(val DestructionStrategy) {
 // SetDeletionProtection sets the value of DeletionProtection.
 func (s *Tier) SetDeletionProtection(val bool) {
 	s.DeletionProtection = val
+}
+
+// SetPgauditLog sets the value of PgauditLog.
+func (s *Tier) SetPgauditLog(val []PGAuditClass) {
+	s.PgauditLog = val
 }
 
 // SetBackupEnabled sets the value of BackupEnabled.
@@ -7941,6 +8052,10 @@ type UpdateTierRequest struct {
 	DestructionStrategy OptDestructionStrategy `json:"destruction_strategy"`
 	// Whether databases are protected from deletion when they are made.
 	DeletionProtection OptBool `json:"deletion_protection"`
+	// What pgAudit writes to the log of PostgreSQL: `ddl` and `role` always, which a tier may add to. With
+	// `read`, `write`, `function`, `misc` or `all`, that log has the values that are in the text of
+	// statements.
+	PgauditLog []PGAuditClass `json:"pgaudit_log"`
 	// Switched off, nothing is left of how backups were made.
 	BackupEnabled OptBool `json:"backup_enabled"`
 	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
@@ -8014,6 +8129,11 @@ func (s *UpdateTierRequest) GetDestructionStrategy() OptDestructionStrategy {
 // GetDeletionProtection returns the value of DeletionProtection.
 func (s *UpdateTierRequest) GetDeletionProtection() OptBool {
 	return s.DeletionProtection
+}
+
+// GetPgauditLog returns the value of PgauditLog.
+func (s *UpdateTierRequest) GetPgauditLog() []PGAuditClass {
+	return s.PgauditLog
 }
 
 // GetBackupEnabled returns the value of BackupEnabled.
@@ -8099,6 +8219,11 @@ func (s *UpdateTierRequest) SetDestructionStrategy(val OptDestructionStrategy) {
 // SetDeletionProtection sets the value of DeletionProtection.
 func (s *UpdateTierRequest) SetDeletionProtection(val OptBool) {
 	s.DeletionProtection = val
+}
+
+// SetPgauditLog sets the value of PgauditLog.
+func (s *UpdateTierRequest) SetPgauditLog(val []PGAuditClass) {
+	s.PgauditLog = val
 }
 
 // SetBackupEnabled sets the value of BackupEnabled.

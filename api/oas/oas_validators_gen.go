@@ -1027,6 +1027,42 @@ func (s *CreateTierRequest) Validate() error {
 		})
 	}
 	if err := func() error {
+		if s.PgauditLog == nil {
+			return nil // optional
+		}
+		if err := (validate.Array{
+			MinLength:    2,
+			MinLengthSet: true,
+			MaxLength:    8,
+			MaxLengthSet: true,
+		}).ValidateLength(len(s.PgauditLog)); err != nil {
+			return errors.Wrap(err, "array")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.PgauditLog {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "pgaudit_log",
+			Error: err,
+		})
+	}
+	if err := func() error {
 		if value, ok := s.BackupFrequency.Get(); ok {
 			if err := func() error {
 				if err := (validate.String{
@@ -2344,6 +2380,29 @@ func (s *OrphanResponse) Validate() error {
 	return nil
 }
 
+func (s PGAuditClass) Validate() error {
+	switch s {
+	case "ddl":
+		return nil
+	case "role":
+		return nil
+	case "read":
+		return nil
+	case "write":
+		return nil
+	case "function":
+		return nil
+	case "misc":
+		return nil
+	case "misc_set":
+		return nil
+	case "all":
+		return nil
+	default:
+		return errors.Errorf("invalid value: %v", s)
+	}
+}
+
 func (s PoolMode) Validate() error {
 	switch s {
 	case "session":
@@ -2967,6 +3026,34 @@ func (s *Tier) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "destruction_strategy",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if s.PgauditLog == nil {
+			return errors.New("nil is invalid value")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.PgauditLog {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "pgaudit_log",
 			Error: err,
 		})
 	}
@@ -3627,6 +3714,42 @@ func (s *UpdateTierRequest) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "destruction_strategy",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if s.PgauditLog == nil {
+			return nil // optional
+		}
+		if err := (validate.Array{
+			MinLength:    2,
+			MinLengthSet: true,
+			MaxLength:    8,
+			MaxLengthSet: true,
+		}).ValidateLength(len(s.PgauditLog)); err != nil {
+			return errors.Wrap(err, "array")
+		}
+		var failures []validate.FieldError
+		for i, elem := range s.PgauditLog {
+			if err := func() error {
+				if err := elem.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				failures = append(failures, validate.FieldError{
+					Name:  fmt.Sprintf("[%d]", i),
+					Error: err,
+				})
+			}
+		}
+		if len(failures) > 0 {
+			return &validate.Error{Fields: failures}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "pgaudit_log",
 			Error: err,
 		})
 	}
