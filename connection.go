@@ -2,6 +2,7 @@ package daap
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -34,8 +35,10 @@ func Host(service string, database uuid.UUID) string {
 // Connection is what a client needs to connect to a database, but for the password.
 type Connection struct {
 	DatabaseID uuid.UUID
-	// CACertificate is PEM: what sslrootcert must hold for sslmode verify-full.
-	CACertificate string
+	// CACertificate is what sslrootcert must hold for sslmode verify-full.
+	CACertificate CABundle
+	// CAExpiresAt is when the one in use ends.
+	CAExpiresAt time.Time
 }
 
 // PooledHost is the host of the connection pool.

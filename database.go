@@ -27,6 +27,8 @@ type Database struct {
 	DeletionProtection bool
 	// ArchivedUntil is until when it can be restored from its archive; nil unless it is archived.
 	ArchivedUntil *time.Time
+	// CAExpiresAt is when the CA certificate ends that connections are verified by; nil until it is known.
+	CAExpiresAt *time.Time
 	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
 	Incarnation int
 	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -21,7 +22,8 @@ type Databases struct {
 type databaseStore interface {
 	Database(ctx context.Context, scope Scope, id uuid.UUID) (Database, error)
 	Databases(ctx context.Context, scope Scope, filter DatabaseFilter) ([]Database, error)
-	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (string, error)
+	// CACertificate is empty until it is known.
+	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (CABundle, error)
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
 	quotaReader
 	backupStore
@@ -302,14 +304,19 @@ func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (
 	if err != nil {
 		return Connection{}, err
 	}
-	ca, err := d.store.CACertificate(ctx, by.Scope, id)
+	known, err := d.store.CACertificate(ctx, by.Scope, id)
 	if err != nil {
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
-	if !db.Status.connectable() || ca == "" {
+	if !db.Status.connectable() || known == "" {
 		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one once PostgreSQL is ready")
 	}
-	return Connection{DatabaseID: id, CACertificate: ca}, nil
+	ca, err := known.At(time.Now())
+	if err != nil {
+		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
+	}
+	expires, err := ca.ExpiresAt()
+	return Connection{DatabaseID: id, CACertificate: ca, CAExpiresAt: expires}, err
 }
 
 // Events returns one page of the database's timeline, newest first, and the cursor of the next page: empty on

@@ -39,6 +39,7 @@ type ledger struct {
 	// tier is the one that updates give, and quotas are by tier.
 	tier   daap.Tier
 	quotas map[uuid.UUID]daap.QuotaUse
+	ca     daap.CABundle
 }
 
 func (l *ledger) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
@@ -50,8 +51,8 @@ func (l *ledger) Databases(_ context.Context, _ daap.Scope, f daap.DatabaseFilte
 	return l.list[:min(f.Page.Limit, len(l.list))], nil
 }
 
-func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (string, error) {
-	return "PEM", nil
+func (l *ledger) CACertificate(context.Context, daap.Scope, uuid.UUID) (daap.CABundle, error) {
+	return l.ca, nil
 }
 
 func (l *ledger) CreateDatabase(
@@ -191,13 +192,14 @@ func (f startFunc) Start(ctx context.Context, op daap.Operation) error { return 
 
 func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	t.Parallel()
+	known := daap.CABundle(ca(t, 1, 10_000))
 	for _, status := range daap.DatabaseStatuses() {
-		l := &ledger{db: daap.Database{Status: status}}
+		l := &ledger{db: daap.Database{Status: status}, ca: known + daap.CABundle(ca(t, 2, -10_000))}
 		conn, err := daap.NewDatabases(l, l, l, 1).Connection(t.Context(), platform, uuid.New())
 		if slices.Contains([]daap.DatabaseStatus{
 			daap.DatabaseProvisioning, daap.DatabaseRestoring, daap.DatabaseReady, daap.DatabaseUpdating,
 		}, status) {
-			if err != nil || conn.CACertificate != "PEM" {
+			if err != nil || conn.CACertificate != known || !conn.CAExpiresAt.Equal(now.AddDate(0, 0, 10_000)) {
 				t.Errorf("Connection() of a ready database = %v, %v", conn, err)
 			}
 			continue

@@ -11,9 +11,10 @@ import (
 // Event is one thing that happened to a database, for its timeline. Events are only ever added.
 type Event struct {
 	// ID is a UUIDv7, so that order by ID is order of time.
-	ID          uuid.UUID
-	DatabaseID  uuid.UUID
-	OperationID uuid.UUID
+	ID         uuid.UUID
+	DatabaseID uuid.UUID
+	// OperationID is the operation that did it; nil where none did.
+	OperationID *uuid.UUID
 	Kind        EventKind
 	// Step is the one that the event is about; empty where it is about the operation.
 	Step StepName
@@ -39,19 +40,22 @@ const (
 	EventRestarted  EventKind = "restarted"
 	EventSucceeded  EventKind = "succeeded"
 	EventCancelled  EventKind = "cancelled"
+
+	// EventCACertificateChanged is of the database alone, where no operation was at work.
+	EventCACertificateChanged EventKind = "ca_certificate_changed"
 )
 
 // EventKinds returns all kinds of events.
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventAccepted, EventStarted, EventStepDone, EventStepUndone, EventParked, EventDecided,
-		EventRestarted, EventSucceeded, EventCancelled,
+		EventRestarted, EventSucceeded, EventCancelled, EventCACertificateChanged,
 	}
 }
 
 // Happened returns the event that something happened to the operation, to be recorded with it.
 func (o Operation) Happened(kind EventKind, format string, args ...any) Event {
-	return Event{DatabaseID: o.DatabaseID, OperationID: o.ID, Kind: kind, Message: fmt.Sprintf(format, args...)}
+	return Event{DatabaseID: o.DatabaseID, OperationID: &o.ID, Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
 // WasParked is the event that the operation needs attention.

@@ -101,24 +101,35 @@ const (
 // Look looks at the backups of every database that has them, and records what it sees. It heartbeats. One that cannot
 // be looked at is logged and left as it was, so that its row grows stale; the others are looked at all the same.
 func (b *Backups) Look(ctx context.Context) error {
-	after, stores := uuid.Nil, newStores(b.Postgres.Kubernetes.Buckets)
+	defer b.forgetArchives()
+	stores := newStores(b.Postgres.Kubernetes.Buckets)
+	return lookAtEach(ctx, b.Databases.BackedUpDatabases, func(ctx context.Context, db daap.Database) {
+		b.tryLookAt(ctx, db, stores)
+	})
+}
+
+// lookAtEach looks at every database of the pages, several at once, and heartbeats.
+func lookAtEach(
+	ctx context.Context, page func(context.Context, uuid.UUID, int) ([]daap.Database, error),
+	look func(context.Context, daap.Database),
+) error {
+	after := uuid.Nil
 	for {
-		dbs, err := b.Databases.BackedUpDatabases(ctx, after, lookPage)
+		dbs, err := page(ctx, after, lookPage)
 		if err != nil {
-			return fmt.Errorf("read databases that are backed up: %w", err)
+			return fmt.Errorf("read the databases to look at: %w", err)
 		}
 		var group errgroup.Group
 		group.SetLimit(lookAtOnce)
 		for _, db := range dbs {
 			group.Go(func() error {
-				b.tryLookAt(ctx, db, stores)
+				look(ctx, db)
 				activity.RecordHeartbeat(ctx, db.ID.String())
 				return nil
 			})
 		}
 		_ = group.Wait() // none of them fails
 		if len(dbs) < lookPage || ctx.Err() != nil {
-			b.forgetArchives()
 			return ctx.Err()
 		}
 		after = dbs[len(dbs)-1].ID

@@ -184,6 +184,7 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
 	wantEnum(t, "OperationState", states)
 	wantEnum(t, "BackupHealth", daap.BackupHealths())
+	wantEnum(t, "CertificateHealth", daap.CertificateHealths())
 	wantEnum(t, "OperationKind", daap.OperationKinds())
 	wantEnum(t, "StepState", []daap.StepState{
 		daap.StepPending, daap.StepRunning, daap.StepDone, daap.StepFailed, daap.StepSkipped, daap.StepUndoing,

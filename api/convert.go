@@ -73,6 +73,7 @@ func databaseToOAS(db daap.Database) oas.Database {
 
 		DeletionProtection: db.DeletionProtection,
 		ArchivedUntil:      nilTime(db.ArchivedUntil),
+		Certificate:        certificateToOAS(db),
 
 		CreatedAt: db.CreatedAt.UTC(),
 		UpdatedAt: db.UpdatedAt.UTC(),
@@ -90,6 +91,16 @@ func oneDatabaseToOAS(db daap.Database, backups *daap.BackupState) oas.Database 
 		return oas.RestrictedAction{Action: oas.OperationKind(r.Operation), Reason: r.Reason}
 	})
 	return all
+}
+
+func certificateToOAS(db daap.Database) oas.NilCertificateState {
+	health, known := db.CertificateHealth(time.Now())
+	if !known {
+		return oas.NilCertificateState{Null: true}
+	}
+	return oas.NewNilCertificateState(oas.CertificateState{
+		Health: oas.CertificateHealth(health), ExpiresAt: db.CAExpiresAt.UTC(),
+	})
 }
 
 func deletePreviewToOAS(p daap.DeletePreview) oas.DeletePreview {
@@ -152,7 +163,10 @@ func connectionToOAS(c daap.Connection) oas.Connection {
 		Database:      daap.PostgresDatabase,
 		User:          daap.PostgresUser,
 		Sslmode:       oas.ConnectionSslmodeVerifyFull,
-		CaCertificate: c.CACertificate,
+		CaCertificate: string(c.CACertificate),
+
+		CaCertificateExpiresAt: c.CAExpiresAt.UTC(),
+
 		Secret: oas.SecretReference{
 			Namespace:   daap.Namespace(c.DatabaseID),
 			Name:        daap.CredentialsSecret,
@@ -233,7 +247,7 @@ func causeToOAS(cause *daap.Cause) oas.NilCause {
 func eventToOAS(e daap.Event) oas.Event {
 	return oas.Event{
 		ID:          e.ID,
-		OperationID: e.OperationID,
+		OperationID: nilUUID(e.OperationID),
 		Kind:        oas.EventKind(e.Kind),
 		Step:        nilString(e.Step),
 		Cause:       oas.NilCauseCode{Value: oas.CauseCode(e.Cause), Null: e.Cause == ""},

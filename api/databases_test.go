@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -132,8 +133,39 @@ func TestConnectionIsGivenOnceItIsKnown(t *testing.T) {
 		Host: "pooler." + namespace + ".svc", Port: 5432,
 		URL: "postgresql://app@pooler." + namespace + ".svc:5432/app?sslmode=verify-full",
 	}
-	if res.Data.Pooled != want || res.Data.Secret.Namespace != namespace || res.Data.CaCertificate == "" {
+	if res.Data.Pooled != want || res.Data.Secret.Namespace != namespace || res.Data.CaCertificate != pem ||
+		res.Data.CaCertificateExpiresAt.Year() != 2126 {
 		t.Errorf("got %+v", res.Data)
+	}
+}
+
+func TestDatabaseShowsThatItsCertificateEnds(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	db, op := s.create("shop", "orders")
+	s.store.succeed(op)
+	in := func(d time.Duration) *time.Time {
+		ends := time.Now().Add(d)
+		return &ends
+	}
+	for want, ends := range map[oas.CertificateHealth]*time.Time{
+		"": nil, oas.CertificateHealthOk: in(1000 * time.Hour), oas.CertificateHealthExpiring: in(time.Hour),
+		oas.CertificateHealthExpired: in(-time.Hour),
+	} {
+		s.store.certify(db.ID, ends)
+		one, err := s.client.GetDatabase(t.Context(), oas.GetDatabaseParams{ID: db.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.client.ListDatabases(t.Context(), oas.ListDatabasesParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range []oas.NilCertificateState{one.Data.Certificate, all.Data[0].Certificate} {
+			if got.Value.Health != want || got.Null != (ends == nil) {
+				t.Errorf("it ends at %v: got %+v, want %q", ends, got, want)
+			}
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func TestTimelineIsNewestFirstOverAllPages(t *testing.T) {
 	var kinds []oas.EventKind
 	for _, e := range events {
 		kinds = append(kinds, e.Kind)
-		if e.OperationID != op || e.Message == "" || e.CreatedAt.IsZero() {
+		if e.OperationID.Value != op || e.Message == "" || e.CreatedAt.IsZero() {
 			t.Errorf("got %+v", e)
 		}
 	}

@@ -38,14 +38,25 @@ type memory struct {
 	orphans      map[uuid.UUID]daap.Orphan
 	backups      map[uuid.UUID]daap.Backup
 	// ca is the certificate of every database; empty while it is not known.
-	ca string
+	ca daap.CABundle
 	// probed are the destinations of backups that were tried.
 	probed []string
 	// hang makes every call last until its context is done.
 	hang bool
 }
 
-const pem = "-----BEGIN CERTIFICATE-----\n"
+// pem is a CA certificate that ends in 2126.
+const pem = `-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUJd5ThGNoT2gRC6vtx/XFg+mH0GMwCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEcGctMTAgFw0yNjExMjYwNzQwMTlaGA8yMTI2MTEwMjA3NDAx
+OVowDzENMAsGA1UEAwwEcGctMTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABG4l
+NzH8AS2ybxl7//I3O0Byazhzor9appkS0bM9M8nOhosEXZMPZW4vO6dSflh0BQiH
+ka0nh+msR9CPcfwUtpCjUzBRMB0GA1UdDgQWBBTirl8qvx57OaJKNyN2Gne1ONRG
+0TAfBgNVHSMEGDAWgBTirl8qvx57OaJKNyN2Gne1ONRG0TAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIB18Af3TgeJIGxXo7Hy33fH908w0gvZhWDs9
+CNYWMEklAiEAqeveeQECIrMxaX7PLQVIqVByfBorT1RslJTm4d/sOrM=
+-----END CERTIFICATE-----
+`
 
 func newMemory() *memory {
 	return &memory{
@@ -161,7 +172,7 @@ func (m *memory) Databases(
 	return pageOf(m.databases, filter.Page, chosen), nil
 }
 
-func (m *memory) CACertificate(ctx context.Context, _ daap.Scope, _ uuid.UUID) (string, error) {
+func (m *memory) CACertificate(ctx context.Context, _ daap.Scope, _ uuid.UUID) (daap.CABundle, error) {
 	defer m.mu.Unlock()
 	err := m.enter(ctx)
 	return m.ca, err
@@ -195,6 +206,15 @@ func (m *memory) backUp(id uuid.UUID) {
 		StartedAt: &first, StoppedAt: &first, BeginWAL: "000000010000000000000003", EndWAL: "000000010000000000000003",
 	}
 	m.backups[backup.ID] = backup
+}
+
+// certify has the CA certificate of the database end then; nil for that it is not known.
+func (m *memory) certify(id uuid.UUID, ends *time.Time) {
+	defer m.mu.Unlock()
+	m.mu.Lock()
+	db := m.databases[id]
+	db.CAExpiresAt = ends
+	m.databases[id] = db
 }
 
 // freeze has the database be frozen.

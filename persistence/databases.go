@@ -17,7 +17,7 @@ const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 const selectDatabases = `
 	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.tier_name, d.tier_id, d.profile, d.status, d.incarnation,
 	       d.source, d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
-	       d.deletion_protection, d.archived_until, o.id, d.created_at, d.updated_at, d.deleted_at
+	       d.deletion_protection, d.archived_until, d.ca_expires_at, o.id, d.created_at, d.updated_at, d.deleted_at
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
 
@@ -62,17 +62,6 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 		return nil, because(err, "read databases")
 	}
 	return dbs, nil
-}
-
-// CACertificate returns what SaveCACertificate saved, empty until then. Errors: CodeNotFound.
-func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUID) (string, error) {
-	var pem string
-	sql := `SELECT COALESCE(d.ca_certificate, '') FROM databases d WHERE d.id = $1` + ofTeam
-	err := s.pool.QueryRow(ctx, sql, id, owner(scope)).Scan(&pem)
-	if err != nil {
-		return "", missing(err, "read CA certificate", "database")
-	}
-	return pem, nil
 }
 
 // CreateDatabase records the database, which may be restored from a source, and the operation that holds it, or
@@ -291,7 +280,8 @@ func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
 		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation, &db.Source,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
-		&db.DeletionProtection, &db.ArchivedUntil, &db.OperationID, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
+		&db.DeletionProtection, &db.ArchivedUntil, &db.CAExpiresAt, &db.OperationID,
+		&db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
 	db.Cause = own.cause()
 	if db.Status != daap.DatabaseError {
 		db.WaitingOn = waiting.cause()

@@ -36,6 +36,17 @@ func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter
 // addEvent records what happened to the operation in the transaction in which it did, in the timeline and, where
 // it is a change that a workflow made, in the audit log.
 func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) error {
+	if err := insertEvent(ctx, tx, e); err != nil {
+		return err
+	}
+	if entry, is := op.Audited(e); is {
+		return addAudit(ctx, tx, entry)
+	}
+	return nil
+}
+
+// insertEvent records what happened in the timeline alone.
+func insertEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make an event id: %w", err)
@@ -46,9 +57,6 @@ func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) e
 		id, e.DatabaseID, e.OperationID, e.Kind, e.Step, e.Cause, storable(e.Actor), storable(e.Message))
 	if err != nil {
 		return fmt.Errorf("add event %s: %w", e.Kind, err)
-	}
-	if entry, is := op.Audited(e); is {
-		return addAudit(ctx, tx, entry)
 	}
 	return nil
 }

@@ -252,19 +252,6 @@ func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Rece
 	return because(err, "save receipt")
 }
 
-// SaveCACertificate records the certificate that connections to the database are verified against. Safe to
-// repeat: the last one stays. daap.ErrSuperseded unless the operation holds that database.
-func (s *Store) SaveCACertificate(ctx context.Context, op, database uuid.UUID, pem string) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
-		if op.DatabaseID != database {
-			return daap.ErrSuperseded
-		}
-		_, err := tx.Exec(ctx, `UPDATE databases SET ca_certificate = $2 WHERE id = $1`, database, pem)
-		return err
-	})
-	return because(err, "save CA certificate")
-}
-
 // whileOpen makes a change in one transaction during which the operation, which has begun, stays open and
 // no one else changes its database. daap.ErrSuperseded when it is over or unknown.
 func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {

@@ -156,22 +156,3 @@ func TestAnUnknownOperationHoldsNothing(t *testing.T) {
 	wantSuperseded(t, f.FinishOperation(t.Context(), uuid.New()))
 	wantSuperseded(t, f.SaveCACertificate(t.Context(), uuid.New(), db.ID, "pem"))
 }
-
-func TestSaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	db, op := f.running("shop", "orders")
-	other, _ := f.running("shop", "carts")
-	certificate := func(id uuid.UUID) string {
-		pem, err := f.CACertificate(t.Context(), daap.EveryTeam, id)
-		f.must(err)
-		return pem
-	}
-	want(t, "certificate before", certificate(db.ID), "")
-	for _, pem := range []string{"first", "second", "second"} {
-		f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, pem))
-		want(t, "certificate", certificate(db.ID), pem)
-	}
-	wantSuperseded(t, f.SaveCACertificate(t.Context(), op.ID, other.ID, "pem"))
-	want(t, "certificate of the other", certificate(other.ID), "")
-}

@@ -54,7 +54,8 @@ func TestServicesRoleDoesItsWork(t *testing.T) {
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepNamespace, State: daap.StepDone, Attempts: 1}))
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	f.must(f.ResumeOperation(t.Context(), op.ID, retry))
-	f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, "PEM"))
+	f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, newCA(t, 100)))
+	f.must(f.RenewCACertificate(t.Context(), db.ID, newCA(t, 100)))
 	f.must(f.FinishOperation(t.Context(), op.ID))
 	text := "Orders"
 	_, err := f.patch(t.Context(), once("a", 1), db.ID, daap.DatabasePatch{Description: &text})

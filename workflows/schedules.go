@@ -24,6 +24,7 @@ type schedule struct {
 func schedules() []schedule {
 	return []schedule{
 		{lookAtBackups, "Looks at the backups of every database", lookEvery, 5 * time.Second, lookFor},
+		{lookAtCertificates, "Looks at the certificates of every database", time.Hour, time.Minute, lookFor},
 		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
 		{expireArchives, "Deletes archives whose time is over", time.Hour, time.Minute, 10 * time.Minute},
 		{reap, "Looks for what databases left behind", 24 * time.Hour, time.Hour, reapFor},

@@ -73,6 +73,7 @@ type Activities struct {
 	Destinations *activities.Destinations
 	Backups      *activities.Backups
 	Reaper       *activities.Reaper
+	Certificates *activities.Certificates
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -85,15 +86,15 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 		})
 	}
 	for name, run := range map[string]any{
-		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, pruneArchives: PruneArchives,
-		expireArchives: ExpireArchives, reap: Reap,
+		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, lookAtCertificates: LookAtCertificates,
+		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reap: Reap,
 	} {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}
 	for _, group := range []any{
-		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper,
+		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates,
 	} {
 		registry.RegisterActivity(group)
 	}

@@ -85,6 +85,8 @@ func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
 
 // fixed is what every PostgreSQL is told, whatever its tier.
 var fixed = map[string]string{
+	// CNPG's own default, said so that another one changes nothing.
+	"ssl_min_protocol_version": "TLSv1.3",
 	// The values that statements are given stay out of pgAudit's log.
 	"pgaudit.log_catalog": "off", "pgaudit.log_parameter": "off",
 	// A statement that fails is not logged, only why it failed: it may have a password, of which pgAudit does not know.

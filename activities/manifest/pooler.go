@@ -29,6 +29,9 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 					"max_client_conn":   strconv.Itoa(maxClients),
 					// PgBouncer's default takes clients without TLS.
 					"client_tls_sslmode": "require",
+					// CNPG has no client_tls_protocols, and PgBouncer takes TLS 1.2. That fails where these are all of its
+					// ciphers, as they need a shared key that is not there. TLS 1.3 has ciphers of its own.
+					"client_tls_ciphers": "PSK",
 					// After a failed connection to the server PgBouncer answers everyone with that failure for this
 					// many seconds. Its default of 15 was felt in every provision whose first connection came too soon.
 					"server_login_retry": "1",

@@ -58,6 +58,7 @@ func runWorker(ctx context.Context, s service) error {
 		Engine:       &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
 		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
 		Backups:      &activities.Backups{Postgres: pg, Databases: store},
+		Certificates: &activities.Certificates{Kubernetes: kube, Databases: store},
 		Reaper: &activities.Reaper{
 			Kubernetes: kube, Rows: store,
 			Expiry: daap.NewExpiry(store, daap.NewDatabases(store, store, workflows.Engine{Client: temporal}, s.config.Backlog)),

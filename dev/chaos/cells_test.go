@@ -179,7 +179,7 @@ func parksOf(ctx context.Context, t *testing.T, database, operation uuid.UUID) i
 	t.Helper()
 	decided := 0
 	for _, event := range events(ctx, t, database) {
-		if event.OperationID == operation && event.Kind == oas.EventKindDecided {
+		if event.OperationID.Value == operation && event.Kind == oas.EventKindDecided {
 			decided++
 		}
 	}

@@ -106,7 +106,7 @@ func (x *experiment) eventsComplete(ctx context.Context, t *testing.T, op oas.Op
 	found := map[oas.EventKind]int{}
 	done := map[string]bool{}
 	for _, event := range events(ctx, t, x.database) {
-		if event.OperationID != op.ID {
+		if event.OperationID.Value != op.ID {
 			continue
 		}
 		found[event.Kind]++

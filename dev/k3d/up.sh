@@ -103,7 +103,12 @@ operators_up() {
 	barman_dir=$(module "github.com/cloudnative-pg/plugin-barman-cloud@v$barman")
 
 	say "installing the CloudNativePG operator $cnpg"
-	apply >/dev/null <"$cnpg_dir/releases/cnpg-$cnpg.yaml"
+	# Certificates last for ten years in place of 90 days, and are renewed 90 days before their end.
+	awk '/^ *- name: OPERATOR_NAMESPACE$/ {
+		indent = substr($0, 1, index($0, "-") - 1)
+		printf "%s- name: CERTIFICATE_DURATION\n%s  value: \"3650\"\n", indent, indent
+		printf "%s- name: EXPIRING_CHECK_THRESHOLD\n%s  value: \"90\"\n", indent, indent
+	} { print }' "$cnpg_dir/releases/cnpg-$cnpg.yaml" | apply >/dev/null
 	kubectl --namespace cnpg-system rollout status deployment/cnpg-controller-manager --timeout 300s
 
 	say "installing the Barman Cloud plugin $barman"

@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -53,6 +55,20 @@ func (s *Stack) Psql(ctx context.Context, conn oas.Connection, endpoint oas.Endp
 func (p Psql) Conninfo() string {
 	return fmt.Sprintf("host=%s hostaddr=%s port=%s dbname=%s user=%s sslmode=%s sslrootcert=%s connect_timeout=10",
 		p.Host, p.Address, strconv.Itoa(p.Port), p.Database, p.User, p.SSLMode, p.CAFile)
+}
+
+// Connect connects as another client does, pgx; without TLS where config is nil. The CA and the host to verify are the
+// config's.
+func (p Psql) Connect(ctx context.Context, config *tls.Config) (*pgx.Conn, error) {
+	to, err := pgx.ParseConfig("")
+	if err != nil {
+		return nil, fmt.Errorf("parse an empty configuration: %w", err)
+	}
+	to.Host, to.Port = p.Address, uint16(p.Port) //nolint:gosec // it is a port
+	to.Database, to.User, to.Password = p.Database, p.User, p.password
+	to.TLSConfig, to.Fallbacks = config, nil
+	to.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	return pgx.ConnectConfig(ctx, to)
 }
 
 // Run runs SQL in a session of its own and returns what psql prints, rows as bare values.

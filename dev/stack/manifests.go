@@ -54,7 +54,8 @@ var imageLine = regexp.MustCompile(`(image|value): \S+/cloudnative-pg/\S+`)
 
 // operatorManifest adapts the operator's own manifest: the image is a local
 // one, there is nobody to elect a leader against, and neither the limit of a
-// tenth of a processor nor slow probes hold up a start.
+// tenth of a processor nor slow probes hold up a start. Certificates last for
+// ten years in place of 90 days, and are renewed 90 days before their end.
 func operatorManifest(original string) string {
 	text := imageLine.ReplaceAllString(original, "$1: "+imageOperator)
 	return strings.NewReplacer(
@@ -64,6 +65,12 @@ func operatorManifest(original string) string {
 		"          limits:\n            memory: 1Gi\n",
 		"          failureThreshold: 6\n", "          failureThreshold: 120\n",
 		"          periodSeconds: 5\n", "          periodSeconds: 1\n",
+		"        - name: OPERATOR_NAMESPACE\n", `        - name: CERTIFICATE_DURATION
+          value: "3650"
+        - name: EXPIRING_CHECK_THRESHOLD
+          value: "90"
+        - name: OPERATOR_NAMESPACE
+`,
 	).Replace(text)
 }
 

@@ -161,9 +161,10 @@ func TestOperatorManifest(t *testing.T) {
           value: registry.test/cloudnative-pg/y:1
         image: registry.test/cloudnative-pg/y:1
         imagePullPolicy: Always
+        - name: OPERATOR_NAMESPACE
 `)
 	foreign := strings.Contains(got, "registry.test") || strings.Contains(got, "leader-elect")
-	if foreign || strings.Count(got, imageOperator) != 2 {
+	if foreign || strings.Count(got, imageOperator) != 2 || !strings.Contains(got, "CERTIFICATE_DURATION\n          value: \"3650\"") {
 		t.Errorf("operatorManifest:\n%s", got)
 	}
 }

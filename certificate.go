@@ -1,0 +1,136 @@
+package daap
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// CABundle is PEM, as sslrootcert takes it: the CA certificate that is in use, and after it those before it. While one
+// takes the place of another, connections verify by one of both. The zero value is that none is known.
+type CABundle string
+
+// With is the bundle once the certificates in the text, which is PEM, are in use: those come first, and what has ended
+// by then is left out. An error where the text has none.
+func (b CABundle) With(inUse string, now time.Time) (CABundle, error) {
+	first, err := certificatesIn(inUse)
+	if err != nil {
+		return b, err
+	}
+	var before []*x509.Certificate
+	if b != "" {
+		if before, err = certificatesIn(string(b)); err != nil {
+			return b, err
+		}
+	}
+	return bundle(first, before, now), nil
+}
+
+// At is what of the bundle to hand out: what has ended is left out, but for what is in use.
+func (b CABundle) At(now time.Time) (CABundle, error) {
+	all, err := certificatesIn(string(b))
+	if err != nil {
+		return "", err
+	}
+	return bundle(all[:1], all[1:], now), nil
+}
+
+// ExpiresAt is when the certificate in use ends.
+func (b CABundle) ExpiresAt() (time.Time, error) {
+	all, err := certificatesIn(string(b))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return all[0].NotAfter, nil
+}
+
+func bundle(inUse, before []*x509.Certificate, now time.Time) CABundle {
+	var text strings.Builder
+	write := func(c *x509.Certificate) {
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+	}
+	for _, c := range inUse {
+		write(c)
+	}
+	for _, c := range before {
+		if c.NotAfter.After(now) && !slices.ContainsFunc(inUse, c.Equal) {
+			write(c)
+		}
+	}
+	return CABundle(text.String())
+}
+
+// certificatesIn reads PEM: at least one certificate. Other blocks are left out.
+func certificatesIn(text string) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read a CA certificate: %w", err)
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 {
+		return nil, errors.New("read a CA certificate: it is not PEM")
+	}
+	return all, nil
+}
+
+// ChangedCA is the event that the bundle became another one; false where the certificate in use is the same, or was
+// unknown before.
+func ChangedCA(database uuid.UUID, was, is CABundle) (Event, bool) {
+	before, err := certificatesIn(string(was))
+	if err != nil {
+		return Event{}, false
+	}
+	now, err := certificatesIn(string(is))
+	if err != nil || now[0].Equal(before[0]) {
+		return Event{}, false
+	}
+	day := func(c *x509.Certificate) string { return c.NotAfter.UTC().Format(time.DateOnly) }
+	return Event{DatabaseID: database, Kind: EventCACertificateChanged, Message: fmt.Sprintf(
+		"Another CA certificate is in use, until %s. Clients need it before the one they have ends, on %s: "+
+			"ask for the connection again.", day(now[0]), day(before[0]))}, true
+}
+
+// CertificateHealth says for how long the CA certificate of a database still holds.
+type CertificateHealth string
+
+// The healths of a CA certificate.
+const (
+	CertificateOK       CertificateHealth = "ok"
+	CertificateExpiring CertificateHealth = "expiring"
+	CertificateExpired  CertificateHealth = "expired"
+)
+
+// CertificateHealths returns all healths of a CA certificate.
+func CertificateHealths() []CertificateHealth {
+	return []CertificateHealth{CertificateOK, CertificateExpiring, CertificateExpired}
+}
+
+// expiringWithin is how long before its end a CA certificate is expiring. One that is renewed in time never comes that
+// near.
+const expiringWithin = 30 * 24 * time.Hour
+
+// CertificateHealth says for how long the CA certificate in use still holds; false where none is known, or nothing
+// takes connections by it any more.
+func (db Database) CertificateHealth(now time.Time) (CertificateHealth, bool) {
+	switch {
+	case db.CAExpiresAt == nil || db.Status == DatabaseArchived || db.Status == DatabaseDeleted:
+		return "", false
+	case !now.Before(*db.CAExpiresAt):
+		return CertificateExpired, true
+	case db.CAExpiresAt.Sub(now) < expiringWithin:
+		return CertificateExpiring, true
+	}
+	return CertificateOK, true
+}
