@@ -2514,6 +2514,159 @@ func (s *CauseCode) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes CertificateHealth as json.
+func (s CertificateHealth) Encode(e *jx.Encoder) {
+	e.Str(string(s))
+}
+
+// Decode decodes CertificateHealth from json.
+func (s *CertificateHealth) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode CertificateHealth to nil")
+	}
+	v, err := d.StrBytes()
+	if err != nil {
+		return err
+	}
+	// Try to use constant string.
+	switch CertificateHealth(v) {
+	case CertificateHealthOk:
+		*s = CertificateHealthOk
+	case CertificateHealthExpiring:
+		*s = CertificateHealthExpiring
+	case CertificateHealthExpired:
+		*s = CertificateHealthExpired
+	default:
+		*s = CertificateHealth(v)
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s CertificateHealth) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *CertificateHealth) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *CertificateState) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *CertificateState) encodeFields(e *jx.Encoder) {
+	{
+		e.FieldStart("health")
+		s.Health.Encode(e)
+	}
+	{
+		e.FieldStart("expires_at")
+		json.EncodeDateTime(e, s.ExpiresAt)
+	}
+}
+
+var jsonFieldsNameOfCertificateState = [2]string{
+	0: "health",
+	1: "expires_at",
+}
+
+// Decode decodes CertificateState from json.
+func (s *CertificateState) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode CertificateState to nil")
+	}
+	var requiredBitSet [1]uint8
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "health":
+			requiredBitSet[0] |= 1 << 0
+			if err := func() error {
+				if err := s.Health.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"health\"")
+			}
+		case "expires_at":
+			requiredBitSet[0] |= 1 << 1
+			if err := func() error {
+				v, err := json.DecodeDateTime(d)
+				s.ExpiresAt = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"expires_at\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode CertificateState")
+	}
+	// Validate required fields.
+	var failures []validate.FieldError
+	for i, mask := range [1]uint8{
+		0b00000011,
+	} {
+		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
+			// Mask only required fields and check equality to mask using XOR.
+			//
+			// If XOR result is not zero, result is not equal to expected, so some fields are missed.
+			// Bits of fields which would be set are actually bits of missed fields.
+			missed := bits.OnesCount8(result)
+			for bitN := 0; bitN < missed; bitN++ {
+				bitIdx := bits.TrailingZeros8(result)
+				fieldIdx := i*8 + bitIdx
+				var name string
+				if fieldIdx < len(jsonFieldsNameOfCertificateState) {
+					name = jsonFieldsNameOfCertificateState[fieldIdx]
+				} else {
+					name = strconv.Itoa(fieldIdx)
+				}
+				failures = append(failures, validate.FieldError{
+					Name:  name,
+					Error: validate.ErrFieldRequired,
+				})
+				// Reset bit.
+				result &^= 1 << bitIdx
+			}
+		}
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *CertificateState) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *CertificateState) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode implements json.Marshaler.
 func (s *Connection) Encode(e *jx.Encoder) {
 	e.ObjStart()
@@ -2548,19 +2701,24 @@ func (s *Connection) encodeFields(e *jx.Encoder) {
 		e.Str(s.CaCertificate)
 	}
 	{
+		e.FieldStart("ca_certificate_expires_at")
+		json.EncodeDateTime(e, s.CaCertificateExpiresAt)
+	}
+	{
 		e.FieldStart("secret")
 		s.Secret.Encode(e)
 	}
 }
 
-var jsonFieldsNameOfConnection = [7]string{
+var jsonFieldsNameOfConnection = [8]string{
 	0: "pooled",
 	1: "direct",
 	2: "database",
 	3: "user",
 	4: "sslmode",
 	5: "ca_certificate",
-	6: "secret",
+	6: "ca_certificate_expires_at",
+	7: "secret",
 }
 
 // Decode decodes Connection from json.
@@ -2638,8 +2796,20 @@ func (s *Connection) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"ca_certificate\"")
 			}
-		case "secret":
+		case "ca_certificate_expires_at":
 			requiredBitSet[0] |= 1 << 6
+			if err := func() error {
+				v, err := json.DecodeDateTime(d)
+				s.CaCertificateExpiresAt = v
+				if err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"ca_certificate_expires_at\"")
+			}
+		case "secret":
+			requiredBitSet[0] |= 1 << 7
 			if err := func() error {
 				if err := s.Secret.Decode(d); err != nil {
 					return err
@@ -2658,7 +2828,7 @@ func (s *Connection) Decode(d *jx.Decoder) error {
 	// Validate required fields.
 	var failures []validate.FieldError
 	for i, mask := range [1]uint8{
-		0b01111111,
+		0b11111111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -3646,6 +3816,10 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 		s.Backup.Encode(e)
 	}
 	{
+		e.FieldStart("certificate")
+		s.Certificate.Encode(e)
+	}
+	{
 		e.FieldStart("deletion_protection")
 		e.Bool(s.DeletionProtection)
 	}
@@ -3691,7 +3865,7 @@ func (s *Database) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfDatabase = [19]string{
+var jsonFieldsNameOfDatabase = [20]string{
 	0:  "id",
 	1:  "name",
 	2:  "owner_team",
@@ -3704,13 +3878,14 @@ var jsonFieldsNameOfDatabase = [19]string{
 	9:  "operation_id",
 	10: "source",
 	11: "backup",
-	12: "deletion_protection",
-	13: "archived_until",
-	14: "allowed_actions",
-	15: "restricted_actions",
-	16: "created_at",
-	17: "updated_at",
-	18: "deleted_at",
+	12: "certificate",
+	13: "deletion_protection",
+	14: "archived_until",
+	15: "allowed_actions",
+	16: "restricted_actions",
+	17: "created_at",
+	18: "updated_at",
+	19: "deleted_at",
 }
 
 // Decode decodes Database from json.
@@ -3852,8 +4027,18 @@ func (s *Database) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"backup\"")
 			}
-		case "deletion_protection":
+		case "certificate":
 			requiredBitSet[1] |= 1 << 4
+			if err := func() error {
+				if err := s.Certificate.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"certificate\"")
+			}
+		case "deletion_protection":
+			requiredBitSet[1] |= 1 << 5
 			if err := func() error {
 				v, err := d.Bool()
 				s.DeletionProtection = bool(v)
@@ -3865,7 +4050,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"deletion_protection\"")
 			}
 		case "archived_until":
-			requiredBitSet[1] |= 1 << 5
+			requiredBitSet[1] |= 1 << 6
 			if err := func() error {
 				if err := s.ArchivedUntil.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -3875,7 +4060,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"archived_until\"")
 			}
 		case "allowed_actions":
-			requiredBitSet[1] |= 1 << 6
+			requiredBitSet[1] |= 1 << 7
 			if err := func() error {
 				switch tt := d.Next(); tt {
 				case jx.Null:
@@ -3900,7 +4085,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"allowed_actions\"")
 			}
 		case "restricted_actions":
-			requiredBitSet[1] |= 1 << 7
+			requiredBitSet[2] |= 1 << 0
 			if err := func() error {
 				switch tt := d.Next(); tt {
 				case jx.Null:
@@ -3925,7 +4110,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"restricted_actions\"")
 			}
 		case "created_at":
-			requiredBitSet[2] |= 1 << 0
+			requiredBitSet[2] |= 1 << 1
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.CreatedAt = v
@@ -3937,7 +4122,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"created_at\"")
 			}
 		case "updated_at":
-			requiredBitSet[2] |= 1 << 1
+			requiredBitSet[2] |= 1 << 2
 			if err := func() error {
 				v, err := json.DecodeDateTime(d)
 				s.UpdatedAt = v
@@ -3949,7 +4134,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 				return errors.Wrap(err, "decode field \"updated_at\"")
 			}
 		case "deleted_at":
-			requiredBitSet[2] |= 1 << 2
+			requiredBitSet[2] |= 1 << 3
 			if err := func() error {
 				if err := s.DeletedAt.Decode(d, json.DecodeDateTime); err != nil {
 					return err
@@ -3970,7 +4155,7 @@ func (s *Database) Decode(d *jx.Decoder) error {
 	for i, mask := range [3]uint8{
 		0b11111111,
 		0b11111111,
-		0b00000111,
+		0b00001111,
 	} {
 		if result := (requiredBitSet[i] & mask) ^ mask; result != 0 {
 			// Mask only required fields and check equality to mask using XOR.
@@ -5708,7 +5893,7 @@ func (s *Event) encodeFields(e *jx.Encoder) {
 	}
 	{
 		e.FieldStart("operation_id")
-		json.EncodeUUID(e, s.OperationID)
+		s.OperationID.Encode(e)
 	}
 	{
 		e.FieldStart("kind")
@@ -5771,9 +5956,7 @@ func (s *Event) Decode(d *jx.Decoder) error {
 		case "operation_id":
 			requiredBitSet[0] |= 1 << 1
 			if err := func() error {
-				v, err := json.DecodeUUID(d)
-				s.OperationID = v
-				if err != nil {
+				if err := s.OperationID.Decode(d); err != nil {
 					return err
 				}
 				return nil
@@ -5934,6 +6117,8 @@ func (s *EventKind) Decode(d *jx.Decoder) error {
 		*s = EventKindSucceeded
 	case EventKindCancelled:
 		*s = EventKindCancelled
+	case EventKindCaCertificateChanged:
+		*s = EventKindCaCertificateChanged
 	default:
 		*s = EventKind(v)
 	}
@@ -7627,6 +7812,50 @@ func (s NilCauseCode) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *NilCauseCode) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes CertificateState as json.
+func (o NilCertificateState) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes CertificateState from json.
+func (o *NilCertificateState) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilCertificateState to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v CertificateState
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilCertificateState) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilCertificateState) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -14202,6 +14431,20 @@ func (s *UpdateDatabaseResult) Decode(d *jx.Decoder) error {
 				found = true
 				s.Type = match
 			case "backup":
+				// Type-based discrimination: check if field has expected JSON type (nullable)
+				typ := d.Next()
+				if typ != jx.Object && typ != jx.Null {
+					// Field exists but has wrong type, not a match for this variant
+					return d.Skip()
+				}
+				match := DatabaseUpdateDatabaseResult
+				if found && s.Type != match {
+					s.Type = ""
+					return errors.Errorf("multiple oneOf matches: (%v, %v)", s.Type, match)
+				}
+				found = true
+				s.Type = match
+			case "certificate":
 				// Type-based discrimination: check if field has expected JSON type (nullable)
 				typ := d.Next()
 				if typ != jx.Object && typ != jx.Null {

@@ -1469,6 +1469,85 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 	}
 }
 
+// `expiring` ends within 30 days and should have been renewed: connections fail once it is `expired`.
+// Renewed, it is another one, which clients need before theirs ends: ask for the connection again.
+// Ref: #/components/schemas/CertificateHealth
+type CertificateHealth string
+
+const (
+	CertificateHealthOk       CertificateHealth = "ok"
+	CertificateHealthExpiring CertificateHealth = "expiring"
+	CertificateHealthExpired  CertificateHealth = "expired"
+)
+
+// AllValues returns all CertificateHealth values.
+func (CertificateHealth) AllValues() []CertificateHealth {
+	return []CertificateHealth{
+		CertificateHealthOk,
+		CertificateHealthExpiring,
+		CertificateHealthExpired,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s CertificateHealth) MarshalText() ([]byte, error) {
+	switch s {
+	case CertificateHealthOk:
+		return []byte(s), nil
+	case CertificateHealthExpiring:
+		return []byte(s), nil
+	case CertificateHealthExpired:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *CertificateHealth) UnmarshalText(data []byte) error {
+	switch CertificateHealth(data) {
+	case CertificateHealthOk:
+		*s = CertificateHealthOk
+		return nil
+	case CertificateHealthExpiring:
+		*s = CertificateHealthExpiring
+		return nil
+	case CertificateHealthExpired:
+		*s = CertificateHealthExpired
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// The CA certificate that connections are verified by. Null until it is known, and of a database that
+// takes no connections any more.
+// Ref: #/components/schemas/CertificateState
+type CertificateState struct {
+	Health    CertificateHealth `json:"health"`
+	ExpiresAt time.Time         `json:"expires_at"`
+}
+
+// GetHealth returns the value of Health.
+func (s *CertificateState) GetHealth() CertificateHealth {
+	return s.Health
+}
+
+// GetExpiresAt returns the value of ExpiresAt.
+func (s *CertificateState) GetExpiresAt() time.Time {
+	return s.ExpiresAt
+}
+
+// SetHealth sets the value of Health.
+func (s *CertificateState) SetHealth(val CertificateHealth) {
+	s.Health = val
+}
+
+// SetExpiresAt sets the value of ExpiresAt.
+func (s *CertificateState) SetExpiresAt(val time.Time) {
+	s.ExpiresAt = val
+}
+
 // Ref: #/components/schemas/Connection
 type Connection struct {
 	Pooled   Endpoint          `json:"pooled"`
@@ -1476,9 +1555,12 @@ type Connection struct {
 	Database string            `json:"database"`
 	User     string            `json:"user"`
 	Sslmode  ConnectionSslmode `json:"sslmode"`
-	// PEM; what `sslrootcert` must hold.
-	CaCertificate string          `json:"ca_certificate"`
-	Secret        SecretReference `json:"secret"`
+	// PEM; what `sslrootcert` must hold: the CA certificate in use, and after it those before it that have
+	// not ended.
+	CaCertificate string `json:"ca_certificate"`
+	// When the CA certificate in use ends. It is another one long before.
+	CaCertificateExpiresAt time.Time       `json:"ca_certificate_expires_at"`
+	Secret                 SecretReference `json:"secret"`
 }
 
 // GetPooled returns the value of Pooled.
@@ -1509,6 +1591,11 @@ func (s *Connection) GetSslmode() ConnectionSslmode {
 // GetCaCertificate returns the value of CaCertificate.
 func (s *Connection) GetCaCertificate() string {
 	return s.CaCertificate
+}
+
+// GetCaCertificateExpiresAt returns the value of CaCertificateExpiresAt.
+func (s *Connection) GetCaCertificateExpiresAt() time.Time {
+	return s.CaCertificateExpiresAt
 }
 
 // GetSecret returns the value of Secret.
@@ -1544,6 +1631,11 @@ func (s *Connection) SetSslmode(val ConnectionSslmode) {
 // SetCaCertificate sets the value of CaCertificate.
 func (s *Connection) SetCaCertificate(val string) {
 	s.CaCertificate = val
+}
+
+// SetCaCertificateExpiresAt sets the value of CaCertificateExpiresAt.
+func (s *Connection) SetCaCertificateExpiresAt(val time.Time) {
+	s.CaCertificateExpiresAt = val
 }
 
 // SetSecret sets the value of Secret.
@@ -1977,9 +2069,10 @@ type Database struct {
 	Error     NilDatabaseError `json:"error"`
 	WaitingOn NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
-	OperationID NilUUID          `json:"operation_id"`
-	Source      NilRestoreSource `json:"source"`
-	Backup      NilBackupState   `json:"backup"`
+	OperationID NilUUID             `json:"operation_id"`
+	Source      NilRestoreSource    `json:"source"`
+	Backup      NilBackupState      `json:"backup"`
+	Certificate NilCertificateState `json:"certificate"`
 	// Whether everything is refused that would take the database away from its team.
 	DeletionProtection bool `json:"deletion_protection"`
 	// Until when an archived database can be restored; null for others.
@@ -2051,6 +2144,11 @@ func (s *Database) GetSource() NilRestoreSource {
 // GetBackup returns the value of Backup.
 func (s *Database) GetBackup() NilBackupState {
 	return s.Backup
+}
+
+// GetCertificate returns the value of Certificate.
+func (s *Database) GetCertificate() NilCertificateState {
+	return s.Certificate
 }
 
 // GetDeletionProtection returns the value of DeletionProtection.
@@ -2146,6 +2244,11 @@ func (s *Database) SetSource(val NilRestoreSource) {
 // SetBackup sets the value of Backup.
 func (s *Database) SetBackup(val NilBackupState) {
 	s.Backup = val
+}
+
+// SetCertificate sets the value of Certificate.
+func (s *Database) SetCertificate(val NilCertificateState) {
+	s.Certificate = val
 }
 
 // SetDeletionProtection sets the value of DeletionProtection.
@@ -3124,8 +3227,9 @@ func (s *ErrorStatusCodeWithHeaders) SetResponse(val ErrorResponse) {
 
 // Ref: #/components/schemas/Event
 type Event struct {
-	ID          uuid.UUID `json:"id"`
-	OperationID uuid.UUID `json:"operation_id"`
+	ID uuid.UUID `json:"id"`
+	// The operation that did it; null where none did.
+	OperationID NilUUID   `json:"operation_id"`
 	Kind        EventKind `json:"kind"`
 	// The step that the event is about; null where it is about the operation.
 	Step NilString `json:"step"`
@@ -3144,7 +3248,7 @@ func (s *Event) GetID() uuid.UUID {
 }
 
 // GetOperationID returns the value of OperationID.
-func (s *Event) GetOperationID() uuid.UUID {
+func (s *Event) GetOperationID() NilUUID {
 	return s.OperationID
 }
 
@@ -3184,7 +3288,7 @@ func (s *Event) SetID(val uuid.UUID) {
 }
 
 // SetOperationID sets the value of OperationID.
-func (s *Event) SetOperationID(val uuid.UUID) {
+func (s *Event) SetOperationID(val NilUUID) {
 	s.OperationID = val
 }
 
@@ -3218,31 +3322,33 @@ func (s *Event) SetCreatedAt(val time.Time) {
 	s.CreatedAt = val
 }
 
-//	kind          | meaning
-//	--------------+-------------------------------------------------------------
-//	`accepted`    | the operation is recorded and holds the database
-//	`started`     | its workflow has begun
-//	`step_done`   | a step is done
-//	`step_undone` | what a step did is undone
-//	`parked`      | the operation needs attention
-//	`decided`     | a person decided how the operation goes on
-//	`restarted`   | a lost workflow is started anew
-//	`succeeded`   | the operation is over
-//	`cancelled`   | the operation is over, and given up or taken over by another
+//	kind                     | meaning
+//	-------------------------+---------------------------------------------------------------------
+//	`accepted`               | the operation is recorded and holds the database
+//	`started`                | its workflow has begun
+//	`step_done`              | a step is done
+//	`step_undone`            | what a step did is undone
+//	`parked`                 | the operation needs attention
+//	`decided`                | a person decided how the operation goes on
+//	`restarted`              | a lost workflow is started anew
+//	`succeeded`              | the operation is over
+//	`cancelled`              | the operation is over, and given up or taken over by another
+//	`ca_certificate_changed` | another CA certificate is in use; clients need it before theirs ends
 //
 // Ref: #/components/schemas/EventKind
 type EventKind string
 
 const (
-	EventKindAccepted   EventKind = "accepted"
-	EventKindStarted    EventKind = "started"
-	EventKindStepDone   EventKind = "step_done"
-	EventKindStepUndone EventKind = "step_undone"
-	EventKindParked     EventKind = "parked"
-	EventKindDecided    EventKind = "decided"
-	EventKindRestarted  EventKind = "restarted"
-	EventKindSucceeded  EventKind = "succeeded"
-	EventKindCancelled  EventKind = "cancelled"
+	EventKindAccepted             EventKind = "accepted"
+	EventKindStarted              EventKind = "started"
+	EventKindStepDone             EventKind = "step_done"
+	EventKindStepUndone           EventKind = "step_undone"
+	EventKindParked               EventKind = "parked"
+	EventKindDecided              EventKind = "decided"
+	EventKindRestarted            EventKind = "restarted"
+	EventKindSucceeded            EventKind = "succeeded"
+	EventKindCancelled            EventKind = "cancelled"
+	EventKindCaCertificateChanged EventKind = "ca_certificate_changed"
 )
 
 // AllValues returns all EventKind values.
@@ -3257,6 +3363,7 @@ func (EventKind) AllValues() []EventKind {
 		EventKindRestarted,
 		EventKindSucceeded,
 		EventKindCancelled,
+		EventKindCaCertificateChanged,
 	}
 }
 
@@ -3280,6 +3387,8 @@ func (s EventKind) MarshalText() ([]byte, error) {
 	case EventKindSucceeded:
 		return []byte(s), nil
 	case EventKindCancelled:
+		return []byte(s), nil
+	case EventKindCaCertificateChanged:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -3315,6 +3424,9 @@ func (s *EventKind) UnmarshalText(data []byte) error {
 		return nil
 	case EventKindCancelled:
 		*s = EventKindCancelled
+		return nil
+	case EventKindCaCertificateChanged:
+		*s = EventKindCaCertificateChanged
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -4110,6 +4222,51 @@ func (o NilCauseCode) Get() (v CauseCode, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilCauseCode) Or(d CauseCode) CauseCode {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilCertificateState returns new NilCertificateState with value set to v.
+func NewNilCertificateState(v CertificateState) NilCertificateState {
+	return NilCertificateState{
+		Value: v,
+	}
+}
+
+// NilCertificateState is nullable CertificateState.
+type NilCertificateState struct {
+	Value CertificateState
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilCertificateState) SetTo(v CertificateState) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilCertificateState) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilCertificateState) SetToNull() {
+	o.Null = true
+	var v CertificateState
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilCertificateState) Get() (v CertificateState, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilCertificateState) Or(d CertificateState) CertificateState {
 	if v, ok := o.Get(); ok {
 		return v
 	}

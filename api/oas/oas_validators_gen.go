@@ -496,6 +496,42 @@ func (s CauseCode) Validate() error {
 	}
 }
 
+func (s CertificateHealth) Validate() error {
+	switch s {
+	case "ok":
+		return nil
+	case "expiring":
+		return nil
+	case "expired":
+		return nil
+	default:
+		return errors.Errorf("invalid value: %v", s)
+	}
+}
+
+func (s *CertificateState) Validate() error {
+	if s == nil {
+		return validate.ErrNilPointer
+	}
+
+	var failures []validate.FieldError
+	if err := func() error {
+		if err := s.Health.Validate(); err != nil {
+			return err
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "health",
+			Error: err,
+		})
+	}
+	if len(failures) > 0 {
+		return &validate.Error{Fields: failures}
+	}
+	return nil
+}
+
 func (s *Connection) Validate() error {
 	if s == nil {
 		return validate.ErrNilPointer
@@ -1228,6 +1264,24 @@ func (s *Database) Validate() error {
 		})
 	}
 	if err := func() error {
+		if value, ok := s.Certificate.Get(); ok {
+			if err := func() error {
+				if err := value.Validate(); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "certificate",
+			Error: err,
+		})
+	}
+	if err := func() error {
 		var failures []validate.FieldError
 		for i, elem := range s.AllowedActions {
 			if err := func() error {
@@ -1769,6 +1823,8 @@ func (s EventKind) Validate() error {
 	case "succeeded":
 		return nil
 	case "cancelled":
+		return nil
+	case "ca_certificate_changed":
 		return nil
 	default:
 		return errors.Errorf("invalid value: %v", s)
