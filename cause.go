@@ -107,6 +107,11 @@ var causes = []CauseKind{
 		"Look at what is under the database's prefix in the bucket and who wrote it; move it away, then retry.",
 	},
 	{
+		CauseNetworkBlocked, "the network lets nobody through whom the database needs",
+		"Allow the connection that the message names: look at the NetworkPolicies of the namespace and at DAAP_NETWORK_… of " +
+			"the worker; then retry.",
+	},
+	{
 		CauseJobFailed, "a Job of the operator failed",
 		"Read the Job's last lines in the message; mend what they name, delete the failed Job, then retry.",
 	},
@@ -117,10 +122,6 @@ var causes = []CauseKind{
 	{
 		CausePluginMissing, "the operator does not know a plugin that the Cluster needs",
 		"Install the plugin or look whether its pod is ready, then retry.",
-	},
-	{
-		CauseNetworkBlocked, "the operator does not reach the instances",
-		"Allow connections from the operator's namespace to port 8000 of the database's pods, then retry.",
 	},
 	{
 		CauseClusterUnrecoverable, "the operator has given the Cluster up",

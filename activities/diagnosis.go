@@ -60,10 +60,10 @@ func diagnose(e evidence) *daap.Cause {
 		secretMissing,
 		storeDenied,
 		recoveryFailed,
+		networkBlocked,
 		jobFailed,
 		crashLoop,
 		pluginMissing,
-		networkBlocked,
 		clusterUnrecoverable,
 		operatorDown,
 	} {
@@ -255,6 +255,26 @@ func hopeless(cause *daap.Cause) bool {
 	}, cause.Code)
 }
 
+// networkBlocked finds what does not get through to or from the database's pods: the operator to them, or they to the
+// Kubernetes API.
+func networkBlocked(e evidence) *daap.Cause {
+	phase, reason := e.phase()
+	if networkWords.in(phase) {
+		return because(daap.CauseNetworkBlocked, "Cluster %s: %s", e.Cluster.Name, withReason(phase, reason))
+	}
+	for pod, container := range e.containers() {
+		end := lastFailure(container)
+		if end == nil {
+			continue
+		}
+		if said := firstOf(e.lastErrors(pod, container), end.Message); dialWords.in(said) && apiWords.in(said) {
+			return because(daap.CauseNetworkBlocked, "Pod %s, container %s does not reach the Kubernetes API: %s",
+				pod.Name, container.Name, said)
+		}
+	}
+	return nil
+}
+
 func jobFailed(e evidence) *daap.Cause {
 	for i := range e.Jobs {
 		job := &e.Jobs[i]
@@ -308,14 +328,6 @@ func pluginMissing(e evidence) *daap.Cause {
 		return nil
 	}
 	return because(daap.CausePluginMissing, "Cluster %s: %s", e.Cluster.Name, withReason(phase, reason))
-}
-
-func networkBlocked(e evidence) *daap.Cause {
-	phase, reason := e.phase()
-	if !networkWords.in(phase) {
-		return nil
-	}
-	return because(daap.CauseNetworkBlocked, "Cluster %s: %s", e.Cluster.Name, withReason(phase, reason))
 }
 
 func clusterUnrecoverable(e evidence) *daap.Cause {

@@ -176,6 +176,8 @@ const (
 	noVolume  = "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
 	initLog   = `{"level":"info","msg":"PGDATA is empty"}` + "\n" +
 		`{"level":"error","msg":"Error while bootstrapping","error":"exit status 1","stacktrace":"main.go:1"}`
+	noWayLog = `{"level":"error","msg":"error while waiting for the API server to be reachable","error":"Get \"https://10.96.0.1:443/apis/` +
+		`postgresql.cnpg.io/v1/namespaces/daap-x/clusters/pg-1\": dial tcp 10.96.0.1:443: connect: connection refused"}`
 )
 
 func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
@@ -231,6 +233,7 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"unknown plugin":            {[]piece{phase(cnpgv1.PhaseUnknownPlugin, "barman-cloud")}, daap.CausePluginMissing, "barman-cloud"},
 		"failing plugin":            {[]piece{phase(cnpgv1.PhaseFailurePlugin, "")}, daap.CausePluginMissing, "interacting with plugins"},
 		"network":                   {[]piece{phase("Instance Status Extraction Error: HTTP communication issue", "")}, daap.CauseNetworkBlocked, "HTTP communication"},
+		"no way to the API server":  {[]piece{pod("pg-1-1", initContainer(crashing(1))), logSays("pg-1-1", noWayLog)}, daap.CauseNetworkBlocked, "does not reach the Kubernetes API"},
 		"given up":                  {[]piece{phase(cnpgv1.PhaseUnrecoverable, "jobs failed: init")}, daap.CauseClusterUnrecoverable, "jobs failed: init"},
 		"given up, bootstrap tells": {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), pod("pg-1-1", initContainer(ended(1, 0))), logSays("pg-1-1", initLog)}, daap.CauseClusterUnrecoverable, "exit status 1"},
 		"operator down":             {[]piece{operators(0)}, daap.CauseOperatorDown, "cnpg-system/cnpg-controller-manager"},

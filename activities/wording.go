@@ -55,6 +55,8 @@ var (
 	notEmptyWords    = words{"Expected empty archive"}
 	crashWords       = words{"CrashLoopBackOff"}
 	networkWords     = words{"Instance Status Extraction Error: HTTP communication issue"}
+	dialWords        = words{"dial tcp"}
+	apiWords         = words{"/apis/postgresql.cnpg.io/", "/api/v1/"}
 )
 
 // maxSaid bounds what is taken from each text that others wrote.

@@ -206,23 +206,34 @@ func policiesOf(ctx context.Context, t *testing.T, id uuid.UUID) []string {
 	return names
 }
 
-// TestRuleThatIsMissingIsTold takes away one rule of the policy of a database that is being provisioned.
+// TestRuleThatIsMissingIsTold takes one rule out of the policy of a database that is being provisioned, and puts it back.
 func TestRuleThatIsMissingIsTold(t *testing.T) {
 	t.Parallel()
+	keepingTier(t.Context(), t, "e2e-cut-off")
 	for name, tt := range map[string]struct {
 		cut  func(*networkingv1.NetworkPolicySpec)
-		want oas.CauseCode
+		code oas.CauseCode
+		says string
 	}{
 		"operator": {func(spec *networkingv1.NetworkPolicySpec) {
-			spec.Ingress = without(spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
-				return rule.From[0].NamespaceSelector != nil && len(rule.Ports) == 2 && rule.Ports[1].Port.IntValue() == 8000
+			spec.Ingress = slices.DeleteFunc(spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
+				return rule.From[0].NamespaceSelector != nil &&
+					rule.From[0].NamespaceSelector.MatchLabels[corev1.LabelMetadataName] == "cnpg-system"
 			})
-		}, oas.CauseCodeNETWORKBLOCKED},
+		}, oas.CauseCodeNETWORKBLOCKED, "HTTP communication issue"},
+		"worker": {func(spec *networkingv1.NetworkPolicySpec) {
+			spec.Ingress = slices.DeleteFunc(spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
+				return rule.From[0].IPBlock != nil
+			})
+		}, oas.CauseCodeCONNECTFAILED, "primary."},
+		"dns":         {nowhereAt(53), oas.CauseCodeCONNECTFAILED, "DNS lookup failed"},
+		"API servers": {nowhereAt(6443), oas.CauseCodeNETWORKBLOCKED, "does not reach the Kubernetes API"},
+		"store":       {nowhereAt(9000), oas.CauseCodeS3DENIED, "Could not connect to the endpoint URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
-			db, operation := createFor(ctx, t, "e2e", "cut-off-"+name)
+			db, operation := createOn(ctx, t, "e2e-cut-off", "e2e", "cut-off-"+strings.ToLower(strings.ReplaceAll(name, " ", "-")))
 			key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: "platform"}
 			var whole networkingv1.NetworkPolicy
 			until(ctx, t, "the policy is there", func() bool { return stack.Kubernetes.Get(ctx, key, &whole) == nil })
@@ -231,9 +242,10 @@ func TestRuleThatIsMissingIsTold(t *testing.T) {
 			if err := stack.Kubernetes.Update(ctx, cut); err != nil {
 				t.Fatal(err)
 			}
-			until(ctx, t, "the operation tells "+string(tt.want), func() bool {
+			until(ctx, t, "the operation tells "+string(tt.code), func() bool {
 				op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
-				return err == nil && op.Data.WaitingOn.Value.Code == tt.want
+				return err == nil && op.Data.WaitingOn.Value.Code == tt.code &&
+					strings.Contains(op.Data.WaitingOn.Value.Message, tt.says)
 			})
 			cut.Spec = whole.Spec
 			if err := stack.Kubernetes.Update(ctx, cut); err != nil {
@@ -244,12 +256,11 @@ func TestRuleThatIsMissingIsTold(t *testing.T) {
 	}
 }
 
-func without[T any](rules []T, cut func(T) bool) []T {
-	var left []T
-	for _, rule := range rules {
-		if !cut(rule) {
-			left = append(left, rule)
-		}
+// nowhereAt takes away the rules that let pods reach something at the port, but for their own like.
+func nowhereAt(port int) func(*networkingv1.NetworkPolicySpec) {
+	return func(spec *networkingv1.NetworkPolicySpec) {
+		spec.Egress = slices.DeleteFunc(spec.Egress, func(rule networkingv1.NetworkPolicyEgressRule) bool {
+			return len(rule.Ports) > 0 && rule.Ports[0].Port.IntValue() == port
+		})
 	}
-	return left
 }
