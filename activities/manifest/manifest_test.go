@@ -44,6 +44,8 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 				{"deny.yaml", manifest.DenyAll(db)},
 				{"traffic.yaml", manifest.PlatformTraffic(db, platform.Network)},
 				{"clients.yaml", manifest.Clients(db)},
+				{"workerrights.yaml", manifest.WorkerRights(db)},
+				{"connectionrights.yaml", manifest.ConnectionRights(db)},
 				{"credentials.yaml", manifest.Credentials(db, "a-password")},
 				{"cluster.yaml", manifest.Cluster(db, platform)},
 				{"pooler.yaml", manifest.Pooler(db, platform)},
