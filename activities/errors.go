@@ -25,10 +25,14 @@ const (
 	ErrorNotReady = "NotReady"
 )
 
-// classify makes of what an activity met the error that Temporal acts on. Final is only what is provably
-// futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details are
-// the cause, where one is known.
-func classify(err error) error {
+// grantTries is for how many tries a missing right may be one that is there: each API server sees a RoleBinding in its
+// own time, and one that has just started knows of none. With the pauses between them that is half a minute.
+const grantTries = 7
+
+// classify makes of what the attempt of an activity met the error that Temporal acts on. Final is only what is
+// provably futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details
+// are the cause, where one is known.
+func classify(err error, attempt int) error {
 	var already *temporal.ApplicationError
 	switch {
 	case err == nil, errors.As(err, &already), temporal.IsCanceledError(err):
@@ -50,7 +54,8 @@ func classify(err error) error {
 		return err
 	}
 	return temporal.NewApplicationErrorWithOptions(err.Error(), string(cause.Code), temporal.ApplicationErrorOptions{
-		NonRetryable: futile(err), Details: []any{*cause},
+		NonRetryable: futile(err) && (cause.Code != daap.CauseForbidden || attempt >= grantTries),
+		Details:      []any{*cause},
 	})
 }
 

@@ -43,15 +43,16 @@ type stepRecorder struct {
 
 // ExecuteActivity runs one attempt of a step.
 func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	attempt := int(activity.GetInfo(ctx).Attempt)
 	input, ok := stepInput(in.Args)
 	if !ok {
 		result, err := r.Next.ExecuteActivity(ctx, in)
-		return result, classify(err)
+		return result, classify(err, attempt)
 	}
 	if err := r.operations.BeginOperation(ctx, input.Operation, input.Undo); err != nil {
-		return nil, classify(fmt.Errorf("begin operation %s: %w", input.Operation, err))
+		return nil, classify(fmt.Errorf("begin operation %s: %w", input.Operation, err), attempt)
 	}
-	step := input.step(daap.StepRunning, int(activity.GetInfo(ctx).Attempt))
+	step := input.step(daap.StepRunning, attempt)
 	if err := r.operations.RecordStep(ctx, input.Operation, step); err != nil {
 		return nil, fmt.Errorf("record step %s: %w", step.Name, err)
 	}
@@ -86,7 +87,7 @@ func (r *stepRecorder) end(ctx context.Context, in Input, attempt int, err error
 		}
 		return nil
 	}
-	err = classify(err)
+	err = classify(err, attempt)
 	step := in.step(daap.StepFailed, attempt)
 	step.LastError, step.Cause = clip(Reason(err)), knownCause(err)
 	if record := r.operations.RecordStep(ctx, in.Operation, step); record != nil {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
@@ -31,7 +33,8 @@ type Kubernetes struct {
 	Diagnosis *Diagnosis
 }
 
-// ApplyNamespace makes the database's namespace be as it should, with whom its pods may talk with.
+// ApplyNamespace makes the database's namespace be as it should, with who has rights in it and whom its pods may talk
+// with.
 func (k *Kubernetes) ApplyNamespace(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
@@ -40,16 +43,47 @@ func (k *Kubernetes) ApplyNamespace(ctx context.Context, in Input) error {
 	return k.applyNamespace(ctx, db)
 }
 
-// applyNamespace denies everything first: nothing runs there before what it may reach is said.
 func (k *Kubernetes) applyNamespace(ctx context.Context, db daap.Database) error {
-	for _, object := range []client.Object{
-		manifest.Namespace(db), manifest.DenyAll(db), manifest.PlatformTraffic(db, k.Platform.Network),
-	} {
+	for _, object := range []client.Object{manifest.Namespace(db), manifest.ConnectionRights(db)} {
+		if err := k.apply(ctx, object); err != nil {
+			return err
+		}
+	}
+	if err := k.enter(ctx, db); err != nil {
+		return err
+	}
+	// Nothing runs there before what it may reach is said.
+	for _, object := range []client.Object{manifest.DenyAll(db), manifest.PlatformTraffic(db, k.Platform.Network)} {
 		if err := k.apply(ctx, object); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enter gives the worker its rights in the database's namespace and waits a moment until Kubernetes has seen it, or
+// what comes next would be refused. Where that takes longer, what comes next is tried again.
+func (k *Kubernetes) enter(ctx context.Context, db daap.Database) error {
+	if err := k.apply(ctx, manifest.WorkerRights(db)); err != nil {
+		return err
+	}
+	seen := func(ctx context.Context) (bool, error) { return k.may(ctx, "create", "secrets", daap.Namespace(db.ID)) }
+	err := wait.PollUntilContextTimeout(ctx, enterInterval, enterTimeout, true, seen)
+	if wait.Interrupted(err) {
+		return ctx.Err()
+	}
+	return err
+}
+
+// may asks whether the worker has the right in the namespace; in all of them where that is empty.
+func (k *Kubernetes) may(ctx context.Context, verb, resource, namespace string) (bool, error) {
+	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource, Namespace: namespace},
+	}}
+	if err := k.Client.Create(ctx, review); err != nil {
+		return false, fmt.Errorf("ask whether the worker may %s %s: %w", verb, resource, err)
+	}
+	return review.Status.Allowed, nil
 }
 
 // ApplyCluster makes the Cluster of the database's incarnation be as it should.

@@ -3,18 +3,25 @@ package activities
 import (
 	"context"
 	"errors"
+	"maps"
 	"testing"
+	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/testsuite"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
@@ -70,13 +77,45 @@ func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 		t.Fatal(err)
 	}
 	return &Kubernetes{
-		Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+			WithInterceptorFuncs(rightsFrom(1)).Build(),
 		Watch:     &Watch{waiters: map[string]map[chan struct{}]struct{}{}},
 		Databases: oneDatabase{},
 		Holds:     &holding{},
 		Receipts:  &kept{},
 		Platform:  manifest.Platform{PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"}},
 	}
+}
+
+// rightsFrom has Kubernetes see the worker's rights at the question of that number; never for zero.
+func rightsFrom(question int) interceptor.Funcs {
+	asked := 0
+	return interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, o ...client.CreateOption) error {
+			review, is := object.(*authorizationv1.SelfSubjectAccessReview)
+			if !is {
+				return c.Create(ctx, object, o...)
+			}
+			asked++
+			review.Status.Allowed = question > 0 && asked >= question
+			return nil
+		},
+	}
+}
+
+// intercept has the functions stand before the client.
+func intercept(t *testing.T, k *Kubernetes, funcs interceptor.Funcs) {
+	t.Helper()
+	c, is := k.Client.(client.WithWatch)
+	if !is {
+		t.Fatalf("the client is a %T, which cannot be intercepted", k.Client)
+	}
+	k.Client = interceptor.NewClient(c, funcs)
+}
+
+// forbiddenTo is how RBAC refuses.
+func forbiddenTo(what string) error {
+	return apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "", errors.New(`User "daap" cannot `+what))
 }
 
 // run runs the activity as a Worker would.
@@ -150,6 +189,82 @@ func TestRemovalIsSatisfiedWithWhatIsGone(t *testing.T) {
 				t.Errorf("clusters = %d, %v, want none", len(clusters.Items), err)
 			}
 		})
+	}
+}
+
+func TestNamespaceIsMadeOnceTheWorkersRightsAreSeen(t *testing.T) {
+	t.Parallel()
+	for question, least := range map[int]time.Duration{3: 2 * enterInterval, 0: enterTimeout} {
+		k := kubernetesWith(t)
+		intercept(t, k, rightsFrom(question))
+		began := time.Now()
+		if err := run(t, k.ApplyNamespace); err != nil {
+			t.Fatalf("seen at question %d: %v", question, err)
+		}
+		if took := time.Since(began); took < least {
+			t.Errorf("seen at question %d: took %s, want it to wait %s", question, took, least)
+		}
+	}
+}
+
+func TestNamespaceIsForTheWorkerAndTheTeam(t *testing.T) {
+	t.Parallel()
+	for name, apply := range map[string]func(*Kubernetes) error{
+		"made": func(k *Kubernetes) error { return run(t, k.ApplyNamespace) },
+		"half made, and to be deleted": func(k *Kubernetes) error {
+			return errors.Join(k.apply(t.Context(), manifest.Namespace(orders)), run(t, k.DeleteWorkloads))
+		},
+	} {
+		k := kubernetesWith(t)
+		if err := apply(k); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var bound rbacv1.RoleBindingList
+		if err := k.Client.List(t.Context(), &bound, client.InNamespace(daap.Namespace(orders.ID))); err != nil {
+			t.Fatal(err)
+		}
+		roles := map[string]string{}
+		for _, binding := range bound.Items {
+			roles[binding.RoleRef.Name] = binding.Subjects[0].Name
+		}
+		want := map[string]string{"daap-database": "daap-worker"}
+		if name == "made" {
+			want["daap-connection"] = "daap:team:shop"
+		}
+		if !maps.Equal(roles, want) {
+			t.Errorf("%s: roles are bound to %v, want %v", name, roles, want)
+		}
+	}
+}
+
+// TestRightsThatWentWithTheNamespaceAreNotMissed has Kubernetes refuse what the worker may do in a namespace alone.
+func TestRightsThatWentWithTheNamespaceAreNotMissed(t *testing.T) {
+	t.Parallel()
+	going := manifest.Namespace(orders)
+	going.Finalizers, going.DeletionTimestamp = []string{"kubernetes"}, &metav1.Time{Time: time.Now()}
+	for name, tt := range map[string]struct {
+		objects []client.Object
+		refused bool
+	}{
+		"gone":  {nil, false},
+		"going": {[]client.Object{going}, false},
+		"stays": {[]client.Object{manifest.Namespace(orders)}, true},
+	} {
+		k := kubernetesWith(t, tt.objects...)
+		intercept(t, k, interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+				if _, is := list.(*corev1.SecretList); is {
+					return forbiddenTo("list secrets")
+				}
+				return c.List(ctx, list, o...)
+			},
+			DeleteAllOf: func(context.Context, client.WithWatch, client.Object, ...client.DeleteAllOfOption) error {
+				return forbiddenTo("delete clusters")
+			},
+		})
+		if err := run(t, k.DeleteWorkloads); (err != nil) != tt.refused {
+			t.Errorf("where the namespace %s, DeleteWorkloads() = %v, want it refused: %t", name, err, tt.refused)
+		}
 	}
 }
 

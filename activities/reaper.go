@@ -138,8 +138,12 @@ func goesSince(object client.Object) *time.Time {
 	return nil
 }
 
-// secrets are those that are not in their database's namespace: the others go with that.
+// secrets are those that are not in their database's namespace: the others go with that. A worker that may not read
+// the Secrets of every namespace, as it need not, looks for none: it has made none elsewhere.
 func (r *Reaper) secrets(ctx context.Context) ([]daap.Found, error) {
+	if may, err := r.Kubernetes.may(ctx, "list", "secrets", ""); !may || err != nil {
+		return nil, err
+	}
 	var list corev1.SecretList
 	if err := r.Kubernetes.Client.List(ctx, &list, ofDAAP); err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)

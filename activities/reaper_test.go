@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
@@ -121,6 +122,23 @@ func TestOrphansAreFoundAndNothingElseIs(t *testing.T) {
 	}
 	if report.Owned != 3 || report.Orphans != 4 || report.Expected != 0 {
 		t.Errorf("the report is %+v, want three owned and four orphans", report)
+	}
+}
+
+func TestWorkerThatMayNotReadSecretsLooksForTheRest(t *testing.T) {
+	t.Parallel()
+	r, rows, _, _ := leftBehind(t)
+	intercept(t, r.Kubernetes, rightsFrom(0))
+	intercept(t, r.Kubernetes, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
+			if _, is := list.(*corev1.SecretList); is {
+				return forbiddenTo("list secrets")
+			}
+			return c.List(ctx, list, o...)
+		},
+	})
+	if _, err := reapWith[ReaperReport](t, r.FindOrphans); err != nil || len(rows.orphans) != 3 {
+		t.Errorf("orphans are %v (%v), want all three but the secret", rows.names(), err)
 	}
 }
 

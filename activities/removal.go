@@ -20,13 +20,21 @@ import (
 // and volume claims are gone. What is gone already is fine. Where that is no undo, the operation's receipt has what
 // there was.
 func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
+	stays, err := k.enterNamespace(ctx, in)
+	if err != nil {
+		return err
+	}
 	if !in.Undo {
-		if err := k.keepReceipt(ctx, in); err != nil {
+		if err := k.keepReceipt(ctx, in, stays); err != nil {
 			return err
 		}
 	}
 	namespace := client.InNamespace(daap.Namespace(in.Database))
-	for _, kind := range []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}} {
+	kinds := []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}}
+	if !stays {
+		kinds = nil // they go with the namespace
+	}
+	for _, kind := range kinds {
 		if err := k.Client.DeleteAllOf(ctx, kind, namespace); client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete every %T in %s: %w", kind, namespace, err)
 		}
@@ -40,6 +48,27 @@ func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
 		}
 		return true, "", nil
 	})
+}
+
+// enterNamespace gives the worker its rights in the database's namespace, which may be half made, and says whether it
+// stays: false where it is gone or being deleted, and the rights with it.
+func (k *Kubernetes) enterNamespace(ctx context.Context, in Input) (stays bool, err error) {
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	var namespace corev1.Namespace
+	err = k.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(db.ID)}, &namespace)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get namespace of database %s: %w", db.ID, err)
+	}
+	if namespace.DeletionTimestamp != nil {
+		return false, nil
+	}
+	return true, k.enter(ctx, db)
 }
 
 // receipts keeps what deletions remove.
@@ -71,11 +100,15 @@ func (k *Kubernetes) RemovalBegun(ctx context.Context, in Input) (bool, error) {
 	return op.Receipt != nil, nil
 }
 
-// keepReceipt counts what is about to be removed from Kubernetes.
-func (k *Kubernetes) keepReceipt(ctx context.Context, in Input) error {
+// keepReceipt counts what is about to be removed from Kubernetes; of a namespace that does not stay, what of it may
+// still be seen.
+func (k *Kubernetes) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	receipt := daap.Receipt{Kubernetes: map[string]int{}}
 	for kind, list := range counted() {
 		n, err := k.left(ctx, list, client.InNamespace(daap.Namespace(in.Database)))
+		if apierrors.IsForbidden(err) && !stays {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,12 @@ const (
 	connectTimeout = 5 * time.Second
 )
 
+// How long and how often Kubernetes is asked whether it has seen a right that was given.
+const (
+	enterInterval = 10 * time.Millisecond
+	enterTimeout  = 2 * time.Second
+)
+
 // How a wait spends its time.
 const (
 	// recheckInterval is how often a wait looks without an event: watches can miss, and the fence must be seen.
