@@ -118,9 +118,8 @@ operators_up() {
 	kubectl --namespace cnpg-system rollout status deployment/barman-cloud --timeout 300s
 }
 
-# Three kubeconfigs: for people on this machine, for the worker (which runs in
-# the node's network) and for the API, whose account may ask how the API server
-# is and nothing else.
+# Three kubeconfigs: for people on this machine, and for the API and the worker,
+# each with the rights that deploy/kubernetes gives its account.
 kubeconfigs() {
 	say "writing .k3d"
 	# The directory keeps others out. What the containers mount has to be
@@ -130,41 +129,46 @@ kubeconfigs() {
 	chmod 0700 .k3d
 	chmod 0755 .k3d/containers
 	(umask 077 && k3d kubeconfig get "$cluster" >.k3d/kubeconfig.yaml)
-	docker exec "$node" cat /etc/rancher/k3s/k3s.yaml >.k3d/containers/worker.yaml
 
-	kubectl create namespace daap-system --dry-run=client --output yaml | apply >/dev/null
-	apply >/dev/null <<-'YAML'
-		apiVersion: v1
-		kind: ServiceAccount
-		metadata: {name: daap-api, namespace: daap-system}
-		automountServiceAccountToken: false
-		---
+	local manifest
+	for manifest in deploy/kubernetes/*.yaml; do
+		apply >/dev/null <"$manifest"
+	done
+	account api "https://$node:6443"
+	# The worker is in the node's network.
+	account worker https://127.0.0.1:6443
+	chmod 0644 .k3d/containers/*.yaml
+}
+
+# A token of the account that lasts, in a kubeconfig for its container.
+account() {
+	local name=$1 server=$2
+	apply >/dev/null <<-YAML
 		apiVersion: v1
 		kind: Secret
 		metadata:
-		  name: daap-api-token
-		  namespace: daap-system
-		  annotations: {kubernetes.io/service-account.name: daap-api}
+		  name: daap-$name-token
+		  namespace: daap
+		  annotations: {kubernetes.io/service-account.name: daap-$name}
 		type: kubernetes.io/service-account-token
 	YAML
-	kubectl --namespace daap-system wait secret/daap-api-token \
+	kubectl --namespace daap wait "secret/daap-$name-token" \
 		--for jsonpath='{.data.token}' --timeout 30s >/dev/null
-	cat >.k3d/containers/api.yaml <<-YAML
+	cat >".k3d/containers/$name.yaml" <<-YAML
 		apiVersion: v1
 		kind: Config
 		current-context: daap
-		contexts: [{name: daap, context: {cluster: daap, user: daap-api}}]
+		contexts: [{name: daap, context: {cluster: daap, user: daap-$name}}]
 		clusters:
 		  - name: daap
 		    cluster:
-		      server: https://$node:6443
-		      certificate-authority-data: $(kubectl --namespace daap-system get secret daap-api-token --output jsonpath='{.data.ca\.crt}')
+		      server: $server
+		      certificate-authority-data: $(kubectl --namespace daap get secret "daap-$name-token" --output jsonpath='{.data.ca\.crt}')
 		users:
-		  - name: daap-api
+		  - name: daap-$name
 		    user:
-		      token: $(kubectl --namespace daap-system get secret daap-api-token --output jsonpath='{.data.token}' | openssl base64 -d -A)
+		      token: $(kubectl --namespace daap get secret "daap-$name-token" --output jsonpath='{.data.token}' | openssl base64 -d -A)
 	YAML
-	chmod 0644 .k3d/containers/*.yaml
 }
 
 cluster_up

@@ -9,6 +9,7 @@ import (
 func writeConfigs(l layout) error {
 	files := map[string]string{
 		"kubelet.yaml":    kubeletConfig(l),
+		"audit.yaml":      auditPolicy(),
 		"containerd.toml": containerdConfig(l),
 		"Corefile":        corefile(l),
 		"resolv.conf":     "nameserver " + nodeIP + "\n",

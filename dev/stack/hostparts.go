@@ -56,16 +56,15 @@ func (s *supervisor) hostParts() []*part {
 // waits for the API.
 func (s *supervisor) daapParts() []*part {
 	daap := s.in("bin", "daap")
-	env := func() ([]string, error) { return s.secretEnv("daap.env") }
 	return []*part{
 		{
-			name: "api", address: addressAPI, needs: []string{"postgres", "temporal", "checks", "bucket"},
-			prepare: s.migrate, command: []string{daap, "api"}, env: env,
+			name: "api", address: addressAPI, needs: []string{"postgres", "temporal", "checks", "bucket", "accounts"},
+			prepare: s.migrate, command: []string{daap, "api"}, env: s.withAccount("api"),
 			ready: func(ctx context.Context) error { return dial(ctx, "tcp", addressAPI) },
 		},
 		{
 			name: "worker", needs: []string{"api"}, prepare: s.daapPresent,
-			command: []string{daap, "worker"}, env: env,
+			command: []string{daap, "worker"}, env: s.withAccount("worker"),
 		},
 	}
 }

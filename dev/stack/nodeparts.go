@@ -98,6 +98,8 @@ func (s *supervisor) apiserverFlags() []string {
 		"--kubelet-client-certificate=" + s.pki("admin.crt"), "--kubelet-client-key=" + s.pki("admin.key"),
 		// By address: nothing resolves the node's name, and backups run by exec.
 		"--kubelet-preferred-address-types=InternalIP",
+		"--audit-policy-file=" + s.config("audit.yaml"), "--audit-log-path=" + s.in("audit", "requests.log"),
+		"--audit-log-maxsize=100", "--audit-log-maxbackup=2", // MB
 	}
 }
 

@@ -113,7 +113,7 @@ func (l layout) containerdSocket() string     { return l.in("containerd", "conta
 // makeState makes the state directory and what the parts expect in it.
 func (l layout) makeState() error {
 	for _, dir := range []string{
-		"log", "pki", "config", "bin", "containerd", "kubelet", "volumes", "minio", "etcd", "var-log", "var-lib",
+		"log", "pki", "config", "bin", "containerd", "kubelet", "volumes", "minio", "etcd", "var-log", "var-lib", "audit",
 	} {
 		if err := os.MkdirAll(l.in(dir), 0o700); err != nil {
 			return fmt.Errorf("make the state directory: %w", err)

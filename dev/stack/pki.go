@@ -237,7 +237,14 @@ func writeKubeconfig(path string, ca, pair keyPair) error {
 		return err
 	}
 	text := base64.StdEncoding.EncodeToString
-	content := fmt.Sprintf(`apiVersion: v1
+	content := kubeconfig(ca.certPEM(), "client-certificate-data: "+text(pair.certPEM())+
+		"\n    client-key-data: "+text(key))
+	return os.WriteFile(path, []byte(content), 0o600)
+}
+
+// kubeconfig leads to the stack's API server; user is how it is told who asks, in lines of four spaces.
+func kubeconfig(ca []byte, user string) string {
+	return fmt.Sprintf(`apiVersion: v1
 kind: Config
 current-context: daap
 contexts:
@@ -251,8 +258,6 @@ clusters:
 users:
 - name: daap
   user:
-    client-certificate-data: %s
-    client-key-data: %s
-`, apiserverURL, text(ca.certPEM()), text(pair.certPEM()), text(key))
-	return os.WriteFile(path, []byte(content), 0o600)
+    %s
+`, apiserverURL, base64.StdEncoding.EncodeToString(ca), user)
 }

@@ -81,3 +81,23 @@ func onlyRootReads(t *testing.T, dir string) {
 		}
 	}
 }
+
+func TestPartsOfDAAPGoToKubernetesAsTheirOwnAccounts(t *testing.T) {
+	s := &supervisor{layout: layout{state: t.TempDir()}}
+	writeFile(t, s.in("daap.env"), 0o600, "KUBECONFIG="+s.kubeconfig()+"\n")
+	for part := range accounts {
+		env, err := s.withAccount(part)()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last string
+		for _, entry := range env { // the last one counts
+			if path, is := strings.CutPrefix(entry, "KUBECONFIG="); is {
+				last = path
+			}
+		}
+		if last != s.in(part+".kubeconfig") {
+			t.Errorf("%s goes to Kubernetes with %s", part, last)
+		}
+	}
+}

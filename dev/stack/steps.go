@@ -16,6 +16,7 @@ func (s *supervisor) clusterSteps() []*part {
 		{name: "base", needs: []string{"apiserver"}, prepare: func(ctx context.Context) error {
 			return s.apply(ctx, baseManifest())
 		}},
+		{name: "accounts", needs: []string{"base", "controllers"}, prepare: s.giveAccounts},
 		{name: "operator", needs: []string{"base", "controllers"}, prepare: s.installOperator},
 		{name: "plugin", needs: []string{"base", "controllers"}, prepare: s.installPlugin},
 		{name: "dns check", needs: []string{"base", "coredns", "kube-proxy"}, prepare: s.checkDNS},

@@ -129,10 +129,14 @@ func refresh(l layout, c client, p *progress) error {
 		return err
 	}
 	set, err := refreshEnv(l)
-	if err != nil || !built && !set {
+	if err != nil {
 		return err
 	}
-	return c.restart("api", "worker")
+	again := []string{"accounts"} // their rights may be others by now
+	if built || set {
+		again = append(again, "api", "worker")
+	}
+	return c.restart(again...)
 }
 
 // buildDAAP builds DAAP from the work tree, if it is there; it says whether
