@@ -42,6 +42,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "--- FAIL: secrets are where they may not be, or cannot be looked for:", err)
 		code = 1
 	}
+	if err := rightsAreUsed(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 

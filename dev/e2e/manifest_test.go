@@ -70,6 +70,8 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 		"pooler":           manifest.Pooler(db, platform),
 		"scheduled backup": manifest.ScheduledBackup(db),
 		"backup":           manifest.Backup(db, "first"),
+		"worker's rights":  manifest.WorkerRights(db),
+		"team's rights":    manifest.ConnectionRights(db),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := stack.Kubernetes.Create(ctx, object, strictly...); err != nil {

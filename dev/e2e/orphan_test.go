@@ -3,12 +3,18 @@
 package e2e
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
 )
 
@@ -65,5 +71,43 @@ func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
 	if _, err := store.StatObject(ctx, "daap-e2e", name, minio.StatObjectOptions{}); err == nil {
 		t.Error("it is still there")
 	}
+	volumeIsRemoved(ctx, t, db.ID, run)
 	listed(t, run("purge", "database="+db.ID.String()), `"possible": true`, "All backups, to the last version.", `"succeeded"`, "kubernetes_objects")
+}
+
+// volumeIsRemoved archives the database and has a volume be there that is of a claim of its.
+func volumeIsRemoved(ctx context.Context, t *testing.T, id uuid.UUID, run func(block string, env ...string) string) {
+	t.Helper()
+	accepted, err := stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{
+		ID: id, Strategy: oas.NewOptDestructionStrategy(oas.DestructionStrategyArchive),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	succeed(ctx, t, accepted.Response.Meta.OperationID)
+	volume := &corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "e2e-left"}, Spec: nobodysVolume(daap.Namespace(id), "pg-1-1")}
+	volume.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+	if err := stack.Kubernetes.Create(ctx, volume); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stack.Kubernetes.Delete(context.WithoutCancel(ctx), volume); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	})
+	run("reap")
+	until(ctx, t, "the volume is found", func() bool {
+		found, err := stack.API.ListOrphans(ctx, oas.ListOrphansParams{})
+		if err != nil || len(found.Data) == 0 {
+			return false
+		}
+		if len(found.Data) != 1 || found.Data[0].Kind != oas.OrphanKindPersistentVolume || found.Data[0].DatabaseID != id {
+			t.Fatalf("orphans are %+v, want the volume alone", found.Data)
+		}
+		run("remove-orphan", "orphan="+found.Data[0].ID.String())
+		return true
+	})
+	until(ctx, t, "the volume is removed", func() bool {
+		return apierrors.IsNotFound(stack.Kubernetes.Get(ctx, client.ObjectKeyFromObject(volume), volume))
+	})
 }
