@@ -98,22 +98,24 @@ func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
 			}
 		}
 		const all = "DELETE INSERT SELECT UPDATE"
+		const stays, added, counted = "INSERT SELECT UPDATE", "INSERT SELECT", "DELETE INSERT SELECT"
 		want := map[string]string{
-			"api_keys": all, "audit_chain": "INSERT SELECT", "audit_log": "INSERT SELECT", "audit_retention": "SELECT",
-			"audit_unsealed": all, "backup_states": all, "backups": all, "databases": all, "events": all, "goose_db_version": "SELECT",
-			"idempotency_keys": all, "operation_steps": all, "operations": all,
-			"orphans": all, "reservations": all, "tier_quotas": all, "tier_usage": all, "tiers": all,
+			"api_keys": stays, "audit_chain": added, "audit_log": added, "audit_retention": "", "audit_unsealed": counted,
+			"backup_states": stays, "backups": all, "databases": stays, "events": added, "goose_db_version": "",
+			"idempotency_keys": all, "operation_steps": stays, "operations": stays, "orphans": all, "reservations": counted,
+			"tier_quotas": stays, "tier_usage": stays, "tiers": all,
 		}
 		for _, table := range tables(t, url) {
 			var got string
-			var column, create bool
+			var column, create, temporary bool
 			err := conn.QueryRow(t.Context(), `
 				SELECT COALESCE(string_agg(p, ' ' ORDER BY p) FILTER (WHERE has_table_privilege($1, $2, p)), ''),
-				       has_any_column_privilege($1, 'audit_log', 'UPDATE'), has_schema_privilege($1, 'public', 'CREATE')
+				       has_any_column_privilege($1, 'audit_log', 'UPDATE'), has_schema_privilege($1, 'public', 'CREATE'),
+				       has_database_privilege($1, current_database(), 'CREATE, TEMPORARY')
 				FROM   unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p`,
-				role, table).Scan(&got, &column, &create)
-			if err != nil || got != want[table] || column || create {
-				t.Errorf("rights on %s = %s, %t, %t, %v; want %s", table, got, column, create, err, want[table])
+				role, table).Scan(&got, &column, &create, &temporary)
+			if err != nil || got != want[table] || column || create || temporary {
+				t.Errorf("rights on %s = %s, %t, %t, %t, %v; want %s", table, got, column, create, temporary, err, want[table])
 			}
 		}
 	})

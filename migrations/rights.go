@@ -9,16 +9,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rights are what the service's role has in the end, whatever it had before. It may read and write all, but of the
-// audit log only add: what is written there stays, whatever becomes of the service.
+// rights are what the service's role has in the end, whatever it had before. It makes nothing but rows, not even a
+// temporary table, and of the audit log and of events it only adds: what is written there stays, whatever becomes of
+// the service. Of a table that is not named it may do all four; what it never does is taken away.
 var rights = []string{
+	`REVOKE CREATE, TEMPORARY ON DATABASE $database FROM PUBLIC, $role`,
 	`REVOKE CREATE ON SCHEMA public FROM PUBLIC, $role`,
 	`REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, $role`,
 	`GRANT CONNECT ON DATABASE $database TO $role`,
 	`GRANT USAGE ON SCHEMA public TO $role`,
 	`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO $role`,
-	`REVOKE UPDATE, DELETE ON audit_log, audit_chain FROM $role`,
-	`REVOKE INSERT, UPDATE, DELETE ON audit_retention, goose_db_version FROM $role`,
+	`REVOKE UPDATE, DELETE ON audit_log, audit_chain, events FROM $role`,
+	`REVOKE UPDATE ON audit_unsealed, reservations FROM $role`,
+	`REVOKE DELETE ON api_keys, backup_states, databases, operation_steps, operations, tier_quotas, tier_usage FROM $role`,
+	`REVOKE ALL ON audit_retention, goose_db_version FROM $role`,
 	`GRANT EXECUTE ON FUNCTION audit_forget(integer) TO $role`,
 }
 

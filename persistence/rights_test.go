@@ -111,7 +111,7 @@ func TestServicesRoleMayNotTouchTheAuditLog(t *testing.T) {
 		`UPDATE audit_retention SET keep = interval '1 day'`, `DELETE FROM audit_retention`,
 		`INSERT INTO audit_retention (only_row, keep) VALUES (false, interval '1 day')`,
 		`DROP TABLE audit_log`, `ALTER TABLE audit_log DISABLE TRIGGER ALL`, `SET session_replication_role = replica`,
-		`UPDATE goose_db_version SET version_id = 0`, `CREATE TABLE public.mine (id int)`,
+		`UPDATE goose_db_version SET version_id = 0`, `SELECT keep FROM audit_retention`,
 	} {
 		if _, err := f.pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s = %v, want it refused", sql, err)
@@ -123,6 +123,25 @@ func TestServicesRoleMayNotTouchTheAuditLog(t *testing.T) {
 	protected, err = newFixture(t).AuditIsProtected(t.Context())
 	f.must(err)
 	want(t, "protected from the owner", protected, false)
+}
+
+func TestServicesRoleMakesAndChangesNothingButRows(t *testing.T) {
+	t.Parallel()
+	f := asService(t)
+	f.created("shop", "orders")
+	for _, sql := range []string{
+		`CREATE TABLE mine (id int)`, `CREATE TEMPORARY TABLE mine (id int)`, `CREATE SCHEMA mine`, `CREATE ROLE mine`,
+		`CREATE DATABASE mine`, `CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+		`ALTER TABLE databases ADD COLUMN mine int`, `ALTER TABLE databases DISABLE TRIGGER ALL`, `DROP TABLE events`,
+		`CREATE INDEX ON databases (name)`, `ALTER FUNCTION audit_forget(integer) SECURITY INVOKER`,
+		`COPY databases TO PROGRAM 'true'`, `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC`, `ALTER ROLE CURRENT_USER SUPERUSER`,
+		`TRUNCATE databases CASCADE`, `DELETE FROM databases`, `DELETE FROM operations`, `DELETE FROM api_keys`,
+		`UPDATE events SET kind = kind`, `DELETE FROM events`,
+	} {
+		if _, err := f.pool.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "42501") {
+			t.Errorf("%s = %v, want it refused", sql, err)
+		}
+	}
 }
 
 func TestNobodyUpdatesTheAuditLog(t *testing.T) {
