@@ -87,13 +87,18 @@ record: ## record a run on the stack for the replay test: make record WORKFLOW=<
 	@bash dev/record.sh '$(WORKFLOW)' '$(NAME)'
 
 .PHONY: check
-check: test-deps ## what CI says: generated code, tidy, lint, compose files, tests
+check: test-deps ## what CI says: generated code, tidy, secrets, lint, compose files, tests
 	$(MAKE) generate
 	go mod tidy
 	git diff --exit-code -- api/oas go.mod go.sum
+	$(MAKE) secrets
 	$(MAKE) lint
 	bash dev/compose/validate.sh
 	$(MAKE) test
+
+.PHONY: secrets
+secrets: ## search the work tree and all commits for secrets
+	bash dev/tools/secrets.sh
 
 .PHONY: k3d-up
 k3d-up: ## for people with Docker: Kubernetes with CloudNativePG in k3d
