@@ -69,26 +69,26 @@ func (k *Kubernetes) ApplyArchive(ctx context.Context, in Input) error {
 	if err := k.Buckets.EnsureBucket(ctx, bucket); err != nil {
 		return refusedByStore(err)
 	}
-	if err := k.apply(ctx, manifest.ArchiveSecret(db, k.Platform)); err != nil {
+	if err := k.issue(ctx, db, manifest.ArchiveCredentials, archivePolicy(db)); err != nil {
 		return err
 	}
 	return k.apply(ctx, manifest.ObjectStore(db, k.Platform))
 }
 
-// ApplySource gives the database access to the archive that it is restored from.
+// ApplySource lets the database read the archive that it is restored from.
 func (k *Kubernetes) ApplySource(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
 		return err
 	}
-	if err := k.apply(ctx, manifest.ArchiveSecret(db, k.Platform)); err != nil {
+	if err := k.issue(ctx, db, manifest.SourceCredentials, sourcePolicy(*db.Source)); err != nil {
 		return err
 	}
 	return k.apply(ctx, manifest.RestoreStore(db, k.Platform))
 }
 
 // RemoveArchive removes all backups of a database whose workloads are gone: nobody writes there any more. It is done
-// when nothing is left in the object store.
+// when nothing is left in the object store. Its keys are good for nothing first, wherever they are.
 func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
@@ -101,6 +101,9 @@ func (k *Kubernetes) RemoveArchive(ctx context.Context, in Input) error {
 }
 
 func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Database) error {
+	if err := k.invalidate(ctx, db.ID, manifest.ArchiveCredentials); err != nil {
+		return err
+	}
 	bucket, prefix := bucketOf(db.Destination())
 	there, err := k.Buckets.Count(ctx, bucket, prefix+"/")
 	if err != nil {
@@ -159,18 +162,17 @@ func noStore() error {
 		"The worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups"))
 }
 
-// RevertArchive removes the archive's objects in Kubernetes from a database that had none before.
+// RevertArchive removes the archive's objects in Kubernetes, and its keys, from a database that had none before.
 func (k *Kubernetes) RevertArchive(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil || db.Profile.BackupEnabled {
 		return err
 	}
-	for _, object := range []client.Object{manifest.ObjectStore(db, k.Platform), manifest.ArchiveSecret(db, k.Platform)} {
-		if err := k.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete %T %s: %w", object, object.GetName(), err)
-		}
+	store := manifest.ObjectStore(db, k.Platform)
+	if err := k.Client.Delete(ctx, store); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete object store %s: %w", store.GetName(), err)
 	}
-	return nil
+	return k.revoke(ctx, db.ID, manifest.ArchiveCredentials)
 }
 
 // wanted is which base backup is waited for: one whose name begins with the prefix, or any.

@@ -47,7 +47,7 @@ type Backups struct {
 }
 
 // BackUp has base backups of the database taken at the times of its tier, waits until WAL is archived and one is
-// completed, and records what is seen of that.
+// completed, and records what is seen of that. A database that was restored has no need of its source then.
 func (b *Backups) BackUp(ctx context.Context, in Input) error {
 	db, err := b.Postgres.Kubernetes.goal(ctx, in)
 	if err != nil {
@@ -56,7 +56,10 @@ func (b *Backups) BackUp(ctx context.Context, in Input) error {
 	if err := b.Postgres.Kubernetes.apply(ctx, manifest.ScheduledBackup(db)); err != nil {
 		return err
 	}
-	return b.take(ctx, in, db, wanted{prefix: "first", any: true})
+	if err := b.take(ctx, in, db, wanted{prefix: "first", any: true}); err != nil {
+		return err
+	}
+	return b.Postgres.Kubernetes.leaveSource(ctx, db)
 }
 
 // BackUpNow takes a base backup beside all others, and records what is seen of it.

@@ -27,6 +27,8 @@ type Kubernetes struct {
 	Platform manifest.Platform
 	// Buckets is the object store that backups go to; nil where there is none.
 	Buckets buckets
+	// Keys gives each database keys of its own to the object store; nil where all have those of Platform.
+	Keys issuer
 	// Receipts keeps what deletions remove.
 	Receipts receipts
 	// Diagnosis finds out why something takes so long; nil where nobody can tell.

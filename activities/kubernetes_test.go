@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -77,7 +78,9 @@ func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 		t.Fatal(err)
 	}
 	return &Kubernetes{
+		// The schemas of Kubernetes' own kinds and those deduced for CNPG's do not go together in the fake's merge.
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+			WithTypeConverters(managedfields.NewDeducedTypeConverter()).
 			WithInterceptorFuncs(rightsFrom(1)).Build(),
 		Watch:     &Watch{waiters: map[string]map[chan struct{}]struct{}{}},
 		Databases: oneDatabase{},

@@ -54,6 +54,9 @@ func (p *Postgres) Connect(ctx context.Context, in Input) error {
 	if err != nil {
 		return withCause(err, because(daap.CauseConnectFailed, "%s", err.Error()))
 	}
+	if !db.Profile.BackupEnabled { // otherwise its first base backup comes before
+		return p.Kubernetes.leaveSource(ctx, db)
+	}
 	return nil
 }
 

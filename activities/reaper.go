@@ -261,6 +261,11 @@ func (r *Reaper) remove(ctx context.Context, orphan daap.Orphan, found []daap.Fo
 }
 
 func (r *Reaper) delete(ctx context.Context, f daap.Found) error {
+	if f.Kind == daap.OrphanNamespace || f.Kind == daap.OrphanArchive {
+		if err := r.Kubernetes.invalidate(ctx, f.DatabaseID, storeSecrets...); err != nil {
+			return err
+		}
+	}
 	var object client.Object
 	switch f.Kind {
 	case daap.OrphanNamespace:

@@ -165,8 +165,16 @@ func TestOrphansAreRemovedThatAreOrphansStill(t *testing.T) {
 		asked[name] = o
 		rows.asked = append(rows.asked, o)
 	}
+	issued := &accounts{there: map[string]StoreAccount{}}
+	for _, id := range []uuid.UUID{gone, orders.ID} {
+		issued.there[accessKeyOf(id, manifest.ArchiveCredentials)] = StoreAccount{}
+	}
+	r.Kubernetes.Keys = issued
 	if _, err := reapWith[struct{}](t, r.RemoveOrphans); err != nil {
 		t.Fatal(err)
+	}
+	if _, left := issued.there[accessKeyOf(orders.ID, manifest.ArchiveCredentials)]; !left || len(issued.there) != 1 {
+		t.Errorf("left are the accounts %v, want that of a database alone", issued.there)
 	}
 	for name, o := range asked {
 		became, looked := rows.became[o.ID]

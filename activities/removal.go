@@ -137,8 +137,16 @@ func (k *Kubernetes) left(ctx context.Context, list client.ObjectList, in client
 	return apimeta.LenList(list), nil
 }
 
-// DeleteNamespace deletes the database's namespace with all in it and waits until it is gone.
+// DeleteNamespace deletes the database's namespace with all in it and waits until it is gone. The keys to the object
+// store that were in it are good for nothing then.
 func (k *Kubernetes) DeleteNamespace(ctx context.Context, in Input) error {
+	db, err := k.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := k.invalidateIssued(ctx, db); err != nil {
+		return err
+	}
 	var namespace corev1.Namespace
 	namespace.Name = daap.Namespace(in.Database)
 	if err := k.Client.Delete(ctx, &namespace); client.IgnoreNotFound(err) != nil {

@@ -20,8 +20,9 @@ const (
 	ArchiveStore = "archive"
 	// SourceStore names the ObjectStore that a Cluster is recovered from.
 	SourceStore = "source"
-	// ArchiveCredentials names the Secret with the keys to it.
+	// ArchiveCredentials names the Secret with the keys to the one, SourceCredentials that with the keys to the other.
 	ArchiveCredentials = "archive-credentials" //nolint:gosec // a name
+	SourceCredentials  = "source-credentials"  //nolint:gosec // a name
 	accessKeyID        = "ACCESS_KEY_ID"
 	accessSecretKey    = "ACCESS_SECRET_KEY"
 )
@@ -32,28 +33,33 @@ const ObjectStoreVersion = "barmancloud.cnpg.io/v1"
 // Archive is the platform's object store, as databases reach it; the zero value is none.
 type Archive struct {
 	// Endpoint is a URL.
-	Endpoint, AccessKey, SecretKey string
+	Endpoint string
+	// AccessKey and SecretKey are those that all databases share; empty where each has keys of its own.
+	AccessKey, SecretKey string
 }
 
-// ArchiveSecret is the Secret with the keys to the object store.
-func ArchiveSecret(db daap.Database, platform Platform) *corev1.Secret {
-	meta := objectMeta(db, ArchiveCredentials)
+// StoreSecret is the Secret of that name with keys to the object store.
+func StoreSecret(db daap.Database, name, accessKey, secretKey string) *corev1.Secret {
+	meta := objectMeta(db, name)
 	meta.Labels["cnpg.io/reload"] = "true"
 	return &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
 		ObjectMeta: meta,
 		Type:       corev1.SecretTypeOpaque,
-		Data: map[string][]byte{
-			accessKeyID: []byte(platform.Archive.AccessKey), accessSecretKey: []byte(platform.Archive.SecretKey),
-		},
+		Data:       map[string][]byte{accessKeyID: []byte(accessKey), accessSecretKey: []byte(secretKey)},
 	}
+}
+
+// StoreKeys are the keys that StoreSecret has put in a Secret; empty where they are not there.
+func StoreKeys(secret *corev1.Secret) (accessKey, secretKey string) {
+	return string(secret.Data[accessKeyID]), string(secret.Data[accessSecretKey])
 }
 
 // ObjectStore is where the Cluster archives to, and for how long what is there is kept.
 func ObjectStore(db daap.Database, platform Platform) *unstructured.Unstructured {
 	return objectStore(db, ArchiveStore, map[string]any{
 		"retentionPolicy": fmt.Sprintf("%dd", db.Profile.BackupRetentionDays),
-		"configuration":   storeConfiguration(db.Destination(), platform),
+		"configuration":   storeConfiguration(db.Destination(), ArchiveCredentials, platform),
 		"instanceSidecarConfiguration": map[string]any{
 			// Also how often the plugin tells of what can be restored.
 			"retentionPolicyIntervalSeconds": int64(300),
@@ -68,7 +74,7 @@ func ObjectStore(db daap.Database, platform Platform) *unstructured.Unstructured
 // RestoreStore is where the Cluster of a database that is restored is recovered from.
 func RestoreStore(db daap.Database, platform Platform) *unstructured.Unstructured {
 	return objectStore(db, SourceStore, map[string]any{
-		"configuration":                storeConfiguration(db.Source.Destination, platform),
+		"configuration":                storeConfiguration(db.Source.Destination, SourceCredentials, platform),
 		"instanceSidecarConfiguration": map[string]any{"env": storeEnvironment()},
 	})
 }
@@ -86,8 +92,8 @@ func objectStore(db daap.Database, name string, spec map[string]any) *unstructur
 	}}
 }
 
-func storeConfiguration(destination string, platform Platform) map[string]any {
-	key := func(key string) map[string]any { return map[string]any{"name": ArchiveCredentials, "key": key} }
+func storeConfiguration(destination, secret string, platform Platform) map[string]any {
+	key := func(key string) map[string]any { return map[string]any{"name": secret, "key": key} }
 	return map[string]any{
 		"destinationPath": destination,
 		"endpointURL":     platform.Archive.Endpoint,

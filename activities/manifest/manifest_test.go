@@ -55,17 +55,20 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 					name   string
 					object runtime.Object
 				}{
-					{"archivesecret.yaml", manifest.ArchiveSecret(db, platform)},
+					{"archivesecret.yaml", manifest.StoreSecret(db, manifest.ArchiveCredentials, "an-access-key", "a-secret-key")},
 					{"objectstore.yaml", manifest.ObjectStore(db, platform)},
 					{"scheduledbackup.yaml", manifest.ScheduledBackup(db)},
 					{"backup.yaml", manifest.Backup(db, "first")},
 				}...)
 			}
 			if db.Source != nil {
-				objects = append(objects, struct {
+				objects = append(objects, []struct {
 					name   string
 					object runtime.Object
-				}{"source.yaml", manifest.RestoreStore(db, platform)})
+				}{
+					{"sourcesecret.yaml", manifest.StoreSecret(db, manifest.SourceCredentials, "an-access-key", "a-secret-key")},
+					{"source.yaml", manifest.RestoreStore(db, platform)},
+				}...)
 			}
 			golden := archive.Files[:2:2]
 			for _, o := range objects {

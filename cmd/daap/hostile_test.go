@@ -46,3 +46,12 @@ var raw = []string{
 	`null`, `{}`, `[]`, `[[]]`, `true`, `0`, `2`, `10`, `-1`, `1.5`, `1e309`, `-1e309`, `1e999999999`, `1e-999999999`, `1e-400`, `99999999999999999999999`, `9223372036854775808`,
 	`"\ud800"`, `"\u0000"`, `{"a":"b"}`, `{"a":null}`, `{"\u0000":""}`, `["a"]`,
 }
+
+// lists are what is put into fields that are lists: of hostile elements, and of such as are taken.
+var lists = map[string][]string{
+	"pgaudit_log": {
+		`["ddl", "role"]`, `["role", "ddl", "read"]`, `["ddl", "role", "misc_set", "function"]`, `["ddl", "role", "all"]`, `["ddl", "role", "role"]`,
+		`["ddl"]`, `["ddl", "role", "-ddl"]`, `["ddl", "role", "none"]`, `["ddl, role", "read"]`, `["ddl", "role", "read\nlog_statement = all"]`,
+		`["ddl", "role", "{{.}}"]`, `["ddl", "role", "\u0000"]`, `["ddl", "role", null]`, `["ddl", "role", 1]`, `["ddl", "role", ["read"]]`,
+	},
+}

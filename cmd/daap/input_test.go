@@ -89,7 +89,7 @@ func (p place) values() []string {
 	for _, value := range p.schema.Enum {
 		all = append(all, text(fmt.Sprint(value)))
 	}
-	return append(all, raw...)
+	return slices.Concat(all, lists[p.field()], raw)
 }
 
 // full are bodies in which every field is given; the others are those of the matrix of accesses.
@@ -99,7 +99,7 @@ var full = map[string]string{
 	"createTier": `{"name": "NAME", "cpu": "1", "memory": "1Gi", "storage_size": "10Gi", "pg_version": "17", "instances": 2,
 		"ha_replicas": 1, "pool_mode": "session", "max_connections": 100, "destruction_strategy": "freeze", "backup_enabled": true,
 		"backup_frequency": "0 2 * * *", "backup_retention_days": 7, "wal_archiving_enabled": true,
-		"object_storage_destination": "s3://backups"}`,
+		"object_storage_destination": "s3://backups", "pgaudit_log": ["ddl", "role"]}`,
 	"updateDatabase": `{}`,
 	"updateTier":     `{}`,
 	"setTierQuota":   `{}`,
@@ -131,7 +131,8 @@ func (p place) with(body, value string) string {
 // where are the places of the objects at which what is given for a field may show; a field that is not named shows
 // nowhere.
 var where = map[string]*regexp.Regexp{
-	"owner_team":                 regexp.MustCompile(`\.labels\.daap\.io/team$`),
+	"owner_team": regexp.MustCompile(
+		`\.labels\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$|^Clients\.spec\.ingress\[0\]\.from\[0\]\.namespaceSelector\.matchLabels\.daap\.io/team$`),
 	"tier":                       regexp.MustCompile(`.`), // all of it
 	"instances":                  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
 	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.synchronous\.`),
@@ -145,6 +146,7 @@ var where = map[string]*regexp.Regexp{
 	"backup_frequency":           regexp.MustCompile(`^(ScheduledBackup|Suspended)\.spec\.schedule$`),
 	"backup_retention_days":      regexp.MustCompile(`^ObjectStore\.spec\.retentionPolicy$`),
 	"object_storage_destination": regexp.MustCompile(`^ObjectStore\.spec\.configuration\.destinationPath$`),
+	"pgaudit_log":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.parameters\.pgaudit\.log$`),
 	"target_time":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.bootstrap\.recovery\.recoveryTarget\.`),
 	"backup_enabled":             regexp.MustCompile(`.`), // without it there are fewer objects
 }
@@ -418,10 +420,10 @@ func (g *garden) accepted(r route, p place, got reply, fail func(string, ...any)
 		_, err := g.pool.Exec(g.t.Context(), `
 			UPDATE tiers SET (instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
 			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
-			       object_storage_destination) =
+			       object_storage_destination, pgaudit_log) =
 			       (SELECT instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
 			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
-			       object_storage_destination FROM tiers WHERE name = 'kept') WHERE id = $1`, g.tier)
+			       object_storage_destination, pgaudit_log FROM tiers WHERE name = 'kept') WHERE id = $1`, g.tier)
 		if err != nil {
 			g.t.Fatal(err)
 		}

@@ -153,6 +153,8 @@ const variables = `Environment:
   DAAP_NETWORK_OPERATOR, DAAP_NETWORK_WORKER, DAAP_NETWORK_METRICS, DAAP_NETWORK_DNS
                           the pods of the operator, the worker, who reads metrics, and the cluster's DNS
                           (cnpg-system, daap, monitoring and kube-system, each with the label of its pods)
+  DAAP_BACKUP_KEYS        minio has an account made for each database, which reaches its own backups alone;
+                          shared gives all of them the keys above (minio)
   DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
   DAAP_S3_ALLOW           networks at which object stores are dialed although they are loopback's, the link's or a
                           cloud's for metadata, as 127.0.0.0/8,… (none)

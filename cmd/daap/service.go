@@ -10,6 +10,7 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/go-logr/logr"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.temporal.io/sdk/client"
@@ -127,6 +128,22 @@ func (s service) objectStore(access config.S3) (*minio.Client, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the object store: %w", err)
+	}
+	return client, nil
+}
+
+// storeAdmin is a client of MinIO's API for administrators.
+func storeAdmin(access config.S3) (*madmin.AdminClient, error) {
+	endpoint, err := url.Parse(access.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
+	}
+	client, err := madmin.NewWithOptions(endpoint.Host, &madmin.Options{
+		Creds:  credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
+		Secure: endpoint.Scheme == "https",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a client of MinIO's administration: %w", err)
 	}
 	return client, nil
 }

@@ -42,6 +42,9 @@ func runWorker(ctx context.Context, s service) error {
 	}
 	if backups != nil {
 		kube.Buckets = backups
+		if err := s.storeKeys(kube); err != nil {
+			return err
+		}
 	}
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching() // after the Worker has stopped: its activities read the watch to their end
@@ -117,6 +120,22 @@ func (s service) backups() (*activities.ObjectStore, error) {
 	return &activities.ObjectStore{Client: client}, nil
 }
 
+// storeKeys sets by which keys databases reach the object store. The platform's own are with what makes objects in
+// Kubernetes only where they are to be shared.
+func (s service) storeKeys(kube *activities.Kubernetes) error {
+	if s.config.BackupKeys == config.KeysShared {
+		s.log.Warn("DAAP_BACKUP_KEYS is shared: whoever reads a database's Secrets can read and delete all backups.")
+		kube.Platform.Archive = manifest.Archive(s.config.Backup)
+		return nil
+	}
+	admin, err := storeAdmin(s.config.Backup)
+	if err != nil {
+		return err
+	}
+	kube.Keys = &activities.MinIO{Admin: admin}
+	return nil
+}
+
 // within starts the watch, which lives as long as watching, but gives up the first reading with ctx.
 func within(ctx, watching context.Context, watch *activities.Watch) error {
 	started := make(chan error, 1)
@@ -166,7 +185,7 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 			PostgresImages: s.config.PostgresVersions,
 			PoolerImage:    s.config.PoolerImage,
 			StorageClass:   s.config.StorageClass,
-			Archive:        manifest.Archive(s.config.Backup),
+			Archive:        manifest.Archive{Endpoint: s.config.Backup.Endpoint},
 			Network:        network,
 		},
 	}, nil

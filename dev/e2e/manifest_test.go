@@ -63,7 +63,7 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 		"deny":             manifest.DenyAll(db),
 		"platform traffic": manifest.PlatformTraffic(db, platform.Network),
 		"clients":          manifest.Clients(db),
-		"archive keys":     manifest.ArchiveSecret(db, platform),
+		"archive keys":     manifest.StoreSecret(db, manifest.ArchiveCredentials, "a-key", "a-secret"),
 		"archive":          manifest.ObjectStore(db, platform),
 		"source":           manifest.RestoreStore(db, platform),
 		"cluster":          manifest.Cluster(db, platform),

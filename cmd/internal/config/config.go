@@ -62,6 +62,8 @@ type Config struct {
 	// Backup is the object store that databases are backed up to, as they reach it themselves. Without an endpoint no
 	// tier can have backups.
 	Backup S3 `envPrefix:"DAAP_BACKUP_"`
+	// BackupKeys says by which keys databases reach that object store: KeysMinIO or KeysShared.
+	BackupKeys string `env:"DAAP_BACKUP_KEYS" envDefault:"minio"`
 	// Network is whom databases talk with.
 	Network Network `envPrefix:"DAAP_NETWORK_"`
 	// CodecKeys encrypt what workflows and activities give to Temporal. None: it is kept as it is, and what is
@@ -87,6 +89,15 @@ type Logging struct {
 	// LogFormat is json, or console for people.
 	LogFormat string `env:"DAAP_LOG_FORMAT" envDefault:"json"`
 }
+
+// The ways by which databases get keys to the object store.
+const (
+	// KeysMinIO has each database have keys of its own, made by MinIO's API for administrators, which reach its own
+	// backups alone. Those of DAAP_BACKUP_ stay with the worker.
+	KeysMinIO = "minio"
+	// KeysShared gives those of DAAP_BACKUP_ to all databases, for object stores that have no such API.
+	KeysShared = "shared"
+)
 
 // Argon2 is what a hash costs.
 type Argon2 struct {
@@ -158,6 +169,9 @@ func (c Config) check() error {
 	c.checkHeads(wrong)
 	if c.Backup.Endpoint != "" {
 		c.Backup.check("DAAP_BACKUP_", "DAAP_BACKUP_ENDPOINT is set", wrong)
+	}
+	if c.BackupKeys != KeysMinIO && c.BackupKeys != KeysShared {
+		wrong("DAAP_BACKUP_KEYS", "must be minio or shared")
 	}
 	return errors.Join(errs...)
 }

@@ -49,6 +49,7 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"codec key unnamed":     {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
 		"codec keys plain last": {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",plain"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
 		"codec key twice":       {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=" + someKey + ",a=" + someKey}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
+		"keys of no kind":       {map[string]string{"DAAP_BACKUP_KEYS": "own"}, "DAAP_BACKUP_KEYS must be minio or shared"},
 		"heads nowhere": {map[string]string{
 			"DAAP_AUDIT_HEADS": "heads", "DAAP_S3_ENDPOINT": "http://s3.example",
 			"DAAP_S3_ACCESS_KEY": "a", "DAAP_S3_SECRET_KEY": "hunter2",
@@ -113,7 +114,7 @@ func TestLoadTakesDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.HTTPAddr != "127.0.0.1:8080" || cfg.LogFormat != "json" {
+	if cfg.HTTPAddr != "127.0.0.1:8080" || cfg.LogFormat != "json" || cfg.BackupKeys != config.KeysMinIO {
 		t.Errorf("Load() = %+v, want the defaults", cfg)
 	}
 }
