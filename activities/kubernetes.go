@@ -109,13 +109,21 @@ func (k *Kubernetes) ApplyPooler(ctx context.Context, in Input) error {
 	return k.apply(ctx, manifest.Pooler(db, k.Platform))
 }
 
-// CreateCredentials makes the Secret with the owner's password, once: a password that is there stays.
+// CreateCredentials makes the Secrets with the passwords of the owner and of the worker's own role, once: a password
+// that is there stays.
 func (k *Kubernetes) CreateCredentials(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
 		return err
 	}
-	secret := manifest.Credentials(db, rand.Text())
+	if err := k.createOnce(ctx, manifest.Credentials(db, rand.Text())); err != nil {
+		return err
+	}
+	return k.createOnce(ctx, manifest.WorkerCredentials(db, rand.Text()))
+}
+
+// createOnce leaves a Secret that is there as it is.
+func (k *Kubernetes) createOnce(ctx context.Context, secret *corev1.Secret) error {
 	if err := k.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
@@ -156,6 +164,10 @@ func (k *Kubernetes) record(ctx context.Context, in Input) (daap.Database, error
 
 func (k *Kubernetes) applyCluster(ctx context.Context, db daap.Database) error {
 	if err := k.imageKnown(db); err != nil {
+		return err
+	}
+	// The worker had no role of its own in databases that were made before.
+	if err := k.createOnce(ctx, manifest.WorkerCredentials(db, rand.Text())); err != nil {
 		return err
 	}
 	return k.apply(ctx, manifest.Cluster(db, k.Platform))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -155,20 +156,23 @@ func TestAppliedTwiceIsAppliedOnce(t *testing.T) {
 func TestPasswordThatIsThereStays(t *testing.T) {
 	t.Parallel()
 	k := kubernetesWith(t)
-	var passwords []string
-	for range 2 {
-		if err := run(t, k.CreateCredentials); err != nil {
+	passwords := map[string][]string{}
+	for _, make := range []func(context.Context, Input) error{k.CreateCredentials, k.CreateCredentials, k.ApplyCluster} {
+		if err := run(t, make); err != nil {
 			t.Fatal(err)
 		}
-		var secret corev1.Secret
-		key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: daap.CredentialsSecret}
-		if err := k.Client.Get(t.Context(), key, &secret); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{daap.CredentialsSecret, manifest.WorkerSecret} {
+			var secret corev1.Secret
+			if err := k.Client.Get(t.Context(), client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: name}, &secret); err != nil {
+				t.Fatal(err)
+			}
+			passwords[name] = append(passwords[name], string(secret.Data[corev1.BasicAuthPasswordKey]))
 		}
-		passwords = append(passwords, string(secret.Data[corev1.BasicAuthPasswordKey]))
 	}
-	if passwords[0] != passwords[1] || len(passwords[0]) < 20 {
-		t.Errorf("the password of %d characters changed: %v", len(passwords[0]), passwords[0] != passwords[1])
+	owner, worker := slices.Compact(passwords[daap.CredentialsSecret]), slices.Compact(passwords[manifest.WorkerSecret])
+	if len(owner) != 1 || len(worker) != 1 || len(owner[0]) < 20 || len(worker[0]) < 20 || owner[0] == worker[0] {
+		t.Errorf("there were %d passwords of the owner and %d of the worker, want one long one each, and not the same",
+			len(owner), len(worker))
 	}
 }
 

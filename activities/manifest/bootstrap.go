@@ -13,13 +13,10 @@ func bootstrap(db daap.Database) *cnpgv1.BootstrapConfiguration {
 	credentials := &cnpgv1.LocalObjectReference{Name: daap.CredentialsSecret}
 	if db.Source == nil {
 		return &cnpgv1.BootstrapConfiguration{InitDB: &cnpgv1.BootstrapInitDB{
-			Database: daap.PostgresDatabase,
-			Owner:    daap.PostgresUser,
-			Secret:   credentials,
-			// So that what was written last can be archived at once. Who may write may fill segments anyway.
-			PostInitApplicationSQL: []string{
-				"GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO " + daap.PostgresUser,
-			},
+			Database:    daap.PostgresDatabase,
+			Owner:       daap.PostgresUser,
+			Secret:      credentials,
+			PostInitSQL: workerRoleSQL(db),
 		}}
 	}
 	recovery := &cnpgv1.BootstrapRecovery{

@@ -47,9 +47,10 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 			Certificates: &cnpgv1.CertificatesConfiguration{
 				ServerAltDNSNames: append(hosts(daap.PoolerService, db.ID), hosts(daap.PrimaryService, db.ID)...),
 			},
-			Managed: &cnpgv1.ManagedConfiguration{Services: &cnpgv1.ManagedServices{
-				Additional: []cnpgv1.ManagedService{primaryService()},
-			}},
+			Managed: &cnpgv1.ManagedConfiguration{
+				Services: &cnpgv1.ManagedServices{Additional: []cnpgv1.ManagedService{primaryService()}},
+				Roles:    []cnpgv1.RoleConfiguration{workerRole(db)},
+			},
 			Probes: probes(),
 			// A client that stays connected must not hold up a stop for CNPG's default of three minutes.
 			SmartShutdownTimeout: ptr[int32](15),
@@ -101,6 +102,9 @@ func parameters(p daap.Profile) map[string]string {
 	all := Parameters(p)
 	maps.Copy(all, fixed)
 	all[AuditParameter] = p.PGAuditText()
+	if reserves(p) {
+		all["reserved_connections"] = strconv.Itoa(workerReserved)
+	}
 	return all
 }
 

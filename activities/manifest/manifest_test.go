@@ -47,6 +47,7 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 				{"workerrights.yaml", manifest.WorkerRights(db)},
 				{"connectionrights.yaml", manifest.ConnectionRights(db)},
 				{"credentials.yaml", manifest.Credentials(db, "a-password")},
+				{"workercredentials.yaml", manifest.WorkerCredentials(db, "another-password")},
 				{"cluster.yaml", manifest.Cluster(db, platform)},
 				{"pooler.yaml", manifest.Pooler(db, platform)},
 			}

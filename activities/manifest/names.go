@@ -47,6 +47,12 @@ func CASecret(db daap.Database) string { return ClusterName(db) + "-ca" }
 // CAKey is the key of the CA certificate in CASecret.
 const CAKey = "ca.crt"
 
+// The worker's own role in the PostgreSQL of every database, and the Secret with its user and password.
+const (
+	WorkerRole   = "daap"
+	WorkerSecret = "worker-credentials" //nolint:gosec // a name
+)
+
 func labels(db daap.Database) map[string]string {
 	return map[string]string{
 		LabelManagedBy:  FieldOwner,

@@ -37,17 +37,18 @@ var platform = manifest.Platform{
 
 // builders make all objects of a database; what makes one that this database has not returns nil.
 var builders = map[string]func(db daap.Database) runtime.Object{
-	"Namespace":        func(db daap.Database) runtime.Object { return manifest.Namespace(db) },
-	"Credentials":      func(db daap.Database) runtime.Object { return manifest.Credentials(db, "a-password") },
-	"Cluster":          func(db daap.Database) runtime.Object { return manifest.Cluster(db, platform) },
-	"Hibernated":       func(db daap.Database) runtime.Object { return manifest.Hibernated(db, platform) },
-	"Pooler":           func(db daap.Database) runtime.Object { return manifest.Pooler(db, platform) },
-	"Stopped":          func(db daap.Database) runtime.Object { return manifest.Stopped(db, platform) },
-	"DenyAll":          func(db daap.Database) runtime.Object { return manifest.DenyAll(db) },
-	"PlatformTraffic":  func(db daap.Database) runtime.Object { return manifest.PlatformTraffic(db, platform.Network) },
-	"Clients":          func(db daap.Database) runtime.Object { return manifest.Clients(db) },
-	"WorkerRights":     func(db daap.Database) runtime.Object { return manifest.WorkerRights(db) },
-	"ConnectionRights": func(db daap.Database) runtime.Object { return manifest.ConnectionRights(db) },
+	"Namespace":         func(db daap.Database) runtime.Object { return manifest.Namespace(db) },
+	"Credentials":       func(db daap.Database) runtime.Object { return manifest.Credentials(db, "a-password") },
+	"WorkerCredentials": func(db daap.Database) runtime.Object { return manifest.WorkerCredentials(db, "a-password") },
+	"Cluster":           func(db daap.Database) runtime.Object { return manifest.Cluster(db, platform) },
+	"Hibernated":        func(db daap.Database) runtime.Object { return manifest.Hibernated(db, platform) },
+	"Pooler":            func(db daap.Database) runtime.Object { return manifest.Pooler(db, platform) },
+	"Stopped":           func(db daap.Database) runtime.Object { return manifest.Stopped(db, platform) },
+	"DenyAll":           func(db daap.Database) runtime.Object { return manifest.DenyAll(db) },
+	"PlatformTraffic":   func(db daap.Database) runtime.Object { return manifest.PlatformTraffic(db, platform.Network) },
+	"Clients":           func(db daap.Database) runtime.Object { return manifest.Clients(db) },
+	"WorkerRights":      func(db daap.Database) runtime.Object { return manifest.WorkerRights(db) },
+	"ConnectionRights":  func(db daap.Database) runtime.Object { return manifest.ConnectionRights(db) },
 	"StoreSecret": backedUp(func(db daap.Database) runtime.Object {
 		return manifest.StoreSecret(db, manifest.ArchiveCredentials, "a-key", "a-secret")
 	}),

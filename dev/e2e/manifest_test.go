@@ -72,6 +72,7 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 		"backup":           manifest.Backup(db, "first"),
 		"worker's rights":  manifest.WorkerRights(db),
 		"team's rights":    manifest.ConnectionRights(db),
+		"worker's role":    manifest.WorkerCredentials(db, "another-password"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := stack.Kubernetes.Create(ctx, object, strictly...); err != nil {
