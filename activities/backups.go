@@ -3,7 +3,6 @@ package activities
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -281,26 +280,36 @@ const idleBytes = 512
 
 // archived notes what PostgreSQL itself says that it has archived, and what it has written since.
 func (b *Backups) archived(ctx context.Context, db daap.Database, state *daap.BackupState) error {
-	owner, err := b.Postgres.owner(ctx, db)
-	if err != nil {
-		return err
-	}
-	err = b.Postgres.beside(ctx, owner, db, func(conn *pgx.Conn) error {
-		// The name of a segment is its timeline and its place in the log, in hexadecimal; its end is the next one's begin.
-		return conn.QueryRow(ctx, `
-			SELECT a.last_archived_time, GREATEST(0,
-			           pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0')
-			           - ('x' || pg_catalog.substr(a.last_archived_wal, 9, 8))::bit(32)::bigint * 4294967296
-			           - (('x' || pg_catalog.substr(a.last_archived_wal, 17, 8))::bit(32)::bigint + 1)
-			             * pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')))::bigint
-			FROM   pg_catalog.pg_stat_archiver a WHERE a.last_archived_wal ~ '^[0-9A-F]{24}'`,
-		).Scan(&state.LastArchivedAt, &state.UnarchivedBytes)
+	return b.Postgres.beside(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		last, at, err := lastArchived(ctx, conn)
+		if err != nil || place(last) < 0 { // it has archived nothing yet
+			return err
+		}
+		all, err := written(ctx, conn)
+		if err != nil {
+			return err
+		}
+		state.LastArchivedAt, state.UnarchivedBytes = at, unarchived(last, all)
+		return nil
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil // it has archived nothing yet
+}
+
+// written is how much was ever written to the log, in bytes.
+func written(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT pg_catalog.int8(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0'::pg_catalog.pg_lsn))`,
+	).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("read how much is written: %w", err)
 	}
-	if state.UnarchivedBytes <= idleBytes {
-		state.UnarchivedBytes = 0
+	return n, nil
+}
+
+// unarchived is how much is written after the segment, where that much is written in all.
+func unarchived(segment string, written int64) int64 {
+	since := written - (place(segment)+1)*segmentBytes
+	if since <= idleBytes {
+		return 0
 	}
-	return err
+	return since
 }

@@ -4,18 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/daap-dev/daap"
 )
-
-// maintenanceDatabase is where PostgreSQL is told about the database itself, which may take no connections.
-const maintenanceDatabase = "postgres"
-
-// objectNotInPrerequisiteState is SQLSTATE 55000, of PostgreSQL's appendix A: a database takes no connections.
-const objectNotInPrerequisiteState = "55000"
 
 // CloseToClients takes the pool and the network's way in away, waits until the pool is gone, and has PostgreSQL let
 // nobody into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
@@ -27,15 +21,11 @@ func (p *Postgres) CloseToClients(ctx context.Context, in Input) error {
 	if err := p.Kubernetes.StopPooler(ctx, in); err != nil {
 		return err
 	}
-	owner, err := p.owner(ctx, db)
-	if err != nil {
-		return err
-	}
 	return p.Kubernetes.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		if stopped, progress, err := p.Kubernetes.poolerStopped(ctx, db); !stopped || err != nil {
 			return false, progress, err
 		}
-		if err := p.closed(ctx, owner, db, nil); err != nil {
+		if err := p.closed(ctx, db, nil); err != nil {
 			return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
 		}
 		return true, "", nil
@@ -53,75 +43,105 @@ func (p *Postgres) OpenToClients(ctx context.Context, in Input) error {
 	return p.Connect(ctx, in)
 }
 
-// beside runs something on a connection to the database's PostgreSQL that is none to the database itself.
-func (p *Postgres) beside(ctx context.Context, owner owner, db daap.Database, run func(*pgx.Conn) error) error {
-	owner.database = maintenanceDatabase
-	return p.onPrimary(ctx, owner, db, run)
-}
-
-// closed lets nobody into the database but last, which runs on a connection of its own once all others are ended; nil
-// runs nothing.
-func (p *Postgres) closed(ctx context.Context, owner owner, db daap.Database, last func(*pgx.Conn) error) error {
-	return p.beside(ctx, owner, db, func(admin *pgx.Conn) error {
-		if last == nil {
-			return closeDatabase(ctx, admin, 0)
-		}
-		if err := openDatabase(ctx, admin); err != nil {
+// closed lets nobody into the database and then does what is last, on the same connection; nil does nothing.
+func (p *Postgres) closed(ctx context.Context, db daap.Database, last func(context.Context, *pgx.Conn) error) error {
+	return p.changing(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := asOwner(ctx, conn, closeDatabase); err != nil || last == nil {
 			return err
 		}
-		return p.onPrimary(ctx, owner, db, func(conn *pgx.Conn) error {
-			if err := closeDatabase(ctx, admin, conn.PgConn().PID()); err != nil {
-				return err
-			}
-			return last(conn)
-		})
+		return last(ctx, conn)
 	})
 }
 
-// closeDatabase lets no new connection in and ends those there are but for one. PostgreSQL's superuser is the
-// operator, who connects elsewhere.
-func closeDatabase(ctx context.Context, admin *pgx.Conn, but uint32) error {
+// open lets clients in.
+func (p *Postgres) open(ctx context.Context, db daap.Database) error {
+	return p.changing(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		return asOwner(ctx, conn, openDatabase)
+	})
+}
+
+// asOwner does what only the database's owner may.
+func asOwner(ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) error) error {
+	if _, err := conn.Exec(ctx, `SET ROLE `+pgx.Identifier{daap.PostgresUser}.Sanitize()); err != nil {
+		return fmt.Errorf("act for the owner: %w", err)
+	}
+	if err := do(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `RESET ROLE`); err != nil {
+		return fmt.Errorf("act for the owner no more: %w", err)
+	}
+	return nil
+}
+
+// closeDatabase lets no new connection in and ends those there are, also those to the maintenance database, where one
+// may hold the lock that is needed. PostgreSQL's superuser is the operator, who connects elsewhere.
+func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
+	if err := endClients(ctx, conn); err != nil {
+		return err
+	}
 	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
-	if _, err := admin.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`); err != nil {
+	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`); err != nil {
 		return fmt.Errorf("let no client in: %w", err)
 	}
-	_, err := admin.Exec(ctx, `
-		SELECT pg_catalog.pg_terminate_backend(pid, 3000) FROM pg_catalog.pg_stat_activity
-		WHERE  datname = $1 AND usename = CURRENT_USER AND pid <> $2`, daap.PostgresDatabase, but)
+	poll, over := time.NewTicker(clientsPoll), time.After(clientsTimeout)
+	defer poll.Stop()
+	for {
+		if err := endClients(ctx, conn); err != nil {
+			return err
+		}
+		var left int64
+		err := conn.QueryRow(ctx, `
+			SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a
+			WHERE  a.usename OPERATOR(pg_catalog.=) $1 AND a.datname OPERATOR(pg_catalog.=) $2`,
+			daap.PostgresUser, daap.PostgresDatabase).Scan(&left)
+		if err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-over:
+			return fmt.Errorf("%d connections of clients are left", left)
+		}
+	}
+}
+
+// endClients has all connections of clients end, and does not wait for it.
+func endClients(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `
+		SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
+		WHERE  a.usename OPERATOR(pg_catalog.=) $1`, daap.PostgresUser)
 	if err != nil {
 		return fmt.Errorf("end the connections of clients: %w", err)
 	}
-	left := 0
-	err = admin.QueryRow(ctx, `
-		SELECT count(*) FROM pg_catalog.pg_stat_activity
-		WHERE  datname = $1 AND usename = CURRENT_USER AND pid <> $2`, daap.PostgresDatabase, but).Scan(&left)
-	if err == nil && left > 0 {
-		err = fmt.Errorf("%d connections of clients are left", left)
-	}
-	return err
+	return nil
 }
 
-func openDatabase(ctx context.Context, admin *pgx.Conn) error {
+func openDatabase(ctx context.Context, conn *pgx.Conn) error {
 	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
-	if _, err := admin.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`); err != nil {
+	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`); err != nil {
 		return fmt.Errorf("let clients in: %w", err)
 	}
 	return nil
 }
 
 // isOpen says whether the database lets clients in.
-func isOpen(ctx context.Context, admin *pgx.Conn) (open bool, err error) {
-	err = admin.QueryRow(ctx, `SELECT datallowconn FROM pg_catalog.pg_database WHERE datname = $1`,
+func isOpen(ctx context.Context, conn *pgx.Conn) (open bool, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT d.datallowconn FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) $1`,
 		daap.PostgresDatabase).Scan(&open)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, fmt.Errorf("there is no database %s", daap.PostgresDatabase)
+	}
 	return open, err
 }
 
 // stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.
-func (p *Postgres) stillClosed(ctx context.Context, owner owner, db daap.Database) error {
+func (p *Postgres) stillClosed(ctx context.Context, db daap.Database) error {
 	open := true
-	err := p.beside(ctx, owner, db, func(admin *pgx.Conn) error {
+	err := p.beside(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		var err error
-		open, err = isOpen(ctx, admin)
+		open, err = isOpen(ctx, conn)
 		return err
 	})
 	if err != nil || !open {
@@ -133,12 +153,4 @@ func (p *Postgres) stillClosed(ctx context.Context, owner owner, db daap.Databas
 
 // takesNobody says whether the error of a connection is that nobody is let in: as into a database that was frozen, or
 // restored from one that takes no more changes.
-func takesNobody(err error) bool {
-	var told *pgconn.PgError
-	return errors.As(err, &told) && told.Code == objectNotInPrerequisiteState
-}
-
-// open lets clients in.
-func (p *Postgres) open(ctx context.Context, owner owner, db daap.Database) error {
-	return p.beside(ctx, owner, db, func(admin *pgx.Conn) error { return openDatabase(ctx, admin) })
-}
+func takesNobody(err error) bool { return sqlState(err) == notInState }

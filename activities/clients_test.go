@@ -11,65 +11,74 @@ import (
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
-// TestClosedDatabaseLetsNobodyInUntilItIsOpen has an owner who is no superuser, as in every database.
+// TestClosedDatabaseLetsNobodyInUntilItIsOpen has a worker who is no superuser, and has what the owner has only where it
+// says so, as in every database.
 func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	t.Parallel()
+	ctx := t.Context()
 	url := persistencetest.EmptyURL(t)
 	super := as(t, url, "")
 	for _, sql := range []string{
-		`CREATE ROLE clients_owner LOGIN`, `CREATE DATABASE ` + daap.PostgresDatabase + ` OWNER clients_owner`,
+		`CREATE ROLE ` + daap.PostgresUser + ` LOGIN`, `CREATE ROLE clients_worker LOGIN NOINHERIT IN ROLE ` + daap.PostgresUser,
+		`CREATE DATABASE ` + daap.PostgresDatabase + ` OWNER ` + daap.PostgresUser,
 	} {
-		if _, err := super.Exec(t.Context(), sql); err != nil {
+		if _, err := super.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Cleanup(func() {
-		for _, sql := range []string{`DROP DATABASE ` + daap.PostgresDatabase + ` WITH (FORCE)`, `DROP ROLE clients_owner`} {
-			if _, err := super.Exec(context.WithoutCancel(t.Context()), sql); err != nil {
+		for _, sql := range []string{
+			`DROP DATABASE ` + daap.PostgresDatabase + ` WITH (FORCE)`, `DROP ROLE clients_worker`, `DROP ROLE ` + daap.PostgresUser,
+		} {
+			if _, err := super.Exec(context.WithoutCancel(ctx), sql); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	admin := as(t, url, "clients_owner")
+	worker := as(t, url, "clients_worker")
 	connect := func() (*pgx.Conn, error) {
 		config, err := pgx.ParseConfig(url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		config.User, config.Database = "clients_owner", daap.PostgresDatabase
-		return pgx.ConnectConfig(t.Context(), config)
+		config.User, config.Database = daap.PostgresUser, daap.PostgresDatabase
+		return pgx.ConnectConfig(ctx, config)
 	}
 	working, err := connect()
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, err := connect()
-	if err != nil {
-		t.Fatal(err)
+	holding := as(t, url, daap.PostgresUser) // in another database, the lock that is needed
+	for _, sql := range []string{`BEGIN`, `ALTER DATABASE ` + daap.PostgresDatabase + ` ALLOW_CONNECTIONS true`} {
+		if _, err := holding.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := closeDatabase(ctx, worker); sqlState(err) != insufficientPrivilege {
+		t.Errorf("closed by who does not act for the owner: %v, want that it may not", err)
 	}
 	for range 2 { // twice is once
-		if err := closeDatabase(t.Context(), admin, last.PgConn().PID()); err != nil {
+		if err := asOwner(ctx, worker, closeDatabase); err != nil {
 			t.Fatal(err)
 		}
 	}
 	tells := func(want bool) {
 		t.Helper()
-		if open, err := isOpen(t.Context(), admin); err != nil || open != want {
+		if open, err := isOpen(ctx, worker); err != nil || open != want {
 			t.Errorf("isOpen() = %t, %v; want %t", open, err, want)
 		}
 	}
 	tells(false)
-	if _, err := working.Exec(t.Context(), `SELECT 1`); err == nil {
-		t.Error("who worked on it goes on working")
-	}
-	if _, err := last.Exec(t.Context(), `SELECT 1`); err != nil {
-		t.Errorf("the last one cannot work: %v", err)
+	for _, conn := range []*pgx.Conn{working, holding} {
+		if _, err := conn.Exec(ctx, `SELECT 1`); err == nil {
+			t.Error("who worked on it goes on working")
+		}
 	}
 	_, err = connect()
 	if !takesNobody(fmt.Errorf("connect to the database: %w", err)) {
 		t.Errorf("connecting = %v, want that nobody is let in", err)
 	}
-	if err := openDatabase(t.Context(), admin); err != nil {
+	if err := asOwner(ctx, worker, openDatabase); err != nil {
 		t.Fatal(err)
 	}
 	tells(true)
@@ -77,10 +86,8 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatalf("connect to what is open: %v", err)
 	}
-	for _, conn := range []*pgx.Conn{again, last} {
-		if err := conn.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+	if err := again.Close(ctx); err != nil {
+		t.Error(err)
 	}
 }
 

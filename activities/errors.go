@@ -81,6 +81,8 @@ func causeOf(err error) *daap.Cause {
 		code = daap.CauseForbidden
 	case futile(err):
 		code = daap.CauseRejected
+	case unanswered(err):
+		code = daap.CauseConnectFailed
 	case unreachable(err):
 		code = daap.CauseKubernetesDown
 	default:

@@ -99,8 +99,11 @@ func baseOf(name string) string {
 	return parts[1]
 }
 
-// segmentsPerLog is how many segments of 16 MiB have the same middle part of their name.
-const segmentsPerLog = 1 << 32 / (16 << 20)
+// segmentBytes is the size of a segment, and segmentsPerLog how many have the same middle part of their name.
+const (
+	segmentBytes   = 16 << 20
+	segmentsPerLog = 1 << 32 / segmentBytes
+)
 
 // place is where in the log a segment is, whatever its timeline: -1 for what is no segment.
 func place(segment string) int64 {

@@ -2,12 +2,11 @@ package activities
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"go.temporal.io/sdk/activity"
 
 	"github.com/daap-dev/daap"
@@ -19,9 +18,6 @@ const (
 	markTries = 5
 	markFor   = 7 * time.Minute
 )
-
-// insufficientPrivilege is SQLSTATE 42501, of PostgreSQL's appendix A.
-const insufficientPrivilege = "42501"
 
 // MarkSource has all that the source has committed so far archived, while it lives, so that "now" can be restored. A
 // source that does not answer is restored to what it had archived; the step keeps the error then.
@@ -41,52 +37,70 @@ func (p *Postgres) MarkSource(ctx context.Context, in Input) error {
 	if source.Status != daap.DatabaseReady && source.Status != daap.DatabaseUpdating {
 		return nil // it writes nothing any more
 	}
-	owner, err := p.owner(ctx, source)
-	if err != nil {
-		return err
-	}
 	segment := ""
 	return p.Kubernetes.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		archived := false
-		err := p.onPrimary(ctx, owner, source, func(conn *pgx.Conn) error {
+		last := ""
+		err := p.changing(ctx, source, func(ctx context.Context, conn *pgx.Conn) error {
+			var err error
 			if segment == "" {
-				var err error
 				if segment, err = mark(ctx, conn); err != nil {
 					return err
 				}
 			}
-			return conn.QueryRow(ctx, `
-				SELECT COALESCE(last_archived_wal, '') >= $1 FROM pg_catalog.pg_stat_archiver`, segment).Scan(&archived)
+			last, _, err = lastArchived(ctx, conn)
+			return err
 		})
-		return archived, "Source archives segment " + segment, err
+		return err == nil && last >= segment, "Source archives segment " + segment, err
 	})
 }
 
-// onPrimary runs something on a connection to the database's primary.
-func (p *Postgres) onPrimary(ctx context.Context, owner owner, db daap.Database, run func(*pgx.Conn) error) error {
-	service := daap.PrimaryService
-	host := daap.Host(service, db.ID)
-	address := func(ctx context.Context) (string, error) { return p.addressOf(ctx, db, service) }
-	if err := owner.query(ctx, host, address, run); err != nil {
-		return fmt.Errorf("ask %s: %w", host, err)
-	}
-	return nil
-}
-
 // mark commits something, so that there is a commit as late as now, and ends the segment that it is in, which it
-// returns. They are two transactions: the segment would be ended before the commit is written. Owners of databases that
-// were made before DAAP had backups may not end a segment; it ends by itself then.
+// returns. They are two transactions: the segment would be ended before the commit is written. Where the worker's role
+// may not end a segment, as in databases that were made before it was there, the segment ends by itself.
 func mark(ctx context.Context, conn *pgx.Conn) (segment string, err error) {
 	if _, err := conn.Exec(ctx, `SELECT pg_catalog.pg_current_xact_id()`); err != nil {
 		return "", fmt.Errorf("commit a marker: %w", err)
 	}
 	err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal())`).Scan(&segment)
-	var told *pgconn.PgError
-	if errors.As(err, &told) && told.Code == insufficientPrivilege {
+	if sqlState(err) == insufficientPrivilege {
 		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())`).Scan(&segment)
+	}
+	if err == nil && place(segment) < 0 {
+		err = fmt.Errorf("%q is no segment", safe(segment))
 	}
 	if err != nil {
 		return "", fmt.Errorf("end the segment: %w", err)
 	}
 	return segment, nil
+}
+
+// archivedName is what PostgreSQL archives: segments, and files of backups and timelines that are named after one.
+var archivedName = regexp.MustCompile(`^[0-9A-F]{8}[0-9A-Za-z.]{1,56}$`)
+
+// lastArchived is what PostgreSQL has archived last, and when; empty where it has archived nothing.
+func lastArchived(ctx context.Context, conn *pgx.Conn) (name string, at *time.Time, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT COALESCE(pg_catalog.left(a.last_archived_wal, 64), ''), a.last_archived_time
+		FROM   pg_catalog.pg_stat_archiver AS a`).Scan(&name, &at)
+	if err == nil && name != "" && !archivedName.MatchString(name) {
+		err = fmt.Errorf("%q is not archived", safe(name))
+	}
+	if err == nil && at != nil {
+		err = believed(*at)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("read what is archived: %w", err)
+	}
+	return name, at, nil
+}
+
+// clockSkew is by how much the clock of a PostgreSQL may be ahead of the worker's.
+const clockSkew = time.Hour
+
+// believed is an error for a time that PostgreSQL cannot have seen.
+func believed(at time.Time) error {
+	if at.Year() < 2000 || time.Until(at) > clockSkew {
+		return fmt.Errorf("it says that it is %s", at.Format(time.RFC3339))
+	}
+	return nil
 }

@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
@@ -27,7 +29,7 @@ func as(t *testing.T, url, role string) *pgx.Conn {
 	return conn
 }
 
-// TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd is about owners with and without the right to end a segment.
+// TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd is about roles with and without the right to end a segment.
 func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
 	t.Parallel()
 	url := persistencetest.EmptyURL(t)
@@ -63,5 +65,40 @@ func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
 		if after := current(); mayEnd && place(after) <= place(segment) {
 			t.Errorf("%s: mark() = %s, and %s is written to; want the marker's segment to have ended", role, segment, after)
 		}
+	}
+}
+
+// TestAnyRoleMayReadWhatTheWorkerReads asks a PostgreSQL, as a role without any rights, all that the worker reads.
+func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
+	t.Parallel()
+	url := persistencetest.EmptyURL(t)
+	super := as(t, url, "")
+	if _, err := super.Exec(t.Context(), "CREATE ROLE reads_all LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = super.Exec(context.WithoutCancel(t.Context()), "DROP ROLE reads_all") })
+	conn := as(t, url, "reads_all")
+	if name, at, err := lastArchived(t.Context(), conn); err != nil || name != "" || at != nil {
+		t.Errorf("lastArchived() = %q, %v, %v; want nothing, as nothing is archived", name, at, err)
+	}
+	if n, err := written(t.Context(), conn); err != nil || n < segmentBytes {
+		t.Errorf("written() = %d, %v; want a segment at least", n, err)
+	}
+	want := small
+	var buffers int64
+	err := super.QueryRow(t.Context(), `
+		SELECT current_setting('server_version_num')::int / 10000 || '', current_setting('max_connections')::int,
+		       pg_size_bytes(current_setting('shared_buffers'))`).Scan(&want.PGVersion, &want.MaxConnections, &buffers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Memory = *resource.NewQuantity(4*buffers, resource.BinarySI)
+	missing, err := missingSettings(t.Context(), conn, want)
+	if err != nil || missing != "" {
+		t.Errorf("missingSettings() = %q, %v; want nothing", missing, err)
+	}
+	want.MaxConnections++
+	if missing, err := missingSettings(t.Context(), conn, want); err != nil || !strings.HasPrefix(missing, "max_connections is ") {
+		t.Errorf("missingSettings() = %q, %v; want max_connections", missing, err)
 	}
 }

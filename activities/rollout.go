@@ -73,14 +73,18 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 	if missing, err := p.missingElsewhere(ctx, db); missing != "" || err != nil {
 		return false, missing, err
 	}
-	owner, err := p.owner(ctx, db)
+	worker, err := p.worker(ctx, db)
 	if err != nil {
 		return false, "", err
 	}
 	for i := range pods {
-		if missing := owner.missingIn(ctx, &pods[i], db); missing != "" {
+		if missing := worker.missingIn(ctx, &pods[i], db); missing != "" {
 			return false, missing, nil
 		}
+	}
+	owner, err := p.owner(ctx, db)
+	if err != nil {
+		return false, "", err
 	}
 	// A Service leads to a new pod a moment after that is ready.
 	if err := p.selectOne(ctx, db, owner); err != nil {
@@ -151,16 +155,15 @@ func (p *Postgres) missingElsewhere(ctx context.Context, db daap.Database) (stri
 }
 
 // missingIn asks PostgreSQL in the pod for what it does not have yet. One that cannot be asked is not there yet.
-func (o owner) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database) string {
+func (l login) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database) string {
 	// Every instance shows the same certificate, which knows the names of Services and no pod's address.
-	host := daap.Host(daap.PrimaryService, db.ID)
+	w := way{host: daap.Host(daap.PrimaryService, db.ID), address: postgresAt(pod.Status.PodIP)}
 	missing := ""
-	err := o.query(ctx, host, func(context.Context) (string, error) { return pod.Status.PodIP, nil },
-		func(conn *pgx.Conn) error {
-			var err error
-			missing, err = missingSettings(ctx, conn, db.Profile)
-			return err
-		})
+	err := l.session(ctx, w, func(ctx context.Context, conn *pgx.Conn) error {
+		var err error
+		missing, err = missingSettings(ctx, conn, db.Profile)
+		return err
+	})
 	switch {
 	case err != nil:
 		return fmt.Sprintf("PostgreSQL in pod %s does not answer: %v", pod.Name, err)
@@ -170,39 +173,39 @@ func (o owner) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database)
 	return ""
 }
 
-// missingSettings compares what PostgreSQL has with what the profile says. Names are qualified: the database's owner
-// may have put others in their place.
+// missingSettings compares what PostgreSQL has with what the profile says.
 func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (string, error) {
 	var version, standbys, audited string
 	err := conn.QueryRow(ctx, `
-		SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_setting('synchronous_standby_names'),
-		       pg_catalog.current_setting($1)`, manifest.AuditParameter,
+		SELECT pg_catalog.left(pg_catalog.current_setting('server_version_num'), 20),
+		       pg_catalog.left(pg_catalog.current_setting('synchronous_standby_names'), 1000),
+		       pg_catalog.left(pg_catalog.current_setting($1), 100)`, manifest.AuditParameter,
 	).Scan(&version, &standbys, &audited)
 	if err != nil {
 		return "", fmt.Errorf("read the version: %w", err)
 	}
 	if n, err := strconv.Atoi(version); err != nil || strconv.Itoa(n/10_000) != want.PGVersion {
-		return fmt.Sprintf("version is %s, becomes %s", version, want.PGVersion), nil
+		return fmt.Sprintf("version is %s, becomes %s", safe(version), want.PGVersion), nil
 	}
 	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
-		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", standbys, want.HAReplicas), nil
+		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", safe(standbys), want.HAReplicas), nil
 	}
 	if becomes := want.PGAuditText(); audited != becomes {
-		return fmt.Sprintf("%s is %s, becomes %s", manifest.AuditParameter, audited, becomes), nil
+		return fmt.Sprintf("%s is %s, becomes %s", manifest.AuditParameter, safe(audited), becomes), nil
 	}
 	parameters := manifest.Parameters(want)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		var has string
 		var same bool
 		err := conn.QueryRow(ctx, `
-			SELECT pg_catalog.current_setting($1),
+			SELECT pg_catalog.left(pg_catalog.current_setting($1), 20),
 			       pg_catalog.pg_size_bytes(pg_catalog.current_setting($1))
 			           OPERATOR(pg_catalog.=) pg_catalog.pg_size_bytes($2)`, name, parameters[name]).Scan(&has, &same)
 		if err != nil {
 			return "", fmt.Errorf("read setting %s: %w", name, err)
 		}
 		if !same {
-			return fmt.Sprintf("%s is %s, becomes %s", name, has, parameters[name]), nil
+			return fmt.Sprintf("%s is %s, becomes %s", name, safe(has), parameters[name]), nil
 		}
 	}
 	return "", nil

@@ -6,8 +6,12 @@ import "time"
 const (
 	// recordTimeout bounds a write of progress to DAAP's own PostgreSQL.
 	recordTimeout = 5 * time.Second
-	// connectTimeout bounds a connection and one statement in a team's PostgreSQL.
+	// connectTimeout bounds a session with a team's PostgreSQL, from the connection to the last statement.
 	connectTimeout = 5 * time.Second
+	// roleTimeout is how long one try waits for the worker's role in a PostgreSQL, and rolePoll how often it looks.
+	roleTimeout, rolePoll = 10 * time.Second, 200 * time.Millisecond
+	// clientsTimeout is how long one try waits for the connections of clients to end, and clientsPoll how often it looks.
+	clientsTimeout, clientsPoll = 2 * time.Second, 50 * time.Millisecond
 )
 
 // How long and how often Kubernetes is asked whether it has seen a right that was given.

@@ -20,21 +20,20 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	owner, err := pg.owner(ctx, db)
-	if err != nil {
-		return err
-	}
 	if err := b.lookAt(ctx, db, newStores(pg.Kubernetes.Buckets)); err != nil {
 		return err
 	}
 	segment, at := "", time.Time{}
 	return pg.Kubernetes.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		if segment == "" {
-			err := pg.closed(ctx, owner, db, func(conn *pgx.Conn) error {
-				if err := conn.QueryRow(ctx, `SELECT pg_catalog.clock_timestamp()`).Scan(&at); err != nil {
+			err := pg.closed(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+				err := conn.QueryRow(ctx, `SELECT pg_catalog.clock_timestamp()`).Scan(&at)
+				if err == nil {
+					err = believed(at)
+				}
+				if err != nil {
 					return fmt.Errorf("read the time: %w", err)
 				}
-				var err error
 				segment, err = mark(ctx, conn)
 				return err
 			})
@@ -42,7 +41,7 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 				return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
 			}
 		}
-		last, err := pg.lastArchived(ctx, owner, db)
+		last, err := pg.lastArchived(ctx, db)
 		switch {
 		case err != nil:
 			return false, err.Error(), nil
@@ -53,13 +52,13 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 	})
 }
 
-// lastArchived is the segment that PostgreSQL has archived last; empty where there is none.
-func (p *Postgres) lastArchived(ctx context.Context, owner owner, db daap.Database) (segment string, err error) {
-	err = p.beside(ctx, owner, db, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `
-			SELECT COALESCE(last_archived_wal, '') FROM pg_catalog.pg_stat_archiver`).Scan(&segment)
+// lastArchived is what the database's PostgreSQL has archived last; empty where it has archived nothing.
+func (p *Postgres) lastArchived(ctx context.Context, db daap.Database) (name string, err error) {
+	err = p.beside(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		name, _, err = lastArchived(ctx, conn)
+		return err
 	})
-	return segment, err
+	return name, err
 }
 
 // VerifyArchive finds out whether the archive has all that a restore of the database needs: the base backup that the
@@ -71,15 +70,11 @@ func (b *Backups) VerifyArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	owner, err := b.Postgres.owner(ctx, db)
+	last, err := b.Postgres.lastArchived(ctx, db)
 	if err != nil {
 		return err
 	}
-	last, err := b.Postgres.lastArchived(ctx, owner, db)
-	if err != nil {
-		return err
-	}
-	if err := b.Postgres.stillClosed(ctx, owner, db); err != nil {
+	if err := b.Postgres.stillClosed(ctx, db); err != nil {
 		return err
 	}
 	backups, err := kube.wantedBackups(ctx, db.ID, wanted{prefix: in.Operation.String()})
@@ -146,11 +141,7 @@ func (b *Backups) CloseAgain(ctx context.Context, in Input) error {
 	if db.Profile.BackupEnabled {
 		return b.MarkLast(ctx, in)
 	}
-	owner, err := b.Postgres.owner(ctx, db)
-	if err != nil {
-		return err
-	}
-	return b.Postgres.closed(ctx, owner, db, nil)
+	return b.Postgres.closed(ctx, db, nil)
 }
 
 // Reopen records that changes are archived again.
