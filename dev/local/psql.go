@@ -51,6 +51,12 @@ func (s *Stack) Psql(ctx context.Context, conn oas.Connection, endpoint oas.Endp
 	}, nil
 }
 
+// As is the connection of somebody else.
+func (p Psql) As(user, password string) Psql {
+	p.User, p.password = user, password
+	return p
+}
+
 // Conninfo is the connection as libpq takes it, without the password.
 func (p Psql) Conninfo() string {
 	return fmt.Sprintf("host=%s hostaddr=%s port=%s dbname=%s user=%s sslmode=%s sslrootcert=%s connect_timeout=10",
