@@ -60,7 +60,7 @@ func TestOwnerStopsNothingOfWhatTheWorkerDoes(t *testing.T) {
 		if sql = "SET transaction_read_only = off; " + sql; strings.Contains(sql, "REVOKE") {
 			seesNothing(ctx, t, workerOf(ctx, t, db.ID, owner))
 		}
-		// As one session each, which has what was set before; but for the time.
+		// In a session each, which has what was set before.
 		asSuperuser(ctx, t, db.ID, "SET SESSION AUTHORIZATION app; "+sql)
 	}
 	if got, err := owner.Run(ctx, "SELECT 1"); err == nil {
@@ -126,10 +126,10 @@ func seesNothing(ctx context.Context, t *testing.T, worker local.Psql) {
 // holdsAll takes all connections that there are for clients, one of which holds a lock of the database.
 func holdsAll(ctx context.Context, t *testing.T, owner local.Psql) {
 	t.Helper()
-	owner.Database = "postgres"
+	owner.Database = "postgres options=-cstatement_timeout=0"
 	hold := func(first string) {
 		go func() {
-			_, _ = owner.Run(ctx, "SET statement_timeout = 0; "+first+" SELECT pg_sleep(600)") // it is ended
+			_, _ = owner.Run(ctx, first+" SELECT pg_sleep(600)") // it is ended
 		}()
 	}
 	hold("BEGIN; ALTER DATABASE app CONNECTION LIMIT 3;")
