@@ -131,8 +131,7 @@ func (p place) with(body, value string) string {
 // where are the places of the objects at which what is given for a field may show; a field that is not named shows
 // nowhere.
 var where = map[string]*regexp.Regexp{
-	"owner_team": regexp.MustCompile(
-		`\.labels\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$|^Clients\.spec\.ingress\[0\]\.from\[0\]\.namespaceSelector\.matchLabels\.daap\.io/team$`),
+	"owner_team":                 regexp.MustCompile(`\.(labels|matchLabels)\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$`),
 	"tier":                       regexp.MustCompile(`.`), // all of it
 	"instances":                  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
 	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.synchronous\.`),
