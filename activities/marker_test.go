@@ -93,6 +93,9 @@ func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Memory = *resource.NewQuantity(4*buffers, resource.BinarySI)
+	if _, err := conn.Exec(t.Context(), `SET pgaudit.log = 'ddl, role'`); err != nil { // no pgAudit is installed here
+		t.Fatal(err)
+	}
 	missing, err := missingSettings(t.Context(), conn, want)
 	if err != nil || missing != "" {
 		t.Errorf("missingSettings() = %q, %v; want nothing", missing, err)

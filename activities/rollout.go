@@ -179,7 +179,7 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 	err := conn.QueryRow(ctx, `
 		SELECT pg_catalog.left(pg_catalog.current_setting('server_version_num'), 20),
 		       pg_catalog.left(pg_catalog.current_setting('synchronous_standby_names'), 1000),
-		       pg_catalog.left(pg_catalog.current_setting($1), 100)`, manifest.AuditParameter,
+		       COALESCE(pg_catalog.left(pg_catalog.current_setting($1, true), 100), '')`, manifest.AuditParameter,
 	).Scan(&version, &standbys, &audited)
 	if err != nil {
 		return "", fmt.Errorf("read the version: %w", err)

@@ -97,7 +97,7 @@ func hostileServers(t *testing.T, ca authority) map[string]hostile {
 		"more columns than asked for":   {after(asked(row(text("a"), text("b")))), asks, "number of field descriptions"},
 		"no columns":                    {after(asked(row())), asks, "number of field descriptions"},
 		"a number of three bytes":       {after(asked(threeBytes)), func(ctx context.Context, c *pgx.Conn) error { var n int64; return c.QueryRow(ctx, `SELECT 1`).Scan(&n) }, "invalid length"},
-		"evil settings":                 {after(asked(row(text(evil), text(evil)))), saysMissing, "version is"},
+		"evil settings":                 {after(asked(row(text(evil), text(evil), text(evil)))), saysMissing, "version is"},
 		"an evil segment":               {after(asked(row(text(evil)))), func(ctx context.Context, c *pgx.Conn) error { _, err := mark(ctx, c); return err }, "is no segment"},
 		"an evil name in the archive":   {after(asked(row(text(evil), at("2026-01-02 03:04:05+00")))), readsArchived, "is not archived"},
 		"an archive of ten thousand AD": {after(asked(row(text("000000010000000000000003"), at("10000-01-02 03:04:05+00")))), readsArchived, "it says that it is"},

@@ -60,8 +60,7 @@ func TestKeysThatAreDeniedAreNotTold(t *testing.T) {
 		return op.Data.WaitingOn.Value.Code == oas.CauseCodeS3DENIED
 	})
 	statement := "SELECT '" + watching.plant("statement that fails", "kept log of daap-"+db.ID.String()) + "'::integer"
-	_, err := psqlOf(ctx, t, db.ID).Run(ctx, statement)
-	if err == nil {
+	if err := tellSuperuser(ctx, db.ID, statement); err == nil {
 		t.Error("PostgreSQL takes a text for a number")
 	}
 	remove(ctx, t, db.ID)
@@ -83,18 +82,24 @@ func spoil(ctx context.Context, t *testing.T, id uuid.UUID, name, key, value str
 	}
 }
 
-// TestPasswordThatIsRefusedIsNotTold gives the owner another password than the Secret has: whatever DAAP does there is
-// refused, and says so.
+// TestPasswordThatIsRefusedIsNotTold gives the worker's role another password than the Secret has: whatever DAAP does
+// there is refused, and says so.
 func TestPasswordThatIsRefusedIsNotTold(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	db, operation := create(ctx, t, "refused-password")
 	succeed(ctx, t, operation)
 	var secret corev1.Secret
-	if err := stack.Kubernetes.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: daap.CredentialsSecret}, &secret); err != nil {
+	if err := stack.Kubernetes.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.WorkerSecret}, &secret); err != nil {
 		t.Fatal(err)
 	}
-	setPassword(ctx, t, db.ID, canary("the password that a test gave the owner"))
+	setPassword := func(password string) {
+		t.Helper()
+		if err := tellSuperuser(ctx, db.ID, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", manifest.WorkerRole, password)); err != nil {
+			t.Fatalf("change the worker's password: %v", err)
+		}
+	}
+	setPassword(canary("the password that a test gave the worker's role"))
 	accepted, err := stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{
 		ID: db.ID, Strategy: oas.NewOptDestructionStrategy(oas.DestructionStrategyFreeze),
 	})
@@ -111,21 +116,17 @@ func TestPasswordThatIsRefusedIsNotTold(t *testing.T) {
 			return strings.Contains(s.Progress+s.LastError, "password authentication failed")
 		})
 	})
-	setPassword(ctx, t, db.ID, string(secret.Data[corev1.BasicAuthPasswordKey]))
+	setPassword(string(secret.Data[corev1.BasicAuthPasswordKey]))
 	succeed(ctx, t, freezing)
 	remove(ctx, t, db.ID)
 }
 
-// setPassword changes the owner's password as PostgreSQL's superuser. The statement goes in by the input: arguments are
-// everybody's to read.
-func setPassword(ctx context.Context, t *testing.T, id uuid.UUID, password string) {
-	t.Helper()
+// tellSuperuser runs a statement in the database's pod. It goes in by the input: arguments are everybody's to read.
+func tellSuperuser(ctx context.Context, id uuid.UUID, statement string) error {
 	cmd := exec.CommandContext(ctx, "kubectl", "--namespace", daap.Namespace(id), "exec", "--stdin", "pg-1-1", "--container", "postgres", "--",
 		"psql", "--username=postgres", "--dbname=postgres", "--set=ON_ERROR_STOP=1")
-	cmd.Stdin = strings.NewReader(fmt.Sprintf("ALTER ROLE %s PASSWORD '%s';\n", daap.PostgresUser, password))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("change the password: %v\n%s", err, out)
-	}
+	cmd.Stdin = strings.NewReader(statement + ";\n")
+	return cmd.Run()
 }
 
 // TestWrongAPIKeysAreNotTold sends keys that are none, in each place where people put them.

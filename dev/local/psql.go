@@ -70,7 +70,7 @@ func (p Psql) Connect(ctx context.Context, config *tls.Config) (*pgx.Conn, error
 	if err != nil {
 		return nil, fmt.Errorf("parse an empty configuration: %w", err)
 	}
-	to.Host, to.Port = p.Address, uint16(p.Port) //nolint:gosec // it is a port
+	to.Host, to.Port = p.Address, uint16(p.Port)
 	to.Database, to.User, to.Password = p.Database, p.User, p.password
 	to.TLSConfig, to.Fallbacks = config, nil
 	to.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol

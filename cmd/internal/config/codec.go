@@ -28,7 +28,8 @@ const plainKey = "plain"
 
 const (
 	codecKeySize    = 32
-	codecKeysWanted = "must be pairs such as 2026-01=<32 bytes in base64>,2025-07=…, each ID once, after plain where none is to encrypt yet"
+	codecKeysWanted = "must be pairs such as 2026-01=<32 bytes in base64>,2025-07=…, each ID once, " +
+		"after plain where none is to encrypt yet"
 )
 
 var codecKeyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
