@@ -2462,14 +2462,14 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeRECOVERYTARGETUNREACHABLE
 	case CauseCodeARCHIVENOTEMPTY:
 		*s = CauseCodeARCHIVENOTEMPTY
+	case CauseCodeNETWORKBLOCKED:
+		*s = CauseCodeNETWORKBLOCKED
 	case CauseCodeJOBFAILED:
 		*s = CauseCodeJOBFAILED
 	case CauseCodeCRASHLOOP:
 		*s = CauseCodeCRASHLOOP
 	case CauseCodePLUGINMISSING:
 		*s = CauseCodePLUGINMISSING
-	case CauseCodeNETWORKBLOCKED:
-		*s = CauseCodeNETWORKBLOCKED
 	case CauseCodeCLUSTERUNRECOVERABLE:
 		*s = CauseCodeCLUSTERUNRECOVERABLE
 	case CauseCodeOPERATORDOWN:

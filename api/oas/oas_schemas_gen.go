@@ -1235,10 +1235,10 @@ func (s *Cause) SetRemedy(val string) {
 //	`NO_BACKUP_BEFORE_TARGET`     | the source has no base backup from before the target
 //	`RECOVERY_TARGET_UNREACHABLE` | the source's archive ends before the target
 //	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster has something in it already
+//	`NETWORK_BLOCKED`             | the network lets nobody through whom the database needs
 //	`JOB_FAILED`                  | a Job of the operator failed
 //	`CRASH_LOOP`                  | a container ends again and again
 //	`PLUGIN_MISSING`              | the operator does not know a plugin that the Cluster needs
-//	`NETWORK_BLOCKED`             | the operator does not reach the instances
 //	`CLUSTER_UNRECOVERABLE`       | the operator has given the Cluster up
 //	`OPERATOR_DOWN`               | CloudNativePG's operator does not run
 //	`FINALIZER`                   | something in the namespace cannot be deleted
@@ -1267,10 +1267,10 @@ const (
 	CauseCodeNOBACKUPBEFORETARGET      CauseCode = "NO_BACKUP_BEFORE_TARGET"
 	CauseCodeRECOVERYTARGETUNREACHABLE CauseCode = "RECOVERY_TARGET_UNREACHABLE"
 	CauseCodeARCHIVENOTEMPTY           CauseCode = "ARCHIVE_NOT_EMPTY"
+	CauseCodeNETWORKBLOCKED            CauseCode = "NETWORK_BLOCKED"
 	CauseCodeJOBFAILED                 CauseCode = "JOB_FAILED"
 	CauseCodeCRASHLOOP                 CauseCode = "CRASH_LOOP"
 	CauseCodePLUGINMISSING             CauseCode = "PLUGIN_MISSING"
-	CauseCodeNETWORKBLOCKED            CauseCode = "NETWORK_BLOCKED"
 	CauseCodeCLUSTERUNRECOVERABLE      CauseCode = "CLUSTER_UNRECOVERABLE"
 	CauseCodeOPERATORDOWN              CauseCode = "OPERATOR_DOWN"
 	CauseCodeFINALIZER                 CauseCode = "FINALIZER"
@@ -1299,10 +1299,10 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeNOBACKUPBEFORETARGET,
 		CauseCodeRECOVERYTARGETUNREACHABLE,
 		CauseCodeARCHIVENOTEMPTY,
+		CauseCodeNETWORKBLOCKED,
 		CauseCodeJOBFAILED,
 		CauseCodeCRASHLOOP,
 		CauseCodePLUGINMISSING,
-		CauseCodeNETWORKBLOCKED,
 		CauseCodeCLUSTERUNRECOVERABLE,
 		CauseCodeOPERATORDOWN,
 		CauseCodeFINALIZER,
@@ -1343,13 +1343,13 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 		return []byte(s), nil
 	case CauseCodeARCHIVENOTEMPTY:
 		return []byte(s), nil
+	case CauseCodeNETWORKBLOCKED:
+		return []byte(s), nil
 	case CauseCodeJOBFAILED:
 		return []byte(s), nil
 	case CauseCodeCRASHLOOP:
 		return []byte(s), nil
 	case CauseCodePLUGINMISSING:
-		return []byte(s), nil
-	case CauseCodeNETWORKBLOCKED:
 		return []byte(s), nil
 	case CauseCodeCLUSTERUNRECOVERABLE:
 		return []byte(s), nil
@@ -1416,6 +1416,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 	case CauseCodeARCHIVENOTEMPTY:
 		*s = CauseCodeARCHIVENOTEMPTY
 		return nil
+	case CauseCodeNETWORKBLOCKED:
+		*s = CauseCodeNETWORKBLOCKED
+		return nil
 	case CauseCodeJOBFAILED:
 		*s = CauseCodeJOBFAILED
 		return nil
@@ -1424,9 +1427,6 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodePLUGINMISSING:
 		*s = CauseCodePLUGINMISSING
-		return nil
-	case CauseCodeNETWORKBLOCKED:
-		*s = CauseCodeNETWORKBLOCKED
 		return nil
 	case CauseCodeCLUSTERUNRECOVERABLE:
 		*s = CauseCodeCLUSTERUNRECOVERABLE

@@ -459,13 +459,13 @@ func (s CauseCode) Validate() error {
 		return nil
 	case "ARCHIVE_NOT_EMPTY":
 		return nil
+	case "NETWORK_BLOCKED":
+		return nil
 	case "JOB_FAILED":
 		return nil
 	case "CRASH_LOOP":
 		return nil
 	case "PLUGIN_MISSING":
-		return nil
-	case "NETWORK_BLOCKED":
 		return nil
 	case "CLUSTER_UNRECOVERABLE":
 		return nil
