@@ -108,8 +108,8 @@ var causes = []CauseKind{
 	},
 	{
 		CauseNetworkBlocked, "the network lets nobody through whom the database needs",
-		"Allow the connection that the message names: look at the NetworkPolicies of the namespace and at DAAP_NETWORK_… of " +
-			"the worker; then retry.",
+		"Allow the connection that the message names: look at the NetworkPolicies of the namespace and at the worker's " +
+			"DAAP_NETWORK_…; then retry.",
 	},
 	{
 		CauseJobFailed, "a Job of the operator failed",

@@ -144,7 +144,11 @@ func (k *Kubernetes) DeleteNamespace(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := k.invalidateIssued(ctx, db); err != nil {
+	stays, err := k.enterNamespace(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := k.invalidateIssued(ctx, db, stays); err != nil {
 		return err
 	}
 	var namespace corev1.Namespace

@@ -108,14 +108,20 @@ func (k *Kubernetes) invalidate(ctx context.Context, database uuid.UUID, secrets
 }
 
 // invalidateIssued makes all keys of a database that goes be good for nothing. One that never had any does not need
-// the object store for it.
-func (k *Kubernetes) invalidateIssued(ctx context.Context, db daap.Database) error {
+// the object store for it; where its namespace stays, that is asked for keys that an operation was to give it.
+func (k *Kubernetes) invalidateIssued(ctx context.Context, db daap.Database, stays bool) error {
+	had := map[string]bool{
+		manifest.ArchiveCredentials: db.Profile.BackupEnabled, manifest.SourceCredentials: db.Source != nil,
+	}
 	for _, secret := range storeSecrets {
-		issued, err := k.issued(ctx, db.ID, secret)
-		if err != nil {
-			return err
+		issued := had[secret]
+		if !issued && stays {
+			var err error
+			if issued, err = k.issued(ctx, db.ID, secret); err != nil {
+				return err
+			}
 		}
-		if !issued && (secret != manifest.ArchiveCredentials || !db.Profile.BackupEnabled) {
+		if !issued {
 			continue
 		}
 		if err := k.invalidate(ctx, db.ID, secret); err != nil {

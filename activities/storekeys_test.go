@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
@@ -277,5 +278,27 @@ func TestArchiveThatIsTakenBackLeavesNoKeys(t *testing.T) {
 	}
 	if _, _, there := keysIn(t, k, manifest.ArchiveCredentials); there || len(issued.there) > 0 {
 		t.Errorf("the Secret is there: %t, and %d accounts", there, len(issued.there))
+	}
+}
+
+func TestKeysGoAlsoWhereTheNamespaceIsGoneAndMayNotBeLookedInto(t *testing.T) {
+	t.Parallel()
+	k, issued := keyedWith(t)
+	for _, secret := range storeSecrets {
+		issued.there[accessKeyOf(orders.ID, secret)] = StoreAccount{}
+	}
+	intercept(t, k, interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption) error {
+			if _, is := object.(*corev1.Secret); is {
+				return forbiddenTo("get secrets")
+			}
+			return c.Get(ctx, key, object, o...)
+		},
+	})
+	if err := run(t, k.DeleteNamespace); err != nil {
+		t.Fatal(err)
+	}
+	if len(issued.there) > 0 {
+		t.Errorf("left are the accounts %v, want none", issued.there)
 	}
 }

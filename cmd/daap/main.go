@@ -149,7 +149,7 @@ const variables = `Environment:
                           DAAP_BACKUP_ACCESS_KEY and DAAP_BACKUP_SECRET_KEY; without it, no backups
   DAAP_NETWORK_API_SERVERS, DAAP_NETWORK_STORE
                           what databases must reach, for their NetworkPolicies: the endpoints of the Kubernetes API
-                          and those of DAAP_BACKUP_ENDPOINT, as 10.0.0.10:6443 or namespace:9000,… (the worker needs them)
+                          and of DAAP_BACKUP_ENDPOINT, as 10.0.0.10:6443 or namespace:9000,… (the worker needs them)
   DAAP_NETWORK_OPERATOR, DAAP_NETWORK_WORKER, DAAP_NETWORK_METRICS, DAAP_NETWORK_DNS
                           the pods of the operator, the worker, who reads metrics, and the cluster's DNS
                           (cnpg-system, daap, monitoring and kube-system, each with the label of its pods)

@@ -237,7 +237,8 @@ func (c Config) Peers() (manifest.Network, error) {
 	var errs []error
 	if len(c.Network.APIServers) == 0 {
 		errs = append(errs, &Error{
-			"DAAP_NETWORK_API_SERVERS", "must be the addresses that kubectl get endpointslices kubernetes shows, such as 10.0.0.10:6443",
+			"DAAP_NETWORK_API_SERVERS",
+			"must be the addresses that kubectl get endpointslices kubernetes shows, such as 10.0.0.10:6443",
 		})
 	}
 	if c.Backup.Endpoint != "" && len(c.Network.Store) == 0 {
