@@ -51,9 +51,10 @@ func TestEncryptedHistoryIsReadWithTheCodecServerAlone(t *testing.T) {
 	})
 
 	show := `temporal workflow show --namespace ` + namespace + ` --workflow-id "$workflow" --output json $codec |
-		jq -r '.events[0] | .userMetadata.summary, .workflowExecutionStartedEventAttributes.input.payloads[] | .metadata.encoding, .data | @base64d'`
+		jq -r '.events[0] | .userMetadata.summary, .workflowExecutionStartedEventAttributes.input.payloads[]
+			| (.metadata.encoding | @base64d) as $encoding | $encoding, (.data | if $encoding == "json/plain" then @base64d else . end)'`
 	workflow := "workflow=" + op.WorkflowID()
-	plain := shell(ctx, t, show, workflow, "codec=")
+	plain := shell(ctx, t, show, workflow, "codec=", "TEMPORAL_CODEC_ENDPOINT=")
 	if strings.Contains(plain, op.DatabaseID.String()) || strings.Contains(plain, op.DatabaseName) ||
 		!strings.Contains(plain, "binary/encrypted") {
 		t.Errorf("without the keys it shows\n%s", plain)

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -135,8 +136,9 @@ func (w *watch) keysIn(t *testing.T, dir string) {
 
 // public are the keys of Secrets whose values are none.
 func public(key string) bool {
-	return strings.HasSuffix(key, ".crt") || strings.Contains(key, "KEY_ID") ||
-		map[string]bool{"username": true, "user": true, "dbname": true, "host": true, "port": true}[key]
+	return strings.HasSuffix(key, ".crt") || strings.Contains(key, "KEY_ID") || slices.Contains([]string{
+		"username", "user", "dbname", "host", "port", "SIDECAR_IMAGE", // which the Barman Cloud plugin keeps in one
+	}, key)
 }
 
 // followKubernetes learns all Secrets from now on, and keeps every state of what may show one.
