@@ -261,6 +261,9 @@ func TestRightsThatWentWithTheNamespaceAreNotMissed(t *testing.T) {
 		intercept(t, k, interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
 				if _, is := list.(*corev1.SecretList); is {
+					if tt.objects == nil {
+						t.Error("secrets are listed in a namespace that is gone")
+					}
 					return forbiddenTo("list secrets")
 				}
 				return c.List(ctx, list, o...)

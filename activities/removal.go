@@ -104,7 +104,17 @@ func (k *Kubernetes) RemovalBegun(ctx context.Context, in Input) (bool, error) {
 // still be seen.
 func (k *Kubernetes) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	receipt := daap.Receipt{Kubernetes: map[string]int{}}
-	for kind, list := range counted() {
+	err := k.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(in.Database)}, &corev1.Namespace{})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get namespace of database %s: %w", in.Database, err)
+	}
+	kinds := counted()
+	if err != nil {
+		kinds = nil // nothing is in a namespace that is not there, and nobody may look
+	} else {
+		receipt.Kubernetes["Namespace"] = 1
+	}
+	for kind, list := range kinds {
 		n, err := k.left(ctx, list, client.InNamespace(daap.Namespace(in.Database)))
 		if apierrors.IsForbidden(err) && !stays {
 			continue
@@ -115,13 +125,6 @@ func (k *Kubernetes) keepReceipt(ctx context.Context, in Input, stays bool) erro
 		if n > 0 {
 			receipt.Kubernetes[kind] = n
 		}
-	}
-	err := k.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(in.Database)}, &corev1.Namespace{})
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("get namespace of database %s: %w", in.Database, err)
-	}
-	if err == nil {
-		receipt.Kubernetes["Namespace"] = 1
 	}
 	if err := k.Receipts.SaveReceipt(ctx, in.Operation, receipt); err != nil {
 		return fmt.Errorf("record what is to be removed: %w", err)

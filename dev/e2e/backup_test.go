@@ -11,13 +11,16 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
@@ -37,6 +40,37 @@ func keepingTier(ctx context.Context, t *testing.T, name string) {
 		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString(destination),
 	})
+}
+
+func TestBackupThatIsGivenUpIsForgotten(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	keepingTier(ctx, t, "e2e-forgotten")
+	db, operation := createOn(ctx, t, "e2e-forgotten", "e2e", "forgotten")
+	succeed(ctx, t, operation)
+	asked, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: db.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup := asked.Response.Meta.OperationID
+	isThere := func() bool {
+		var all cnpgv1.BackupList
+		if err := stack.Kubernetes.List(ctx, &all, client.InNamespace(daap.Namespace(db.ID))); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(all.Items, func(b cnpgv1.Backup) bool { return strings.HasPrefix(b.Name, backup.String()) })
+	}
+	until(ctx, t, "the base backup is under way", isThere)
+	if _, err := stack.API.CancelOperation(ctx, decision("not now"), oas.CancelOperationParams{ID: backup}); err != nil {
+		t.Fatalf("give the base backup up: %v", err)
+	}
+	if op, err := stack.Follow(ctx, backup, nil); err != nil || op.State != oas.OperationStateCancelled {
+		t.Errorf("the operation is %s (%v), want cancelled; steps: %s", op.State, err, describe(op))
+	}
+	if isThere() {
+		t.Error("the base backup is still there")
+	}
+	remove(ctx, t, db.ID)
 }
 
 func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {

@@ -14,9 +14,11 @@ import (
 
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
 	"github.com/daap-dev/daap/api/oas"
 	"github.com/daap-dev/daap/dev/local"
 )
@@ -206,6 +208,8 @@ func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
 	}
 	huge := before
 	huge.Name, huge.CPU, huge.StorageSize = "e2e-huge", "100", "3Gi"
+	huge.BackupEnabled, huge.BackupFrequency = oas.NewOptBool(true), oas.NewOptString("0 2 * * *")
+	huge.BackupRetentionDays, huge.ObjectStorageDestination = oas.NewOptInt(7), oas.NewOptString(destination)
 	makeTier(ctx, t, before)
 	makeTier(ctx, t, huge)
 	db, operation := createOn(ctx, t, before.Name, "e2e", "given-up")
@@ -233,6 +237,11 @@ func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
 		t.Errorf("the database is %+v (%v), want ready with its tier", got, err)
 	}
 	inForce(ctx, t, db.ID, before, "128MB", "40")
+	var keys corev1.Secret
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: manifest.ArchiveCredentials}
+	if err := stack.Kubernetes.Get(ctx, key, &keys); !apierrors.IsNotFound(err) {
+		t.Errorf("the keys to an archive that was given up: %v, want not found", err)
+	}
 	remove(ctx, t, db.ID)
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -163,19 +164,25 @@ func (r Request) String() string {
 // settle is within what time every API server knows of a RoleBinding.
 const settle = 10 * time.Second
 
-// Refused returns those requests that RBAC refused though the account should have had the right: in a namespace that it
-// had let itself into a while ago and that nobody had deleted since, or elsewhere.
+// ofDatabase are the names of databases' namespaces.
+var ofDatabase = regexp.MustCompile(`^daap-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// Refused returns those requests that RBAC refused though the account should have had the right: in the namespace of a
+// database that was made and that nobody had deleted since, but for the moment after the worker let itself in, or
+// elsewhere.
 func Refused(log []Request) []Request {
-	entered, left := map[string]time.Time{}, map[string]bool{}
+	entered, made := map[string]time.Time{}, map[string]bool{}
 	var all []Request
 	for _, r := range log {
 		at := r.Object.Namespace
 		switch {
 		case r.bindsRole():
 			entered[at] = r.At
+		case r.Object.Resource == "namespaces" && r.Verb == "patch" && r.Status.Code < 300:
+			made[r.Object.Name] = true
 		case r.Object.Resource == "namespaces" && r.Verb == "delete" && !r.refused():
-			left[r.Object.Name] = true
-		case r.refused() && !left[at] && r.At.Sub(entered[at]) > settle:
+			delete(made, r.Object.Name)
+		case r.refused() && (made[at] || !ofDatabase.MatchString(at)) && r.At.Sub(entered[at]) > settle:
 			all = append(all, r)
 		}
 	}

@@ -108,21 +108,25 @@ func TestRightsThatCannotBeComparedAreAnError(t *testing.T) {
 
 func TestRefusedIsWhatTheAccountShouldHaveHadTheRightTo(t *testing.T) {
 	t.Parallel()
-	enter := line(10, "patch", rbac, "rolebindings", "n", "worker", 201, "")
-	refused := func(second int) string { return line(second, "get", "", "pods", "n", "p", 403, cannot) }
-	leave := line(30, "delete", "", "namespaces", "n", "n", 200, "")
+	const n = "daap-0190a0a0-0000-7000-8000-000000000002"
+	made := line(1, "patch", "", "namespaces", "", n, 201, "")
+	enter := made + line(10, "patch", rbac, "rolebindings", n, "worker", 201, "")
+	refused := func(second int) string { return line(second, "get", "", "pods", n, "p", 403, cannot) }
+	leave := line(30, "delete", "", "namespaces", "", n, 200, "")
 	for name, tt := range map[string]struct {
 		log  []string
 		want int
 	}{
-		"never let in":               {[]string{refused(5)}, 1},
+		"not made":                   {[]string{refused(5)}, 0},
+		"never let in":               {[]string{made, refused(15)}, 1},
+		"made again":                 {[]string{enter, leave, line(35, "patch", "", "namespaces", "", n, 201, ""), refused(40)}, 1},
 		"just let in":                {[]string{enter, refused(12)}, 0},
 		"let in a while ago":         {[]string{enter, refused(25)}, 1},
 		"before it leaves, unsorted": {[]string{leave, enter, refused(25)}, 1},
 		"after it left":              {[]string{enter, leave, refused(40)}, 0},
 		"elsewhere":                  {[]string{enter, leave, line(40, "get", "", "pods", "m", "p", 403, cannot)}, 1},
 		"might not leave": {[]string{
-			enter, line(30, "delete", "", "namespaces", "n", "n", 403, `User "worker" cannot delete resource "namespaces"`), refused(40),
+			enter, line(30, "delete", "", "namespaces", "", n, 403, `User "worker" cannot delete resource "namespaces"`), refused(40),
 		}, 2},
 		"grants what it has not": {[]string{line(5, "patch", rbac, "rolebindings", "n", "r", 403,
 			`user "worker" is attempting to grant RBAC permissions not currently held`)}, 1},
