@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -196,8 +197,8 @@ func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database, wan
 		if newest == nil || backupFailed(newest) && !asked {
 			asked = true
 			newest = manifest.Backup(db, fmt.Sprintf("%s-%d", want.prefix, time.Now().UnixMilli()))
-			if err := k.Client.Create(ctx, newest); err != nil {
-				return false, "", fmt.Errorf("create backup %s: %w", newest.Name, err)
+			if err := k.createBackup(ctx, in, newest); err != nil {
+				return false, "", err
 			}
 		}
 		if backupFailed(newest) {
@@ -205,6 +206,28 @@ func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database, wan
 		}
 		return newest.Status.Phase == cnpgv1.BackupPhaseCompleted, "The base backup is " + backupPhase(newest), nil
 	})
+}
+
+// createBackup makes the base backup, unless the operation is given up: a wait may go on for a while after that, and
+// its base backups are removed meanwhile. What removes them may have looked before this one was there, hence the
+// second question.
+func (k *Kubernetes) createBackup(ctx context.Context, in Input, backup *cnpgv1.Backup) error {
+	if err := k.Holds.HoldsDatabase(ctx, in.Operation, in.Undo); err != nil {
+		return fmt.Errorf("create backup %s: %w", backup.Name, err)
+	}
+	if err := k.Client.Create(ctx, backup); err != nil {
+		return fmt.Errorf("create backup %s: %w", backup.Name, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	err := k.Holds.HoldsDatabase(ctx, in.Operation, in.Undo)
+	if !errors.Is(err, daap.ErrSuperseded) {
+		return err
+	}
+	if gone := k.Client.Delete(ctx, backup); client.IgnoreNotFound(gone) != nil {
+		return fmt.Errorf("delete backup %s: %w", backup.Name, gone)
+	}
+	return fmt.Errorf("create backup %s: %w", backup.Name, err)
 }
 
 // notArchiving says why WAL is not archived; empty when it is.

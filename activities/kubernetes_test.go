@@ -328,3 +328,39 @@ func TestWakeReachesThoseWhoWaitInTheNamespaceOnly(t *testing.T) {
 		t.Errorf("after the end: there %d, %d namespaces waited in; want 1 and 1", len(there), len(w.waiters))
 	}
 }
+
+// givenUpAt is an operation that is given up at the question of that number.
+type givenUpAt struct {
+	holding
+	question, asked int
+}
+
+func (g *givenUpAt) HoldsDatabase(context.Context, uuid.UUID, bool) error {
+	if g.asked++; g.asked >= g.question {
+		return daap.ErrSuperseded
+	}
+	return nil
+}
+
+func TestOperationThatIsGivenUpLeavesNoBaseBackup(t *testing.T) {
+	t.Parallel()
+	for name, question := range map[string]int{"before it is made": 1, "while it is made": 2} {
+		k := kubernetesWith(t)
+		k.Holds = &givenUpAt{question: question}
+		backup := manifest.Backup(orders, "first")
+		if err := k.createBackup(t.Context(), Input{Database: orders.ID}, backup); !errors.Is(err, daap.ErrSuperseded) {
+			t.Errorf("%s: createBackup() = %v, want ErrSuperseded", name, err)
+		}
+		if err := k.Client.Get(t.Context(), client.ObjectKeyFromObject(backup), backup); !apierrors.IsNotFound(err) {
+			t.Errorf("%s: the base backup: %v, want not found", name, err)
+		}
+	}
+	k := kubernetesWith(t)
+	backup := manifest.Backup(orders, "first")
+	if err := k.createBackup(t.Context(), Input{Database: orders.ID}, backup); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Client.Get(t.Context(), client.ObjectKeyFromObject(backup), backup); err != nil {
+		t.Errorf("the base backup of an operation that goes on: %v", err)
+	}
+}
