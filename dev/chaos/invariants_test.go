@@ -20,6 +20,7 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 	"github.com/daap-dev/daap/persistence"
 )
 
@@ -187,7 +188,7 @@ func nothingLeft(ctx context.Context, t *testing.T, db oas.Database) {
 	}
 }
 
-// nothingRuns looks for what a database may have left behind in Kubernetes.
+// nothingRuns looks for what a database may have left behind in Kubernetes, and for keys to its archive.
 func nothingRuns(ctx context.Context, t *testing.T, db oas.Database) {
 	t.Helper()
 	name := daap.Namespace(db.ID)
@@ -210,6 +211,13 @@ func nothingRuns(ctx context.Context, t *testing.T, db oas.Database) {
 			}
 		}
 		return nil
+	})
+	until(ctx, t, "the object store answers", func(ctx context.Context) error {
+		accounts, err := local.Accounts(ctx, db.ID)
+		if len(accounts) > 0 {
+			t.Errorf("accounts of the object store are left of %s: %v", name, accounts)
+		}
+		return err
 	})
 }
 

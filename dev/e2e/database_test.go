@@ -86,6 +86,9 @@ func nothingLeft(ctx context.Context, t *testing.T, id uuid.UUID) {
 			t.Errorf("persistent volume %s of %s is left", volume.Name, name)
 		}
 	}
+	if accounts, err := local.Accounts(ctx, id); err != nil || len(accounts) > 0 {
+		t.Errorf("accounts of the object store are left of %s: %v, %v", name, accounts, err)
+	}
 }
 
 func TestDeleteTakesOverFromAProvisionUnderWay(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // bucket is that of destination.
@@ -124,6 +125,9 @@ func TestKeysOfADatabaseReachItsOwnBackupsAlone(t *testing.T) {
 	k, rival := holding(ctx, t, mine.ID, "archive-credentials"), holding(ctx, t, other.ID, "archive-credentials")
 	own, others := "backups/"+mine.ID.String()+"/", "backups/"+other.ID.String()+"/"
 
+	if accounts, err := local.Accounts(ctx, mine.ID); err != nil || len(accounts) != 1 || accounts[0] != k.access {
+		t.Errorf("the accounts of the database are %v, %v; want %s alone", accounts, err, k.access)
+	}
 	names, err := k.list(ctx, bucket, own)
 	if err != nil || len(names) == 0 {
 		t.Fatalf("the database has %d objects, %v", len(names), err)
@@ -175,6 +179,7 @@ func TestKeysOfADatabaseReachItsOwnBackupsAlone(t *testing.T) {
 
 	remove(ctx, t, mine.ID)
 	gone(ctx, t, k)
+	nothingLeft(ctx, t, mine.ID)
 	if err := rival.valid(ctx); err != nil {
 		t.Errorf("the neighbour's keys afterwards: %v", err)
 	}
