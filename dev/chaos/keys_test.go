@@ -6,40 +6,25 @@ import (
 	"context"
 	"testing"
 
-	"github.com/google/uuid"
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"github.com/minio/madmin-go/v3"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/dev/local"
 )
 
-// keysWrong gives the database keys to the object store that are not valid, until the operation is parked for it.
+// keysWrong has the object store refuse the database's keys until the operation is parked for it. It is there that they
+// are made invalid: the plugin keeps what it read of the Secret for ten seconds.
 func keysWrong(ctx context.Context, t *testing.T, c cell) {
 	id := source.get(ctx, t)
-	right := setKeys(ctx, t, id, map[string][]byte{"ACCESS_KEY_ID": []byte("nobody")})
+	set := func(status madmin.AccountStatus) {
+		until(ctx, t, "the database's account is "+string(status), func(ctx context.Context) error {
+			return local.SetAccounts(ctx, id, status)
+		})
+	}
+	set(madmin.AccountDisabled)
 	x := begin(ctx, t, c.kind, nil)
 	op := x.parked(ctx, t, daap.CauseS3Denied)
-	setKeys(ctx, t, id, right)
+	set(madmin.AccountEnabled)
 	retry(ctx, t, op)
 	x.succeeds(ctx, t)
-}
-
-// setKeys changes some of the database's keys to the object store, and returns all that were there.
-func setKeys(ctx context.Context, t *testing.T, database uuid.UUID, keys map[string][]byte) map[string][]byte {
-	t.Helper()
-	var before map[string][]byte
-	until(ctx, t, "the keys are changed", func(ctx context.Context) error {
-		var secret corev1.Secret
-		key := client.ObjectKey{Namespace: daap.Namespace(database), Name: "archive-credentials"}
-		if err := stack.Kubernetes.Get(ctx, key, &secret); err != nil {
-			return err
-		}
-		was := secret.DeepCopy()
-		before = was.Data
-		for name, value := range keys {
-			secret.Data[name] = value
-		}
-		return stack.Kubernetes.Patch(ctx, &secret, client.MergeFrom(was))
-	})
-	return before
 }
