@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func TestCAIsHandedOverBeforeClientsNeedIt(t *testing.T) {
 		t.Errorf("the first CA certificate ends in %s, want ten years, and is one of %d", left, strings.Count(first, "BEGIN"))
 	}
 
-	reconcile(ctx, t, db.ID, "disabled")
+	leaveAlone(ctx, t, db.ID)
 	soon := endInTenDays(ctx, t, db.ID)
 	look(ctx, t)
 	until(ctx, t, "the database shows that its CA certificate ends", func() bool {
@@ -109,6 +110,25 @@ func certificateOf(ctx context.Context, t *testing.T, id uuid.UUID) oas.Certific
 		t.Fatal(err)
 	}
 	return got.Data.Certificate.Value
+}
+
+// leaveAlone has the operator leave the Cluster alone, and waits until it does: what it was at then is done.
+func leaveAlone(ctx context.Context, t *testing.T, id uuid.UUID) {
+	t.Helper()
+	reconcile(ctx, t, id, "disabled")
+	until(ctx, t, "the operator leaves the Cluster alone", func() bool {
+		log, err := exec.CommandContext(ctx, "kubectl", "--namespace", "cnpg-system", "logs", "deployment/cnpg-controller-manager",
+			"--since=5m").Output()
+		if err != nil {
+			t.Fatalf("read the operator's log: %v", err)
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, "Disable reconciliation loop annotation set") && strings.Contains(line, daap.Namespace(id)) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // reconcile has the operator leave the Cluster alone, or not.
