@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
@@ -109,22 +110,33 @@ func newScheme() (*runtime.Scheme, error) {
 // storeTries is how often a request to an object store is made before its error is told; who made it tries again.
 const storeTries = 3
 
-// objectStore is a client of an object store, with a guard on what it dials. It follows no redirects.
-func (s service) objectStore(access config.S3) (*minio.Client, error) {
+// storeAccess is how an object store is reached: guarded in what is dialed, asking no proxy.
+type storeAccess struct {
+	host      string
+	secure    bool
+	creds     *credentials.Credentials
+	transport *http.Transport
+}
+
+func (s service) storeAccess(access config.S3) (storeAccess, error) {
 	endpoint, err := url.Parse(access.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
+		return storeAccess{}, fmt.Errorf("parse the object store's endpoint: %w", err)
 	}
 	secure := endpoint.Scheme == "https"
 	transport, err := activities.DialGuard{Allowed: s.config.S3Allow}.Transport(secure)
+	creds := credentials.NewStaticV4(access.AccessKey, access.SecretKey, "")
+	return storeAccess{endpoint.Host, secure, creds, transport}, err
+}
+
+// objectStore is a client of an object store. It follows no redirects.
+func (s service) objectStore(access config.S3) (*minio.Client, error) {
+	to, err := s.storeAccess(access)
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:      credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
-		Secure:     secure,
-		Transport:  transport,
-		MaxRetries: storeTries,
+	client, err := minio.New(to.host, &minio.Options{
+		Creds: to.creds, Secure: to.secure, Transport: to.transport, MaxRetries: storeTries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the object store: %w", err)
@@ -133,14 +145,13 @@ func (s service) objectStore(access config.S3) (*minio.Client, error) {
 }
 
 // storeAdmin is a client of MinIO's API for administrators.
-func storeAdmin(access config.S3) (*madmin.AdminClient, error) {
-	endpoint, err := url.Parse(access.Endpoint)
+func (s service) storeAdmin(access config.S3) (*madmin.AdminClient, error) {
+	to, err := s.storeAccess(access)
 	if err != nil {
-		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
+		return nil, err
 	}
-	client, err := madmin.NewWithOptions(endpoint.Host, &madmin.Options{
-		Creds:  credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
-		Secure: endpoint.Scheme == "https",
+	client, err := madmin.NewWithOptions(to.host, &madmin.Options{
+		Creds: to.creds, Secure: to.secure, Transport: to.transport,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of MinIO's administration: %w", err)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/daap-dev/daap/cmd/internal/config"
 )
@@ -27,9 +29,19 @@ func TestObjectStoresOnLoopbackAreDialedOnlyWhereThatIsAllowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, err := service{config: config.Config{S3Allow: tt.allow}}.objectStore(access)
+			s := service{config: config.Config{S3Allow: tt.allow}}
+			store, err := s.objectStore(access)
 			if err != nil {
 				t.Fatal(err)
+			}
+			admin, err := s.storeAdmin(access)
+			if err != nil {
+				t.Fatal(err)
+			}
+			soon, cancel := context.WithTimeout(t.Context(), time.Second) // it tries again for a minute and more
+			defer cancel()
+			if err := admin.RemoveUser(soon, "somebody"); (err == nil) != (tt.want == "") {
+				t.Errorf("RemoveUser() = %v, want %q", err, tt.want)
 			}
 			_, err = store.BucketExists(t.Context(), "backups")
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -128,7 +128,7 @@ func (s service) storeKeys(kube *activities.Kubernetes) error {
 		kube.Platform.Archive = manifest.Archive(s.config.Backup)
 		return nil
 	}
-	admin, err := storeAdmin(s.config.Backup)
+	admin, err := s.storeAdmin(s.config.Backup)
 	if err != nil {
 		return err
 	}
