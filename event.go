@@ -43,13 +43,15 @@ const (
 
 	// EventCACertificateChanged is of the database alone, where no operation was at work.
 	EventCACertificateChanged EventKind = "ca_certificate_changed"
+	// EventHealthChanged is of the database alone: conditions of it have another status.
+	EventHealthChanged EventKind = "health_changed"
 )
 
 // EventKinds returns all kinds of events.
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventAccepted, EventStarted, EventStepDone, EventStepUndone, EventParked, EventDecided,
-		EventRestarted, EventSucceeded, EventCancelled, EventCACertificateChanged,
+		EventRestarted, EventSucceeded, EventCancelled, EventCACertificateChanged, EventHealthChanged,
 	}
 }
 

@@ -41,7 +41,7 @@ func TestUpTwiceIsUpOnce(t *testing.T) {
 		}
 	}
 	got := strings.Join(tables(t, url), " ")
-	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed backup_states backups databases events goose_db_version idempotency_keys operation_steps operations orphans reservations tier_quotas tier_usage tiers"; got != want {
+	if want := "api_keys audit_chain audit_log audit_retention audit_unsealed backup_states backups database_extensions database_health database_scans databases events goose_db_version idempotency_keys operation_steps operations orphans reservations tier_quotas tier_usage tiers"; got != want {
 		t.Errorf("tables = %s, want %s", got, want)
 	}
 }
@@ -101,7 +101,8 @@ func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
 		const stays, added, counted = "INSERT SELECT UPDATE", "INSERT SELECT", "DELETE INSERT SELECT"
 		want := map[string]string{
 			"api_keys": stays, "audit_chain": added, "audit_log": added, "audit_retention": "", "audit_unsealed": counted,
-			"backup_states": stays, "backups": all, "databases": stays, "events": added, "goose_db_version": "",
+			"backup_states": stays, "backups": all, "database_extensions": all, "database_health": stays,
+			"database_scans": stays, "databases": stays, "events": added, "goose_db_version": "",
 			"idempotency_keys": all, "operation_steps": stays, "operations": stays, "orphans": all, "reservations": counted,
 			"tier_quotas": stays, "tier_usage": stays, "tiers": all,
 		}

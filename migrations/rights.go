@@ -21,7 +21,8 @@ var rights = []string{
 	`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO $role`,
 	`REVOKE UPDATE, DELETE ON audit_log, audit_chain, events FROM $role`,
 	`REVOKE UPDATE ON audit_unsealed, reservations FROM $role`,
-	`REVOKE DELETE ON api_keys, backup_states, databases, operation_steps, operations, tier_quotas, tier_usage FROM $role`,
+	`REVOKE DELETE ON api_keys, backup_states, database_health, database_scans, databases, operation_steps, operations,
+	 tier_quotas, tier_usage FROM $role`,
 	`REVOKE ALL ON audit_retention, goose_db_version FROM $role`,
 	`GRANT EXECUTE ON FUNCTION audit_forget(integer) TO $role`,
 }

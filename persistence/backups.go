@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,21 +14,30 @@ import (
 // BackupState returns what was last seen of the database's backups; the zero value where nobody has looked yet, and of
 // a database that is out of scope.
 func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.BackupState, error) {
-	var b daap.BackupState
-	err := s.pool.QueryRow(ctx, `
-		SELECT b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
+	states, err := s.backupStates(ctx, `d.id = $1`+ofTeam, database, owner(scope))
+	return states[database], because(err, "read the state of backups")
+}
+
+func (s *Store) backupStates(ctx context.Context, which string, args ...any) (map[uuid.UUID]daap.BackupState, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT b.database_id, b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
 		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
 		       b.archived_until, b.last_begun_at, b.closed_at
 		FROM   backup_states b
 		JOIN   databases d ON d.id = b.database_id
-		WHERE  b.database_id = $1`+ofTeam, database, owner(scope)).Scan(
-		&b.ObservedAt, &b.Archiving, &b.ArchivingMessage, &b.LastArchivedAt, &b.UnarchivedBytes,
+		WHERE  `+which, args...) // its error comes out of ForEachRow
+	all := map[uuid.UUID]daap.BackupState{}
+	var id uuid.UUID
+	var b daap.BackupState
+	_, err := pgx.ForEachRow(rows, []any{
+		&id, &b.ObservedAt, &b.Archiving, &b.ArchivingMessage, &b.LastArchivedAt, &b.UnarchivedBytes,
 		&b.LastSuccessAt, &b.LastFailureAt, &b.LastFailureMessage, &b.Gap, &b.FirstRecoverableAt,
-		&b.ArchivedUntil, &b.LastBegunAt, &b.ClosedAt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return daap.BackupState{}, nil
-	}
-	return b, because(err, "read the state of backups")
+		&b.ArchivedUntil, &b.LastBegunAt, &b.ClosedAt,
+	}, func() error {
+		all[id], b = b, daap.BackupState{}
+		return nil
+	})
+	return all, err
 }
 
 // Backups returns the base backups that the filter chooses, newest first, at most as many as its page holds; none of a

@@ -1,0 +1,275 @@
+package daap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Condition is one thing that is looked at of a database, in Kubernetes' sense of the word.
+type Condition struct {
+	Type   ConditionType
+	Status ConditionStatus
+	// Reason is one word in CamelCase that is stable; Message is for people.
+	Reason, Message string
+	// Since is when the status became what it is, ObservedAt when it was last looked at.
+	Since, ObservedAt time.Time
+}
+
+// is makes a condition.
+func (t ConditionType) is(status ConditionStatus, reason, format string, args ...any) Condition {
+	return Condition{Type: t, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// ConditionType names what is looked at.
+type ConditionType string
+
+// The conditions of a database. Drift and CertificateExpiry are True where something is wrong, all others False. One that
+// does not apply, as those of backups where a tier has none, is not there.
+const (
+	ConditionReady                ConditionType = "Ready"
+	ConditionPrimaryReachable     ConditionType = "PrimaryReachable"
+	ConditionReplication          ConditionType = "Replication"
+	ConditionContinuousArchiving  ConditionType = "ContinuousArchiving"
+	ConditionBackupFresh          ConditionType = "BackupFresh"
+	ConditionStorageHeadroom      ConditionType = "StorageHeadroom"
+	ConditionCertificateExpiry    ConditionType = "CertificateExpiry"
+	ConditionConnectionHeadroom   ConditionType = "ConnectionHeadroom"
+	ConditionNetworkPolicyPresent ConditionType = "NetworkPolicyPresent"
+	ConditionDrift                ConditionType = "Drift"
+	ConditionQuotaConsistent      ConditionType = "QuotaConsistent"
+	ConditionExtensionsScanned    ConditionType = "ExtensionsScanned"
+)
+
+// ConditionStatus is Kubernetes' own.
+type ConditionStatus string
+
+// The statuses of a condition.
+const (
+	ConditionTrue    ConditionStatus = "True"
+	ConditionFalse   ConditionStatus = "False"
+	ConditionUnknown ConditionStatus = "Unknown"
+)
+
+// DatabaseHealth sums a database's conditions up.
+type DatabaseHealth string
+
+// The healths of a database.
+const (
+	HealthHealthy     DatabaseHealth = "healthy"
+	HealthDegraded    DatabaseHealth = "degraded"
+	HealthUnavailable DatabaseHealth = "unavailable"
+	HealthUnknown     DatabaseHealth = "unknown"
+)
+
+// DatabaseHealths returns all healths, the best first.
+func DatabaseHealths() []DatabaseHealth {
+	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
+}
+
+type conditionKind struct {
+	kind  ConditionType
+	wrong ConditionStatus
+	makes DatabaseHealth
+}
+
+// conditionKinds says of each condition with which status something is wrong, and what a database is then.
+var conditionKinds = []conditionKind{
+	{ConditionReady, ConditionFalse, HealthUnavailable},
+	{ConditionPrimaryReachable, ConditionFalse, HealthUnavailable},
+	{ConditionReplication, ConditionFalse, HealthDegraded},
+	{ConditionContinuousArchiving, ConditionFalse, HealthDegraded},
+	{ConditionBackupFresh, ConditionFalse, HealthDegraded},
+	{ConditionStorageHeadroom, ConditionFalse, HealthDegraded},
+	{ConditionCertificateExpiry, ConditionTrue, HealthDegraded},
+	{ConditionConnectionHeadroom, ConditionFalse, HealthDegraded},
+	{ConditionNetworkPolicyPresent, ConditionFalse, HealthDegraded},
+	{ConditionDrift, ConditionTrue, HealthDegraded},
+	{ConditionQuotaConsistent, ConditionFalse, HealthDegraded},
+	{ConditionExtensionsScanned, ConditionFalse, HealthDegraded},
+}
+
+// ConditionTypes returns all conditions there are, in the order in which people want them.
+func ConditionTypes() []ConditionType {
+	all := make([]ConditionType, 0, len(conditionKinds))
+	for _, k := range conditionKinds {
+		all = append(all, k.kind)
+	}
+	return all
+}
+
+// believedFor is for how long what was seen is believed: five of the looks that come each minute. The scan of
+// PostgreSQL comes each ten minutes, and is believed for three of them.
+const (
+	believedFor     = 5 * time.Minute
+	scanBelievedFor = 30 * time.Minute
+)
+
+// Conditions are those of one database.
+type Conditions []Condition
+
+// At is what of the conditions still tells something: what was not looked at for too long is not known any more.
+func (c Conditions) At(now time.Time) Conditions {
+	told := slices.Clone(c)
+	for i := range told {
+		if now.Sub(told[i].ObservedAt) > believedFor && told[i].Status != ConditionUnknown {
+			told[i].Status, told[i].Since = ConditionUnknown, told[i].ObservedAt.Add(believedFor)
+			told[i].Reason, told[i].Message = "Stale", "Nobody has looked at it since then."
+		}
+	}
+	return told
+}
+
+// Health sums the conditions up: the worst of what is wrong, else unknown while it is not known whether the database
+// takes connections, else healthy.
+func (c Conditions) Health() DatabaseHealth {
+	health := HealthUnknown
+	if c.status(ConditionReady) == ConditionTrue && c.status(ConditionPrimaryReachable) == ConditionTrue {
+		health = HealthHealthy
+	}
+	for _, k := range conditionKinds {
+		switch {
+		case c.status(k.kind) != k.wrong:
+		case k.makes == HealthUnavailable:
+			return HealthUnavailable
+		case health == HealthHealthy:
+			health = HealthDegraded
+		}
+	}
+	return health
+}
+
+func (c Conditions) status(kind ConditionType) ConditionStatus {
+	for _, condition := range c {
+		if condition.Type == kind {
+			return condition.Status
+		}
+	}
+	return ConditionUnknown
+}
+
+// Then is what was observed, which is all there is by now, with Since kept where the status did not change.
+func (c Conditions) Then(observed Conditions) Conditions {
+	all := slices.Clone(observed)
+	for i := range all {
+		all[i].Since = all[i].ObservedAt
+		for _, was := range c {
+			if was.Type == all[i].Type && was.Status == all[i].Status {
+				all[i].Since = was.Since
+			}
+		}
+	}
+	return all
+}
+
+// Observed is a database with what was last seen of it, and with what rows tell of it.
+type Observed struct {
+	Database
+	Conditions Conditions
+	// Revision counts the changes of Conditions; zero where nobody has looked yet.
+	Revision int64
+	Backups  BackupState
+	Scan     Scan
+	// Reserved is what is reserved for the database in its tier's quota.
+	Reserved Cost
+}
+
+// Seen is what one look found.
+type Seen struct {
+	Observed
+	// Now are all conditions there are by now.
+	Now Conditions
+}
+
+// See is the look that found the conditions in Kubernetes at the moment. What rows tell is added.
+func (o Observed) See(found Conditions, at time.Time) Seen {
+	now := append(slices.Clone(found), o.recorded(at)...)
+	for i := range now {
+		now[i].ObservedAt = at
+	}
+	return Seen{o, o.Conditions.Then(now)}
+}
+
+// Changed says whether anything is to be recorded, beyond that it was looked at.
+func (s Seen) Changed() bool {
+	return !slices.EqualFunc(s.Conditions, s.Now, func(was, is Condition) bool {
+		return was.Type == is.Type && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
+	})
+}
+
+// Event is what the timeline tells of the look; false where every condition has the status it had.
+func (s Seen) Event() (Event, bool) {
+	var told []string
+	for _, c := range s.Now {
+		if s.Conditions.status(c.Type) != c.Status && (s.Revision > 0 || c.wrong()) {
+			told = append(told, fmt.Sprintf("%s is %s: %s", c.Type, c.Status, cmp.Or(c.Message, c.Reason)))
+		}
+	}
+	was, is := s.Conditions.Health(), s.Now.Health()
+	if len(told) == 0 && was == is {
+		return Event{}, false
+	}
+	message := fmt.Sprintf("The database is %s.", is)
+	if was != is && s.Revision > 0 {
+		message = fmt.Sprintf("The database is %s, and was %s.", is, was)
+	}
+	return Event{
+		DatabaseID: s.ID, Kind: EventHealthChanged, Message: strings.Join(append([]string{message}, told...), " "),
+	}, true
+}
+
+// wrong says whether the condition makes a database less than healthy.
+func (c Condition) wrong() bool {
+	return slices.ContainsFunc(conditionKinds, func(k conditionKind) bool { return k.kind == c.Type && k.wrong == c.Status })
+}
+
+// recorded are the conditions that rows tell.
+func (o Observed) recorded(now time.Time) Conditions {
+	all := append(o.backedUp(now), o.Scan.conditions(o.Profile, now)...)
+	switch health, known := o.CertificateHealth(now); {
+	case !known:
+	case health == CertificateOK:
+		all = append(all, ConditionCertificateExpiry.is(ConditionFalse, "AsExpected", ""))
+	default:
+		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate ends on %s.",
+			o.CAExpiresAt.UTC().Format(time.DateOnly)))
+	}
+	cost := o.Profile.CostOf(DatabaseReady)
+	consistent := o.Reserved == cost || o.OperationID != nil && cost.Beyond(o.Reserved) == Cost{}
+	return append(all, ConditionQuotaConsistent.wellIf(consistent, "ReservationDiffers",
+		"What is reserved in the quota of tier %s is not what the database takes.", o.Tier))
+}
+
+// wellIf is True where all is well, and False for the reason where it is not.
+func (t ConditionType) wellIf(well bool, reason, format string, args ...any) Condition {
+	if well {
+		return t.is(ConditionTrue, "AsExpected", "")
+	}
+	return t.is(ConditionFalse, reason, format, args...)
+}
+
+// backedUp are the conditions of backups; none where the database has no backups.
+func (o Observed) backedUp(now time.Time) Conditions {
+	if !o.Profile.BackupEnabled {
+		return nil
+	}
+	health, reason := o.Backups.Health(o.Profile.Backups, now)
+	switch {
+	case health == BackupsUnknown:
+		return Conditions{
+			ConditionContinuousArchiving.is(ConditionUnknown, "Stale", "%s", reason),
+			ConditionBackupFresh.is(ConditionUnknown, "Stale", "%s", reason),
+		}
+	case !o.Backups.Archiving:
+		return Conditions{
+			ConditionContinuousArchiving.is(ConditionFalse, "NotArchiving", "%s", reason),
+			ConditionBackupFresh.is(ConditionUnknown, "NotArchiving", "%s", reason),
+		}
+	}
+	return Conditions{
+		ConditionContinuousArchiving.is(ConditionTrue, "AsExpected", ""),
+		ConditionBackupFresh.wellIf(health == BackupsOK, "NotFresh", "%s", reason),
+	}
+}

@@ -1,0 +1,164 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+// running chooses the databases that run: those that are ready or being changed, also where what changes them is parked.
+const running = `(d.status IN ('ready', 'updating')
+	OR d.status = 'error' AND o.kind IN ('update_database', 'back_up_database', 'reconcile_database'))`
+
+// RunningDatabases returns at most limit databases that run, in order of ID from after on, with what was last seen of
+// each.
+func (s *Store) RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
+	return s.observed(ctx, ` WHERE d.id > $1 AND `+running+` ORDER BY d.id LIMIT $2`, after, limit)
+}
+
+// RunningAmong returns those of the databases that run, with what was last seen of each.
+func (s *Store) RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
+	return s.observed(ctx, ` WHERE d.id = ANY ($1) AND `+running, ids)
+}
+
+// observed are five statements, however many databases are asked for.
+func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap.Observed, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+which, args...) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, "read databases to observe")
+	}
+	ids := make([]uuid.UUID, 0, len(dbs))
+	for _, db := range dbs {
+		ids = append(ids, db.ID)
+	}
+	seen, err := s.conditions(ctx, ids)
+	if err != nil {
+		return nil, because(err, "read conditions")
+	}
+	backups, err := s.backupStates(ctx, `d.id = ANY ($1)`, ids)
+	if err != nil {
+		return nil, because(err, "read the states of backups")
+	}
+	scans, err := s.scans(ctx, ids)
+	if err != nil {
+		return nil, because(err, "read scans")
+	}
+	reserved, err := s.reserved(ctx, ids)
+	if err != nil {
+		return nil, because(err, "read what is reserved")
+	}
+	all := make([]daap.Observed, 0, len(dbs))
+	for _, db := range dbs {
+		o := seen[db.ID]
+		o.Database, o.Backups, o.Scan, o.Reserved = db, backups[db.ID], scans[db.ID], reserved[db.ID]
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+// conditions are of each database what was last seen, and nothing else.
+func (s *Store) conditions(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Observed, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT database_id, conditions, observed_at, revision FROM database_health WHERE database_id = ANY ($1)`,
+		ids) // its error comes out of ForEachRow
+	all := make(map[uuid.UUID]daap.Observed, len(ids))
+	var id uuid.UUID
+	var o daap.Observed
+	var at time.Time
+	_, err := pgx.ForEachRow(rows, []any{&id, &o.Conditions, &at, &o.Revision}, func() error {
+		for i := range o.Conditions {
+			o.Conditions[i].ObservedAt = at
+		}
+		all[id], o = o, daap.Observed{}
+		return nil
+	})
+	return all, err
+}
+
+func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT database_id, attempted_at, failure_reason, failure_message, scanned_at, used_bytes, wal_bytes, connections,
+		       max_connections
+		FROM   database_scans WHERE database_id = ANY ($1)`, ids) // its error comes out of ForEachRow
+	all := make(map[uuid.UUID]daap.Scan, len(ids))
+	var id uuid.UUID
+	var scan daap.Scan
+	_, err := pgx.ForEachRow(rows, []any{
+		&id, &scan.AttemptedAt, &scan.Reason, &scan.Message, &scan.ScannedAt, &scan.UsedBytes, &scan.WALBytes,
+		&scan.Connections, &scan.MaxConnections,
+	}, func() error {
+		all[id], scan = scan, daap.Scan{}
+		return nil
+	})
+	return all, err
+}
+
+// reserved is of each database what is reserved of its tier's quota.
+func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Cost, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT d.id, sum(r.cpu_millis)::bigint, sum(r.memory_bytes)::bigint, sum(r.storage_bytes)::bigint,
+		       sum(r.databases)::bigint
+		FROM   databases d
+		JOIN   reservations r ON r.database_id = d.id AND r.tier_id = d.tier_id
+		WHERE  d.id = ANY ($1) GROUP BY d.id`, ids) // its error comes out of ForEachRow
+	all := make(map[uuid.UUID]daap.Cost, len(ids))
+	var id uuid.UUID
+	var c daap.Cost
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.CPUMillis, &c.MemoryBytes, &c.StorageBytes, &c.Databases}, func() error {
+		all[id] = c
+		return nil
+	})
+	return all, err
+}
+
+// SaveHealth records what was seen of databases at the moment, and what changed as events. Rows of which nothing
+// changed are touched alone. Safe to repeat, by any number at once: of two who saw the same change one records it. What
+// was changed by another meanwhile is left out and returned, to be looked at again.
+func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error) {
+	var same []uuid.UUID
+	for _, one := range seen {
+		if !one.Changed() {
+			same = append(same, one.ID)
+			continue
+		}
+		saved := false
+		err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			saved, err = saveHealth(ctx, tx, at, one)
+			return err
+		})
+		if err != nil {
+			return nil, because(err, fmt.Sprintf("save the health of database %s", one.ID))
+		}
+		if !saved {
+			again = append(again, one.ID)
+		}
+	}
+	if len(same) == 0 {
+		return again, nil
+	}
+	_, err = s.pool.Exec(ctx, `
+		UPDATE database_health SET observed_at = $1 WHERE database_id = ANY ($2) AND observed_at < $1`, at, same)
+	return again, because(err, "save that databases are as they were")
+}
+
+// saveHealth says whether it was saved.
+func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Seen) (bool, error) {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO database_health AS h (database_id, health, conditions, observed_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (database_id) DO UPDATE SET health = $2, conditions = $3, observed_at = $4, revision = h.revision + 1
+		WHERE h.revision = $5`, one.ID, one.Now.Health(), one.Now, at, one.Revision)
+	if err != nil || tag.RowsAffected() == 0 {
+		return false, err
+	}
+	event, tells := one.Event()
+	if !tells {
+		return true, nil
+	}
+	return true, insertEvent(ctx, tx, event)
+}
