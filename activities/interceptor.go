@@ -128,10 +128,12 @@ func stepInput(args []any) (Input, bool) {
 // maxReason bounds what of an error is kept in a row; the whole of it is in the workflow's history.
 const maxReason = 500
 
-func clip(s string) string {
+func clip(s string) string { return clipTo(s, maxReason) }
+
+func clipTo(s string, most int) string {
 	runes := []rune(s)
-	if len(runes) <= maxReason {
+	if len(runes) <= most {
 		return s
 	}
-	return string(runes[:maxReason]) + "…"
+	return string(runes[:most]) + "…"
 }

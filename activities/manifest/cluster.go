@@ -77,6 +77,12 @@ const (
 	HibernationOn         = "on"
 )
 
+// Commands are the annotations by which a Cluster is told to do otherwise than its spec says: to have no pods, to keep
+// PostgreSQL stopped in them, and that the operator leaves it alone. DAAP gives the first alone.
+func Commands() []string {
+	return []string{AnnotationHibernation, "cnpg.io/fencedInstances", "cnpg.io/reconciliationLoop"}
+}
+
 // Hibernated is the Cluster without pods.
 func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	cluster := Cluster(db, platform)

@@ -1,0 +1,218 @@
+package activities
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// Foreign is somebody who is none of those who run databases, and what of an object is as that one wrote it.
+type Foreign struct {
+	// Manager is the name under which Kubernetes knows the writer, as kubectl-edit.
+	Manager string
+	// Fields are the first of them in order of their names, as spec.instances.
+	Fields []string
+	// More counts those that Fields has not.
+	More int
+	// At is when the writer last wrote; zero where Kubernetes does not tell.
+	At time.Time
+}
+
+// String says it to people.
+func (f Foreign) String() string {
+	said := f.Manager + " wrote " + strings.Join(f.Fields, ", ")
+	if f.More > 0 {
+		said += fmt.Sprintf(" and %d more", f.More)
+	}
+	return said
+}
+
+// maxForeignFields bounds how many fields of one writer are named, maxFieldName how long each name may be.
+const (
+	maxForeignFields = 10
+	maxFieldName     = 120
+)
+
+// ours are the managers that run databases: DAAP itself, and that of CloudNativePG's operator, of its instances and of
+// its backup plugin, whose programs all have the same name.
+var ours = []string{manifest.FieldOwner, "manager"}
+
+// isForeign says whether the entry may be of somebody who is none of those who run databases. The status is not what an
+// object is meant to be, and what a deletion finishes neither.
+func isForeign(entry metav1.ManagedFieldsEntry) bool {
+	return !slices.Contains(ours, entry.Manager) && entry.FieldsV1 != nil &&
+		entry.Subresource != "status" && entry.Subresource != "finalize"
+}
+
+// foreign returns who else wrote what of the object counts, in order of their names; none where all is as DAAP and the
+// operator wrote it. A value that DAAP applies again, or that somebody removed, is nobody's.
+func foreign(entries []metav1.ManagedFieldsEntry) []Foreign {
+	written, at := map[string]*fieldpath.Set{}, map[string]time.Time{}
+	for _, entry := range entries {
+		fields, err := fieldsOf(entry)
+		if !isForeign(entry) || err != nil {
+			continue
+		}
+		counts := counting(fields)
+		if counts.Empty() {
+			continue
+		}
+		if before := written[entry.Manager]; before != nil {
+			counts = counts.Union(before)
+		}
+		written[entry.Manager] = counts
+		if entry.Time != nil && entry.Time.After(at[entry.Manager]) {
+			at[entry.Manager] = entry.Time.Time
+		}
+	}
+	var all []Foreign
+	for manager, fields := range written {
+		names := fieldNames(fields)
+		shown := names[:min(len(names), maxForeignFields)]
+		all = append(all, Foreign{
+			Manager: clipTo(manager, maxFieldName), Fields: shown, More: len(names) - len(shown), At: at[manager],
+		})
+	}
+	slices.SortFunc(all, func(a, b Foreign) int { return cmp.Compare(a.Manager, b.Manager) })
+	return all
+}
+
+// fieldsOf reads the paths of the fields that an entry is about.
+func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
+	fields := fieldpath.NewSet()
+	if entry.FieldsV1 == nil {
+		return fields, nil
+	}
+	if err := fields.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		return nil, fmt.Errorf("read the fields of manager %s: %w", entry.Manager, err)
+	}
+	return fields, nil
+}
+
+// counting are those of the fields that say how a database runs.
+func counting(fields *fieldpath.Set) *fieldpath.Set {
+	counts := fieldpath.NewSet()
+	for path := range fields.All() {
+		if countsAt(path) {
+			counts.Insert(path.Copy())
+		}
+	}
+	return counts
+}
+
+// countsAt says whether the field says how a database runs: all of spec, the labels by which it is known and secured,
+// and the annotations by which the operator is told to do otherwise.
+func countsAt(path fieldpath.Path) bool {
+	name := func(i int) string {
+		if i >= len(path) || path[i].FieldName == nil {
+			return ""
+		}
+		return *path[i].FieldName
+	}
+	if name(0) != "metadata" {
+		return name(0) == "spec"
+	}
+	switch key := name(2); name(1) {
+	case "labels":
+		return strings.HasPrefix(key, "daap.io/") || strings.HasPrefix(key, "pod-security.kubernetes.io/enforce")
+	case "annotations":
+		return slices.Contains(manifest.Commands(), key)
+	}
+	return false
+}
+
+// fieldNames are readable names of the fields, in order, without those that only hold others.
+func fieldNames(fields *fieldpath.Set) []string {
+	var names []string
+	for path := range fields.Leaves().All() {
+		names = append(names, clipTo(fieldName(path), maxFieldName))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// fieldName is as spec.postgresql.parameters.work_mem; what has dots itself is in brackets. An element of a list is
+// named by its key, never by its value, which may be anything.
+func fieldName(path fieldpath.Path) string {
+	var b strings.Builder
+	for _, element := range path {
+		switch {
+		case element.FieldName == nil && element.Key == nil:
+			b.WriteString("[…]")
+		case element.FieldName == nil:
+			b.WriteString(element.String())
+		case strings.ContainsAny(*element.FieldName, "./"):
+			b.WriteString("[" + *element.FieldName + "]")
+		case b.Len() == 0:
+			b.WriteString(*element.FieldName)
+		default:
+			b.WriteString("." + *element.FieldName)
+		}
+	}
+	return safe(b.String())
+}
+
+// takenOver are the entries with all that foreign writers wrote, where that counts, as if DAAP had applied it: what its
+// next apply does not have is removed then. false where there is nothing to take over. Only fields of the same version
+// of the API can be.
+func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.ManagedFieldsEntry, bool, error) {
+	taken := fieldpath.NewSet()
+	var left []metav1.ManagedFieldsEntry
+	for _, entry := range entries {
+		if !isForeign(entry) || entry.APIVersion != apiVersion {
+			left = append(left, entry)
+			continue
+		}
+		fields, err := fieldsOf(entry)
+		if err != nil {
+			return nil, false, err
+		}
+		counts := counting(fields)
+		taken = taken.Union(counts)
+		if fields = fields.Difference(counts); !fields.Empty() {
+			if entry, err = withFields(entry, fields); err != nil {
+				return nil, false, err
+			}
+			left = append(left, entry)
+		}
+	}
+	if taken.Empty() {
+		return entries, false, nil
+	}
+	applied := func(e metav1.ManagedFieldsEntry) bool {
+		return e.Manager == manifest.FieldOwner && e.Operation == metav1.ManagedFieldsOperationApply &&
+			e.APIVersion == apiVersion && e.Subresource == ""
+	}
+	at := slices.IndexFunc(left, applied)
+	if at < 0 {
+		at = len(left)
+		left = append(left, metav1.ManagedFieldsEntry{
+			Manager: manifest.FieldOwner, Operation: metav1.ManagedFieldsOperationApply,
+			APIVersion: apiVersion, FieldsType: "FieldsV1",
+		})
+	}
+	own, err := fieldsOf(left[at])
+	if err != nil {
+		return nil, false, err
+	}
+	left[at], err = withFields(left[at], own.Union(taken))
+	return left, true, err
+}
+
+// withFields is the entry about other fields.
+func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.ManagedFieldsEntry, error) {
+	raw, err := fields.ToJSON()
+	if err != nil {
+		return entry, fmt.Errorf("write the fields of manager %s: %w", entry.Manager, err)
+	}
+	entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	return entry, nil
+}
