@@ -69,26 +69,23 @@ func DatabaseHealths() []DatabaseHealth {
 	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
 }
 
-type conditionKind struct {
+// conditionKinds says of each condition with which status something is wrong.
+var conditionKinds = []struct {
 	kind  ConditionType
 	wrong ConditionStatus
-	makes DatabaseHealth
-}
-
-// conditionKinds says of each condition with which status something is wrong, and what a database is then.
-var conditionKinds = []conditionKind{
-	{ConditionReady, ConditionFalse, HealthUnavailable},
-	{ConditionPrimaryReachable, ConditionFalse, HealthUnavailable},
-	{ConditionReplication, ConditionFalse, HealthDegraded},
-	{ConditionContinuousArchiving, ConditionFalse, HealthDegraded},
-	{ConditionBackupFresh, ConditionFalse, HealthDegraded},
-	{ConditionStorageHeadroom, ConditionFalse, HealthDegraded},
-	{ConditionCertificateExpiry, ConditionTrue, HealthDegraded},
-	{ConditionConnectionHeadroom, ConditionFalse, HealthDegraded},
-	{ConditionNetworkPolicyPresent, ConditionFalse, HealthDegraded},
-	{ConditionDrift, ConditionTrue, HealthDegraded},
-	{ConditionQuotaConsistent, ConditionFalse, HealthDegraded},
-	{ConditionExtensionsScanned, ConditionFalse, HealthDegraded},
+}{
+	{ConditionReady, ConditionFalse},
+	{ConditionPrimaryReachable, ConditionFalse},
+	{ConditionReplication, ConditionFalse},
+	{ConditionContinuousArchiving, ConditionFalse},
+	{ConditionBackupFresh, ConditionFalse},
+	{ConditionStorageHeadroom, ConditionFalse},
+	{ConditionConnectionHeadroom, ConditionFalse},
+	{ConditionCertificateExpiry, ConditionTrue},
+	{ConditionNetworkPolicyPresent, ConditionFalse},
+	{ConditionDrift, ConditionTrue},
+	{ConditionQuotaConsistent, ConditionFalse},
+	{ConditionExtensionsScanned, ConditionFalse},
 }
 
 // ConditionTypes returns all conditions there are, in the order in which people want them.
@@ -122,23 +119,18 @@ func (c Conditions) At(now time.Time) Conditions {
 	return told
 }
 
-// Health sums the conditions up: the worst of what is wrong, else unknown while it is not known whether the database
-// takes connections, else healthy.
+// Health sums the conditions up: unavailable where clients do not reach the database, unknown while that is not known,
+// else degraded where anything is wrong, else healthy.
 func (c Conditions) Health() DatabaseHealth {
-	health := HealthUnknown
-	if c.status(ConditionReady) == ConditionTrue && c.status(ConditionPrimaryReachable) == ConditionTrue {
-		health = HealthHealthy
+	switch {
+	case c.status(ConditionPrimaryReachable) == ConditionFalse:
+		return HealthUnavailable
+	case c.status(ConditionPrimaryReachable) == ConditionUnknown || c.status(ConditionReady) == ConditionUnknown:
+		return HealthUnknown
+	case slices.ContainsFunc(c, Condition.wrong):
+		return HealthDegraded
 	}
-	for _, k := range conditionKinds {
-		switch {
-		case c.status(k.kind) != k.wrong:
-		case k.makes == HealthUnavailable:
-			return HealthUnavailable
-		case health == HealthHealthy:
-			health = HealthDegraded
-		}
-	}
-	return health
+	return HealthHealthy
 }
 
 func (c Conditions) status(kind ConditionType) ConditionStatus {
@@ -222,7 +214,12 @@ func (s Seen) Event() (Event, bool) {
 
 // wrong says whether the condition makes a database less than healthy.
 func (c Condition) wrong() bool {
-	return slices.ContainsFunc(conditionKinds, func(k conditionKind) bool { return k.kind == c.Type && k.wrong == c.Status })
+	for _, k := range conditionKinds {
+		if k.kind == c.Type {
+			return k.wrong == c.Status
+		}
+	}
+	return false
 }
 
 // recorded are the conditions that rows tell.

@@ -25,6 +25,7 @@ func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
 		conditions map[daap.ConditionType]daap.ConditionStatus
 		want       daap.DatabaseHealth
 	}{
+		"a standby is not ready":         {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "PrimaryReachable": yes}, daap.HealthDegraded},
 		"nothing is known":               {nil, daap.HealthUnknown},
 		"all is well":                    {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes}, daap.HealthHealthy},
 		"the primary was not asked":      {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes}, daap.HealthUnknown},
@@ -34,7 +35,7 @@ func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
 		"somebody changed it":            {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": yes}, daap.HealthDegraded},
 		"nobody changed it":              {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": no, "CertificateExpiry": no}, daap.HealthHealthy},
 		"drift of what cannot be told":   {map[daap.ConditionType]daap.ConditionStatus{"Drift": yes}, daap.HealthUnknown},
-		"not ready, and no backup comes": {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "BackupFresh": no}, daap.HealthUnavailable},
+		"not ready, and no backup comes": {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "BackupFresh": no}, daap.HealthUnknown},
 	} {
 		if got := seen(tt.conditions).Health(); got != tt.want {
 			t.Errorf("%s: the database is %s, want %s", name, got, tt.want)

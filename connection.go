@@ -2,6 +2,7 @@ package daap
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,7 +26,16 @@ const (
 )
 
 // Namespace is the Kubernetes namespace that holds all of a database.
-func Namespace(database uuid.UUID) string { return "daap-" + database.String() }
+func Namespace(database uuid.UUID) string { return namespacePrefix + database.String() }
+
+const namespacePrefix = "daap-"
+
+// DatabaseIn is the database whose namespace has the name; false where it is none's.
+func DatabaseIn(namespace string) (uuid.UUID, bool) {
+	text, found := strings.CutPrefix(namespace, namespacePrefix)
+	id, err := uuid.Parse(text)
+	return id, found && err == nil && Namespace(id) == namespace
+}
 
 // Host is the name by which a Service of a database is reached within Kubernetes.
 func Host(service string, database uuid.UUID) string {

@@ -3,11 +3,15 @@ package activities
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -26,8 +30,13 @@ type Watch struct {
 	client.Reader
 	cache cache.Cache
 
+	streams streams
+
 	mu      sync.Mutex
 	waiters map[string]map[chan struct{}]struct{} // by namespace
+	// changed are the namespaces in which something changed since they were taken; nil where nobody follows.
+	changed map[string]struct{}
+	news    chan struct{}
 }
 
 // NewWatch returns a watch of the objects that DAAP and, for them, CNPG made.
@@ -38,39 +47,34 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 		return nil, fmt.Errorf("select by label %s: %w", manifest.LabelCluster, err)
 	}
 	ofCNPG := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
-	ofCNPGPods := ofCNPG
-	ofCNPGPods.Transform = forgetPodSpec
-	shared, err := cache.New(config, cache.Options{
+	w := &Watch{}
+	config = rest.CopyConfig(config)
+	config.Wrap(w.streams.follow)
+	w.cache, err = cache.New(config, cache.Options{
 		Scheme:           scheme,
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform: trim,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Namespace{}:  managed,
-			&cnpgv1.Cluster{}:    managed,
-			&cnpgv1.Pooler{}:     managed,
-			&appsv1.Deployment{}: ofCNPG,
-			&corev1.Pod{}:        ofCNPGPods,
-			&cnpgv1.Backup{}:     ofCNPG,
+			&corev1.Namespace{}:           managed,
+			&cnpgv1.Cluster{}:             managed,
+			&cnpgv1.Pooler{}:              managed,
+			&networkingv1.NetworkPolicy{}: managed,
+			&appsv1.Deployment{}:          ofCNPG,
+			&corev1.Pod{}:                 ofCNPG,
+			&cnpgv1.Backup{}:              ofCNPG,
 		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the shared watch: %w", err)
 	}
-	return &Watch{Reader: shared, cache: shared}, nil
-}
-
-// forgetPodSpec keeps of a Pod what tells its condition; its spec is by far the larger part.
-func forgetPodSpec(obj any) (any, error) {
-	if pod, ok := obj.(*corev1.Pod); ok {
-		pod.ManagedFields = nil
-		pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
-	}
-	return obj, nil
+	w.Reader = w.cache
+	return w, nil
 }
 
 // Start watches until ctx is done. It returns once everything is read for the first time, or with an error.
 func (w *Watch) Start(ctx context.Context) error {
 	watched := []client.Object{
-		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Pod{}, &cnpgv1.Backup{},
+		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &networkingv1.NetworkPolicy{}, &appsv1.Deployment{},
+		&corev1.Pod{}, &cnpgv1.Backup{},
 	}
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    w.wake,
@@ -117,12 +121,40 @@ func (w *Watch) wake(obj any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for waiter := range w.waiters[namespace] {
-		select {
-		case waiter <- struct{}{}:
-		default: // a wake-up is due already
-		}
+		notify(waiter)
+	}
+	if w.changed != nil {
+		w.changed[namespace] = struct{}{}
+		notify(w.news)
 	}
 }
+
+func notify(waiter chan<- struct{}) {
+	select {
+	case waiter <- struct{}{}:
+	default: // a wake-up is due already
+	}
+}
+
+// follow returns a channel that gets a value after changes anywhere, which takeChanged then returns. One may follow.
+func (w *Watch) follow() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changed, w.news = map[string]struct{}{}, make(chan struct{}, 1)
+	return w.news
+}
+
+// takeChanged are the namespaces in which something changed since it was last asked.
+func (w *Watch) takeChanged() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := slices.Collect(maps.Keys(w.changed))
+	clear(w.changed)
+	return all
+}
+
+// Until is until when the watch knows all that happened: now, unless it is cut off from Kubernetes.
+func (w *Watch) Until(now time.Time) time.Time { return w.streams.until(now) }
 
 // subscribe returns a channel that gets a value after changes in the namespace, and its end.
 func (w *Watch) subscribe(namespace string) (<-chan struct{}, func()) {

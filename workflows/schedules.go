@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/daap-dev/daap/activities"
 )
 
 // schedule is a workflow that is run again and again; its ID is the Workflow Type.
@@ -23,6 +26,7 @@ type schedule struct {
 // schedules are all there are. None is run while the one before runs.
 func schedules() []schedule {
 	return []schedule{
+		{checkFleet, "Looks at the health of every database", activities.FleetEvery, 5 * time.Second, lookFor},
 		{lookAtBackups, "Looks at the backups of every database", lookEvery, 5 * time.Second, lookFor},
 		{lookAtCertificates, "Looks at the certificates of every database", time.Hour, time.Minute, lookFor},
 		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
@@ -31,24 +35,64 @@ func schedules() []schedule {
 	}
 }
 
+// catchUp is for how late a run is made up for.
+const catchUp = 10 * time.Minute
+
 // scheduleTimeout bounds one request about a schedule.
 const scheduleTimeout = 10 * time.Second
 
-// Schedule makes the schedules be there. Safe to repeat, by any number of workers: one that is there stays as it is,
-// paused where a person paused it.
+// Schedule makes the schedules be there as they are here. Safe to repeat, by any number of workers: one that is there
+// stays paused where a person paused it, and is written only where it is another way.
 func Schedule(ctx context.Context, c client.Client) error {
 	for _, s := range schedules() {
-		if err := s.make(ctx, c); err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		err := s.make(ctx, c)
+		if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+			err = s.update(ctx, c)
+		}
+		if err != nil {
 			return fmt.Errorf("make schedule %s: %w", s.workflow, err)
 		}
 	}
 	return nil
 }
 
+// update leaves the state of the schedule as it is, which is all that people change: pauses, with their reasons.
+func (s schedule) update(ctx context.Context, c client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
+	defer cancel()
+	return c.ScheduleClient().GetHandle(ctx, s.workflow).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			there := in.Description.Schedule
+			if s.same(there) {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
+			wanted := s.options()
+			there.Spec, there.Action = &wanted.Spec, wanted.Action
+			there.Policy.Overlap, there.Policy.CatchupWindow = wanted.Overlap, wanted.CatchupWindow
+			return &client.ScheduleUpdate{Schedule: &there}, nil
+		},
+	})
+}
+
+// same says whether the schedule that is there is what this one says.
+func (s schedule) same(there client.Schedule) bool {
+	wanted := s.options()
+	run, is := there.Action.(*client.ScheduleWorkflowAction)
+	return is && there.Spec != nil && there.Policy != nil &&
+		slices.Equal(there.Spec.Intervals, wanted.Spec.Intervals) && there.Spec.Jitter == wanted.Spec.Jitter &&
+		there.Policy.Overlap == wanted.Overlap && there.Policy.CatchupWindow == wanted.CatchupWindow &&
+		run.Workflow == s.workflow && run.TaskQueue == TaskQueue && run.WorkflowExecutionTimeout == s.within
+}
+
 func (s schedule) make(ctx context.Context, c client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
 	defer cancel()
-	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+	_, err := c.ScheduleClient().Create(ctx, s.options())
+	return err
+}
+
+func (s schedule) options() client.ScheduleOptions {
+	return client.ScheduleOptions{
 		ID: s.workflow,
 		Spec: client.ScheduleSpec{
 			Intervals: []client.ScheduleIntervalSpec{{Every: s.every}}, Jitter: s.jitter,
@@ -58,7 +102,7 @@ func (s schedule) make(ctx context.Context, c client.Client) error {
 			StaticSummary: s.summary,
 		},
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: s.every,
-	})
-	return err
+		// What was missed for longer is made up for by the next.
+		CatchupWindow: min(s.every, catchUp),
+	}
 }

@@ -74,6 +74,7 @@ type Activities struct {
 	Backups      *activities.Backups
 	Reaper       *activities.Reaper
 	Certificates *activities.Certificates
+	Fleet        *activities.Fleet
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -87,6 +88,7 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 	}
 	for name, run := range map[string]any{
 		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, lookAtCertificates: LookAtCertificates,
+		checkFleet: CheckFleet,
 		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reap: Reap,
 	} {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
@@ -94,7 +96,7 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 		})
 	}
 	for _, group := range []any{
-		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates,
+		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates, a.Fleet,
 	} {
 		registry.RegisterActivity(group)
 	}

@@ -53,6 +53,7 @@ func runWorker(ctx context.Context, s service) error {
 	}
 	reserved, _, _ := s.config.HeadsBucket()
 	pg := &activities.Postgres{Kubernetes: kube, Certificates: store}
+	fleet := &activities.Fleet{Watch: kube.Watch, Databases: store}
 	fatal := make(chan error, 1)
 	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
 		Kubernetes:   kube,
@@ -62,6 +63,7 @@ func runWorker(ctx context.Context, s service) error {
 		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
 		Backups:      &activities.Backups{Postgres: pg, Databases: store},
 		Certificates: &activities.Certificates{Kubernetes: kube, Databases: store},
+		Fleet:        fleet,
 		Reaper: &activities.Reaper{
 			Kubernetes: kube, Rows: store,
 			Expiry: daap.NewExpiry(store, daap.NewDatabases(store, store, workflows.Engine{Client: temporal}, s.config.Backlog)),
@@ -77,6 +79,7 @@ func runWorker(ctx context.Context, s service) error {
 	lost := daap.NewLostWorkflows(store, workflows.Engine{Client: temporal},
 		s.report("The search for lost workflows failed; it is tried again."))
 	go lost.Run(ctx)
+	go fleet.Follow(ctx, s.report("What changed in Kubernetes was not recorded; the next check of the fleet does."))
 	sealer, err := s.sealer(ctx, store)
 	if err != nil {
 		return err

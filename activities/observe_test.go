@@ -1,0 +1,147 @@
+package activities
+
+import (
+	"strings"
+	"testing"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// running are the objects of a database with one standby, as it should be.
+func running() objects {
+	cluster := healthyCluster()
+	cluster.Spec.Instances, cluster.Status.ReadyInstances = 2, 2
+	pool := deployment(2, 2, 2)
+	all := objects{cluster: cluster, pooler: &cnpgv1.Pooler{}, pool: &pool}
+	for _, name := range []string{"pg-1-1", "pg-1-2"} {
+		all.pods = append(all.pods, corev1.Pod{ObjectMeta: instance(name), Status: corev1.PodStatus{
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		}})
+	}
+	for _, name := range manifest.PolicyNames() {
+		all.policies = append(all.policies, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return all
+}
+
+// handEdited is the entry that kubectl leaves.
+func handEdited(fields string) []metav1.ManagedFieldsEntry {
+	return []metav1.ManagedFieldsEntry{{
+		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+	}}
+}
+
+func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*objects)
+		want   daap.DatabaseHealth
+		says   string // the type and reason of a condition, and what is in its message
+	}{
+		"as it should be": {func(*objects) {}, daap.HealthHealthy, "Drift AsApplied "},
+		"the Cluster is gone": {
+			func(o *objects) { o.cluster = nil }, daap.HealthUnavailable, "Drift ClusterMissing not there",
+		},
+		"the Cluster is being deleted": {
+			func(o *objects) { o.cluster.DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
+			"Ready ClusterMissing being deleted",
+		},
+		"the primary has no pod": {
+			func(o *objects) { o.pods = o.pods[1:] }, daap.HealthUnavailable, "PrimaryReachable NoPod no pod",
+		},
+		"PostgreSQL does not answer": {
+			func(o *objects) { o.pods[0].Status.Conditions = nil }, daap.HealthUnavailable,
+			"PrimaryReachable PrimaryNotReady pod pg-1-1",
+		},
+		"the primary's pod is being deleted": {
+			func(o *objects) { o.pods[0].DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
+			"PrimaryReachable PrimaryNotReady pod pg-1-1",
+		},
+		"nobody is primary": {
+			func(o *objects) { o.cluster.Status.CurrentPrimary = "" }, daap.HealthUnavailable, "PrimaryReachable NoPrimary ",
+		},
+		"no pool": {
+			func(o *objects) { o.pool.Status.ReadyReplicas = 0 }, daap.HealthUnavailable, "PrimaryReachable NoPool PgBouncer",
+		},
+		"half a pool": {
+			func(o *objects) { o.pool.Status.ReadyReplicas = 1 }, daap.HealthDegraded, "Ready NotReady 1 of 2 poolers",
+		},
+		"a standby is not ready": {
+			func(o *objects) { o.pods[1].Status.Conditions, o.cluster.Status.ReadyInstances = nil, 1 }, daap.HealthDegraded,
+			"Replication StandbysMissing 0 of 1 standbys",
+		},
+		"the disk is full": {
+			func(o *objects) { o.cluster.Status.Phase = "Not enough disk space" }, daap.HealthDegraded,
+			"Ready NotReady Not enough disk space",
+		},
+		"a NetworkPolicy is gone": {
+			func(o *objects) { o.policies = o.policies[1:] }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",
+		},
+		"somebody edited the Cluster": {
+			func(o *objects) { o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`) }, daap.HealthDegraded,
+			"Drift ChangedByHand kubectl-edit wrote spec.instances",
+		},
+		"somebody opened a NetworkPolicy": {
+			func(o *objects) { o.policies[2].ManagedFields = handEdited(`{"f:spec":{"f:ingress":{}}}`) }, daap.HealthDegraded,
+			"Drift ChangedByHand NetworkPolicy",
+		},
+		"the Pooler is gone": {
+			func(o *objects) { o.pooler = nil }, daap.HealthDegraded, "Drift PoolerMissing Reconcile",
+		},
+	} {
+		all := running()
+		tt.change(&all)
+		found := all.conditions()
+		if got := found.Health(); got != tt.want {
+			t.Errorf("%s: the database is %s, want %s; %+v", name, got, tt.want, found)
+		}
+		says := strings.SplitN(tt.says, " ", 3)
+		said := false
+		for _, c := range found {
+			said = said || string(c.Type) == says[0] && c.Reason == says[1] && strings.Contains(c.Message, says[2])
+		}
+		if !said {
+			t.Errorf("%s: no condition is %s; they are %+v", name, tt.says, found)
+		}
+	}
+}
+
+func TestTrimmedObjectsTellTheSame(t *testing.T) {
+	t.Parallel()
+	all := running()
+	all.cluster.Spec.ImageName = "localhost/postgresql:17"
+	all.cluster.ManagedFields = append(handEdited(`{"f:spec":{"f:instances":{}}}`), metav1.ManagedFieldsEntry{
+		Manager: manifest.FieldOwner, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)},
+	})
+	all.pods[1].Status.Conditions = nil
+	all.pods[1].Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "postgres", Image: "large", State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"},
+	}}}
+	all.cluster.Status.Phase = "Waiting for the instances to become active"
+	before := all.conditions()
+	for _, object := range []any{all.cluster, all.pooler, all.pool, &all.pods[0], &all.pods[1], &all.policies[0]} {
+		if _, err := trim(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := all.conditions()
+	for i := range before {
+		if before[i] != after[i] {
+			t.Errorf("trimmed it is %+v, and was %+v", after[i], before[i])
+		}
+	}
+	if all.cluster.Spec.ImageName != "" || len(all.cluster.ManagedFields) != 1 || all.pods[1].Status.ContainerStatuses[0].Image != "" {
+		t.Errorf("what nobody asks for is kept: %+v", all.cluster)
+	}
+	if _, err := trim(appsv1.Deployment{}); err != nil {
+		t.Errorf("what is no object: %v", err)
+	}
+}

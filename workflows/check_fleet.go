@@ -1,0 +1,24 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/daap-dev/daap/activities"
+)
+
+// checkFleet is the Workflow Type of CheckFleet, and the ID of its schedule.
+const checkFleet = "check_fleet"
+
+// CheckFleet looks at every database that runs. Its result says what that came to, and why where it falls behind.
+func CheckFleet(ctx workflow.Context) (activities.FleetReport, error) {
+	var fleet *activities.Fleet
+	var report activities.FleetReport
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	err := workflow.ExecuteActivity(ctx, fleet.CheckFleet).Get(ctx, &report)
+	return report, err
+}
