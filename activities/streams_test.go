@@ -10,7 +10,9 @@ import (
 )
 
 // answers is a Kubernetes that answers each watch with what is next.
-type answers struct{ next []func() (*http.Response, error) }
+type answers struct {
+	next []func() (*http.Response, error)
+}
 
 func (a *answers) RoundTrip(*http.Request) (*http.Response, error) {
 	answer := a.next[0]

@@ -101,7 +101,7 @@ func (s schedule) options() client.ScheduleOptions {
 			ID: s.workflow, Workflow: s.workflow, TaskQueue: TaskQueue, WorkflowExecutionTimeout: s.within,
 			StaticSummary: s.summary,
 		},
-		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		// What was missed for longer is made up for by the next.
 		CatchupWindow: min(s.every, catchUp),
 	}

@@ -88,7 +88,7 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 	}
 	for name, run := range map[string]any{
 		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, lookAtCertificates: LookAtCertificates,
-		checkFleet: CheckFleet,
+		checkFleet:    CheckFleet,
 		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reap: Reap,
 	} {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{

@@ -1,0 +1,161 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/testsuite"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+)
+
+// keptFleet are databases in order of their IDs, and what is saved of them.
+type keptFleet struct {
+	all []daap.Observed
+
+	mu    sync.Mutex
+	saved map[uuid.UUID]daap.Seen
+	looks int
+	again []uuid.UUID // to be looked at again, once
+	fails error
+	heard chan struct{}
+}
+
+func fleetOf(n int) *keptFleet {
+	f := &keptFleet{saved: map[uuid.UUID]daap.Seen{}, heard: make(chan struct{}, 100)}
+	for range n {
+		f.all = append(f.all, daap.Observed{Database: daap.Database{ID: uuid.Must(uuid.NewV7()), Incarnation: 1}})
+	}
+	return f
+}
+
+func (f *keptFleet) RunningDatabases(_ context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
+	from := 0
+	for from < len(f.all) && slices.Compare(f.all[from].ID[:], after[:]) <= 0 {
+		from++
+	}
+	return f.all[from:min(from+limit, len(f.all))], f.fails
+}
+
+func (f *keptFleet) RunningAmong(_ context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
+	return slices.DeleteFunc(slices.Clone(f.all), func(o daap.Observed) bool { return !slices.Contains(ids, o.ID) }), f.fails
+}
+
+func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Seen) ([]uuid.UUID, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range seen {
+		f.saved[one.ID] = one
+		f.looks++
+	}
+	again := f.again
+	f.again = nil
+	f.heard <- struct{}{}
+	return again, nil
+}
+
+func TestEveryDatabaseThatRunsIsLookedAtOnce(t *testing.T) {
+	t.Parallel()
+	kept := fleetOf(2*fleetPage + 1)
+	k := kubernetesWith(t)
+	k.Watch.Reader = k.Client
+	report, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept})
+	if err != nil || report.Databases != len(kept.all) || report.Changed != len(kept.all) || report.Behind != "" {
+		t.Errorf("CheckFleet() = %+v, %v; want all %d looked at", report, err, len(kept.all))
+	}
+	if len(kept.saved) != len(kept.all) || kept.looks != len(kept.all) {
+		t.Errorf("%d databases were saved in %d looks, want %d in as many", len(kept.saved), kept.looks, len(kept.all))
+	}
+	if got := kept.saved[kept.all[0].ID].Now.Health(); got != daap.HealthUnavailable {
+		t.Errorf("a database without a Cluster is %s, want unavailable", got)
+	}
+	kept.fails = errors.New("no rows today")
+	if _, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept}); err == nil {
+		t.Error("CheckFleet() = nil where no rows can be read")
+	}
+}
+
+func TestCheckThatSeesWhatWasSaysSo(t *testing.T) {
+	t.Parallel()
+	kept := fleetOf(1)
+	k := kubernetesWith(t)
+	k.Watch.Reader = k.Client
+	hourAgo := time.Now().Add(-time.Hour)
+	k.Watch.streams.cut = map[string]time.Time{"/apis/clusters": hourAgo}
+	report, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept})
+	if err != nil || report.Behind == "" {
+		t.Errorf("CheckFleet() = %+v, %v; want that it falls behind", report, err)
+	}
+	if got := kept.saved[kept.all[0].ID].Now[0].ObservedAt; !got.Equal(hourAgo) {
+		t.Errorf("what was seen is of %s, want of when the watch was cut off, %s", got, hourAgo)
+	}
+	if got := (&Fleet{Watch: &Watch{}}).behind(time.Now(), FleetEvery+1); got == "" {
+		t.Error("a check that takes longer than it may does not say so")
+	}
+}
+
+func checkFleet(t *testing.T, f *Fleet) (report FleetReport, err error) {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(f.CheckFleet)
+	value, err := env.ExecuteActivity(f.CheckFleet)
+	if err != nil {
+		return report, err
+	}
+	return report, value.Get(&report)
+}
+
+func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
+	t.Parallel()
+	kept := fleetOf(3)
+	k := kubernetesWith(t)
+	k.Watch.Reader = k.Client
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	failed := make(chan error, 10)
+	go func() {
+		defer close(ended)
+		(&Fleet{Watch: k.Watch, Databases: kept}).Follow(ctx, func(err error) { failed <- err })
+	}()
+	changes := func(database uuid.UUID) {
+		t.Helper()
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(database), Name: "pg-1-1"}}
+		for { // it may not follow yet
+			k.Watch.wake(pod)
+			select {
+			case <-kept.heard:
+				return
+			case err := <-failed:
+				t.Fatal(err)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	changes(kept.all[1].ID)
+	kept.mu.Lock()
+	_, first := kept.saved[kept.all[0].ID]
+	_, second := kept.saved[kept.all[1].ID]
+	kept.again = []uuid.UUID{kept.all[2].ID}
+	kept.mu.Unlock()
+	if first || !second {
+		t.Errorf("looked at: the one that did not change %v, the one that did %v", first, second)
+	}
+	changes(kept.all[0].ID)
+	k.Watch.wake(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system"}})
+	changes(kept.all[0].ID)
+	kept.mu.Lock()
+	defer kept.mu.Unlock()
+	if _, again := kept.saved[kept.all[2].ID]; !again {
+		t.Error("what another changed meanwhile is not looked at again")
+	}
+	cancel()
+	<-ended
+}
