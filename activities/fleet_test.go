@@ -123,7 +123,7 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	failed := make(chan error, 10)
 	go func() {
 		defer close(ended)
-		(&Fleet{Watch: k.Watch, Databases: kept}).Follow(ctx, func(err error) { failed <- err })
+		Follow(ctx, &Fleet{Watch: k.Watch, Databases: kept}, func(err error) { failed <- err })
 	}()
 	changes := func(database uuid.UUID) {
 		t.Helper()
