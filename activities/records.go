@@ -29,6 +29,8 @@ type decided interface {
 type Records struct {
 	Operations lifecycle
 	Decisions  decided
+	// Watch is told whose status is another one; nil where nobody follows it.
+	Watch *Watch
 }
 
 // ParkInput is an operation that cannot go on by itself, and why.
@@ -69,11 +71,13 @@ func (r *Records) Cancel(ctx context.Context, in DecideInput) error {
 
 // FinishCancel records that what the operation did is undone.
 func (r *Records) FinishCancel(ctx context.Context, in Input) error {
+	defer r.Watch.wakeIn(daap.Namespace(in.Database))
 	return did("finish the cancellation of", in.Operation, r.Operations.FinishCancel(ctx, in.Operation))
 }
 
 // Finish records that the operation has succeeded, and the database's status with it.
 func (r *Records) Finish(ctx context.Context, in Input) error {
+	defer r.Watch.wakeIn(daap.Namespace(in.Database))
 	return did("finish", in.Operation, r.Operations.FinishOperation(ctx, in.Operation))
 }
 

@@ -118,6 +118,14 @@ func (w *Watch) wake(obj any) {
 	if namespace == "" {
 		namespace = changed.GetName() // the object is the namespace itself
 	}
+	w.wakeIn(namespace)
+}
+
+// wakeIn tells those who wait in the namespace, or follow all of them, to look again.
+func (w *Watch) wakeIn(namespace string) {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for waiter := range w.waiters[namespace] {

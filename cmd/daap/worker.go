@@ -58,7 +58,7 @@ func runWorker(ctx context.Context, s service) error {
 	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
 		Kubernetes:   kube,
 		Postgres:     pg,
-		Records:      &activities.Records{Operations: store, Decisions: store},
+		Records:      &activities.Records{Operations: store, Decisions: store, Watch: kube.Watch},
 		Engine:       &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
 		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
 		Backups:      &activities.Backups{Postgres: pg, Databases: store},
