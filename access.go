@@ -48,6 +48,7 @@ const (
 	MayDeleteTier            Permission = "deleteTier"
 	MayGetTierQuota          Permission = "getTierQuota"
 	MaySetTierQuota          Permission = "setTierQuota"
+	MayGetFleet              Permission = "getFleet"
 	MayListOrphans           Permission = "listOrphans"
 	MayRemoveOrphan          Permission = "removeOrphan"
 	MayListAPIKeys           Permission = "listAPIKeys"
@@ -105,6 +106,7 @@ var accesses = map[Permission]Access{
 	MayDeleteTier:      AccessPlatform,
 	MayGetTierQuota:    AccessAll,
 	MaySetTierQuota:    AccessPlatform,
+	MayGetFleet:        AccessPlatform,
 	MayListOrphans:     AccessPlatform,
 	MayRemoveOrphan:    AccessPlatform,
 	MayListAPIKeys:     AccessPlatform,

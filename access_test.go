@@ -84,6 +84,7 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 		daap.MaySetTierQuota: func(ctx context.Context, req daap.Request) error {
 			return second(tiers.SetQuota(ctx, req, id, daap.Quota{}))
 		},
+		daap.MayGetFleet: func(ctx context.Context, req daap.Request) error { return second(databases.Fleet(ctx, req)) },
 		daap.MayListOrphans: func(ctx context.Context, req daap.Request) error {
 			return third(orphans.List(ctx, req, daap.OrphanFilter{}))
 		},

@@ -53,6 +53,11 @@ const (
 	ConditionUnknown ConditionStatus = "Unknown"
 )
 
+// ConditionStatuses returns all statuses of a condition.
+func ConditionStatuses() []ConditionStatus {
+	return []ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}
+}
+
 // DatabaseHealth sums a database's conditions up.
 type DatabaseHealth string
 
@@ -179,7 +184,7 @@ type Seen struct {
 func (o Observed) See(found Conditions, at time.Time) Seen {
 	now := append(slices.Clone(found), o.recorded(at)...)
 	for i := range now {
-		now[i].ObservedAt = at
+		now[i].ObservedAt = o.lookedAt(now[i].Type, at)
 	}
 	return Seen{o, o.Conditions.Then(now)}
 }

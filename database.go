@@ -38,9 +38,13 @@ type Database struct {
 	WaitingOn *Cause
 	// OperationID is the operation that holds the database now; nil when none does.
 	OperationID *uuid.UUID
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	DeletedAt   *time.Time
+	// OperationKind is what that operation does; empty when none does.
+	OperationKind OperationKind
+	// LastHealth is the health that was last seen, however long ago; nil where nobody has looked yet.
+	LastHealth *HealthSeen
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	DeletedAt  *time.Time
 }
 
 // DatabaseStatus says where a database is in its life.
@@ -190,5 +194,7 @@ type DatabaseFilter struct {
 	Status DatabaseStatus
 	// Labels chooses those that have all of these labels.
 	Labels map[string]string
+	// Health chooses those that run and are of that health now; empty chooses all.
+	Health DatabaseHealth
 	Page   Page
 }

@@ -27,6 +27,8 @@ type databaseStore interface {
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
 	quotaReader
 	backupStore
+	conditionStore
+	fleetStore
 }
 
 // quotaReader reads the quota of a tier and what is used of it.

@@ -36,6 +36,8 @@ type ledger struct {
 	backlogged        bool
 	// backups are those of db.
 	backups daap.BackupState
+	// seen is what was seen of db.
+	seen daap.Observed
 	// tier is the one that updates give, and quotas are by tier.
 	tier   daap.Tier
 	quotas map[uuid.UUID]daap.QuotaUse
@@ -92,6 +94,12 @@ func (l *ledger) PatchDatabase(
 func (l *ledger) BackupState(context.Context, daap.Scope, uuid.UUID) (daap.BackupState, error) {
 	return l.backups, nil
 }
+
+func (l *ledger) LastSeen(context.Context, daap.Scope, uuid.UUID) (daap.Observed, error) {
+	return l.seen, nil
+}
+
+func (l *ledger) Fleet(context.Context, time.Time) (daap.Fleet, error) { return daap.Fleet{}, nil }
 
 func (l *ledger) Backups(context.Context, daap.Scope, daap.BackupFilter) ([]daap.Backup, error) {
 	return nil, nil

@@ -1,13 +1,15 @@
 -- +goose Up
 
--- What was last seen of each database. health sums conditions up as of observed_at; it is stale after five minutes.
+-- What was last seen of each database. health sums conditions up as of observed_at and has been so from health_since on;
+-- it is stale after five minutes.
 -- revision grows with each change, so that of two who saw the same change one records it.
 CREATE TABLE database_health (
-    database_id uuid        PRIMARY KEY REFERENCES databases (id),
-    health      text        NOT NULL CHECK (health IN ('healthy', 'degraded', 'unavailable', 'unknown')),
-    conditions  jsonb       NOT NULL,
-    observed_at timestamptz NOT NULL,
-    revision    bigint      NOT NULL DEFAULT 1
+    database_id  uuid        PRIMARY KEY REFERENCES databases (id),
+    health       text        NOT NULL CHECK (health IN ('healthy', 'degraded', 'unavailable', 'unknown')),
+    health_since timestamptz NOT NULL DEFAULT now(),
+    conditions   jsonb       NOT NULL,
+    observed_at  timestamptz NOT NULL,
+    revision     bigint      NOT NULL DEFAULT 1
 ) WITH (fillfactor = 70); -- each row is written each minute, where it is
 
 CREATE INDEX database_health_by_health ON database_health (health, database_id);

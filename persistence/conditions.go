@@ -81,6 +81,35 @@ func (s *Store) conditions(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 	return all, err
 }
 
+// LastSeen returns the conditions that were last seen of the database, and of Backups and Scan when they were looked
+// at; the zero value where nobody has looked yet, and of a database that is out of scope.
+func (s *Store) LastSeen(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.Observed, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT h.conditions, h.observed_at, h.revision, b.observed_at, s.attempted_at, s.scanned_at
+		FROM   databases d
+		JOIN   database_health h ON h.database_id = d.id
+		LEFT   JOIN backup_states b ON b.database_id = d.id
+		LEFT   JOIN database_scans s ON s.database_id = d.id
+		WHERE  d.id = $1`+ofTeam, database, owner(scope)) // its error comes out of ForEachRow
+	var o daap.Observed
+	var at time.Time
+	var backups, attempt *time.Time
+	_, err := pgx.ForEachRow(rows, []any{&o.Conditions, &at, &o.Revision, &backups, &attempt, &o.Scan.ScannedAt},
+		func() error {
+			for i := range o.Conditions {
+				o.Conditions[i].ObservedAt = at
+			}
+			if backups != nil {
+				o.Backups.ObservedAt = *backups
+			}
+			if attempt != nil {
+				o.Scan.AttemptedAt = *attempt
+			}
+			return nil
+		})
+	return o, because(err, "read what was seen of a database")
+}
+
 func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT database_id, attempted_at, failure_reason, failure_message, scanned_at, used_bytes, wal_bytes, connections,
@@ -150,9 +179,12 @@ func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) 
 // saveHealth says whether it was saved.
 func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Seen) (bool, error) {
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO database_health AS h (database_id, health, conditions, observed_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (database_id) DO UPDATE SET health = $2, conditions = $3, observed_at = $4, revision = h.revision + 1
-		WHERE h.revision = $5`, one.ID, one.Now.Health(), one.Now, at, one.Revision)
+		INSERT INTO database_health AS h (database_id, health, health_since, conditions, observed_at)
+		VALUES ($1, $2, $4, $3, $4)
+		ON CONFLICT (database_id) DO UPDATE
+		SET    health = $2, health_since = CASE WHEN h.health = $2 THEN h.health_since ELSE $4 END, conditions = $3,
+		       observed_at = $4, revision = h.revision + 1
+		WHERE  h.revision = $5`, one.ID, one.Now.Health(), one.Now, at, one.Revision)
 	if err != nil || tag.RowsAffected() == 0 {
 		return false, err
 	}

@@ -3,6 +3,7 @@ package persistence
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -17,9 +18,14 @@ const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 const selectDatabases = `
 	SELECT d.id, d.name, d.owner_team, d.description, d.labels, d.tier_name, d.tier_id, d.profile, d.status, d.incarnation,
 	       d.source, d.cause_code, d.cause_message, d.cause_remedy, o.cause_code, o.cause_message, o.cause_remedy,
-	       d.deletion_protection, d.archived_until, d.ca_expires_at, o.id, d.created_at, d.updated_at, d.deleted_at
+	       d.deletion_protection, d.archived_until, d.ca_expires_at, o.id, COALESCE(o.kind, ''),
+	       h.health, h.health_since, h.observed_at, d.created_at, d.updated_at, d.deleted_at` + fromDatabases
+
+// fromDatabases are databases with the operation that holds each, and what was last seen of it.
+const fromDatabases = `
 	FROM   databases d
-	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
+	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates + `
+	LEFT   JOIN database_health h ON h.database_id = d.id`
 
 // Database returns the database, a deleted one too. Errors: CodeNotFound, also for one out of scope.
 func (s *Store) Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
@@ -51,8 +57,13 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 	var args []any
 	if len(f.Labels) > 0 {
 		w.andWith(`d.labels @> $`, f.Labels)
-		// How many databases have a label decides between the index on labels and the one in order of id,
-		// so this one is planned for the labels at hand, not once for all.
+	}
+	if f.Health != "" {
+		w.healthy(f.Health, time.Now())
+	}
+	if len(f.Labels) > 0 || f.Health != "" {
+		// How many databases have a label or a health decides between the index on those and the one in order of id,
+		// so this one is planned for what is at hand, not once for all.
 		args = append(args, pgx.QueryExecModeCacheDescribe)
 	}
 	sql := selectDatabases + w.where() + ` ORDER BY d.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
@@ -97,7 +108,7 @@ func (s *Store) CreateDatabase(
 		if err := reserve(ctx, tx, tier, op, tier.Cost()); err != nil {
 			return accepted{}, err
 		}
-		made.OperationID = &op.ID
+		made.OperationID, made.OperationKind = &op.ID, op.Kind
 		return accepted{made, &begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
 			"name": made.Name, "owner_team": made.OwnerTeam, "tier": made.Tier,
 			"description": made.Description, "labels": made.Labels,
@@ -277,14 +288,19 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	var db daap.Database
 	var own, waiting causeColumns
+	var health *daap.DatabaseHealth
+	var since, observed *time.Time
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
 		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation, &db.Source,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
-		&db.DeletionProtection, &db.ArchivedUntil, &db.CAExpiresAt, &db.OperationID,
-		&db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
+		&db.DeletionProtection, &db.ArchivedUntil, &db.CAExpiresAt, &db.OperationID, &db.OperationKind,
+		&health, &since, &observed, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
 	db.Cause = own.cause()
 	if db.Status != daap.DatabaseError {
 		db.WaitingOn = waiting.cause()
+	}
+	if health != nil && since != nil && observed != nil {
+		db.LastHealth = &daap.HealthSeen{Health: *health, Since: *since, ObservedAt: *observed}
 	}
 	return db, err
 }

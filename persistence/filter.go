@@ -3,6 +3,7 @@ package persistence
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/daap-dev/daap"
 )
@@ -27,6 +28,18 @@ func (f *filter) within(scope daap.Scope) {
 	if team, limited := scope.Team(); limited {
 		f.andWith(`d.owner_team = $`, team)
 	}
+}
+
+// healthy leaves the rows of fromDatabases of databases that run and are of the health at the moment.
+func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
+	f.and(running)
+	stale := now.Add(-daap.HealthBelievedFor)
+	if health == daap.HealthUnknown {
+		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, stale)
+		return
+	}
+	f.andWith(`h.health = $`, health)
+	f.andWith(`h.observed_at >= $`, stale)
 }
 
 // placeholder adds arg to the arguments and returns what stands for it in the SQL.

@@ -72,7 +72,7 @@ func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	tried := inScope(fixture{t: t}, daap.Scope{}, daap.Database{}, daap.Operation{})
 	elsewhere := []string{ // lists, what has no owner yet, and keys and tiers, which are no team's to change
 		"CreateTier", "PatchTier", "DeleteTier", "SetTierQuota",
-		"Databases", "Operations", "Events", "BackupState", "Backups", "CreateDatabase", "Remembered", "Remember",
+		"Databases", "Operations", "Events", "BackupState", "LastSeen", "Backups", "CreateDatabase", "Remembered", "Remember",
 		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey", "RequestOrphanRemoval",
 	}
 	store := reflect.TypeFor[*persistence.Store]()
