@@ -109,7 +109,8 @@ type Invoker interface {
 	ExportAuditLogs(ctx context.Context, params ExportAuditLogsParams) (ExportAuditLogsOK, error)
 	// GetDatabase invokes getDatabase operation.
 	//
-	// Show one database.
+	// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
+	// leave out.
 	//
 	// GET /databases/{id}
 	GetDatabase(ctx context.Context, params GetDatabaseParams) (*DatabaseResponse, error)
@@ -120,6 +121,14 @@ type Invoker interface {
 	//
 	// GET /databases/{id}/connection
 	GetDatabaseConnection(ctx context.Context, params GetDatabaseConnectionParams) (*ConnectionResponse, error)
+	// GetFleet invokes getFleet operation.
+	//
+	// For the platform team. All databases that are not deleted, all operations that are not over, and
+	// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
+	// `GET /operations` list what is counted here, by the same names.
+	//
+	// GET /fleet
+	GetFleet(ctx context.Context) (*FleetResponse, error)
 	// GetHealth invokes getHealth operation.
 	//
 	// `ok` when everything answers; `degraded` when something answers badly that is not needed to accept
@@ -172,8 +181,8 @@ type Invoker interface {
 	ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error)
 	// ListDatabaseEvents invokes listDatabaseEvents operation.
 	//
-	// The timeline of all operations on the database, with what people decided about them. Events are only
-	// ever added; a deleted database keeps its own.
+	// The timeline of all operations on the database, with what people decided about them, and of its
+	// health. Events are only ever added; a deleted database keeps its own.
 	//
 	// GET /databases/{id}/events
 	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)
@@ -1568,7 +1577,8 @@ func (c *Client) sendExportAuditLogs(ctx context.Context, params ExportAuditLogs
 
 // GetDatabase invokes getDatabase operation.
 //
-// Show one database.
+// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
+// leave out.
 //
 // GET /databases/{id}
 func (c *Client) GetDatabase(ctx context.Context, params GetDatabaseParams) (*DatabaseResponse, error) {
@@ -1773,6 +1783,96 @@ func (c *Client) sendGetDatabaseConnection(ctx context.Context, params GetDataba
 	}()
 
 	result, err := decodeGetDatabaseConnectionResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// GetFleet invokes getFleet operation.
+//
+// For the platform team. All databases that are not deleted, all operations that are not over, and
+// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
+// `GET /operations` list what is counted here, by the same names.
+//
+// GET /fleet
+func (c *Client) GetFleet(ctx context.Context) (*FleetResponse, error) {
+	res, err := c.sendGetFleet(ctx)
+	return res, err
+}
+
+func (c *Client) sendGetFleet(ctx context.Context) (res *FleetResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [1]string
+	pathParts[0] = "/fleet"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, GetFleetOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, GetFleetOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeGetFleetResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}
@@ -2745,8 +2845,8 @@ func (c *Client) sendListBackups(ctx context.Context, params ListBackupsParams) 
 
 // ListDatabaseEvents invokes listDatabaseEvents operation.
 //
-// The timeline of all operations on the database, with what people decided about them. Events are only
-// ever added; a deleted database keeps its own.
+// The timeline of all operations on the database, with what people decided about them, and of its
+// health. Events are only ever added; a deleted database keeps its own.
 //
 // GET /databases/{id}/events
 func (c *Client) ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error) {
@@ -2937,6 +3037,23 @@ func (c *Client) sendListDatabases(ctx context.Context, params ListDatabasesPara
 
 		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
 			if val, ok := params.Status.Get(); ok {
+				return e.EncodeValue(conv.StringToString(string(val)))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "health" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "health",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Health.Get(); ok {
 				return e.EncodeValue(conv.StringToString(string(val)))
 			}
 			return nil

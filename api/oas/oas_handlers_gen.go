@@ -1628,7 +1628,8 @@ func (s *Server) handleExportAuditLogsRequest(args [0]string, argsEscaped bool, 
 
 // handleGetDatabaseRequest handles getDatabase operation.
 //
-// Show one database.
+// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
+// leave out.
 //
 // GET /databases/{id}
 func (s *Server) handleGetDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1939,6 +1940,153 @@ func (s *Server) handleGetDatabaseConnectionRequest(args [1]string, argsEscaped 
 	}
 
 	if err := encodeGetDatabaseConnectionResponse(response, w); err != nil {
+		defer recordError("EncodeResponse", err)
+		if !errors.Is(err, ht.ErrInternalServerErrorResponse) {
+			s.cfg.ErrorHandler(ctx, w, r, err)
+		}
+		return
+	}
+}
+
+// handleGetFleetRequest handles getFleet operation.
+//
+// For the platform team. All databases that are not deleted, all operations that are not over, and
+// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
+// `GET /operations` list what is counted here, by the same names.
+//
+// GET /fleet
+func (s *Server) handleGetFleetRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
+	statusWriter := &codeRecorder{ResponseWriter: w}
+	w = statusWriter
+	ctx := r.Context()
+
+	var (
+		err          error
+		opErrContext = ogenerrors.OperationContext{
+			Name: GetFleetOperation,
+			ID:   "getFleet",
+		}
+	)
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+			sctx, ok, err := s.securityApiKey(ctx, GetFleetOperation, r)
+			if err != nil {
+				err = &ogenerrors.SecurityError{
+					OperationContext: opErrContext,
+					Security:         "ApiKey",
+					Err:              err,
+				}
+				if encodeErr := encodeErrorResponse(s.h.NewError(ctx, err), w); encodeErr != nil {
+					defer recordError("Security:ApiKey", err)
+				}
+				return
+			}
+			if ok {
+				satisfied[0] |= 1 << 0
+				ctx = sctx
+			}
+		}
+		{
+			sctx, ok, err := s.securityBearer(ctx, GetFleetOperation, r)
+			if err != nil {
+				err = &ogenerrors.SecurityError{
+					OperationContext: opErrContext,
+					Security:         "Bearer",
+					Err:              err,
+				}
+				if encodeErr := encodeErrorResponse(s.h.NewError(ctx, err), w); encodeErr != nil {
+					defer recordError("Security:Bearer", err)
+				}
+				return
+			}
+			if ok {
+				satisfied[0] |= 1 << 1
+				ctx = sctx
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			err = &ogenerrors.SecurityError{
+				OperationContext: opErrContext,
+				Err:              ogenerrors.ErrSecurityRequirementIsNotSatisfied,
+			}
+			if encodeErr := encodeErrorResponse(s.h.NewError(ctx, err), w); encodeErr != nil {
+				defer recordError("Security", err)
+			}
+			return
+		}
+	}
+
+	var rawBody []byte
+
+	var response *FleetResponse
+	if m := s.cfg.Middleware; m != nil {
+		mreq := middleware.Request{
+			Context:          ctx,
+			OperationName:    GetFleetOperation,
+			OperationSummary: "How all databases are doing",
+			OperationID:      "getFleet",
+			Body:             nil,
+			RawBody:          rawBody,
+			Params:           middleware.Parameters{},
+			Raw:              r,
+		}
+
+		type (
+			Request  = struct{}
+			Params   = struct{}
+			Response = *FleetResponse
+		)
+		response, err = middleware.HookMiddleware[
+			Request,
+			Params,
+			Response,
+		](
+			m,
+			mreq,
+			nil,
+			func(ctx context.Context, request Request, params Params) (response Response, err error) {
+				response, err = s.h.GetFleet(ctx)
+				return response, err
+			},
+		)
+	} else {
+		response, err = s.h.GetFleet(ctx)
+	}
+	if err != nil {
+		if errRes, ok := errors.Into[*ErrorStatusCodeWithHeaders](err); ok {
+			if err := encodeErrorResponse(errRes, w); err != nil {
+				defer recordError("Internal", err)
+			}
+			return
+		}
+		if errors.Is(err, ht.ErrNotImplemented) {
+			s.cfg.ErrorHandler(ctx, w, r, err)
+			return
+		}
+		if err := encodeErrorResponse(s.h.NewError(ctx, err), w); err != nil {
+			defer recordError("Internal", err)
+		}
+		return
+	}
+
+	if err := encodeGetFleetResponse(response, w); err != nil {
 		defer recordError("EncodeResponse", err)
 		if !errors.Is(err, ht.ErrInternalServerErrorResponse) {
 			s.cfg.ErrorHandler(ctx, w, r, err)
@@ -3115,8 +3263,8 @@ func (s *Server) handleListBackupsRequest(args [1]string, argsEscaped bool, w ht
 
 // handleListDatabaseEventsRequest handles listDatabaseEvents operation.
 //
-// The timeline of all operations on the database, with what people decided about them. Events are only
-// ever added; a deleted database keeps its own.
+// The timeline of all operations on the database, with what people decided about them, and of its
+// health. Events are only ever added; a deleted database keeps its own.
 //
 // GET /databases/{id}/events
 func (s *Server) handleListDatabaseEventsRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -3396,6 +3544,10 @@ func (s *Server) handleListDatabasesRequest(args [0]string, argsEscaped bool, w 
 					Name: "status",
 					In:   "query",
 				}: params.Status,
+				{
+					Name: "health",
+					In:   "query",
+				}: params.Health,
 				{
 					Name: "label",
 					In:   "query",

@@ -17,6 +17,7 @@ const (
 	ExportAuditLogsOperation       OperationName = "ExportAuditLogs"
 	GetDatabaseOperation           OperationName = "GetDatabase"
 	GetDatabaseConnectionOperation OperationName = "GetDatabaseConnection"
+	GetFleetOperation              OperationName = "GetFleet"
 	GetHealthOperation             OperationName = "GetHealth"
 	GetOpenAPIOperation            OperationName = "GetOpenAPI"
 	GetOperationOperation          OperationName = "GetOperation"

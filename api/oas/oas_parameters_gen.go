@@ -3337,6 +3337,9 @@ type ListDatabasesParams struct {
 	Team OptTeamName `json:",omitempty,omitzero"`
 	// Only databases with this status.
 	Status OptDatabaseStatus `json:",omitempty,omitzero"`
+	// Only databases that run and are of this health now. `unknown` are also those that nobody has looked
+	// at for five minutes, and those that nobody has looked at yet.
+	Health OptDatabaseHealth `json:",omitempty,omitzero"`
 	// Only databases with this label, as `key=value`; repeated, all must match.
 	Label []string `json:",omitempty"`
 	// How many to answer at most.
@@ -3362,6 +3365,15 @@ func unpackListDatabasesParams(packed middleware.Parameters) (params ListDatabas
 		}
 		if v, ok := packed[key]; ok {
 			params.Status = v.(OptDatabaseStatus)
+		}
+	}
+	{
+		key := middleware.ParameterKey{
+			Name: "health",
+			In:   "query",
+		}
+		if v, ok := packed[key]; ok {
+			params.Health = v.(OptDatabaseHealth)
 		}
 	}
 	{
@@ -3511,6 +3523,62 @@ func decodeListDatabasesParams(args [0]string, argsEscaped bool, r *http.Request
 	}(); err != nil {
 		return params, &ogenerrors.DecodeParamError{
 			Name: "status",
+			In:   "query",
+			Err:  err,
+		}
+	}
+	// Decode query: health.
+	if err := func() error {
+		cfg := uri.QueryParameterDecodingConfig{
+			Name:    "health",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.HasParam(cfg); err == nil {
+			if err := q.DecodeParam(cfg, func(d uri.Decoder) error {
+				var paramsDotHealthVal DatabaseHealth
+				if err := func() error {
+					val, err := d.DecodeValue()
+					if err != nil {
+						return err
+					}
+
+					c, err := conv.ToString(val)
+					if err != nil {
+						return err
+					}
+
+					paramsDotHealthVal = DatabaseHealth(c)
+					return nil
+				}(); err != nil {
+					return err
+				}
+				params.Health.SetTo(paramsDotHealthVal)
+				return nil
+			}); err != nil {
+				return err
+			}
+			if err := func() error {
+				if value, ok := params.Health.Get(); ok {
+					if err := func() error {
+						if err := value.Validate(); err != nil {
+							return err
+						}
+						return nil
+					}(); err != nil {
+						return err
+					}
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		return params, &ogenerrors.DecodeParamError{
+			Name: "health",
 			In:   "query",
 			Err:  err,
 		}

@@ -1548,6 +1548,259 @@ func (s *CertificateState) SetExpiresAt(val time.Time) {
 	s.ExpiresAt = val
 }
 
+// One thing that is looked at, in Kubernetes' sense of the word.
+// Ref: #/components/schemas/Condition
+type Condition struct {
+	Type   ConditionType   `json:"type"`
+	Status ConditionStatus `json:"status"`
+	// One word that does not change from one time to the next; `Stale` for what nobody looks at.
+	Reason string `json:"reason"`
+	// For people - what is wrong; empty where nothing is.
+	Message string `json:"message"`
+	// When the status became what it is.
+	Since time.Time `json:"since"`
+	// When it was last looked at: each minute, and each ten minutes what PostgreSQL itself is asked for.
+	ObservedAt time.Time `json:"observed_at"`
+}
+
+// GetType returns the value of Type.
+func (s *Condition) GetType() ConditionType {
+	return s.Type
+}
+
+// GetStatus returns the value of Status.
+func (s *Condition) GetStatus() ConditionStatus {
+	return s.Status
+}
+
+// GetReason returns the value of Reason.
+func (s *Condition) GetReason() string {
+	return s.Reason
+}
+
+// GetMessage returns the value of Message.
+func (s *Condition) GetMessage() string {
+	return s.Message
+}
+
+// GetSince returns the value of Since.
+func (s *Condition) GetSince() time.Time {
+	return s.Since
+}
+
+// GetObservedAt returns the value of ObservedAt.
+func (s *Condition) GetObservedAt() time.Time {
+	return s.ObservedAt
+}
+
+// SetType sets the value of Type.
+func (s *Condition) SetType(val ConditionType) {
+	s.Type = val
+}
+
+// SetStatus sets the value of Status.
+func (s *Condition) SetStatus(val ConditionStatus) {
+	s.Status = val
+}
+
+// SetReason sets the value of Reason.
+func (s *Condition) SetReason(val string) {
+	s.Reason = val
+}
+
+// SetMessage sets the value of Message.
+func (s *Condition) SetMessage(val string) {
+	s.Message = val
+}
+
+// SetSince sets the value of Since.
+func (s *Condition) SetSince(val time.Time) {
+	s.Since = val
+}
+
+// SetObservedAt sets the value of ObservedAt.
+func (s *Condition) SetObservedAt(val time.Time) {
+	s.ObservedAt = val
+}
+
+// `Unknown` is also what nobody has looked at for five minutes.
+// Ref: #/components/schemas/ConditionStatus
+type ConditionStatus string
+
+const (
+	ConditionStatusTrue    ConditionStatus = "True"
+	ConditionStatusFalse   ConditionStatus = "False"
+	ConditionStatusUnknown ConditionStatus = "Unknown"
+)
+
+// AllValues returns all ConditionStatus values.
+func (ConditionStatus) AllValues() []ConditionStatus {
+	return []ConditionStatus{
+		ConditionStatusTrue,
+		ConditionStatusFalse,
+		ConditionStatusUnknown,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s ConditionStatus) MarshalText() ([]byte, error) {
+	switch s {
+	case ConditionStatusTrue:
+		return []byte(s), nil
+	case ConditionStatusFalse:
+		return []byte(s), nil
+	case ConditionStatusUnknown:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *ConditionStatus) UnmarshalText(data []byte) error {
+	switch ConditionStatus(data) {
+	case ConditionStatusTrue:
+		*s = ConditionStatusTrue
+		return nil
+	case ConditionStatusFalse:
+		*s = ConditionStatusFalse
+		return nil
+	case ConditionStatusUnknown:
+		*s = ConditionStatusUnknown
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+//	condition              | meaning                                                         | wrong while
+//	-----------------------+-----------------------------------------------------------------+------------
+//	`Ready`                | all of it runs as asked for                                     | False
+//	`PrimaryReachable`     | there is a primary that takes connections                       | False
+//	`Replication`          | the standbys follow the primary                                 | False
+//	`ContinuousArchiving`  | every change is archived                                        | False
+//	`BackupFresh`          | base backups come in time                                       | False
+//	`StorageHeadroom`      | there is room on the volumes                                    | False
+//	`CertificateExpiry`    | the CA certificate ends soon                                    | True
+//	`ConnectionHeadroom`   | more clients can connect                                        | False
+//	`NetworkPolicyPresent` | the network lets in whom it should, and no others               | False
+//	`Drift`                | somebody else changed what was asked for                        | True
+//	`QuotaConsistent`      | what is reserved of the tier's quota is what the database takes | False
+//	`ExtensionsScanned`    | PostgreSQL answers what it is asked each ten minutes            | False
+//
+// With `Ready` or `PrimaryReachable` wrong a database is `unavailable`, with any other `degraded`.
+// Ref: #/components/schemas/ConditionType
+type ConditionType string
+
+const (
+	ConditionTypeReady                ConditionType = "Ready"
+	ConditionTypePrimaryReachable     ConditionType = "PrimaryReachable"
+	ConditionTypeReplication          ConditionType = "Replication"
+	ConditionTypeContinuousArchiving  ConditionType = "ContinuousArchiving"
+	ConditionTypeBackupFresh          ConditionType = "BackupFresh"
+	ConditionTypeStorageHeadroom      ConditionType = "StorageHeadroom"
+	ConditionTypeCertificateExpiry    ConditionType = "CertificateExpiry"
+	ConditionTypeConnectionHeadroom   ConditionType = "ConnectionHeadroom"
+	ConditionTypeNetworkPolicyPresent ConditionType = "NetworkPolicyPresent"
+	ConditionTypeDrift                ConditionType = "Drift"
+	ConditionTypeQuotaConsistent      ConditionType = "QuotaConsistent"
+	ConditionTypeExtensionsScanned    ConditionType = "ExtensionsScanned"
+)
+
+// AllValues returns all ConditionType values.
+func (ConditionType) AllValues() []ConditionType {
+	return []ConditionType{
+		ConditionTypeReady,
+		ConditionTypePrimaryReachable,
+		ConditionTypeReplication,
+		ConditionTypeContinuousArchiving,
+		ConditionTypeBackupFresh,
+		ConditionTypeStorageHeadroom,
+		ConditionTypeCertificateExpiry,
+		ConditionTypeConnectionHeadroom,
+		ConditionTypeNetworkPolicyPresent,
+		ConditionTypeDrift,
+		ConditionTypeQuotaConsistent,
+		ConditionTypeExtensionsScanned,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s ConditionType) MarshalText() ([]byte, error) {
+	switch s {
+	case ConditionTypeReady:
+		return []byte(s), nil
+	case ConditionTypePrimaryReachable:
+		return []byte(s), nil
+	case ConditionTypeReplication:
+		return []byte(s), nil
+	case ConditionTypeContinuousArchiving:
+		return []byte(s), nil
+	case ConditionTypeBackupFresh:
+		return []byte(s), nil
+	case ConditionTypeStorageHeadroom:
+		return []byte(s), nil
+	case ConditionTypeCertificateExpiry:
+		return []byte(s), nil
+	case ConditionTypeConnectionHeadroom:
+		return []byte(s), nil
+	case ConditionTypeNetworkPolicyPresent:
+		return []byte(s), nil
+	case ConditionTypeDrift:
+		return []byte(s), nil
+	case ConditionTypeQuotaConsistent:
+		return []byte(s), nil
+	case ConditionTypeExtensionsScanned:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *ConditionType) UnmarshalText(data []byte) error {
+	switch ConditionType(data) {
+	case ConditionTypeReady:
+		*s = ConditionTypeReady
+		return nil
+	case ConditionTypePrimaryReachable:
+		*s = ConditionTypePrimaryReachable
+		return nil
+	case ConditionTypeReplication:
+		*s = ConditionTypeReplication
+		return nil
+	case ConditionTypeContinuousArchiving:
+		*s = ConditionTypeContinuousArchiving
+		return nil
+	case ConditionTypeBackupFresh:
+		*s = ConditionTypeBackupFresh
+		return nil
+	case ConditionTypeStorageHeadroom:
+		*s = ConditionTypeStorageHeadroom
+		return nil
+	case ConditionTypeCertificateExpiry:
+		*s = ConditionTypeCertificateExpiry
+		return nil
+	case ConditionTypeConnectionHeadroom:
+		*s = ConditionTypeConnectionHeadroom
+		return nil
+	case ConditionTypeNetworkPolicyPresent:
+		*s = ConditionTypeNetworkPolicyPresent
+		return nil
+	case ConditionTypeDrift:
+		*s = ConditionTypeDrift
+		return nil
+	case ConditionTypeQuotaConsistent:
+		*s = ConditionTypeQuotaConsistent
+		return nil
+	case ConditionTypeExtensionsScanned:
+		*s = ConditionTypeExtensionsScanned
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
 // Ref: #/components/schemas/Connection
 type Connection struct {
 	Pooled   Endpoint          `json:"pooled"`
@@ -2064,10 +2317,14 @@ type Database struct {
 	Description string         `json:"description"`
 	Labels      DatabaseLabels `json:"labels"`
 	// The name of its tier.
-	Tier      string           `json:"tier"`
-	Status    DatabaseStatus   `json:"status"`
-	Error     NilDatabaseError `json:"error"`
-	WaitingOn NilDatabaseError `json:"waiting_on"`
+	Tier   string         `json:"tier"`
+	Status DatabaseStatus `json:"status"`
+	Health NilHealthState `json:"health"`
+	// What `health` sums up, each condition at most once; one that does not apply is left out. Shown where
+	// one database is asked for that runs; null otherwise. Empty while nobody has looked at it yet.
+	Conditions []Condition      `json:"conditions"`
+	Error      NilDatabaseError `json:"error"`
+	WaitingOn  NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
 	OperationID NilUUID             `json:"operation_id"`
 	Source      NilRestoreSource    `json:"source"`
@@ -2119,6 +2376,16 @@ func (s *Database) GetTier() string {
 // GetStatus returns the value of Status.
 func (s *Database) GetStatus() DatabaseStatus {
 	return s.Status
+}
+
+// GetHealth returns the value of Health.
+func (s *Database) GetHealth() NilHealthState {
+	return s.Health
+}
+
+// GetConditions returns the value of Conditions.
+func (s *Database) GetConditions() []Condition {
+	return s.Conditions
 }
 
 // GetError returns the value of Error.
@@ -2219,6 +2486,16 @@ func (s *Database) SetTier(val string) {
 // SetStatus sets the value of Status.
 func (s *Database) SetStatus(val DatabaseStatus) {
 	s.Status = val
+}
+
+// SetHealth sets the value of Health.
+func (s *Database) SetHealth(val NilHealthState) {
+	s.Health = val
+}
+
+// SetConditions sets the value of Conditions.
+func (s *Database) SetConditions(val []Condition) {
+	s.Conditions = val
 }
 
 // SetError sets the value of Error.
@@ -2377,6 +2654,69 @@ func (s *DatabaseError) SetRemedy(val string) {
 // SetOperationID sets the value of OperationID.
 func (s *DatabaseError) SetOperationID(val uuid.UUID) {
 	s.OperationID = val
+}
+
+//	health        | meaning
+//	--------------+-----------------------------------------------------------------------------------------
+//	`healthy`     | it takes connections, and nothing is wrong that is looked at
+//	`degraded`    | it takes connections, and something else is wrong
+//	`unavailable` | it takes no connections
+//	`unknown`     | nobody has looked at it for five minutes, or whether it takes connections cannot be told
+//
+// Ref: #/components/schemas/DatabaseHealth
+type DatabaseHealth string
+
+const (
+	DatabaseHealthHealthy     DatabaseHealth = "healthy"
+	DatabaseHealthDegraded    DatabaseHealth = "degraded"
+	DatabaseHealthUnavailable DatabaseHealth = "unavailable"
+	DatabaseHealthUnknown     DatabaseHealth = "unknown"
+)
+
+// AllValues returns all DatabaseHealth values.
+func (DatabaseHealth) AllValues() []DatabaseHealth {
+	return []DatabaseHealth{
+		DatabaseHealthHealthy,
+		DatabaseHealthDegraded,
+		DatabaseHealthUnavailable,
+		DatabaseHealthUnknown,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s DatabaseHealth) MarshalText() ([]byte, error) {
+	switch s {
+	case DatabaseHealthHealthy:
+		return []byte(s), nil
+	case DatabaseHealthDegraded:
+		return []byte(s), nil
+	case DatabaseHealthUnavailable:
+		return []byte(s), nil
+	case DatabaseHealthUnknown:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *DatabaseHealth) UnmarshalText(data []byte) error {
+	switch DatabaseHealth(data) {
+	case DatabaseHealthHealthy:
+		*s = DatabaseHealthHealthy
+		return nil
+	case DatabaseHealthDegraded:
+		*s = DatabaseHealthDegraded
+		return nil
+	case DatabaseHealthUnavailable:
+		*s = DatabaseHealthUnavailable
+		return nil
+	case DatabaseHealthUnknown:
+		*s = DatabaseHealthUnknown
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
 }
 
 type DatabaseLabels map[string]string
@@ -3323,7 +3663,7 @@ func (s *Event) SetCreatedAt(val time.Time) {
 }
 
 //	kind                     | meaning
-//	-------------------------+---------------------------------------------------------------------
+//	-------------------------+----------------------------------------------------------------------------------------
 //	`accepted`               | the operation is recorded and holds the database
 //	`started`                | its workflow has begun
 //	`step_done`              | a step is done
@@ -3334,6 +3674,7 @@ func (s *Event) SetCreatedAt(val time.Time) {
 //	`succeeded`              | the operation is over
 //	`cancelled`              | the operation is over, and given up or taken over by another
 //	`ca_certificate_changed` | another CA certificate is in use; clients need it before theirs ends
+//	`health_changed`         | the database is of another health, or another of its conditions is wrong or right again
 //
 // Ref: #/components/schemas/EventKind
 type EventKind string
@@ -3349,6 +3690,7 @@ const (
 	EventKindSucceeded            EventKind = "succeeded"
 	EventKindCancelled            EventKind = "cancelled"
 	EventKindCaCertificateChanged EventKind = "ca_certificate_changed"
+	EventKindHealthChanged        EventKind = "health_changed"
 )
 
 // AllValues returns all EventKind values.
@@ -3364,6 +3706,7 @@ func (EventKind) AllValues() []EventKind {
 		EventKindSucceeded,
 		EventKindCancelled,
 		EventKindCaCertificateChanged,
+		EventKindHealthChanged,
 	}
 }
 
@@ -3389,6 +3732,8 @@ func (s EventKind) MarshalText() ([]byte, error) {
 	case EventKindCancelled:
 		return []byte(s), nil
 	case EventKindCaCertificateChanged:
+		return []byte(s), nil
+	case EventKindHealthChanged:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -3427,6 +3772,9 @@ func (s *EventKind) UnmarshalText(data []byte) error {
 		return nil
 	case EventKindCaCertificateChanged:
 		*s = EventKindCaCertificateChanged
+		return nil
+	case EventKindHealthChanged:
+		*s = EventKindHealthChanged
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -3521,6 +3869,385 @@ func (s *FieldChange) SetFrom(val NilString) {
 // SetTo sets the value of To.
 func (s *FieldChange) SetTo(val NilString) {
 	s.To = val
+}
+
+// Ref: #/components/schemas/Fleet
+type Fleet struct {
+	Databases  FleetDatabases  `json:"databases"`
+	Operations FleetOperations `json:"operations"`
+	Sweep      FleetSweep      `json:"sweep"`
+}
+
+// GetDatabases returns the value of Databases.
+func (s *Fleet) GetDatabases() FleetDatabases {
+	return s.Databases
+}
+
+// GetOperations returns the value of Operations.
+func (s *Fleet) GetOperations() FleetOperations {
+	return s.Operations
+}
+
+// GetSweep returns the value of Sweep.
+func (s *Fleet) GetSweep() FleetSweep {
+	return s.Sweep
+}
+
+// SetDatabases sets the value of Databases.
+func (s *Fleet) SetDatabases(val FleetDatabases) {
+	s.Databases = val
+}
+
+// SetOperations sets the value of Operations.
+func (s *Fleet) SetOperations(val FleetOperations) {
+	s.Operations = val
+}
+
+// SetSweep sets the value of Sweep.
+func (s *Fleet) SetSweep(val FleetSweep) {
+	s.Sweep = val
+}
+
+// All databases that are not deleted.
+// Ref: #/components/schemas/FleetDatabases
+type FleetDatabases struct {
+	Total int `json:"total"`
+	// Every status but `deleted`, in the order of a database's life.
+	ByStatus []FleetDatabasesByStatusItem `json:"by_status"`
+	// Every health, of the databases that run; these are fewer than all.
+	ByHealth []FleetDatabasesByHealthItem `json:"by_health"`
+	// The tiers that databases have, by name.
+	ByTier []FleetDatabasesByTierItem `json:"by_tier"`
+	// The 1000 teams with the most databases, those with more of them first.
+	ByTeam []FleetDatabasesByTeamItem `json:"by_team"`
+	// The PostgreSQL major versions that databases have.
+	ByPgVersion []FleetDatabasesByPgVersionItem `json:"by_pg_version"`
+}
+
+// GetTotal returns the value of Total.
+func (s *FleetDatabases) GetTotal() int {
+	return s.Total
+}
+
+// GetByStatus returns the value of ByStatus.
+func (s *FleetDatabases) GetByStatus() []FleetDatabasesByStatusItem {
+	return s.ByStatus
+}
+
+// GetByHealth returns the value of ByHealth.
+func (s *FleetDatabases) GetByHealth() []FleetDatabasesByHealthItem {
+	return s.ByHealth
+}
+
+// GetByTier returns the value of ByTier.
+func (s *FleetDatabases) GetByTier() []FleetDatabasesByTierItem {
+	return s.ByTier
+}
+
+// GetByTeam returns the value of ByTeam.
+func (s *FleetDatabases) GetByTeam() []FleetDatabasesByTeamItem {
+	return s.ByTeam
+}
+
+// GetByPgVersion returns the value of ByPgVersion.
+func (s *FleetDatabases) GetByPgVersion() []FleetDatabasesByPgVersionItem {
+	return s.ByPgVersion
+}
+
+// SetTotal sets the value of Total.
+func (s *FleetDatabases) SetTotal(val int) {
+	s.Total = val
+}
+
+// SetByStatus sets the value of ByStatus.
+func (s *FleetDatabases) SetByStatus(val []FleetDatabasesByStatusItem) {
+	s.ByStatus = val
+}
+
+// SetByHealth sets the value of ByHealth.
+func (s *FleetDatabases) SetByHealth(val []FleetDatabasesByHealthItem) {
+	s.ByHealth = val
+}
+
+// SetByTier sets the value of ByTier.
+func (s *FleetDatabases) SetByTier(val []FleetDatabasesByTierItem) {
+	s.ByTier = val
+}
+
+// SetByTeam sets the value of ByTeam.
+func (s *FleetDatabases) SetByTeam(val []FleetDatabasesByTeamItem) {
+	s.ByTeam = val
+}
+
+// SetByPgVersion sets the value of ByPgVersion.
+func (s *FleetDatabases) SetByPgVersion(val []FleetDatabasesByPgVersionItem) {
+	s.ByPgVersion = val
+}
+
+type FleetDatabasesByHealthItem struct {
+	Health    DatabaseHealth    `json:"health"`
+	Databases int               `json:"databases"`
+	Oldest    NilOldestDatabase `json:"oldest"`
+}
+
+// GetHealth returns the value of Health.
+func (s *FleetDatabasesByHealthItem) GetHealth() DatabaseHealth {
+	return s.Health
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetDatabasesByHealthItem) GetDatabases() int {
+	return s.Databases
+}
+
+// GetOldest returns the value of Oldest.
+func (s *FleetDatabasesByHealthItem) GetOldest() NilOldestDatabase {
+	return s.Oldest
+}
+
+// SetHealth sets the value of Health.
+func (s *FleetDatabasesByHealthItem) SetHealth(val DatabaseHealth) {
+	s.Health = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetDatabasesByHealthItem) SetDatabases(val int) {
+	s.Databases = val
+}
+
+// SetOldest sets the value of Oldest.
+func (s *FleetDatabasesByHealthItem) SetOldest(val NilOldestDatabase) {
+	s.Oldest = val
+}
+
+type FleetDatabasesByPgVersionItem struct {
+	PgVersion string `json:"pg_version"`
+	Databases int    `json:"databases"`
+}
+
+// GetPgVersion returns the value of PgVersion.
+func (s *FleetDatabasesByPgVersionItem) GetPgVersion() string {
+	return s.PgVersion
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetDatabasesByPgVersionItem) GetDatabases() int {
+	return s.Databases
+}
+
+// SetPgVersion sets the value of PgVersion.
+func (s *FleetDatabasesByPgVersionItem) SetPgVersion(val string) {
+	s.PgVersion = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetDatabasesByPgVersionItem) SetDatabases(val int) {
+	s.Databases = val
+}
+
+type FleetDatabasesByStatusItem struct {
+	Status    DatabaseStatus `json:"status"`
+	Databases int            `json:"databases"`
+}
+
+// GetStatus returns the value of Status.
+func (s *FleetDatabasesByStatusItem) GetStatus() DatabaseStatus {
+	return s.Status
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetDatabasesByStatusItem) GetDatabases() int {
+	return s.Databases
+}
+
+// SetStatus sets the value of Status.
+func (s *FleetDatabasesByStatusItem) SetStatus(val DatabaseStatus) {
+	s.Status = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetDatabasesByStatusItem) SetDatabases(val int) {
+	s.Databases = val
+}
+
+type FleetDatabasesByTeamItem struct {
+	Team      string `json:"team"`
+	Databases int    `json:"databases"`
+}
+
+// GetTeam returns the value of Team.
+func (s *FleetDatabasesByTeamItem) GetTeam() string {
+	return s.Team
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetDatabasesByTeamItem) GetDatabases() int {
+	return s.Databases
+}
+
+// SetTeam sets the value of Team.
+func (s *FleetDatabasesByTeamItem) SetTeam(val string) {
+	s.Team = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetDatabasesByTeamItem) SetDatabases(val int) {
+	s.Databases = val
+}
+
+type FleetDatabasesByTierItem struct {
+	Tier      string `json:"tier"`
+	Databases int    `json:"databases"`
+}
+
+// GetTier returns the value of Tier.
+func (s *FleetDatabasesByTierItem) GetTier() string {
+	return s.Tier
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetDatabasesByTierItem) GetDatabases() int {
+	return s.Databases
+}
+
+// SetTier sets the value of Tier.
+func (s *FleetDatabasesByTierItem) SetTier(val string) {
+	s.Tier = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetDatabasesByTierItem) SetDatabases(val int) {
+	s.Databases = val
+}
+
+// Ref: #/components/schemas/FleetOperations
+type FleetOperations struct {
+	// The operations that are not over, by kind; kinds of which there are none are left out.
+	Open []OpenOperations `json:"open"`
+	// Those of them that need attention, by cause; causes of which there are none are left out.
+	Parked []ParkedOperations `json:"parked"`
+}
+
+// GetOpen returns the value of Open.
+func (s *FleetOperations) GetOpen() []OpenOperations {
+	return s.Open
+}
+
+// GetParked returns the value of Parked.
+func (s *FleetOperations) GetParked() []ParkedOperations {
+	return s.Parked
+}
+
+// SetOpen sets the value of Open.
+func (s *FleetOperations) SetOpen(val []OpenOperations) {
+	s.Open = val
+}
+
+// SetParked sets the value of Parked.
+func (s *FleetOperations) SetParked(val []ParkedOperations) {
+	s.Parked = val
+}
+
+// Ref: #/components/schemas/FleetResponse
+type FleetResponse struct {
+	Data  Fleet      `json:"data"`
+	Error NilNoError `json:"error"`
+	Meta  Meta       `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *FleetResponse) GetData() Fleet {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *FleetResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *FleetResponse) GetMeta() Meta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *FleetResponse) SetData(val Fleet) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *FleetResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *FleetResponse) SetMeta(val Meta) {
+	s.Meta = val
+}
+
+// When the databases that run were looked at, which is each minute.
+// Ref: #/components/schemas/FleetSweep
+type FleetSweep struct {
+	// The last look at any of them; null where nobody has looked yet.
+	LastAt NilDateTime `json:"last_at"`
+	// The last look at the one that was not looked at for the longest time.
+	FirstAt NilDateTime `json:"first_at"`
+	// How many run.
+	Databases int `json:"databases"`
+	// How many of them nobody has looked at for two minutes.
+	Late int `json:"late"`
+	// Whether any is late.
+	Behind bool `json:"behind"`
+}
+
+// GetLastAt returns the value of LastAt.
+func (s *FleetSweep) GetLastAt() NilDateTime {
+	return s.LastAt
+}
+
+// GetFirstAt returns the value of FirstAt.
+func (s *FleetSweep) GetFirstAt() NilDateTime {
+	return s.FirstAt
+}
+
+// GetDatabases returns the value of Databases.
+func (s *FleetSweep) GetDatabases() int {
+	return s.Databases
+}
+
+// GetLate returns the value of Late.
+func (s *FleetSweep) GetLate() int {
+	return s.Late
+}
+
+// GetBehind returns the value of Behind.
+func (s *FleetSweep) GetBehind() bool {
+	return s.Behind
+}
+
+// SetLastAt sets the value of LastAt.
+func (s *FleetSweep) SetLastAt(val NilDateTime) {
+	s.LastAt = val
+}
+
+// SetFirstAt sets the value of FirstAt.
+func (s *FleetSweep) SetFirstAt(val NilDateTime) {
+	s.FirstAt = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *FleetSweep) SetDatabases(val int) {
+	s.Databases = val
+}
+
+// SetLate sets the value of Late.
+func (s *FleetSweep) SetLate(val int) {
+	s.Late = val
+}
+
+// SetBehind sets the value of Behind.
+func (s *FleetSweep) SetBehind(val bool) {
+	s.Behind = val
 }
 
 type GetOpenAPIOK map[string]jx.Raw
@@ -3822,6 +4549,47 @@ func (s *HealthResponse) SetError(val NilNoError) {
 // SetMeta sets the value of Meta.
 func (s *HealthResponse) SetMeta(val Meta) {
 	s.Meta = val
+}
+
+// How a database is that runs: one that is ready or being changed, also where what changes it needs
+// attention. Null for all others: one that is frozen or archived is not unhealthy.
+// Ref: #/components/schemas/HealthState
+type HealthState struct {
+	Status DatabaseHealth `json:"status"`
+	// Since when it is so; null while nobody has looked at it yet.
+	Since NilDateTime `json:"since"`
+	// When it was last looked at, which is each minute; null while nobody has yet.
+	ObservedAt NilDateTime `json:"observed_at"`
+}
+
+// GetStatus returns the value of Status.
+func (s *HealthState) GetStatus() DatabaseHealth {
+	return s.Status
+}
+
+// GetSince returns the value of Since.
+func (s *HealthState) GetSince() NilDateTime {
+	return s.Since
+}
+
+// GetObservedAt returns the value of ObservedAt.
+func (s *HealthState) GetObservedAt() NilDateTime {
+	return s.ObservedAt
+}
+
+// SetStatus sets the value of Status.
+func (s *HealthState) SetStatus(val DatabaseHealth) {
+	s.Status = val
+}
+
+// SetSince sets the value of Since.
+func (s *HealthState) SetSince(val NilDateTime) {
+	s.Since = val
+}
+
+// SetObservedAt sets the value of ObservedAt.
+func (s *HealthState) SetObservedAt(val NilDateTime) {
+	s.ObservedAt = val
 }
 
 type HealthStatus string
@@ -4408,6 +5176,51 @@ func (o NilFloat64) Or(d float64) float64 {
 	return d
 }
 
+// NewNilHealthState returns new NilHealthState with value set to v.
+func NewNilHealthState(v HealthState) NilHealthState {
+	return NilHealthState{
+		Value: v,
+	}
+}
+
+// NilHealthState is nullable HealthState.
+type NilHealthState struct {
+	Value HealthState
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilHealthState) SetTo(v HealthState) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilHealthState) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilHealthState) SetToNull() {
+	o.Null = true
+	var v HealthState
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilHealthState) Get() (v HealthState, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilHealthState) Or(d HealthState) HealthState {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilInt returns new NilInt with value set to v.
 func NewNilInt(v int) NilInt {
 	return NilInt{
@@ -4582,6 +5395,51 @@ func (o NilNoError) Get() (v NoError, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilNoError) Or(d NoError) NoError {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOldestDatabase returns new NilOldestDatabase with value set to v.
+func NewNilOldestDatabase(v OldestDatabase) NilOldestDatabase {
+	return NilOldestDatabase{
+		Value: v,
+	}
+}
+
+// NilOldestDatabase is nullable OldestDatabase.
+type NilOldestDatabase struct {
+	Value OldestDatabase
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOldestDatabase) SetTo(v OldestDatabase) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOldestDatabase) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOldestDatabase) SetToNull() {
+	o.Null = true
+	var v OldestDatabase
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOldestDatabase) Get() (v OldestDatabase, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOldestDatabase) Or(d OldestDatabase) OldestDatabase {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -4861,6 +5719,143 @@ func (o NilUUID) Or(d uuid.UUID) uuid.UUID {
 type NoData string
 
 type NoError string
+
+// The database that has been so for the longest time; null where none is, and for `healthy`. One that
+// nobody has looked at yet is `unknown` since it was asked for.
+// Ref: #/components/schemas/OldestDatabase
+type OldestDatabase struct {
+	DatabaseID uuid.UUID `json:"database_id"`
+	Since      time.Time `json:"since"`
+}
+
+// GetDatabaseID returns the value of DatabaseID.
+func (s *OldestDatabase) GetDatabaseID() uuid.UUID {
+	return s.DatabaseID
+}
+
+// GetSince returns the value of Since.
+func (s *OldestDatabase) GetSince() time.Time {
+	return s.Since
+}
+
+// SetDatabaseID sets the value of DatabaseID.
+func (s *OldestDatabase) SetDatabaseID(val uuid.UUID) {
+	s.DatabaseID = val
+}
+
+// SetSince sets the value of Since.
+func (s *OldestDatabase) SetSince(val time.Time) {
+	s.Since = val
+}
+
+// The one that was asked for first.
+// Ref: #/components/schemas/OldestOperation
+type OldestOperation struct {
+	OperationID uuid.UUID `json:"operation_id"`
+	CreatedAt   time.Time `json:"created_at"`
+}
+
+// GetOperationID returns the value of OperationID.
+func (s *OldestOperation) GetOperationID() uuid.UUID {
+	return s.OperationID
+}
+
+// GetCreatedAt returns the value of CreatedAt.
+func (s *OldestOperation) GetCreatedAt() time.Time {
+	return s.CreatedAt
+}
+
+// SetOperationID sets the value of OperationID.
+func (s *OldestOperation) SetOperationID(val uuid.UUID) {
+	s.OperationID = val
+}
+
+// SetCreatedAt sets the value of CreatedAt.
+func (s *OldestOperation) SetCreatedAt(val time.Time) {
+	s.CreatedAt = val
+}
+
+// Ref: #/components/schemas/OpenOperations
+type OpenOperations struct {
+	Kind OperationKind `json:"kind"`
+	// In all of the states together.
+	Operations     int             `json:"operations"`
+	Pending        int             `json:"pending"`
+	Running        int             `json:"running"`
+	NeedsAttention int             `json:"needs_attention"`
+	Cancelling     int             `json:"cancelling"`
+	Oldest         OldestOperation `json:"oldest"`
+}
+
+// GetKind returns the value of Kind.
+func (s *OpenOperations) GetKind() OperationKind {
+	return s.Kind
+}
+
+// GetOperations returns the value of Operations.
+func (s *OpenOperations) GetOperations() int {
+	return s.Operations
+}
+
+// GetPending returns the value of Pending.
+func (s *OpenOperations) GetPending() int {
+	return s.Pending
+}
+
+// GetRunning returns the value of Running.
+func (s *OpenOperations) GetRunning() int {
+	return s.Running
+}
+
+// GetNeedsAttention returns the value of NeedsAttention.
+func (s *OpenOperations) GetNeedsAttention() int {
+	return s.NeedsAttention
+}
+
+// GetCancelling returns the value of Cancelling.
+func (s *OpenOperations) GetCancelling() int {
+	return s.Cancelling
+}
+
+// GetOldest returns the value of Oldest.
+func (s *OpenOperations) GetOldest() OldestOperation {
+	return s.Oldest
+}
+
+// SetKind sets the value of Kind.
+func (s *OpenOperations) SetKind(val OperationKind) {
+	s.Kind = val
+}
+
+// SetOperations sets the value of Operations.
+func (s *OpenOperations) SetOperations(val int) {
+	s.Operations = val
+}
+
+// SetPending sets the value of Pending.
+func (s *OpenOperations) SetPending(val int) {
+	s.Pending = val
+}
+
+// SetRunning sets the value of Running.
+func (s *OpenOperations) SetRunning(val int) {
+	s.Running = val
+}
+
+// SetNeedsAttention sets the value of NeedsAttention.
+func (s *OpenOperations) SetNeedsAttention(val int) {
+	s.NeedsAttention = val
+}
+
+// SetCancelling sets the value of Cancelling.
+func (s *OpenOperations) SetCancelling(val int) {
+	s.Cancelling = val
+}
+
+// SetOldest sets the value of Oldest.
+func (s *OpenOperations) SetOldest(val OldestOperation) {
+	s.Oldest = val
+}
 
 // Ref: #/components/schemas/Operation
 type Operation struct {
@@ -5469,6 +6464,52 @@ func (o OptCauseCode) Get() (v CauseCode, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptCauseCode) Or(d CauseCode) CauseCode {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptDatabaseHealth returns new OptDatabaseHealth with value set to v.
+func NewOptDatabaseHealth(v DatabaseHealth) OptDatabaseHealth {
+	return OptDatabaseHealth{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptDatabaseHealth is optional DatabaseHealth.
+type OptDatabaseHealth struct {
+	Value DatabaseHealth
+	Set   bool
+}
+
+// IsSet returns true if OptDatabaseHealth was set.
+func (o OptDatabaseHealth) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptDatabaseHealth) Reset() {
+	var v DatabaseHealth
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptDatabaseHealth) SetTo(v DatabaseHealth) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptDatabaseHealth) Get() (v DatabaseHealth, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptDatabaseHealth) Or(d DatabaseHealth) DatabaseHealth {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -6668,6 +7709,43 @@ func (s *PageMeta) SetRequestID(val string) {
 // SetNextCursor sets the value of NextCursor.
 func (s *PageMeta) SetNextCursor(val NilString) {
 	s.NextCursor = val
+}
+
+// Ref: #/components/schemas/ParkedOperations
+type ParkedOperations struct {
+	Cause      CauseCode       `json:"cause"`
+	Operations int             `json:"operations"`
+	Oldest     OldestOperation `json:"oldest"`
+}
+
+// GetCause returns the value of Cause.
+func (s *ParkedOperations) GetCause() CauseCode {
+	return s.Cause
+}
+
+// GetOperations returns the value of Operations.
+func (s *ParkedOperations) GetOperations() int {
+	return s.Operations
+}
+
+// GetOldest returns the value of Oldest.
+func (s *ParkedOperations) GetOldest() OldestOperation {
+	return s.Oldest
+}
+
+// SetCause sets the value of Cause.
+func (s *ParkedOperations) SetCause(val CauseCode) {
+	s.Cause = val
+}
+
+// SetOperations sets the value of Operations.
+func (s *ParkedOperations) SetOperations(val int) {
+	s.Operations = val
+}
+
+// SetOldest sets the value of Oldest.
+func (s *ParkedOperations) SetOldest(val OldestOperation) {
+	s.Oldest = val
 }
 
 // In PgBouncer's words: a `session` has a server connection to itself, a `transaction` for as long as

@@ -95,7 +95,8 @@ type Handler interface {
 	ExportAuditLogs(ctx context.Context, params ExportAuditLogsParams) (ExportAuditLogsOK, error)
 	// GetDatabase implements getDatabase operation.
 	//
-	// Show one database.
+	// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
+	// leave out.
 	//
 	// GET /databases/{id}
 	GetDatabase(ctx context.Context, params GetDatabaseParams) (*DatabaseResponse, error)
@@ -106,6 +107,14 @@ type Handler interface {
 	//
 	// GET /databases/{id}/connection
 	GetDatabaseConnection(ctx context.Context, params GetDatabaseConnectionParams) (*ConnectionResponse, error)
+	// GetFleet implements getFleet operation.
+	//
+	// For the platform team. All databases that are not deleted, all operations that are not over, and
+	// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
+	// `GET /operations` list what is counted here, by the same names.
+	//
+	// GET /fleet
+	GetFleet(ctx context.Context) (*FleetResponse, error)
 	// GetHealth implements getHealth operation.
 	//
 	// `ok` when everything answers; `degraded` when something answers badly that is not needed to accept
@@ -158,8 +167,8 @@ type Handler interface {
 	ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error)
 	// ListDatabaseEvents implements listDatabaseEvents operation.
 	//
-	// The timeline of all operations on the database, with what people decided about them. Events are only
-	// ever added; a deleted database keeps its own.
+	// The timeline of all operations on the database, with what people decided about them, and of its
+	// health. Events are only ever added; a deleted database keeps its own.
 	//
 	// GET /databases/{id}/events
 	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)

@@ -127,7 +127,8 @@ func (UnimplementedHandler) ExportAuditLogs(ctx context.Context, params ExportAu
 
 // GetDatabase implements getDatabase operation.
 //
-// Show one database.
+// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
+// leave out.
 //
 // GET /databases/{id}
 func (UnimplementedHandler) GetDatabase(ctx context.Context, params GetDatabaseParams) (r *DatabaseResponse, _ error) {
@@ -141,6 +142,17 @@ func (UnimplementedHandler) GetDatabase(ctx context.Context, params GetDatabaseP
 //
 // GET /databases/{id}/connection
 func (UnimplementedHandler) GetDatabaseConnection(ctx context.Context, params GetDatabaseConnectionParams) (r *ConnectionResponse, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
+// GetFleet implements getFleet operation.
+//
+// For the platform team. All databases that are not deleted, all operations that are not over, and
+// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
+// `GET /operations` list what is counted here, by the same names.
+//
+// GET /fleet
+func (UnimplementedHandler) GetFleet(ctx context.Context) (r *FleetResponse, _ error) {
 	return r, ht.ErrNotImplemented
 }
 
@@ -220,8 +232,8 @@ func (UnimplementedHandler) ListBackups(ctx context.Context, params ListBackupsP
 
 // ListDatabaseEvents implements listDatabaseEvents operation.
 //
-// The timeline of all operations on the database, with what people decided about them. Events are only
-// ever added; a deleted database keeps its own.
+// The timeline of all operations on the database, with what people decided about them, and of its
+// health. Events are only ever added; a deleted database keeps its own.
 //
 // GET /databases/{id}/events
 func (UnimplementedHandler) ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (r *EventListResponse, _ error) {
