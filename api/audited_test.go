@@ -89,6 +89,7 @@ func tries(s *service) map[string]try {
 		"deleteTier":            {"DELETE", tier(), "", 200, noTier, ""},
 		"getTierQuota":          {"GET", tier() + "/quota", "", 200, noTier + "/quota", ""},
 		"setTierQuota":          {"PUT", tier() + "/quota", `{}`, 200, noTier + "/quota", ""},
+		"getFleet":              {"GET", "/fleet", "", 200, "/fleet" + bad, ""},
 		"listOrphans":           {"GET", "/orphans", "", 200, "/orphans" + bad, ""},
 		"removeOrphan":          {"DELETE", orphan(), "", 200, "/orphans/" + missing, ""},
 		"listAPIKeys":           {"GET", "/api-keys", "", 200, "/api-keys" + bad, ""},

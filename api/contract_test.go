@@ -183,6 +183,9 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	}
 	wantEnum(t, "DatabaseStatus", daap.DatabaseStatuses())
 	wantEnum(t, "OperationState", states)
+	wantEnum(t, "DatabaseHealth", daap.DatabaseHealths())
+	wantEnum(t, "ConditionType", daap.ConditionTypes())
+	wantEnum(t, "ConditionStatus", daap.ConditionStatuses())
 	wantEnum(t, "BackupHealth", daap.BackupHealths())
 	wantEnum(t, "CertificateHealth", daap.CertificateHealths())
 	wantEnum(t, "OperationKind", daap.OperationKinds())
@@ -225,6 +228,24 @@ func TestTablesOfTheContractExplainEveryValue(t *testing.T) {
 	for _, kind := range daap.EventKinds() {
 		if !strings.Contains(doc.Components.Schemas["EventKind"].Value.Description, "| `"+string(kind)+"` | ") {
 			t.Errorf("the table of events has no %s", kind)
+		}
+	}
+}
+
+func TestTableOfConditionsSaysWhichStatusIsWrongOfEach(t *testing.T) {
+	t.Parallel()
+	doc, _ := contract()
+	table := doc.Components.Schemas["ConditionType"].Value.Description
+	for _, kind := range daap.ConditionTypes() {
+		well := daap.Conditions{
+			{Type: daap.ConditionReady, Status: daap.ConditionTrue}, {Type: daap.ConditionPrimaryReachable, Status: daap.ConditionTrue},
+		}
+		for _, status := range []daap.ConditionStatus{daap.ConditionTrue, daap.ConditionFalse} {
+			wrong := append(daap.Conditions{{Type: kind, Status: status}}, well...).Health() != daap.HealthHealthy
+			told := regexp.MustCompile("\\| `" + string(kind) + "` \\| [^|]+ \\| " + string(status) + " \\|\n").MatchString(table)
+			if wrong != told {
+				t.Errorf("%s: that %s is wrong is %t, the table says %t", kind, status, wrong, told)
+			}
 		}
 	}
 }

@@ -65,6 +65,7 @@ func databaseToOAS(db daap.Database) oas.Database {
 		Labels:      db.Labels,
 		Tier:        db.Tier,
 		Status:      oas.DatabaseStatus(db.Status),
+		Health:      healthStateToOAS(db),
 		Error:       databaseErrorToOAS(db.OperationID, db.Cause),
 		WaitingOn:   databaseErrorToOAS(db.OperationID, db.WaitingOn),
 		OperationID: nilUUID(db.OperationID),
@@ -82,9 +83,10 @@ func databaseToOAS(db daap.Database) oas.Database {
 }
 
 // oneDatabaseToOAS is all of a database.
-func oneDatabaseToOAS(db daap.Database, backups *daap.BackupState) oas.Database {
+func oneDatabaseToOAS(db daap.Database, conditions daap.Conditions, backups *daap.BackupState) oas.Database {
 	allowed, restricted := db.Actions()
 	all := databaseToOAS(db)
+	all.Conditions = conditionsToOAS(db, conditions)
 	all.Backup = backupStateToOAS(db, backups)
 	all.AllowedActions = each(allowed, func(k daap.OperationKind) oas.OperationKind { return oas.OperationKind(k) })
 	all.RestrictedActions = each(restricted, func(r daap.Restriction) oas.RestrictedAction {

@@ -62,7 +62,11 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	if err != nil {
 		return nil, err
 	}
-	return &oas.DatabaseResponse{Data: oneDatabaseToOAS(db, state), Error: noError, Meta: meta(ctx)}, nil
+	conditions, err := h.databases.Conditions(ctx, h.requestOf(ctx), db)
+	if err != nil {
+		return nil, err
+	}
+	return &oas.DatabaseResponse{Data: oneDatabaseToOAS(db, conditions, state), Error: noError, Meta: meta(ctx)}, nil
 }
 
 // UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells
@@ -189,6 +193,7 @@ func databaseFilter(params oas.ListDatabasesParams) (daap.DatabaseFilter, error)
 	return daap.DatabaseFilter{
 		Team:   string(params.Team.Value),
 		Status: daap.DatabaseStatus(params.Status.Value),
+		Health: daap.DatabaseHealth(params.Health.Value),
 		Labels: labels,
 		Page:   page,
 	}, nil

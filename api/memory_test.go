@@ -35,6 +35,8 @@ type memory struct {
 	err          error
 	panics       any
 	backupStates map[uuid.UUID]daap.BackupState
+	seen         map[uuid.UUID]daap.Observed
+	fleet        daap.Fleet
 	orphans      map[uuid.UUID]daap.Orphan
 	backups      map[uuid.UUID]daap.Backup
 	// ca is the certificate of every database; empty while it is not known.
@@ -62,6 +64,7 @@ func newMemory() *memory {
 	return &memory{
 		ca:           pem,
 		backupStates: make(map[uuid.UUID]daap.BackupState),
+		seen:         make(map[uuid.UUID]daap.Observed),
 		orphans:      make(map[uuid.UUID]daap.Orphan),
 		backups:      make(map[uuid.UUID]daap.Backup),
 		databases:    make(map[uuid.UUID]daap.Database),
@@ -163,6 +166,9 @@ func (m *memory) Databases(
 			if has, ok := db.Labels[k]; !ok || has != v {
 				return false
 			}
+		}
+		if seen, runs := db.HealthAt(time.Now()); filter.Health != "" && (!runs || seen.Health != filter.Health) {
+			return false
 		}
 		if !scope.Covers(db.OwnerTeam) || filter.Status == "" && db.Status == daap.DatabaseDeleted {
 			return false
@@ -414,6 +420,7 @@ func (m *memory) Operations(
 func (m *memory) hold(by daap.Grant, db daap.Database, op daap.Operation) answered {
 	op = op.Planned()
 	db.Status, db.OperationID, db.Cause, db.UpdatedAt = op.Kind.During(), &op.ID, nil, time.Now()
+	db.OperationKind = op.Kind
 	if !by.DryRun {
 		m.databases[db.ID], m.operations[op.ID] = db, op
 		m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))

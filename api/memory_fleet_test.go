@@ -1,0 +1,39 @@
+package api_test
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/daap-dev/daap"
+)
+
+func (m *memory) LastSeen(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Observed, error) {
+	defer m.mu.Unlock()
+	if err := m.enter(ctx); err != nil {
+		return daap.Observed{}, err
+	}
+	if _, err := m.database(scope, id); err != nil {
+		return daap.Observed{}, nil //nolint:nilerr // of what is not there nothing is known
+	}
+	return m.seen[id], nil
+}
+
+func (m *memory) Fleet(ctx context.Context, _ time.Time) (daap.Fleet, error) {
+	defer m.mu.Unlock()
+	err := m.enter(ctx)
+	return m.fleet, err
+}
+
+// look has the database looked at, at the moment, and the conditions found.
+func (m *memory) look(id uuid.UUID, at time.Time, found ...daap.Condition) {
+	defer m.mu.Unlock()
+	m.mu.Lock()
+	db := m.databases[id]
+	was := m.seen[id]
+	was.Database, was.Reserved = db, db.Profile.CostOf(daap.DatabaseReady)
+	now := was.See(found, at)
+	db.LastHealth = &daap.HealthSeen{Health: now.Now.Health(), Since: at, ObservedAt: at}
+	m.databases[id], m.seen[id] = db, daap.Observed{Conditions: now.Now, Revision: was.Revision + 1}
+}
