@@ -1,0 +1,173 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/api/oas"
+)
+
+// How soon what becomes of a database must show: in the next look at all of them, and in what Kubernetes itself tells.
+const (
+	lookedAtWithin = 90 * time.Second
+	showsWithin    = 10 * time.Second
+)
+
+// becomes waits until the database is of one of the healths, and fails the test where that takes longer than it may.
+func becomes(ctx context.Context, t *testing.T, id uuid.UUID, within time.Duration, healths ...oas.DatabaseHealth) oas.Database {
+	t.Helper()
+	began := time.Now()
+	var db oas.Database
+	until(ctx, t, "the database is "+string(healths[0]), func() bool {
+		db = of(ctx, t, id)
+		return !db.Health.Null && slices.Contains(healths, db.Health.Value.Status)
+	})
+	took := time.Since(began)
+	t.Logf("the database was %s after %s", db.Health.Value.Status, took.Round(100*time.Millisecond))
+	if took > within {
+		t.Errorf("that it is %s showed after %s, want it within %s", db.Health.Value.Status, took, within)
+	}
+	return db
+}
+
+// healthEvents are what the timeline tells of the database's health, newest first.
+func healthEvents(ctx context.Context, t *testing.T, id uuid.UUID) []string {
+	t.Helper()
+	events, err := stack.API.ListDatabaseEvents(ctx, oas.ListDatabaseEventsParams{ID: id, Limit: oas.NewOptInt(100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, e := range events.Data {
+		if e.Kind == oas.EventKindHealthChanged {
+			all = append(all, e.Message)
+		}
+	}
+	return all
+}
+
+func TestFleetCountsWhatRunsAndFrozenDatabasesStayQuiet(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	const name = "e2e-fleet" // of the tier and of the team, which no other test has
+	makeTier(ctx, t, oas.CreateTierRequest{
+		Name: name, CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", DestructionStrategy: oas.DestructionStrategyFreeze,
+	})
+	rests, operation := createOn(ctx, t, name, name, "rests")
+	runs, other := createOn(ctx, t, name, name, "runs")
+	succeed(ctx, t, operation)
+	succeed(ctx, t, other)
+	for _, id := range []uuid.UUID{rests.ID, runs.ID} {
+		db := becomes(ctx, t, id, lookedAtWithin, oas.DatabaseHealthHealthy)
+		if len(db.Conditions) == 0 || db.Conditions[0].Type != oas.ConditionTypeReady || db.Conditions[0].Status != oas.ConditionStatusTrue {
+			t.Errorf("the conditions are %+v, want it ready", db.Conditions)
+		}
+	}
+	wantHealthy(ctx, t, name, rests.ID, runs.ID)
+	wantFleet(ctx, t, name, 2)
+
+	destroy(ctx, t, rests.ID, oas.OperationKindFreezeDatabase)
+	before := healthEvents(ctx, t, rests.ID)
+	frozen := of(ctx, t, rests.ID)
+	// More than a minute later, all that run have been looked at.
+	until(ctx, t, "the other is looked at", func() bool {
+		return of(ctx, t, runs.ID).Health.Value.ObservedAt.Value.After(frozen.UpdatedAt.Add(70 * time.Second))
+	})
+	if frozen = of(ctx, t, rests.ID); !frozen.Health.Null || frozen.Conditions != nil {
+		t.Errorf("frozen it has the health %+v and the conditions %+v, want none", frozen.Health, frozen.Conditions)
+	}
+	if after := healthEvents(ctx, t, rests.ID); len(after) != len(before) {
+		t.Errorf("frozen its timeline tells %q, want no more than %q", after, before)
+	}
+	wantHealthy(ctx, t, name, runs.ID)
+	wantFleet(ctx, t, name, 2) // a database that is frozen is one all the same
+	remove(ctx, t, rests.ID)
+	remove(ctx, t, runs.ID)
+	wantFleet(ctx, t, name, 0)
+}
+
+// wantHealthy fails the test unless these are the team's databases that are healthy.
+func wantHealthy(ctx context.Context, t *testing.T, team oas.TeamName, want ...uuid.UUID) {
+	t.Helper()
+	list, err := stack.API.ListDatabases(ctx, oas.ListDatabasesParams{
+		Team: oas.NewOptTeamName(team), Health: oas.NewOptDatabaseHealth(oas.DatabaseHealthHealthy),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uuid.UUID
+	for _, db := range list.Data {
+		got = append(got, db.ID)
+	}
+	slices.Reverse(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("healthy are %v, want %v", got, want)
+	}
+}
+
+// wantFleet fails the test unless the fleet has so many databases of the tier and of the team of the name, and agrees
+// with itself.
+func wantFleet(ctx context.Context, t *testing.T, name string, want int) {
+	t.Helper()
+	res, err := stack.API.GetFleet(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fleet := res.Data.Databases
+	ofTier, ofTeam, versions, statuses, healths := 0, 0, 0, 0, 0
+	for _, of := range fleet.ByTier {
+		if of.Tier == name {
+			ofTier = of.Databases
+		}
+	}
+	for _, of := range fleet.ByTeam {
+		if of.Team == name {
+			ofTeam = of.Databases
+		}
+	}
+	for _, of := range fleet.ByPgVersion {
+		versions += of.Databases
+	}
+	for _, of := range fleet.ByStatus {
+		statuses += of.Databases
+	}
+	for _, of := range fleet.ByHealth {
+		healths += of.Databases
+	}
+	if ofTier != want || ofTeam != want || versions != fleet.Total || statuses != fleet.Total || healths != res.Data.Sweep.Databases {
+		t.Errorf("the fleet is %+v, swept %+v, want %d databases of %s", fleet, res.Data.Sweep, want, name)
+	}
+}
+
+func TestPrimaryThatIsKilledShowsWithinSecondsAndInTheTimeline(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db, operation := create(ctx, t, "killed-primary")
+	succeed(ctx, t, operation)
+	becomes(ctx, t, db.ID, lookedAtWithin, oas.DatabaseHealthHealthy)
+	before := healthEvents(ctx, t, db.ID)
+
+	primary := primaryOf(ctx, t, daap.Namespace(db.ID))
+	if err := stack.Kubernetes.Delete(ctx, &primary, client.GracePeriodSeconds(0)); err != nil {
+		t.Fatalf("kill the primary: %v", err)
+	}
+	ill := becomes(ctx, t, db.ID, showsWithin, oas.DatabaseHealthUnavailable, oas.DatabaseHealthDegraded)
+	becomes(ctx, t, db.ID, patience, oas.DatabaseHealthHealthy)
+
+	told := healthEvents(ctx, t, db.ID)
+	told = told[:len(told)-len(before)]
+	if len(told) < 2 || !strings.HasPrefix(told[0], "The database is healthy, and was ") ||
+		!strings.HasPrefix(told[len(told)-1], "The database is "+string(ill.Health.Value.Status)+", and was healthy.") {
+		t.Errorf("the timeline tells %q, want that it was %s and is healthy again", told, ill.Health.Value.Status)
+	}
+	remove(ctx, t, db.ID)
+}
