@@ -27,7 +27,7 @@ func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 			{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionTrue},
 			{Type: daap.ConditionReplication, Status: daap.ConditionFalse},
 		},
-		daap.HealthUnavailable: {{Type: daap.ConditionReady, Status: daap.ConditionFalse}},
+		daap.HealthUnavailable: {{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionFalse}},
 		daap.HealthUnknown:     {{Type: daap.ConditionReady, Status: daap.ConditionUnknown}},
 	}
 	again, err := f.SaveHealth(f.t.Context(), at, []daap.Seen{all[0].See(found[health], at)})
