@@ -49,6 +49,7 @@ const (
 	MayGetTierQuota          Permission = "getTierQuota"
 	MaySetTierQuota          Permission = "setTierQuota"
 	MayGetFleet              Permission = "getFleet"
+	MayListExtensions        Permission = "listExtensions"
 	MayListOrphans           Permission = "listOrphans"
 	MayRemoveOrphan          Permission = "removeOrphan"
 	MayListAPIKeys           Permission = "listAPIKeys"
@@ -107,6 +108,7 @@ var accesses = map[Permission]Access{
 	MayGetTierQuota:    AccessAll,
 	MaySetTierQuota:    AccessPlatform,
 	MayGetFleet:        AccessPlatform,
+	MayListExtensions:  AccessOwn,
 	MayListOrphans:     AccessPlatform,
 	MayRemoveOrphan:    AccessPlatform,
 	MayListAPIKeys:     AccessPlatform,

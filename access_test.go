@@ -85,6 +85,9 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 			return second(tiers.SetQuota(ctx, req, id, daap.Quota{}))
 		},
 		daap.MayGetFleet: func(ctx context.Context, req daap.Request) error { return second(databases.Fleet(ctx, req)) },
+		daap.MayListExtensions: func(ctx context.Context, req daap.Request) error {
+			return second(daap.NewExtensions(nil).List(ctx, req, daap.ExtensionFilter{}))
+		},
 		daap.MayListOrphans: func(ctx context.Context, req daap.Request) error {
 			return third(orphans.List(ctx, req, daap.OrphanFilter{}))
 		},

@@ -29,6 +29,7 @@ type databaseStore interface {
 	backupStore
 	conditionStore
 	fleetStore
+	scanStore
 }
 
 // quotaReader reads the quota of a tier and what is used of it.

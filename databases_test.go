@@ -91,6 +91,14 @@ func (l *ledger) PatchDatabase(
 	return l.db, &op, nil
 }
 
+func (l *ledger) Scan(context.Context, daap.Scope, uuid.UUID) (daap.Scan, error) {
+	return daap.Scan{}, nil
+}
+
+func (l *ledger) DatabaseExtensions(context.Context, daap.Scope, uuid.UUID) ([]daap.Extension, error) {
+	return nil, nil
+}
+
 func (l *ledger) BackupState(context.Context, daap.Scope, uuid.UUID) (daap.BackupState, error) {
 	return l.backups, nil
 }
