@@ -15,13 +15,14 @@ CREATE TABLE database_health (
 CREATE INDEX database_health_by_health ON database_health (health, database_id);
 
 -- What PostgreSQL itself told when it was last asked. attempted_at is of the last try, failure_reason why it failed and
--- empty where it did not; all else is of the last one that did not, at scanned_at.
+-- empty where it did not. Extensions are those of listed_at, all else is of scanned_at.
 CREATE TABLE database_scans (
     database_id     uuid        PRIMARY KEY REFERENCES databases (id),
     attempted_at    timestamptz NOT NULL,
     failure_reason  text        NOT NULL DEFAULT '',
     failure_message text        NOT NULL DEFAULT '',
     scanned_at      timestamptz,
+    listed_at       timestamptz,
     used_bytes      bigint      NOT NULL DEFAULT 0,
     wal_bytes       bigint      NOT NULL DEFAULT 0,
     connections     integer     NOT NULL DEFAULT 0,
@@ -37,7 +38,7 @@ CREATE TABLE database_extensions (
     available_version text        NOT NULL, -- empty where the image has none any more
     last_checked_at   timestamptz NOT NULL,
     PRIMARY KEY (database_id, postgres_database, name)
-);
+) WITH (fillfactor = 70);
 
 CREATE INDEX database_extensions_by_name ON database_extensions (name, version);
 

@@ -110,24 +110,6 @@ func (s *Store) LastSeen(ctx context.Context, scope daap.Scope, database uuid.UU
 	return o, because(err, "read what was seen of a database")
 }
 
-func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT database_id, attempted_at, failure_reason, failure_message, scanned_at, used_bytes, wal_bytes, connections,
-		       max_connections
-		FROM   database_scans WHERE database_id = ANY ($1)`, ids) // its error comes out of ForEachRow
-	all := make(map[uuid.UUID]daap.Scan, len(ids))
-	var id uuid.UUID
-	var scan daap.Scan
-	_, err := pgx.ForEachRow(rows, []any{
-		&id, &scan.AttemptedAt, &scan.Reason, &scan.Message, &scan.ScannedAt, &scan.UsedBytes, &scan.WALBytes,
-		&scan.Connections, &scan.MaxConnections,
-	}, func() error {
-		all[id], scan = scan, daap.Scan{}
-		return nil
-	})
-	return all, err
-}
-
 // reserved is of each database what is reserved of its tier's quota.
 func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Cost, error) {
 	rows, _ := s.pool.Query(ctx, `

@@ -73,6 +73,7 @@ func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	elsewhere := []string{ // lists, what has no owner yet, and keys and tiers, which are no team's to change
 		"CreateTier", "PatchTier", "DeleteTier", "SetTierQuota",
 		"Databases", "Operations", "Events", "BackupState", "LastSeen", "Backups", "CreateDatabase", "Remembered", "Remember",
+		"Scan", "DatabaseExtensions", "ExtensionGroups", "ExtensionVersions", "UnscannedDatabases",
 		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey", "RequestOrphanRemoval",
 	}
 	store := reflect.TypeFor[*persistence.Store]()

@@ -1,0 +1,201 @@
+package persistence
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+// Scan returns what the database's PostgreSQL told when it was last asked; the zero value where nobody has asked yet,
+// and of a database out of scope.
+func (s *Store) Scan(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.Scan, error) {
+	all, err := s.scansOf(ctx, `d.id = $1`+ofTeam, database, owner(scope))
+	return all[database], because(err, "read scan")
+}
+
+func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
+	return s.scansOf(ctx, `d.id = ANY ($1)`, ids)
+}
+
+func (s *Store) scansOf(ctx context.Context, which string, args ...any) (map[uuid.UUID]daap.Scan, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT s.database_id, s.attempted_at, s.failure_reason, s.failure_message, s.scanned_at, s.listed_at, s.used_bytes,
+		       s.wal_bytes, s.connections, s.max_connections
+		FROM   database_scans s JOIN databases d ON d.id = s.database_id
+		WHERE  `+which, args...) // its error comes out of ForEachRow
+	all := map[uuid.UUID]daap.Scan{}
+	var id uuid.UUID
+	var scan daap.Scan
+	_, err := pgx.ForEachRow(rows, []any{
+		&id, &scan.AttemptedAt, &scan.Reason, &scan.Message, &scan.ScannedAt, &scan.ListedAt, &scan.UsedBytes,
+		&scan.WALBytes, &scan.Connections, &scan.MaxConnections,
+	}, func() error {
+		all[id], scan = scan, daap.Scan{}
+		return nil
+	})
+	return all, err
+}
+
+// How often a database's PostgreSQL is asked, and how often where its volume fills up.
+const scanEvery, scanFullEvery = 10 * time.Minute, time.Minute
+
+// DatabasesToScan returns at most limit databases that run and whose PostgreSQL is to be asked by now, in order of ID
+// from after on: those that were not asked for a while, and those that changed since.
+func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+`
+		LEFT   JOIN database_scans s ON s.database_id = d.id
+		WHERE  d.id > $1 AND `+running+` AND (
+		       s.database_id IS NULL OR s.attempted_at < GREATEST(d.updated_at, now() - $3::interval)
+		       OR s.attempted_at < now() - $4::interval AND s.used_bytes >= (
+		              SELECT $5::bigint * sum(r.storage_bytes) / 100 FROM reservations r
+		              WHERE  r.database_id = d.id AND r.tier_id = d.tier_id))
+		ORDER  BY d.id LIMIT $2`,
+		after, limit, scanEvery, scanFullEvery, daap.StorageFillsUpFrom) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, "read databases to scan")
+	}
+	return dbs, nil
+}
+
+// SaveScan records what the database's PostgreSQL told: of its storage and connections where ScannedAt is given, and
+// that the extensions are all there are where ListedAt is. What was told of the other before stays. Safe to repeat: a
+// later answer stays.
+func (s *Store) SaveScan(ctx context.Context, database uuid.UUID, scan daap.Scan, extensions []daap.Extension) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO database_scans AS s (database_id, attempted_at, failure_reason, failure_message, scanned_at, listed_at,
+			       used_bytes, wal_bytes, connections, max_connections)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+			ON CONFLICT (database_id) DO UPDATE
+			SET attempted_at = $2, failure_reason = $3, failure_message = $4,
+			    scanned_at = COALESCE($5, s.scanned_at), listed_at = COALESCE($6, s.listed_at),
+			    used_bytes = CASE WHEN $5::timestamptz IS NULL THEN s.used_bytes ELSE $7 END,
+			    wal_bytes = CASE WHEN $5::timestamptz IS NULL THEN s.wal_bytes ELSE $8 END,
+			    connections = CASE WHEN $5::timestamptz IS NULL THEN s.connections ELSE $9 END,
+			    max_connections = CASE WHEN $5::timestamptz IS NULL THEN s.max_connections ELSE $10 END
+			WHERE  s.attempted_at <= $2`,
+			database, scan.AttemptedAt, scan.Reason, storable(scan.Message), scan.ScannedAt, scan.ListedAt,
+			scan.UsedBytes, scan.WALBytes, scan.Connections, scan.MaxConnections)
+		if err != nil || tag.RowsAffected() == 0 || scan.ListedAt == nil {
+			return err
+		}
+		return replaceExtensions(ctx, tx, database, *scan.ListedAt, extensions)
+	})
+	return because(err, fmt.Sprintf("save the scan of database %s", database))
+}
+
+// replaceExtensions has the database have those extensions and no others.
+func replaceExtensions(
+	ctx context.Context, tx pgx.Tx, database uuid.UUID, at time.Time, extensions []daap.Extension,
+) error {
+	var in, names, versions, available []string
+	for _, e := range extensions {
+		in, names = append(in, storable(e.PostgresDatabase)), append(names, storable(e.Name))
+		versions, available = append(versions, storable(e.Version)), append(available, storable(e.AvailableVersion))
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO database_extensions (database_id, postgres_database, name, version, available_version, last_checked_at)
+		SELECT DISTINCT ON (t.postgres_database, t.name)
+		       $1::uuid, t.postgres_database, t.name, t.version, t.available, $2::timestamptz
+		FROM   unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS t (postgres_database, name, version, available)
+		ON CONFLICT (database_id, postgres_database, name) DO UPDATE
+		SET version = excluded.version, available_version = excluded.available_version, last_checked_at = $2`,
+		database, at, in, names, versions, available)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		DELETE FROM database_extensions WHERE database_id = $1 AND last_checked_at <> $2`, database, at)
+	return err
+}
+
+// DatabaseExtensions returns all extensions that the database had when all were last found, in order of PostgreSQL
+// database and name; none of a database out of scope.
+func (s *Store) DatabaseExtensions(
+	ctx context.Context, scope daap.Scope, database uuid.UUID,
+) ([]daap.Extension, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT e.database_id, e.postgres_database, e.name, e.version, e.available_version, e.last_checked_at
+		FROM   database_extensions e JOIN databases d ON d.id = e.database_id
+		WHERE  d.id = $1`+ofTeam+`
+		ORDER  BY e.postgres_database, e.name`, database, owner(scope)) // its error comes out of Collect
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Extension])
+	if err != nil {
+		return nil, because(err, "read extensions")
+	}
+	return all, nil
+}
+
+// extensionsInScope are the extensions of databases that run and are in scope.
+const extensionsInScope = `
+	FROM   database_extensions e
+	JOIN   databases d ON d.id = e.database_id
+	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
+
+// ExtensionGroups returns the groups of extensions that the filter chooses of databases that run and are in scope, in
+// order of name and version, at most as many as its page holds.
+func (s *Store) ExtensionGroups(
+	ctx context.Context, scope daap.Scope, f daap.ExtensionFilter,
+) ([]daap.ExtensionGroup, error) {
+	var w filter
+	w.within(scope)
+	w.and(running)
+	if f.Name != "" {
+		w.andWith(`e.name = $`, f.Name)
+	}
+	if f.OlderThan != "" {
+		w.andWith(`e.version = ANY ($)`, f.Versions)
+	}
+	if f.Page.AfterName != "" {
+		name, version := w.placeholder(f.Page.AfterName), w.placeholder(f.Page.AfterVersion)
+		w.and(`(e.name COLLATE "C", e.version COLLATE "C") > (` + name + `, ` + version + `)`)
+	}
+	rows, _ := s.pool.Query(ctx, `
+		SELECT e.name COLLATE "C", e.version COLLATE "C",
+		       array_agg(DISTINCT e.available_version) FILTER (WHERE e.available_version <> ''),
+		       count(DISTINCT e.database_id),
+		       count(DISTINCT e.database_id) FILTER (WHERE e.available_version NOT IN ('', e.version)),
+		       min(e.last_checked_at)`+extensionsInScope+w.where()+`
+		GROUP  BY 1, 2 ORDER BY 1, 2 LIMIT `+w.placeholder(f.Page.Limit), w.args...) // its error comes out of Collect
+	groups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.ExtensionGroup])
+	if err != nil {
+		return nil, because(err, "read groups of extensions")
+	}
+	return groups, nil
+}
+
+// ExtensionVersions returns all versions of the extension that databases have that run and are in scope.
+func (s *Store) ExtensionVersions(ctx context.Context, scope daap.Scope, name string) ([]string, error) {
+	var w filter
+	w.within(scope)
+	w.and(running)
+	w.andWith(`e.name = $`, name)
+	rows, _ := s.pool.Query(ctx, `
+		SELECT DISTINCT e.version`+extensionsInScope+w.where(), w.args...) // its error comes out of Collect
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, because(err, "read versions of an extension")
+	}
+	return all, nil
+}
+
+// UnscannedDatabases returns how many databases that run and are in scope have no whole list of extensions from then or
+// later.
+func (s *Store) UnscannedDatabases(ctx context.Context, scope daap.Scope, since time.Time) (n int, err error) {
+	var w filter
+	w.within(scope)
+	w.and(running)
+	w.andWith(`(s.database_id IS NULL OR s.failure_reason <> '' OR s.listed_at IS NULL OR s.listed_at < $)`, since)
+	err = s.pool.QueryRow(ctx, `
+		SELECT count(*)
+		FROM   databases d
+		LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN `+openStates+`
+		LEFT   JOIN database_scans s ON s.database_id = d.id`+w.where(), w.args...).Scan(&n)
+	return n, because(err, "count databases without a scan")
+}
