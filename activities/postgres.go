@@ -32,6 +32,7 @@ const (
 	tooManyConnections    = "53300"
 	notInState            = "55000" // a database that takes no connections, among others
 	queryCanceled         = "57014"
+	noSuchDatabase        = "3D000"
 )
 
 // Postgres are the activities that connect to teams' databases.

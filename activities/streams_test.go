@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// answers is a Kubernetes that answers each watch with what is next.
-type answers struct {
+// replies is a Kubernetes that answers each watch with what is next.
+type replies struct {
 	next []func() (*http.Response, error)
 }
 
-func (a *answers) RoundTrip(*http.Request) (*http.Response, error) {
+func (a *replies) RoundTrip(*http.Request) (*http.Response, error) {
 	answer := a.next[0]
 	a.next = a.next[1:]
 	return answer()
@@ -27,7 +27,7 @@ func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 		return func() (*http.Response, error) { return &http.Response{StatusCode: status, Body: body}, nil }
 	}
 	first, second := body(), body()
-	kube := &answers{next: []func() (*http.Response, error){
+	kube := &replies{next: []func() (*http.Response, error){
 		answer(http.StatusOK, first),
 		answer(http.StatusForbidden, io.NopCloser(strings.NewReader("no"))),
 		func() (*http.Response, error) { return nil, errors.New("connection refused") },
@@ -64,7 +64,7 @@ func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 	ask("watch=true")
 	cut(true, "after Kubernetes refused it")
 	ask("watch=true")
-	cut(true, "while nobody answers")
+	cut(true, "while nobody replies")
 	since := all.until(later)
 	again := ask("watch=true")
 	cut(false, "after it is open again")

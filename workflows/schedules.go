@@ -28,6 +28,7 @@ func schedules() []schedule {
 	return []schedule{
 		{checkFleet, "Looks at the health of every database", activities.FleetEvery, 5 * time.Second, lookFor},
 		{lookAtBackups, "Looks at the backups of every database", lookEvery, 5 * time.Second, lookFor},
+		{scanExtensions, "Asks the PostgreSQL of databases what it has", lookEvery, 5 * time.Second, lookFor},
 		{lookAtCertificates, "Looks at the certificates of every database", time.Hour, time.Minute, lookFor},
 		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
 		{expireArchives, "Deletes archives whose time is over", time.Hour, time.Minute, 10 * time.Minute},

@@ -75,6 +75,7 @@ type Activities struct {
 	Reaper       *activities.Reaper
 	Certificates *activities.Certificates
 	Fleet        *activities.Fleet
+	Scans        *activities.Scans
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -88,7 +89,7 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 	}
 	for name, run := range map[string]any{
 		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, lookAtCertificates: LookAtCertificates,
-		checkFleet:    CheckFleet,
+		checkFleet: CheckFleet, scanExtensions: ScanExtensions,
 		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reap: Reap,
 	} {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
@@ -96,7 +97,7 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 		})
 	}
 	for _, group := range []any{
-		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates, a.Fleet,
+		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates, a.Fleet, a.Scans,
 	} {
 		registry.RegisterActivity(group)
 	}

@@ -12,8 +12,9 @@ import (
 // are there for it also where clients have all others.
 const workerConnections, workerReserved = 5, 3
 
-// reserving is the role that may use what is reserved.
-const reserving = "pg_use_reserved_connections"
+// reserving is the role that may use what is reserved, monitoring the one that may know how much WAL there is, and how
+// large databases are whose owner lets nobody in. The worker has of it what it has once it says SET ROLE.
+const reserving, monitoring = "pg_use_reserved_connections", "pg_monitor"
 
 // reserves says whether PostgreSQL knows of reserved connections, which came with version 16.
 func reserves(p daap.Profile) bool {
@@ -26,7 +27,7 @@ func reserves(p daap.Profile) bool {
 func workerRole(db daap.Database) cnpgv1.RoleConfiguration {
 	role := cnpgv1.RoleConfiguration{
 		Name: WorkerRole, Ensure: cnpgv1.EnsurePresent, Login: true, Inherit: ptr(false),
-		InRoles: []string{daap.PostgresUser}, ConnectionLimit: workerConnections,
+		InRoles: []string{daap.PostgresUser, monitoring}, ConnectionLimit: workerConnections,
 		PasswordSecret: &cnpgv1.LocalObjectReference{Name: WorkerSecret},
 	}
 	if reserves(db.Profile) {
@@ -39,7 +40,7 @@ func workerRole(db daap.Database) cnpgv1.RoleConfiguration {
 // was written last can be archived at once. Nobody logs in as it before CNPG gives it a password.
 func workerRoleSQL(db daap.Database) []string {
 	made := []string{
-		"CREATE ROLE " + WorkerRole + " NOINHERIT IN ROLE " + daap.PostgresUser,
+		"CREATE ROLE " + WorkerRole + " NOINHERIT IN ROLE " + daap.PostgresUser + ", " + monitoring,
 		"GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO " + WorkerRole,
 	}
 	if reserves(db.Profile) {

@@ -64,6 +64,7 @@ func runWorker(ctx context.Context, s service) error {
 		Backups:      &activities.Backups{Postgres: pg, Databases: store},
 		Certificates: &activities.Certificates{Kubernetes: kube, Databases: store},
 		Fleet:        fleet,
+		Scans:        &activities.Scans{Postgres: pg, Databases: store},
 		Reaper: &activities.Reaper{
 			Kubernetes: kube, Rows: store,
 			Expiry: daap.NewExpiry(store, daap.NewDatabases(store, store, workflows.Engine{Client: temporal}, s.config.Backlog)),

@@ -1,0 +1,23 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/daap-dev/daap/activities"
+)
+
+// scanExtensions is the Workflow Type of ScanExtensions, and the ID of its schedule.
+const scanExtensions = "scan_extensions"
+
+// ScanExtensions asks the PostgreSQL of every database that is due what it has. Each is due every ten minutes, and
+// within one where it changed.
+func ScanExtensions(ctx workflow.Context) error {
+	var scans *activities.Scans
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	return workflow.ExecuteActivity(ctx, scans.ScanExtensions).Get(ctx, nil)
+}
