@@ -25,6 +25,7 @@ const (
 	CauseImagePull            CauseCode = "IMAGE_PULL"
 	CauseUnschedulable        CauseCode = "UNSCHEDULABLE"
 	CausePVCPending           CauseCode = "PVC_PENDING"
+	CauseStorageFull          CauseCode = "STORAGE_FULL"
 	CauseQuota                CauseCode = "QUOTA"
 	CausePodSecurity          CauseCode = "POD_SECURITY"
 	CauseSecretMissing        CauseCode = "SECRET_MISSING"
@@ -81,6 +82,12 @@ var causes = []CauseKind{
 	{
 		CausePVCPending, "a volume is not bound to its claim",
 		"Look at the storage class and its provisioner; the volume is bound by itself, or retry.",
+	},
+	{
+		CauseStorageFull, "the volumes of the database are full",
+		"First grow the volume claims with kubectl patch pvc, as dev/causes.md says; once PostgreSQL runs again, give the " +
+			"database a tier with as much storage by PATCH /databases/{id}. The operator grows no volume while PostgreSQL " +
+			"stands.",
 	},
 	{
 		CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",

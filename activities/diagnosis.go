@@ -57,6 +57,7 @@ func diagnose(e evidence) *daap.Cause {
 		quota,
 		unschedulable,
 		claimPending,
+		volumesFull,
 		secretMissing,
 		storeDenied,
 		recoveryFailed,
@@ -181,6 +182,34 @@ func (e evidence) eventOf(claim string, reason words) *corev1.Event {
 	for i, event := range e.Events {
 		if event.InvolvedObject.Kind == kindClaim && event.InvolvedObject.Name == claim && reason.in(event.Reason) {
 			return &e.Events[i]
+		}
+	}
+	return nil
+}
+
+// fullExitCode is that of CNPG's instance manager where there is no room for two segments of WAL.
+const fullExitCode = 4
+
+// storageFull says whether the operator has stopped for want of room: it grows no volume then, and does nothing else.
+func storageFull(cluster *cnpgv1.Cluster) bool {
+	return cluster != nil && fullPhaseWords.in(cluster.Status.Phase)
+}
+
+func volumesFull(e evidence) *daap.Cause {
+	if storageFull(e.Cluster) {
+		return because(daap.CauseStorageFull, "Cluster %s: %s", e.Cluster.Name, withReason(e.phase()))
+	}
+	for pod, container := range e.containers() {
+		end := lastFailure(container)
+		if end != nil && container.Name == postgresContainer && end.ExitCode == fullExitCode {
+			return because(daap.CauseStorageFull, "Pod %s, container %s ended as its volume has no room for WAL",
+				pod.Name, container.Name)
+		}
+		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
+			if fullWords.in(line.Whole) {
+				return because(daap.CauseStorageFull, "Pod %s, container %s: %s", pod.Name, container.Name,
+					firstOf(line.Text, "its log has more"))
+			}
 		}
 	}
 	return nil

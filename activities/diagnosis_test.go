@@ -208,6 +208,10 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"claim that is bound":       {[]piece{claim(time.Minute, corev1.ClaimBound), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "")}, "", ""},
 		"claim waits for its pod":   {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "WaitForFirstConsumer", "")}, "", ""},
 		"claim lost its volume":     {[]piece{claim(time.Minute, corev1.ClaimLost)}, daap.CausePVCPending, "lost its volume"},
+		"full":                      {[]piece{phase("Not enough disk space", "Insufficient disk space detected in one or more pods")}, daap.CauseStorageFull, "Cluster pg-1: Not enough disk space (Insufficient disk space"},
+		"ended when it was full":    {[]piece{pod("pg-1-1", container(func() corev1.ContainerStatus { s := ended(4, 1); s.Name = "postgres"; return s }()))}, daap.CauseStorageFull, "Pod pg-1-1"},
+		"another ended so":          {[]piece{pod("pg-1-1", container(ended(4, 1)))}, "", ""},
+		"panics when it is full":    {[]piece{pod("pg-1-1", container(crashing(2))), logSays("pg-1-1", `{"level":"info","msg":"record","record":{"message":"could not write to file \"pg_wal/xlogtemp.29\": No space left on device"}}`)}, daap.CauseStorageFull, "could not write to file"},
 		"no secret":                 {[]piece{pod("pg-1-1", container(waits("CreateContainerConfigError", `secret "app" not found`)))}, daap.CauseSecretMissing, `secret "app"`},
 		"no secret for bootstrap":   {[]piece{pod("pg-1-1", initContainer(waits("CreateContainerConfigError", `configmap "queries" not found`)))}, daap.CauseSecretMissing, "queries"},
 		"no secret for a mount":     {[]piece{pod("pg-1-1"), warning("Pod", "pg-1-1", "FailedMount", `MountVolume.SetUp failed for volume "a" : secret "app" not found`)}, daap.CauseSecretMissing, "Pod pg-1-1"},
@@ -249,6 +253,7 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"healthy":                   {[]piece{phase(cnpgv1.PhaseHealthy, "")}, "", ""},
 		"coming up":                 {[]piece{pod("pg-1-1", initContainer(waits("PodInitializing", "")), container(waits("ContainerCreating", "")))}, "", ""},
 
+		"full before the store":         {[]piece{phase("Not enough disk space", ""), condition(cnpgv1.ConditionContinuousArchiving, "AccessDenied")}, daap.CauseStorageFull, ""},
 		"image before crash":            {[]piece{pod("a", container(crashing(5))), pod("b", container(waits("ErrImagePull", "")))}, daap.CauseImagePull, "Pod b"},
 		"pod security before quota":     {[]piece{job("init", 0), warning("Job", "init", "FailedCreate", overQuota), warning("Job", "init", "FailedCreate", insecure)}, daap.CausePodSecurity, ""},
 		"quota before the operator":     {[]piece{operators(0), warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, daap.CauseQuota, ""},

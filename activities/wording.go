@@ -39,6 +39,8 @@ var (
 	claimFailedWords  = words{"ProvisioningFailed", "FailedBinding"}
 	claimComingWords  = words{"ExternalProvisioning", "Provisioning"}
 	claimWaitsWords   = words{"WaitForFirstConsumer", "WaitForPodScheduled"}
+	fullPhaseWords    = words{"Not enough disk space"} // CNPG has no constant for it
+	fullWords         = words{"No space left on device", "no free disk space for WALs"}
 	configErrorWords  = words{"CreateContainerConfigError", "CreateContainerError"}
 	secretWords       = words{"secret", "configmap"}
 	missingWords      = words{"not found", "couldn't find key", "non-existent"}
