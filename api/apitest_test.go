@@ -42,6 +42,7 @@ func configOn(store *memory) api.Config {
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
 		Operations:    daap.NewOperations(store, store, store),
 		Tiers:         daap.NewTiers(store, catalog, store),
+		Extensions:    daap.NewExtensions(store),
 		Orphans:       daap.NewOrphans(store, store),
 		APIKeys:       daap.NewAPIKeys(store, fixedHash{}),
 		AuditLogs:     daap.NewAuditLogs(store),

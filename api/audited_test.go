@@ -90,6 +90,7 @@ func tries(s *service) map[string]try {
 		"getTierQuota":          {"GET", tier() + "/quota", "", 200, noTier + "/quota", ""},
 		"setTierQuota":          {"PUT", tier() + "/quota", `{}`, 200, noTier + "/quota", ""},
 		"getFleet":              {"GET", "/fleet", "", 200, "/fleet" + bad, ""},
+		"listExtensions":        {"GET", "/extensions", "", 200, "/extensions?older_than=1", ""},
 		"listOrphans":           {"GET", "/orphans", "", 200, "/orphans" + bad, ""},
 		"removeOrphan":          {"DELETE", orphan(), "", 200, "/orphans/" + missing, ""},
 		"listAPIKeys":           {"GET", "/api-keys", "", 200, "/api-keys" + bad, ""},

@@ -187,6 +187,8 @@ func TestEnumsOfTheContractAreTheDomains(t *testing.T) {
 	wantEnum(t, "ConditionType", daap.ConditionTypes())
 	wantEnum(t, "ConditionStatus", daap.ConditionStatuses())
 	wantEnum(t, "BackupHealth", daap.BackupHealths())
+	wantEnum(t, "StorageState", daap.StorageStates())
+	wantEnum(t, "ExtensionsState", daap.ExtensionsStates())
 	wantEnum(t, "CertificateHealth", daap.CertificateHealths())
 	wantEnum(t, "OperationKind", daap.OperationKinds())
 	wantEnum(t, "StepState", []daap.StepState{

@@ -71,6 +71,8 @@ func databaseToOAS(db daap.Database) oas.Database {
 		OperationID: nilUUID(db.OperationID),
 		Source:      sourceToOAS(db.Source),
 		Backup:      oas.NilBackupState{Null: true},
+		Storage:     oas.NilStorage{Null: true},
+		Extensions:  oas.NilDatabaseExtensions{Null: true},
 
 		DeletionProtection: db.DeletionProtection,
 		ArchivedUntil:      nilTime(db.ArchivedUntil),

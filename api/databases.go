@@ -66,7 +66,13 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	if err != nil {
 		return nil, err
 	}
-	return &oas.DatabaseResponse{Data: oneDatabaseToOAS(db, conditions, state), Error: noError, Meta: meta(ctx)}, nil
+	scan, extensions, err := h.databases.Scan(ctx, h.requestOf(ctx), db.ID)
+	if err != nil {
+		return nil, err
+	}
+	one := oneDatabaseToOAS(db, conditions, state)
+	one.Storage, one.Extensions = storageToOAS(db, scan), extensionsToOAS(scan, extensions)
+	return &oas.DatabaseResponse{Data: one, Error: noError, Meta: meta(ctx)}, nil
 }
 
 // UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells

@@ -16,6 +16,7 @@ type Handler struct {
 	databases     *daap.Databases
 	operations    *daap.Operations
 	tiers         *daap.Tiers
+	extensions    *daap.Extensions
 	orphans       *daap.Orphans
 	apiKeys       *daap.APIKeys
 	auditLogs     *daap.AuditLogs

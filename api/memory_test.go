@@ -39,6 +39,8 @@ type memory struct {
 	fleet        daap.Fleet
 	orphans      map[uuid.UUID]daap.Orphan
 	backups      map[uuid.UUID]daap.Backup
+	scans        map[uuid.UUID]daap.Scan
+	extensions   []daap.Extension
 	// ca is the certificate of every database; empty while it is not known.
 	ca daap.CABundle
 	// probed are the destinations of backups that were tried.
@@ -67,6 +69,7 @@ func newMemory() *memory {
 		seen:         make(map[uuid.UUID]daap.Observed),
 		orphans:      make(map[uuid.UUID]daap.Orphan),
 		backups:      make(map[uuid.UUID]daap.Backup),
+		scans:        make(map[uuid.UUID]daap.Scan),
 		databases:    make(map[uuid.UUID]daap.Database),
 		operations:   make(map[uuid.UUID]daap.Operation),
 		events:       make(map[uuid.UUID]daap.Event),

@@ -27,6 +27,7 @@ type Config struct {
 	Databases  *daap.Databases
 	Operations *daap.Operations
 	Tiers      *daap.Tiers
+	Extensions *daap.Extensions
 	Orphans    *daap.Orphans
 	APIKeys    *daap.APIKeys
 	AuditLogs  *daap.AuditLogs
@@ -55,6 +56,7 @@ func New(cfg Config) http.Handler {
 		databases:     cfg.Databases,
 		operations:    cfg.Operations,
 		tiers:         cfg.Tiers,
+		extensions:    cfg.Extensions,
 		orphans:       cfg.Orphans,
 		apiKeys:       cfg.APIKeys,
 		auditLogs:     cfg.AuditLogs,

@@ -117,6 +117,7 @@ func newMatrix(t *testing.T) *matrix {
 		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
 		Operations:     daap.NewOperations(store, store, idle{}),
 		Tiers:          daap.NewTiers(store, catalog, idle{}),
+		Extensions:     daap.NewExtensions(store),
 		Orphans:        daap.NewOrphans(store, idle{}),
 		APIKeys:        m.keys,
 		AuditLogs:      daap.NewAuditLogs(store),

@@ -50,6 +50,7 @@ func serveAPI(ctx context.Context, s service) error {
 	handler := api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
 		Operations:     daap.NewOperations(store, store, dispatched),
+		Extensions:     daap.NewExtensions(store),
 		Orphans:        orphans,
 		Tiers:          daap.NewTiers(store, s.config.PostgresVersions, engine),
 		APIKeys:        daap.NewAPIKeys(store, hasher),

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,7 @@ func thefts(db, op uuid.UUID) map[string][]struct{ query, body string } {
 			{query: "state=pending"},
 			{query: "kind=provision_database"},
 		},
+		"listExtensions": {{query: "name=secret"}, {query: "name=secret&older_than=9"}, {query: "cursor=YQA"}, {query: "limit=1"}},
 		"createDatabase": {{body: `{"name": "orders", "tier": "small", "owner_team": "` + billing + `"}`}},
 	}
 }
@@ -38,6 +40,7 @@ func TestCursorsFiltersAndBodiesThatNameAnotherTeamGiveNothingOfIt(t *testing.T)
 			first, firstOp := m.database(billing, false)
 			ownDB, ownOp := m.database(shop, false)
 			second, secondOp := m.database(billing, false)
+			m.extend(first, "secret")
 			tried := thefts(second, secondOp)[r.id]
 			if len(tried) == 0 {
 				t.Fatalf("nothing is tried with %s", r.id)
@@ -57,5 +60,22 @@ func TestCursorsFiltersAndBodiesThatNameAnotherTeamGiveNothingOfIt(t *testing.T)
 				}
 			}
 		})
+	}
+}
+
+// extend has the database run, with the extension.
+func (m *matrix) extend(db uuid.UUID, extension string) {
+	m.t.Helper()
+	now := time.Now()
+	err := m.store.SaveScan(m.t.Context(), db, daap.Scan{AttemptedAt: now, ScannedAt: &now, ListedAt: &now},
+		[]daap.Extension{{PostgresDatabase: "app", Name: extension, Version: "1.0"}})
+	if err == nil {
+		_, err = m.pool.Exec(m.t.Context(), `UPDATE databases SET status = 'ready' WHERE id = $1`, db)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if got := m.ask("platform-team", http.MethodGet, "/extensions?name="+extension, ""); len(got.ids(m.t)) != 1 {
+		m.t.Errorf("the platform team is told %s, want the extension", got.body)
 	}
 }
