@@ -193,6 +193,19 @@ type Invoker interface {
 	//
 	// GET /databases
 	ListDatabases(ctx context.Context, params ListDatabasesParams) (*DatabaseListResponse, error)
+	// ListExtensions invokes listExtensions operation.
+	//
+	// In order of name and version, each with how many databases have it. The platform team sees those of
+	// the fleet, a product team those of its own databases. Every PostgreSQL database in each database
+	// that runs is asked every ten minutes, and within one after a database was provisioned, restored,
+	// unfrozen or changed. `meta.unscanned_databases` says of how many databases the list may not tell
+	// what they have now.
+	//
+	// DAAP never makes, changes or removes an extension: the owner of a database does, with
+	// `CREATE EXTENSION`, `ALTER EXTENSION … UPDATE` and `DROP EXTENSION`.
+	//
+	// GET /extensions
+	ListExtensions(ctx context.Context, params ListExtensionsParams) (*ExtensionListResponse, error)
 	// ListOperations invokes listOperations operation.
 	//
 	// List operations, newest first.
@@ -3187,6 +3200,172 @@ func (c *Client) sendListDatabases(ctx context.Context, params ListDatabasesPara
 	}()
 
 	result, err := decodeListDatabasesResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// ListExtensions invokes listExtensions operation.
+//
+// In order of name and version, each with how many databases have it. The platform team sees those of
+// the fleet, a product team those of its own databases. Every PostgreSQL database in each database
+// that runs is asked every ten minutes, and within one after a database was provisioned, restored,
+// unfrozen or changed. `meta.unscanned_databases` says of how many databases the list may not tell
+// what they have now.
+//
+// DAAP never makes, changes or removes an extension: the owner of a database does, with
+// `CREATE EXTENSION`, `ALTER EXTENSION … UPDATE` and `DROP EXTENSION`.
+//
+// GET /extensions
+func (c *Client) ListExtensions(ctx context.Context, params ListExtensionsParams) (*ExtensionListResponse, error) {
+	res, err := c.sendListExtensions(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendListExtensions(ctx context.Context, params ListExtensionsParams) (res *ExtensionListResponse, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [1]string
+	pathParts[0] = "/extensions"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	q := uri.NewQueryEncoder()
+	{
+		// Encode "name" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "name",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Name.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "older_than" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "older_than",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.OlderThan.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "limit" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "limit",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Limit.Get(); ok {
+				return e.EncodeValue(conv.IntToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	{
+		// Encode "cursor" parameter.
+		cfg := uri.QueryParameterEncodingConfig{
+			Name:    "cursor",
+			Style:   uri.QueryStyleForm,
+			Explode: true,
+		}
+
+		if err := q.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.Cursor.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode query")
+		}
+	}
+	u.RawQuery = q.Values().Encode()
+
+	r, err := ht.NewRequest(ctx, "GET", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, ListExtensionsOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, ListExtensionsOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeListExtensionsResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

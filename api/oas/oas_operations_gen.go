@@ -28,6 +28,7 @@ const (
 	ListBackupsOperation           OperationName = "ListBackups"
 	ListDatabaseEventsOperation    OperationName = "ListDatabaseEvents"
 	ListDatabasesOperation         OperationName = "ListDatabases"
+	ListExtensionsOperation        OperationName = "ListExtensions"
 	ListOperationsOperation        OperationName = "ListOperations"
 	ListOrphansOperation           OperationName = "ListOrphans"
 	ListTiersOperation             OperationName = "ListTiers"

@@ -464,6 +464,19 @@ func encodeListDatabasesResponse(response *DatabaseListResponse, w http.Response
 	return nil
 }
 
+func encodeListExtensionsResponse(response *ExtensionListResponse, w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(200)
+
+	e := new(jx.Encoder)
+	response.Encode(e)
+	if _, err := e.WriteTo(w); err != nil {
+		return errors.Wrap(err, "write")
+	}
+
+	return nil
+}
+
 func encodeListOperationsResponse(response *OperationListResponse, w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(200)

@@ -1229,6 +1229,7 @@ func (s *Cause) SetRemedy(val string) {
 //	`QUOTA`                       | a resource quota or limit of Kubernetes refuses an object
 //	`UNSCHEDULABLE`               | no node has room for a pod
 //	`PVC_PENDING`                 | a volume is not bound to its claim
+//	`STORAGE_FULL`                | the volumes of the database are full
 //	`SECRET_MISSING`              | a Secret or ConfigMap that a pod needs is missing
 //	`S3_DENIED`                   | the object store refuses or cannot be reached
 //	`OBJECT_LOCKED`               | the object store keeps objects until their retention ends
@@ -1261,6 +1262,7 @@ const (
 	CauseCodeQUOTA                     CauseCode = "QUOTA"
 	CauseCodeUNSCHEDULABLE             CauseCode = "UNSCHEDULABLE"
 	CauseCodePVCPENDING                CauseCode = "PVC_PENDING"
+	CauseCodeSTORAGEFULL               CauseCode = "STORAGE_FULL"
 	CauseCodeSECRETMISSING             CauseCode = "SECRET_MISSING"
 	CauseCodeS3DENIED                  CauseCode = "S3_DENIED"
 	CauseCodeOBJECTLOCKED              CauseCode = "OBJECT_LOCKED"
@@ -1293,6 +1295,7 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeQUOTA,
 		CauseCodeUNSCHEDULABLE,
 		CauseCodePVCPENDING,
+		CauseCodeSTORAGEFULL,
 		CauseCodeSECRETMISSING,
 		CauseCodeS3DENIED,
 		CauseCodeOBJECTLOCKED,
@@ -1330,6 +1333,8 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeUNSCHEDULABLE:
 		return []byte(s), nil
 	case CauseCodePVCPENDING:
+		return []byte(s), nil
+	case CauseCodeSTORAGEFULL:
 		return []byte(s), nil
 	case CauseCodeSECRETMISSING:
 		return []byte(s), nil
@@ -1397,6 +1402,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodePVCPENDING:
 		*s = CauseCodePVCPENDING
+		return nil
+	case CauseCodeSTORAGEFULL:
+		*s = CauseCodeSTORAGEFULL
 		return nil
 	case CauseCodeSECRETMISSING:
 		*s = CauseCodeSECRETMISSING
@@ -1676,7 +1684,7 @@ func (s *ConditionStatus) UnmarshalText(data []byte) error {
 //	condition              | meaning                                                         | wrong while
 //	-----------------------+-----------------------------------------------------------------+------------
 //	`Ready`                | all of it runs as asked for                                     | False
-//	`PrimaryReachable`     | there is a primary that takes connections                       | False
+//	`PrimaryReachable`     | clients reach the primary, directly and through the pool        | False
 //	`Replication`          | the standbys follow the primary                                 | False
 //	`ContinuousArchiving`  | every change is archived                                        | False
 //	`BackupFresh`          | base backups come in time                                       | False
@@ -1688,7 +1696,8 @@ func (s *ConditionStatus) UnmarshalText(data []byte) error {
 //	`QuotaConsistent`      | what is reserved of the tier's quota is what the database takes | False
 //	`ExtensionsScanned`    | PostgreSQL answers what it is asked each ten minutes            | False
 //
-// With `Ready` or `PrimaryReachable` wrong a database is `unavailable`, with any other `degraded`.
+// With `PrimaryReachable` wrong a database is `unavailable`, with any other `degraded`. Conditions
+// that do not apply are left out, as those of backups where the tier has none.
 // Ref: #/components/schemas/ConditionType
 type ConditionType string
 
@@ -2326,10 +2335,12 @@ type Database struct {
 	Error      NilDatabaseError `json:"error"`
 	WaitingOn  NilDatabaseError `json:"waiting_on"`
 	// The operation that holds the database now.
-	OperationID NilUUID             `json:"operation_id"`
-	Source      NilRestoreSource    `json:"source"`
-	Backup      NilBackupState      `json:"backup"`
-	Certificate NilCertificateState `json:"certificate"`
+	OperationID NilUUID               `json:"operation_id"`
+	Source      NilRestoreSource      `json:"source"`
+	Backup      NilBackupState        `json:"backup"`
+	Certificate NilCertificateState   `json:"certificate"`
+	Storage     NilStorage            `json:"storage"`
+	Extensions  NilDatabaseExtensions `json:"extensions"`
 	// Whether everything is refused that would take the database away from its team.
 	DeletionProtection bool `json:"deletion_protection"`
 	// Until when an archived database can be restored; null for others.
@@ -2416,6 +2427,16 @@ func (s *Database) GetBackup() NilBackupState {
 // GetCertificate returns the value of Certificate.
 func (s *Database) GetCertificate() NilCertificateState {
 	return s.Certificate
+}
+
+// GetStorage returns the value of Storage.
+func (s *Database) GetStorage() NilStorage {
+	return s.Storage
+}
+
+// GetExtensions returns the value of Extensions.
+func (s *Database) GetExtensions() NilDatabaseExtensions {
+	return s.Extensions
 }
 
 // GetDeletionProtection returns the value of DeletionProtection.
@@ -2526,6 +2547,16 @@ func (s *Database) SetBackup(val NilBackupState) {
 // SetCertificate sets the value of Certificate.
 func (s *Database) SetCertificate(val NilCertificateState) {
 	s.Certificate = val
+}
+
+// SetStorage sets the value of Storage.
+func (s *Database) SetStorage(val NilStorage) {
+	s.Storage = val
+}
+
+// SetExtensions sets the value of Extensions.
+func (s *Database) SetExtensions(val NilDatabaseExtensions) {
+	s.Extensions = val
 }
 
 // SetDeletionProtection sets the value of DeletionProtection.
@@ -2654,6 +2685,71 @@ func (s *DatabaseError) SetRemedy(val string) {
 // SetOperationID sets the value of OperationID.
 func (s *DatabaseError) SetOperationID(val uuid.UUID) {
 	s.OperationID = val
+}
+
+// The extensions of every PostgreSQL database within the database, as they were at `last_checked_at`.
+// DAAP never changes them. Shown where one database is asked for; null otherwise.
+// Ref: #/components/schemas/DatabaseExtensions
+type DatabaseExtensions struct {
+	State ExtensionsState `json:"state"`
+	// Why the list is not fresh, in one word, such as `PermissionDenied` where the owner of a PostgreSQL
+	// database lets DAAP not in; null where it is.
+	Reason NilString `json:"reason"`
+	// The same for people.
+	Message NilString `json:"message"`
+	// When all of the items were found; null where they never were.
+	LastCheckedAt NilDateTime `json:"last_checked_at"`
+	Items         []Extension `json:"items"`
+}
+
+// GetState returns the value of State.
+func (s *DatabaseExtensions) GetState() ExtensionsState {
+	return s.State
+}
+
+// GetReason returns the value of Reason.
+func (s *DatabaseExtensions) GetReason() NilString {
+	return s.Reason
+}
+
+// GetMessage returns the value of Message.
+func (s *DatabaseExtensions) GetMessage() NilString {
+	return s.Message
+}
+
+// GetLastCheckedAt returns the value of LastCheckedAt.
+func (s *DatabaseExtensions) GetLastCheckedAt() NilDateTime {
+	return s.LastCheckedAt
+}
+
+// GetItems returns the value of Items.
+func (s *DatabaseExtensions) GetItems() []Extension {
+	return s.Items
+}
+
+// SetState sets the value of State.
+func (s *DatabaseExtensions) SetState(val ExtensionsState) {
+	s.State = val
+}
+
+// SetReason sets the value of Reason.
+func (s *DatabaseExtensions) SetReason(val NilString) {
+	s.Reason = val
+}
+
+// SetMessage sets the value of Message.
+func (s *DatabaseExtensions) SetMessage(val NilString) {
+	s.Message = val
+}
+
+// SetLastCheckedAt sets the value of LastCheckedAt.
+func (s *DatabaseExtensions) SetLastCheckedAt(val NilDateTime) {
+	s.LastCheckedAt = val
+}
+
+// SetItems sets the value of Items.
+func (s *DatabaseExtensions) SetItems(val []Extension) {
+	s.Items = val
 }
 
 //	health        | meaning
@@ -3830,6 +3926,269 @@ func (s ExportAuditLogsOK) Read(p []byte) (n int, err error) {
 		return 0, io.EOF
 	}
 	return s.Data.Read(p)
+}
+
+// Ref: #/components/schemas/Extension
+type Extension struct {
+	// The PostgreSQL database that has it.
+	PostgresDatabase string `json:"postgres_database"`
+	Name             string `json:"name"`
+	Version          string `json:"version"`
+	// What the image would install now; null where it has none any more.
+	AvailableVersion NilString `json:"available_version"`
+	LastCheckedAt    time.Time `json:"last_checked_at"`
+}
+
+// GetPostgresDatabase returns the value of PostgresDatabase.
+func (s *Extension) GetPostgresDatabase() string {
+	return s.PostgresDatabase
+}
+
+// GetName returns the value of Name.
+func (s *Extension) GetName() string {
+	return s.Name
+}
+
+// GetVersion returns the value of Version.
+func (s *Extension) GetVersion() string {
+	return s.Version
+}
+
+// GetAvailableVersion returns the value of AvailableVersion.
+func (s *Extension) GetAvailableVersion() NilString {
+	return s.AvailableVersion
+}
+
+// GetLastCheckedAt returns the value of LastCheckedAt.
+func (s *Extension) GetLastCheckedAt() time.Time {
+	return s.LastCheckedAt
+}
+
+// SetPostgresDatabase sets the value of PostgresDatabase.
+func (s *Extension) SetPostgresDatabase(val string) {
+	s.PostgresDatabase = val
+}
+
+// SetName sets the value of Name.
+func (s *Extension) SetName(val string) {
+	s.Name = val
+}
+
+// SetVersion sets the value of Version.
+func (s *Extension) SetVersion(val string) {
+	s.Version = val
+}
+
+// SetAvailableVersion sets the value of AvailableVersion.
+func (s *Extension) SetAvailableVersion(val NilString) {
+	s.AvailableVersion = val
+}
+
+// SetLastCheckedAt sets the value of LastCheckedAt.
+func (s *Extension) SetLastCheckedAt(val time.Time) {
+	s.LastCheckedAt = val
+}
+
+// Ref: #/components/schemas/ExtensionListResponse
+type ExtensionListResponse struct {
+	Data  []ExtensionVersion `json:"data"`
+	Error NilNoError         `json:"error"`
+	Meta  ExtensionsMeta     `json:"meta"`
+}
+
+// GetData returns the value of Data.
+func (s *ExtensionListResponse) GetData() []ExtensionVersion {
+	return s.Data
+}
+
+// GetError returns the value of Error.
+func (s *ExtensionListResponse) GetError() NilNoError {
+	return s.Error
+}
+
+// GetMeta returns the value of Meta.
+func (s *ExtensionListResponse) GetMeta() ExtensionsMeta {
+	return s.Meta
+}
+
+// SetData sets the value of Data.
+func (s *ExtensionListResponse) SetData(val []ExtensionVersion) {
+	s.Data = val
+}
+
+// SetError sets the value of Error.
+func (s *ExtensionListResponse) SetError(val NilNoError) {
+	s.Error = val
+}
+
+// SetMeta sets the value of Meta.
+func (s *ExtensionListResponse) SetMeta(val ExtensionsMeta) {
+	s.Meta = val
+}
+
+// Ref: #/components/schemas/ExtensionVersion
+type ExtensionVersion struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// The newest that an image of those databases would install; null where none has any.
+	AvailableVersion NilString `json:"available_version"`
+	// How many databases have it.
+	Databases int `json:"databases"`
+	// How many of those have an image that would install another version.
+	OutdatedDatabases int `json:"outdated_databases"`
+	// When the one of them was asked that was asked the longest ago.
+	LastCheckedAt time.Time `json:"last_checked_at"`
+}
+
+// GetName returns the value of Name.
+func (s *ExtensionVersion) GetName() string {
+	return s.Name
+}
+
+// GetVersion returns the value of Version.
+func (s *ExtensionVersion) GetVersion() string {
+	return s.Version
+}
+
+// GetAvailableVersion returns the value of AvailableVersion.
+func (s *ExtensionVersion) GetAvailableVersion() NilString {
+	return s.AvailableVersion
+}
+
+// GetDatabases returns the value of Databases.
+func (s *ExtensionVersion) GetDatabases() int {
+	return s.Databases
+}
+
+// GetOutdatedDatabases returns the value of OutdatedDatabases.
+func (s *ExtensionVersion) GetOutdatedDatabases() int {
+	return s.OutdatedDatabases
+}
+
+// GetLastCheckedAt returns the value of LastCheckedAt.
+func (s *ExtensionVersion) GetLastCheckedAt() time.Time {
+	return s.LastCheckedAt
+}
+
+// SetName sets the value of Name.
+func (s *ExtensionVersion) SetName(val string) {
+	s.Name = val
+}
+
+// SetVersion sets the value of Version.
+func (s *ExtensionVersion) SetVersion(val string) {
+	s.Version = val
+}
+
+// SetAvailableVersion sets the value of AvailableVersion.
+func (s *ExtensionVersion) SetAvailableVersion(val NilString) {
+	s.AvailableVersion = val
+}
+
+// SetDatabases sets the value of Databases.
+func (s *ExtensionVersion) SetDatabases(val int) {
+	s.Databases = val
+}
+
+// SetOutdatedDatabases sets the value of OutdatedDatabases.
+func (s *ExtensionVersion) SetOutdatedDatabases(val int) {
+	s.OutdatedDatabases = val
+}
+
+// SetLastCheckedAt sets the value of LastCheckedAt.
+func (s *ExtensionVersion) SetLastCheckedAt(val time.Time) {
+	s.LastCheckedAt = val
+}
+
+// Ref: #/components/schemas/ExtensionsMeta
+type ExtensionsMeta struct {
+	RequestID string `json:"request_id"`
+	// Give this as `cursor` for the next page; null on the last one.
+	NextCursor NilString `json:"next_cursor"`
+	// How many of the databases that run were not asked for their extensions in the last 30 minutes, or
+	// did not tell all of them; `GET /databases/{id}` says why.
+	UnscannedDatabases int `json:"unscanned_databases"`
+}
+
+// GetRequestID returns the value of RequestID.
+func (s *ExtensionsMeta) GetRequestID() string {
+	return s.RequestID
+}
+
+// GetNextCursor returns the value of NextCursor.
+func (s *ExtensionsMeta) GetNextCursor() NilString {
+	return s.NextCursor
+}
+
+// GetUnscannedDatabases returns the value of UnscannedDatabases.
+func (s *ExtensionsMeta) GetUnscannedDatabases() int {
+	return s.UnscannedDatabases
+}
+
+// SetRequestID sets the value of RequestID.
+func (s *ExtensionsMeta) SetRequestID(val string) {
+	s.RequestID = val
+}
+
+// SetNextCursor sets the value of NextCursor.
+func (s *ExtensionsMeta) SetNextCursor(val NilString) {
+	s.NextCursor = val
+}
+
+// SetUnscannedDatabases sets the value of UnscannedDatabases.
+func (s *ExtensionsMeta) SetUnscannedDatabases(val int) {
+	s.UnscannedDatabases = val
+}
+
+// `stale` means that the last try to find them failed, or was more than 30 minutes ago: the items are
+// those of before. `never` means that they were never found.
+// Ref: #/components/schemas/ExtensionsState
+type ExtensionsState string
+
+const (
+	ExtensionsStateFresh ExtensionsState = "fresh"
+	ExtensionsStateStale ExtensionsState = "stale"
+	ExtensionsStateNever ExtensionsState = "never"
+)
+
+// AllValues returns all ExtensionsState values.
+func (ExtensionsState) AllValues() []ExtensionsState {
+	return []ExtensionsState{
+		ExtensionsStateFresh,
+		ExtensionsStateStale,
+		ExtensionsStateNever,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s ExtensionsState) MarshalText() ([]byte, error) {
+	switch s {
+	case ExtensionsStateFresh:
+		return []byte(s), nil
+	case ExtensionsStateStale:
+		return []byte(s), nil
+	case ExtensionsStateNever:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *ExtensionsState) UnmarshalText(data []byte) error {
+	switch ExtensionsState(data) {
+	case ExtensionsStateFresh:
+		*s = ExtensionsStateFresh
+		return nil
+	case ExtensionsStateStale:
+		*s = ExtensionsStateStale
+		return nil
+	case ExtensionsStateNever:
+		*s = ExtensionsStateNever
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
 }
 
 // Ref: #/components/schemas/FieldChange
@@ -5086,6 +5445,51 @@ func (o NilDatabaseError) Or(d DatabaseError) DatabaseError {
 	return d
 }
 
+// NewNilDatabaseExtensions returns new NilDatabaseExtensions with value set to v.
+func NewNilDatabaseExtensions(v DatabaseExtensions) NilDatabaseExtensions {
+	return NilDatabaseExtensions{
+		Value: v,
+	}
+}
+
+// NilDatabaseExtensions is nullable DatabaseExtensions.
+type NilDatabaseExtensions struct {
+	Value DatabaseExtensions
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilDatabaseExtensions) SetTo(v DatabaseExtensions) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilDatabaseExtensions) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilDatabaseExtensions) SetToNull() {
+	o.Null = true
+	var v DatabaseExtensions
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilDatabaseExtensions) Get() (v DatabaseExtensions, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilDatabaseExtensions) Or(d DatabaseExtensions) DatabaseExtensions {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilDateTime returns new NilDateTime with value set to v.
 func NewNilDateTime(v time.Time) NilDateTime {
 	return NilDateTime{
@@ -5620,6 +6024,51 @@ func (o NilRole) Get() (v Role, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilRole) Or(d Role) Role {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilStorage returns new NilStorage with value set to v.
+func NewNilStorage(v Storage) NilStorage {
+	return NilStorage{
+		Value: v,
+	}
+}
+
+// NilStorage is nullable Storage.
+type NilStorage struct {
+	Value Storage
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilStorage) SetTo(v Storage) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilStorage) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilStorage) SetToNull() {
+	o.Null = true
+	var v Storage
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilStorage) Get() (v Storage, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilStorage) Or(d Storage) Storage {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -8522,6 +8971,129 @@ func (s *StepState) UnmarshalText(data []byte) error {
 		return nil
 	case StepStateUndone:
 		*s = StepStateUndone
+		return nil
+	default:
+		return errors.Errorf("invalid value: %q", data)
+	}
+}
+
+// How full the volume of each instance is, as PostgreSQL itself told at `observed_at`: it is asked
+// every ten minutes, and every minute where much is used. Shown where one database is asked for; null
+// otherwise.
+// Ref: #/components/schemas/Storage
+type Storage struct {
+	State     StorageState `json:"state"`
+	SizeBytes int64        `json:"size_bytes"`
+	// What all PostgreSQL databases and WAL take; null until it is known.
+	UsedBytes NilInt64 `json:"used_bytes"`
+	// How much of that is WAL; null where that is not known, and then it is not in `used_bytes`.
+	WalBytes   NilInt64    `json:"wal_bytes"`
+	ObservedAt NilDateTime `json:"observed_at"`
+}
+
+// GetState returns the value of State.
+func (s *Storage) GetState() StorageState {
+	return s.State
+}
+
+// GetSizeBytes returns the value of SizeBytes.
+func (s *Storage) GetSizeBytes() int64 {
+	return s.SizeBytes
+}
+
+// GetUsedBytes returns the value of UsedBytes.
+func (s *Storage) GetUsedBytes() NilInt64 {
+	return s.UsedBytes
+}
+
+// GetWalBytes returns the value of WalBytes.
+func (s *Storage) GetWalBytes() NilInt64 {
+	return s.WalBytes
+}
+
+// GetObservedAt returns the value of ObservedAt.
+func (s *Storage) GetObservedAt() NilDateTime {
+	return s.ObservedAt
+}
+
+// SetState sets the value of State.
+func (s *Storage) SetState(val StorageState) {
+	s.State = val
+}
+
+// SetSizeBytes sets the value of SizeBytes.
+func (s *Storage) SetSizeBytes(val int64) {
+	s.SizeBytes = val
+}
+
+// SetUsedBytes sets the value of UsedBytes.
+func (s *Storage) SetUsedBytes(val NilInt64) {
+	s.UsedBytes = val
+}
+
+// SetWalBytes sets the value of WalBytes.
+func (s *Storage) SetWalBytes(val NilInt64) {
+	s.WalBytes = val
+}
+
+// SetObservedAt sets the value of ObservedAt.
+func (s *Storage) SetObservedAt(val NilDateTime) {
+	s.ObservedAt = val
+}
+
+// `filling_up` from 80 % of the volume on, `almost_full` from 90 % on: give the database a tier with
+// more storage before it is full, as PostgreSQL stops then. `unknown` means that PostgreSQL has told
+// nothing for 30 minutes.
+// Ref: #/components/schemas/StorageState
+type StorageState string
+
+const (
+	StorageStateOk         StorageState = "ok"
+	StorageStateFillingUp  StorageState = "filling_up"
+	StorageStateAlmostFull StorageState = "almost_full"
+	StorageStateUnknown    StorageState = "unknown"
+)
+
+// AllValues returns all StorageState values.
+func (StorageState) AllValues() []StorageState {
+	return []StorageState{
+		StorageStateOk,
+		StorageStateFillingUp,
+		StorageStateAlmostFull,
+		StorageStateUnknown,
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s StorageState) MarshalText() ([]byte, error) {
+	switch s {
+	case StorageStateOk:
+		return []byte(s), nil
+	case StorageStateFillingUp:
+		return []byte(s), nil
+	case StorageStateAlmostFull:
+		return []byte(s), nil
+	case StorageStateUnknown:
+		return []byte(s), nil
+	default:
+		return nil, errors.Errorf("invalid value: %q", s)
+	}
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *StorageState) UnmarshalText(data []byte) error {
+	switch StorageState(data) {
+	case StorageStateOk:
+		*s = StorageStateOk
+		return nil
+	case StorageStateFillingUp:
+		*s = StorageStateFillingUp
+		return nil
+	case StorageStateAlmostFull:
+		*s = StorageStateAlmostFull
+		return nil
+	case StorageStateUnknown:
+		*s = StorageStateUnknown
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)

@@ -179,6 +179,19 @@ type Handler interface {
 	//
 	// GET /databases
 	ListDatabases(ctx context.Context, params ListDatabasesParams) (*DatabaseListResponse, error)
+	// ListExtensions implements listExtensions operation.
+	//
+	// In order of name and version, each with how many databases have it. The platform team sees those of
+	// the fleet, a product team those of its own databases. Every PostgreSQL database in each database
+	// that runs is asked every ten minutes, and within one after a database was provisioned, restored,
+	// unfrozen or changed. `meta.unscanned_databases` says of how many databases the list may not tell
+	// what they have now.
+	//
+	// DAAP never makes, changes or removes an extension: the owner of a database does, with
+	// `CREATE EXTENSION`, `ALTER EXTENSION … UPDATE` and `DROP EXTENSION`.
+	//
+	// GET /extensions
+	ListExtensions(ctx context.Context, params ListExtensionsParams) (*ExtensionListResponse, error)
 	// ListOperations implements listOperations operation.
 	//
 	// List operations, newest first.
