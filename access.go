@@ -35,6 +35,7 @@ const (
 	MayListBackups           Permission = "listBackups"
 	MayBackUpDatabase        Permission = "backUpDatabase"
 	MayRestoreDatabase       Permission = "restoreDatabase"
+	MayReconcileDatabase     Permission = "reconcileDatabase"
 	MayListOperations        Permission = "listOperations"
 	MayGetOperation          Permission = "getOperation"
 	MayRetryOperation        Permission = "retryOperation"
@@ -93,6 +94,7 @@ var accesses = map[Permission]Access{
 	MayListBackups:           AccessOwn,
 	MayBackUpDatabase:        AccessOwn,
 	MayRestoreDatabase:       AccessOwn,
+	MayReconcileDatabase:     AccessOwn,
 	MayListOperations:        AccessOwn,
 	MayGetOperation:          AccessOwn,
 	MayRetryOperation:        AccessOwn,

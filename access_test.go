@@ -57,7 +57,8 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 		daap.MayListBackups: func(ctx context.Context, req daap.Request) error {
 			return third(databases.Backups(ctx, req, daap.BackupFilter{}))
 		},
-		daap.MayBackUpDatabase: func(ctx context.Context, req daap.Request) error { return third(databases.BackUp(ctx, req, id)) },
+		daap.MayReconcileDatabase: func(ctx context.Context, req daap.Request) error { return third(databases.Reconcile(ctx, req, id)) },
+		daap.MayBackUpDatabase:    func(ctx context.Context, req daap.Request) error { return third(databases.BackUp(ctx, req, id)) },
 		daap.MayRestoreDatabase: func(ctx context.Context, req daap.Request) error {
 			return third(databases.Restore(ctx, req, id, daap.RestoreSpec{Name: "orders"}))
 		},

@@ -48,6 +48,8 @@ const (
 	CauseNoBackupBefore       CauseCode = "NO_BACKUP_BEFORE_TARGET"
 	CauseTargetUnreachable    CauseCode = "RECOVERY_TARGET_UNREACHABLE"
 	CauseArchiveNotEmpty      CauseCode = "ARCHIVE_NOT_EMPTY"
+	CauseClusterGone          CauseCode = "CLUSTER_GONE"
+	CauseDataLost             CauseCode = "DATA_LOST"
 	CauseDeadline             CauseCode = "DEADLINE"
 	CauseWorkflowLost         CauseCode = "WORKFLOW_LOST"
 )
@@ -112,6 +114,16 @@ var causes = []CauseKind{
 	{
 		CauseArchiveNotEmpty, "the archive of the new Cluster has something in it already",
 		"Look at what is under the database's prefix in the bucket and who wrote it; move it away, then retry.",
+	},
+	{
+		CauseClusterGone, "the database's Cluster is not there as DAAP made it",
+		"Look at what the message names: it may have the last of the data. Once it is mended or gone, retry; or abort, and " +
+			"reconcile the database.",
+	},
+	{
+		CauseDataLost, "the Cluster and its volumes are gone, and there is no backup to restore them from",
+		"Abort: nothing is made in their place. Volumes that were retained can be had back by hand, as dev/causes.md " +
+			"says; else delete the database.",
 	},
 	{
 		CauseNetworkBlocked, "the network lets nobody through whom the database needs",

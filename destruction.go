@@ -35,6 +35,7 @@ type action struct {
 var actions = []action{
 	{UpdateDatabase, []DatabaseStatus{DatabaseReady}, "given another tier"},
 	{BackUpDatabase, []DatabaseStatus{DatabaseReady}, "backed up"},
+	{ReconcileDatabase, []DatabaseStatus{DatabaseReady}, "reconciled"},
 	{
 		RestoreDatabase,
 		[]DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived},

@@ -19,13 +19,13 @@ func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
 		allowed []daap.OperationKind
 	}{
 		"ready": {daap.Database{Status: daap.DatabaseReady, Profile: kept}, []daap.OperationKind{
-			daap.UpdateDatabase, daap.BackUpDatabase, daap.RestoreDatabase, daap.FreezeDatabase, daap.ArchiveDatabase, daap.DeleteDatabase,
+			daap.UpdateDatabase, daap.BackUpDatabase, daap.ReconcileDatabase, daap.RestoreDatabase, daap.FreezeDatabase, daap.ArchiveDatabase, daap.DeleteDatabase,
 		}},
 		"ready, without backups": {daap.Database{Status: daap.DatabaseReady}, []daap.OperationKind{
-			daap.UpdateDatabase, daap.FreezeDatabase, daap.DeleteDatabase,
+			daap.UpdateDatabase, daap.ReconcileDatabase, daap.FreezeDatabase, daap.DeleteDatabase,
 		}},
 		"ready, protected": {daap.Database{Status: daap.DatabaseReady, Profile: kept, DeletionProtection: true}, []daap.OperationKind{
-			daap.UpdateDatabase, daap.BackUpDatabase, daap.RestoreDatabase,
+			daap.UpdateDatabase, daap.BackUpDatabase, daap.ReconcileDatabase, daap.RestoreDatabase,
 		}},
 		"ready, and backed up now": {daap.Database{Status: daap.DatabaseReady, Profile: kept, OperationID: &held}, []daap.OperationKind{
 			daap.RestoreDatabase, daap.DeleteDatabase,

@@ -40,6 +40,8 @@ const (
 	EventRestarted  EventKind = "restarted"
 	EventSucceeded  EventKind = "succeeded"
 	EventCancelled  EventKind = "cancelled"
+	// EventIncarnationBegun says that the Cluster was gone, and from what another one is restored.
+	EventIncarnationBegun EventKind = "incarnation_begun"
 
 	// EventCACertificateChanged is of the database alone, where no operation was at work.
 	EventCACertificateChanged EventKind = "ca_certificate_changed"
@@ -51,7 +53,7 @@ const (
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventAccepted, EventStarted, EventStepDone, EventStepUndone, EventParked, EventDecided,
-		EventRestarted, EventSucceeded, EventCancelled, EventCACertificateChanged, EventHealthChanged,
+		EventRestarted, EventSucceeded, EventCancelled, EventIncarnationBegun, EventCACertificateChanged, EventHealthChanged,
 	}
 }
 

@@ -37,6 +37,9 @@ type Operation struct {
 	CancelledBy string
 	// Receipt is what a deletion or an archiving removes; nil until that is known, and for other kinds.
 	Receipt *Receipt
+	// Incarnation is the one that a reconcile has begun of a database whose Cluster was gone; zero where it has not, and for
+	// other kinds.
+	Incarnation int
 	// Restarts counts the workflows that were started anew because one was lost.
 	Restarts   int
 	CreatedAt  time.Time
@@ -65,6 +68,7 @@ const (
 	UnfreezeDatabase  OperationKind = "unfreeze_database"
 	ArchiveDatabase   OperationKind = "archive_database"
 	DeleteDatabase    OperationKind = "delete_database"
+	ReconcileDatabase OperationKind = "reconcile_database"
 )
 
 // OperationState says how far an operation is.
@@ -192,6 +196,24 @@ var kinds = map[OperationKind]struct {
 		pivot: StepGrow,
 		why: "What is changed now cannot be changed back: volumes do not shrink, and PostgreSQL does not go back to an " +
 			"older version; change the tier again instead.",
+	},
+	ReconcileDatabase: {
+		during: DatabaseUpdating, undoing: DatabaseUpdating, after: DatabaseReady,
+		plan: []StepPlan{
+			{Name: StepCheck, Title: "Look what is there; where the Cluster is gone, begin another one from the backups"},
+			{Name: StepNamespace, Title: "Apply the namespace"},
+			{Name: StepCredentials, Title: "See to it that the credentials are there"},
+			{Name: StepSource, Title: "Give access to what the Cluster is restored from"},
+			{Name: StepArchive, Title: "Apply the archive", BacksUp: true},
+			{Name: StepCluster, Title: "Apply the Cluster"},
+			{Name: StepPooler, Title: "Apply the Pooler"},
+			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer run with all of it", Skippable: true},
+			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
+			{Name: StepBackup, Title: "See to it that there is a base backup", BacksUp: true},
+			{Name: StepFinish, Title: "Record the database as ready"},
+		},
+		pivot: StepFinish,
+		why:   "All of the database is applied, and it is being recorded as ready.",
 	},
 	BackUpDatabase: {
 		during: DatabaseReady, undoing: DatabaseReady, after: DatabaseReady,

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
-	"github.com/google/uuid"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -254,7 +253,7 @@ func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string
 func (k *Kubernetes) newestBackup(
 	ctx context.Context, db daap.Database, want wanted,
 ) (newest *cnpgv1.Backup, completed bool, err error) {
-	backups, err := k.wantedBackups(ctx, db.ID, want)
+	backups, err := k.wantedBackups(ctx, db, want)
 	if err != nil {
 		return nil, false, err
 	}
@@ -268,15 +267,21 @@ func (k *Kubernetes) newestBackup(
 	return newest, completed, nil
 }
 
-// wantedBackups are the base backups of the database that Kubernetes itself has and that are as wanted.
-func (k *Kubernetes) wantedBackups(ctx context.Context, database uuid.UUID, want wanted) ([]cnpgv1.Backup, error) {
+// wantedBackups are the base backups of the database's incarnation that Kubernetes itself has and that are as wanted.
+func (k *Kubernetes) wantedBackups(ctx context.Context, db daap.Database, want wanted) ([]cnpgv1.Backup, error) {
 	var backups cnpgv1.BackupList
-	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(database))); err != nil {
-		return nil, fmt.Errorf("list backups of database %s: %w", database, err)
+	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(db.ID))); err != nil {
+		return nil, fmt.Errorf("list backups of database %s: %w", db.ID, err)
 	}
 	return slices.DeleteFunc(backups.Items, func(b cnpgv1.Backup) bool {
-		return !want.any && !strings.HasPrefix(b.Name, want.prefix+"-")
+		return !ofIncarnation(db, b) || !want.any && !strings.HasPrefix(b.Name, want.prefix+"-")
 	}), nil
+}
+
+// ofIncarnation says whether the base backup is of the database's present incarnation: those of the ones before are
+// still there, where a person asked for them.
+func ofIncarnation(db daap.Database, b cnpgv1.Backup) bool {
+	return b.Spec.Cluster.Name == manifest.ClusterName(db)
 }
 
 func backupFailed(b *cnpgv1.Backup) bool {

@@ -73,7 +73,11 @@ func (b *Backups) BackUpNow(ctx context.Context, in Input) error {
 // Forget removes the operation's base backups from Kubernetes. What they have in the archive goes with its retention.
 func (b *Backups) Forget(ctx context.Context, in Input) error {
 	kube := b.Postgres.Kubernetes
-	found, err := kube.wantedBackups(ctx, in.Database, wanted{prefix: in.Operation.String()})
+	db, err := kube.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	found, err := kube.wantedBackups(ctx, db, wanted{prefix: in.Operation.String()})
 	if err != nil {
 		return err
 	}
@@ -153,6 +157,9 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database, stores *stores) 
 	if err != nil {
 		return err
 	}
+	if cluster.DeletionTimestamp != nil { // its Backups go with it, and their base backups stay in the archive
+		return fmt.Errorf("cluster of database %s is being deleted", db.ID)
+	}
 	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	if told != nil {
 		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, safe(told.Message)
@@ -212,6 +219,7 @@ func (b *Backups) backups(ctx context.Context, db daap.Database, state *daap.Bac
 	if err := b.Postgres.Kubernetes.Watch.List(ctx, &found, client.InNamespace(daap.Namespace(db.ID))); err != nil {
 		return nil, fmt.Errorf("list backups of database %s: %w", db.ID, err)
 	}
+	found.Items = slices.DeleteFunc(found.Items, func(b cnpgv1.Backup) bool { return !ofIncarnation(db, b) })
 	slices.SortFunc(found.Items, func(a, b cnpgv1.Backup) int {
 		return cmp.Compare(a.CreationTimestamp.UnixNano(), b.CreationTimestamp.UnixNano())
 	})

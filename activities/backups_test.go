@@ -121,6 +121,7 @@ func backupThere(name string, age time.Duration, phase cnpgv1.BackupPhase, failu
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: daap.Namespace(orders.ID), Name: name, UID: types.UID(uuid.NewString()), CreationTimestamp: at,
 		},
+		Spec:   cnpgv1.BackupSpec{Cluster: cnpgv1.LocalObjectReference{Name: manifest.ClusterName(orders)}},
 		Status: cnpgv1.BackupStatus{Phase: phase, Error: failure, StartedAt: &at, StoppedAt: &at},
 	}
 }
@@ -294,7 +295,7 @@ func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
 	k.Buckets = away
 	was := &seen{}
 	b := &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: was}
-	b.archives.Store(kept.ID, archive{at: time.Now().Add(-2 * inspectEvery), gap: "000000010000000000000004"})
+	b.archives.Store(kept.ID, archive{at: time.Now().Add(-2 * inspectEvery), server: "pg-1", gap: "000000010000000000000004"})
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivity(b.Look)

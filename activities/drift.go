@@ -52,6 +52,12 @@ func isForeign(entry metav1.ManagedFieldsEntry) bool {
 		entry.Subresource != "status" && entry.Subresource != "finalize"
 }
 
+// isApplied says whether the entry is of what DAAP applied, which every object has that DAAP made.
+func isApplied(entry metav1.ManagedFieldsEntry) bool {
+	return entry.Manager == manifest.FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply &&
+		entry.Subresource == ""
+}
+
 // foreign returns who else wrote what of the object counts, in order of their names; none where all is as DAAP and the
 // operator wrote it. A value that DAAP applies again, or that somebody removed, is nobody's.
 func foreign(entries []metav1.ManagedFieldsEntry) []Foreign {
@@ -187,11 +193,7 @@ func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1
 	if taken.Empty() {
 		return entries, false, nil
 	}
-	applied := func(e metav1.ManagedFieldsEntry) bool {
-		return e.Manager == manifest.FieldOwner && e.Operation == metav1.ManagedFieldsOperationApply &&
-			e.APIVersion == apiVersion && e.Subresource == ""
-	}
-	at := slices.IndexFunc(left, applied)
+	at := slices.IndexFunc(left, func(e metav1.ManagedFieldsEntry) bool { return isApplied(e) && e.APIVersion == apiVersion })
 	if at < 0 {
 		at = len(left)
 		left = append(left, metav1.ManagedFieldsEntry{

@@ -107,6 +107,12 @@ func final(cause *daap.Cause) error {
 	})
 }
 
+// isGone says whether the error is that the Cluster is gone.
+func isGone(err error) bool {
+	cause := knownCause(err)
+	return cause != nil && cause.Code == daap.CauseClusterGone
+}
+
 // withCause gives an error of an activity the cause that was found for it; it is tried again.
 func withCause(err error, cause *daap.Cause) error {
 	if err == nil || cause == nil {

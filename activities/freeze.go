@@ -26,7 +26,7 @@ func (k *Kubernetes) SuspendBackups(ctx context.Context, in Input) error {
 		return err
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		backups, err := k.wantedBackups(ctx, db.ID, wanted{any: true})
+		backups, err := k.wantedBackups(ctx, db, wanted{any: true})
 		if err != nil {
 			return false, "", err
 		}
@@ -81,7 +81,11 @@ func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := k.apply(ctx, manifest.Hibernated(db, k.Platform)); err != nil {
+	err = k.change(ctx, db, manifest.Hibernated(db, k.Platform))
+	if in.Undo && isGone(err) {
+		return nil // nothing of it is awake
+	}
+	if err != nil {
 		return err
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
@@ -112,7 +116,7 @@ func (k *Kubernetes) Wake(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := k.applyCluster(ctx, db); err != nil {
+	if err := k.changeCluster(ctx, db); err != nil {
 		return err
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {

@@ -14,6 +14,8 @@ import (
 // archive is what was found where a database archives.
 type archive struct {
 	at time.Time
+	// server is the server name that it was listed under.
+	server string
 	// backups is how many base backups were completed by then.
 	backups int
 	// sizes are of base backups, by Barman's IDs.
@@ -35,6 +37,9 @@ func (b *Backups) inspect(
 	})
 	known, _ := b.archives.Load(db.ID)
 	found, is := known.(archive)
+	if found.server != db.ServerName() {
+		found, is = archive{}, false
+	}
 	if mayList && (!is || found.backups != len(completed) || time.Since(found.at) > inspectEvery) {
 		var now archive
 		if now, err = b.list(ctx, db, completed); err == nil {
@@ -76,7 +81,7 @@ func (b *Backups) list(ctx context.Context, db daap.Database, completed []daap.B
 			first = backup.BeginWAL
 		}
 	}
-	return archive{time.Now(), len(completed), baseBackups(objects), gap(objects, first)}, nil
+	return archive{time.Now(), db.ServerName(), len(completed), baseBackups(objects), gap(objects, first)}, nil
 }
 
 // baseBackups are the sizes of all base backups in an archive, by their IDs.

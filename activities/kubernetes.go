@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,7 +89,7 @@ func (k *Kubernetes) may(ctx context.Context, verb, resource, namespace string) 
 	return review.Status.Allowed, nil
 }
 
-// ApplyCluster makes the Cluster of the database's incarnation be as it should.
+// ApplyCluster makes the Cluster of the database's incarnation be as it should, of a database that is being made.
 func (k *Kubernetes) ApplyCluster(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
@@ -163,14 +164,41 @@ func (k *Kubernetes) record(ctx context.Context, in Input) (daap.Database, error
 }
 
 func (k *Kubernetes) applyCluster(ctx context.Context, db daap.Database) error {
+	if err := k.beforeCluster(ctx, db); err != nil {
+		return err
+	}
+	return k.apply(ctx, manifest.Cluster(db, k.Platform))
+}
+
+// changeCluster brings the Cluster that is there to what the database's record says.
+func (k *Kubernetes) changeCluster(ctx context.Context, db daap.Database) error {
+	if err := k.beforeCluster(ctx, db); err != nil {
+		return err
+	}
+	return k.change(ctx, db, manifest.Cluster(db, k.Platform))
+}
+
+// beforeCluster sees to what the Cluster needs.
+func (k *Kubernetes) beforeCluster(ctx context.Context, db daap.Database) error {
 	if err := k.imageKnown(db); err != nil {
 		return err
 	}
 	// The worker had no role of its own in databases that were made before.
-	if err := k.createOnce(ctx, manifest.WorkerCredentials(db, rand.Text())); err != nil {
+	return k.createOnce(ctx, manifest.WorkerCredentials(db, rand.Text()))
+}
+
+// change applies the Cluster that is there, and never makes one: it would be an empty database under the name of the
+// one that was. It is final where there is none.
+func (k *Kubernetes) change(ctx context.Context, db daap.Database, built *cnpgv1.Cluster) error {
+	there, err := clusterOf(ctx, k.Client, db)
+	if apierrors.IsNotFound(err) {
+		return final(because(daap.CauseClusterGone, "Cluster %s is gone", built.Name))
+	}
+	if err != nil {
 		return err
 	}
-	return k.apply(ctx, manifest.Cluster(db, k.Platform))
+	built.UID = there.UID // an object that is named so Kubernetes refuses to make
+	return k.apply(ctx, built)
 }
 
 // imageKnown is final where there is no image of the database's PostgreSQL: without one the operator would take its

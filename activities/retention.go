@@ -121,7 +121,7 @@ func (b *Backups) prune(ctx context.Context, db daap.Database, server string) (P
 	since := time.Now().AddDate(0, 0, -db.Profile.BackupRetentionDays)
 	gone := before(completed, since)
 	if newest(objects).Before(since) {
-		instead, err := b.hasBackup(ctx, db)
+		instead, err := b.hasBackup(ctx, db, db.ServerName())
 		if err != nil {
 			return pruned, err
 		}
@@ -151,10 +151,10 @@ func (b *Backups) prune(ctx context.Context, db daap.Database, server string) (P
 	return pruned, b.Databases.ForgetBackups(ctx, db.ID, server, pruned.Backups)
 }
 
-// hasBackup says whether the archive that the database writes to has a base backup that is completed.
-func (b *Backups) hasBackup(ctx context.Context, db daap.Database) (bool, error) {
+// hasBackup says whether the archive of the database of that server name has a base backup that is completed.
+func (b *Backups) hasBackup(ctx context.Context, db daap.Database, server string) (bool, error) {
 	bucket, prefix := bucketOf(db.Destination())
-	under := prefix + "/" + db.ServerName() + "/"
+	under := prefix + "/" + server + "/"
 	objects, err := b.Postgres.Kubernetes.Buckets.Objects(ctx, bucket, under+"base/")
 	if err != nil {
 		return false, err

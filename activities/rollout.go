@@ -17,16 +17,30 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is.
+// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is. One that is
+// gone has nothing to take back.
 func (p *Postgres) RevertCluster(ctx context.Context, in Input) error {
-	if err := p.Kubernetes.ApplyCluster(ctx, in); err != nil {
-		return err
-	}
 	u, err := p.Kubernetes.update(ctx, in)
 	if err != nil {
 		return err
 	}
+	err = p.Kubernetes.changeCluster(ctx, u.was)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	return p.waitInForce(ctx, in, u.was)
+}
+
+// WaitReconciled waits until all that the database's record says is in force.
+func (p *Postgres) WaitReconciled(ctx context.Context, in Input) error {
+	db, err := p.Kubernetes.record(ctx, in)
+	if err != nil {
+		return err
+	}
+	return p.waitInForce(ctx, in, db)
 }
 
 // WaitRolledOut waits until every instance runs with what of the tier can be changed back, and the pool with all of it.

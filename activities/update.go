@@ -101,7 +101,7 @@ func (k *Kubernetes) UpdateCluster(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return k.applyCluster(ctx, u.first)
+	return k.changeCluster(ctx, u.first)
 }
 
 // UpdatePooler changes the Pooler.
@@ -119,5 +119,5 @@ func (k *Kubernetes) GrowCluster(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return k.applyCluster(ctx, u.last)
+	return k.changeCluster(ctx, u.last)
 }

@@ -77,7 +77,7 @@ func (b *Backups) VerifyArchive(ctx context.Context, in Input) error {
 	if err := b.Postgres.stillClosed(ctx, db); err != nil {
 		return err
 	}
-	backups, err := kube.wantedBackups(ctx, db.ID, wanted{prefix: in.Operation.String()})
+	backups, err := kube.wantedBackups(ctx, db, wanted{prefix: in.Operation.String()})
 	if err != nil {
 		return err
 	}

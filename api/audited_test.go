@@ -76,6 +76,7 @@ func tries(s *service) map[string]try {
 		"listBackups":           {"GET", database() + "/backups", "", 200, noDatabase + "/backups", ""},
 		"backUpDatabase":        {"POST", backedUp() + "/backups", "", 202, noDatabase + "/backups", ""},
 		"restoreDatabase":       {"POST", backedUp() + "/restore", `{"name":"again","target_time":"latest"}`, 202, noDatabase + "/restore", ""},
+		"reconcileDatabase":     {"POST", database() + "/reconcile", "", 202, noDatabase + "/reconcile", ""},
 		"listOperations":        {"GET", "/operations", "", 200, "/operations" + bad, ""},
 		"getOperation":          {"GET", parked(), "", 200, noOperation, ""},
 		"retryOperation":        {"POST", parked() + "/retry", decided, 202, noOperation + "/retry", ""},

@@ -142,6 +142,19 @@ func (h *Handler) UnfreezeDatabase(
 	return accepted(ctx, db, op), nil
 }
 
+// ReconcileDatabase accepts to apply all of a database anew; its operation tells the rest.
+//
+// POST /databases/{id}/reconcile
+func (h *Handler) ReconcileDatabase(
+	ctx context.Context, params oas.ReconcileDatabaseParams,
+) (*oas.DatabaseAcceptedHeaders, error) {
+	db, op, err := h.databases.Reconcile(ctx, h.requestOf(ctx), params.ID)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(ctx, db, op), nil
+}
+
 // GetDatabaseConnection answers how to connect to a database that is ready.
 //
 // GET /databases/{id}/connection

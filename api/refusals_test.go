@@ -195,7 +195,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 	for _, state := range []string{"", "over"} {
 		row("/operations?state="+state, "state", ruleState)
 		row("/operations?cause="+state, "cause", ruleCause())
-		row("/operations?kind="+state, "kind", "must be one of provision_database, restore_database, update_database, back_up_database, freeze_database, unfreeze_database, archive_database, delete_database")
+		row("/operations?kind="+state, "kind", "must be one of provision_database, restore_database, update_database, back_up_database, freeze_database, unfreeze_database, archive_database, delete_database, reconcile_database")
 	}
 	for _, wait := range []string{"", "61s", "30", "1m", "-1s", "1.5s", "01s", "30s%20", "30S", "100s"} {
 		row("/operations/"+existing.String()+"?wait="+wait, "wait", "must be whole seconds from 0s to 60s, such as 30s")

@@ -68,9 +68,9 @@ func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit in
 }
 
 // DatabasesWithArchives returns at most limit databases whose archives may be pruned, in order of ID from after on: all
-// that are backed up and not on their way out, but for those that others are being restored from.
+// that are backed up and not on their way out, but for those that others, or they themselves, are being restored from.
 func (s *Store) DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
-	return s.withBackups(ctx, `d.status NOT IN ('deleting', 'deleted') AND NOT EXISTS (
+	return s.withBackups(ctx, `d.status NOT IN ('deleting', 'deleted') AND o.incarnation IS NULL AND NOT EXISTS (
 		SELECT FROM databases r WHERE r.status = 'restoring' AND r.source ->> 'DatabaseID' = d.id::text)`, after, limit)
 }
 

@@ -125,7 +125,7 @@ func (f fixture) runningOf(kind daap.OperationKind) (daap.Database, daap.Operati
 		f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 		db = f.kept("orders")
 		op = f.accepted(kind, db.ID)
-	case daap.FreezeDatabase, daap.DeleteDatabase:
+	case daap.FreezeDatabase, daap.DeleteDatabase, daap.ReconcileDatabase:
 		db, _ = f.ready("shop", "orders")
 		op = f.accepted(kind, db.ID)
 	case daap.UnfreezeDatabase:

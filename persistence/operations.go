@@ -14,7 +14,7 @@ const selectOperations = `
 	SELECT o.id, o.kind, o.state, o.database_id, d.name, d.owner_team, COALESCE(o.step, ''),
 	       o.cause_code, o.cause_message, o.cause_remedy, COALESCE(o.status_before, ''),
 	       COALESCE(o.cancelled_by, ''), o.restarts, o.tier, o.backs_up, COALESCE(o.origin, '{}'),
-	       o.receipt, o.created_at, o.started_at, o.finished_at
+	       o.receipt, COALESCE(o.incarnation, 0), o.created_at, o.started_at, o.finished_at
 	FROM   operations o
 	JOIN   databases d ON d.id = o.database_id`
 
@@ -233,7 +233,8 @@ func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var why causeColumns
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.Tier, &op.BacksUp, &op.Origin, &op.Receipt, &op.CreatedAt, &op.StartedAt, &op.FinishedAt)
+		&op.Tier, &op.BacksUp, &op.Origin, &op.Receipt, &op.Incarnation,
+		&op.CreatedAt, &op.StartedAt, &op.FinishedAt)
 	op.Cause = why.cause()
 	return op, err
 }

@@ -221,4 +221,14 @@ func (r *rows) SaveReceipt(_ context.Context, _ uuid.UUID, counted daap.Receipt)
 	return nil
 }
 
+func (r *rows) BeginIncarnation(_ context.Context, _ uuid.UUID, from int, server string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.op.Incarnation == 0 && r.db.Incarnation == from {
+		r.db = r.db.Next(server)
+		r.op.Incarnation = r.db.Incarnation
+	}
+	return r.holds()
+}
+
 func (r *rows) ForgetBackups(context.Context, uuid.UUID, string, []string) error { return nil }

@@ -21,5 +21,6 @@ func TestWorkerTakesEveryWorkflowAndActivity(t *testing.T) {
 		Kubernetes: &activities.Kubernetes{}, Postgres: &activities.Postgres{}, Records: &activities.Records{},
 		Engine: &activities.Engine{}, Destinations: &activities.Destinations{}, Backups: &activities.Backups{},
 		Reaper: &activities.Reaper{}, Certificates: &activities.Certificates{}, Fleet: &activities.Fleet{},
+		Reconciliation: &activities.Reconciliation{}, Scans: &activities.Scans{},
 	}, nil, func(error) {})
 }

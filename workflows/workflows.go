@@ -45,6 +45,7 @@ func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) err
 		daap.UnfreezeDatabase:  w.UnfreezeDatabase,
 		daap.ArchiveDatabase:   w.ArchiveDatabase,
 		daap.DeleteDatabase:    w.DeleteDatabase,
+		daap.ReconcileDatabase: w.ReconcileDatabase,
 	}
 }
 
@@ -66,16 +67,17 @@ type step struct {
 
 // Activities are all that the workflows call.
 type Activities struct {
-	Kubernetes   *activities.Kubernetes
-	Postgres     *activities.Postgres
-	Records      *activities.Records
-	Engine       *activities.Engine
-	Destinations *activities.Destinations
-	Backups      *activities.Backups
-	Reaper       *activities.Reaper
-	Certificates *activities.Certificates
-	Fleet        *activities.Fleet
-	Scans        *activities.Scans
+	Kubernetes     *activities.Kubernetes
+	Postgres       *activities.Postgres
+	Records        *activities.Records
+	Engine         *activities.Engine
+	Destinations   *activities.Destinations
+	Backups        *activities.Backups
+	Reconciliation *activities.Reconciliation
+	Reaper         *activities.Reaper
+	Certificates   *activities.Certificates
+	Fleet          *activities.Fleet
+	Scans          *activities.Scans
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -97,7 +99,8 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 		})
 	}
 	for _, group := range []any{
-		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reaper, a.Certificates, a.Fleet, a.Scans,
+		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reconciliation, a.Reaper,
+		a.Certificates, a.Fleet, a.Scans,
 	} {
 		registry.RegisterActivity(group)
 	}

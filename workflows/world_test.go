@@ -91,7 +91,7 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	w := &world{t: t, kind: kind, rows: newRows(kind), tries: map[visit]int{}}
 	// The schemas of Kubernetes' own kinds and those deduced for CNPG's do not go together in the fake's merge.
 	deduced := managedfields.NewDeducedTypeConverter()
-	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithTypeConverters(deduced).WithInterceptorFuncs(interceptor.Funcs{
+	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithTypeConverters(deduced).WithReturnManagedFields().WithInterceptorFuncs(interceptor.Funcs{
 		Create: operatorCreates, Apply: operatorApplies, DeleteAllOf: operatorDeletes, Delete: namespaceTakesAll,
 	}).Build()
 	if !kind.Makes() {
@@ -384,9 +384,10 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	env.RegisterActivity(kube)
 	backups := &activities.Backups{Postgres: &activities.Postgres{Kubernetes: kube}, Databases: w.rows}
 	env.RegisterActivity(backups)
+	env.RegisterActivity(&activities.Reconciliation{Backups: backups, Incarnations: w.rows})
 	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
 	// No PostgreSQL runs in the world, so that nothing can be asked of it.
-	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated", "CloseAgain", "MarkLast", "VerifyArchive"} {
+	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated", "WaitReconciled", "CloseAgain", "MarkLast", "VerifyArchive"} {
 		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
 	}
 	env.RegisterActivityWithOptions(kube.ApplyCluster, activity.RegisterOptions{Name: "RevertCluster"})

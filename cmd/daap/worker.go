@@ -53,18 +53,20 @@ func runWorker(ctx context.Context, s service) error {
 	}
 	reserved, _, _ := s.config.HeadsBucket()
 	pg := &activities.Postgres{Kubernetes: kube, Certificates: store}
+	looks := &activities.Backups{Postgres: pg, Databases: store}
 	fleet := &activities.Fleet{Watch: kube.Watch, Databases: store}
 	fatal := make(chan error, 1)
 	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
-		Kubernetes:   kube,
-		Postgres:     pg,
-		Records:      &activities.Records{Operations: store, Decisions: store, Watch: kube.Watch},
-		Engine:       &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
-		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
-		Backups:      &activities.Backups{Postgres: pg, Databases: store},
-		Certificates: &activities.Certificates{Kubernetes: kube, Databases: store},
-		Fleet:        fleet,
-		Scans:        &activities.Scans{Postgres: pg, Databases: store},
+		Kubernetes:     kube,
+		Postgres:       pg,
+		Records:        &activities.Records{Operations: store, Decisions: store, Watch: kube.Watch},
+		Engine:         &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
+		Destinations:   &activities.Destinations{Store: backups, Reserved: reserved},
+		Backups:        looks,
+		Reconciliation: &activities.Reconciliation{Backups: looks, Incarnations: store},
+		Certificates:   &activities.Certificates{Kubernetes: kube, Databases: store},
+		Fleet:          fleet,
+		Scans:          &activities.Scans{Postgres: pg, Databases: store},
 		Reaper: &activities.Reaper{
 			Kubernetes: kube, Rows: store,
 			Expiry: daap.NewExpiry(store, daap.NewDatabases(store, store, workflows.Engine{Client: temporal}, s.config.Backlog)),

@@ -1,0 +1,290 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// reborn is a database that is reconciled, with its rows and its archives.
+type reborn struct {
+	archives
+	op daap.Operation
+	// begun are the server names from which incarnations were begun.
+	begun []string
+}
+
+func (r *reborn) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
+	return r.db, nil
+}
+
+func (r *reborn) Operation(context.Context, daap.Scope, uuid.UUID) (daap.Operation, error) {
+	return r.op, nil
+}
+
+func (r *reborn) BeginIncarnation(_ context.Context, _ uuid.UUID, _ int, server string) error {
+	r.db = r.db.Next(server)
+	r.op.Incarnation = r.db.Incarnation
+	r.begun = append(r.begun, server)
+	return nil
+}
+
+// reconciling returns the activities on a database with backups, at its first incarnation, of which Kubernetes has the
+// objects.
+func reconciling(t *testing.T, objects ...client.Object) (*Reconciliation, *reborn) {
+	t.Helper()
+	rows := &reborn{archives: *newArchives()}
+	rows.db.Incarnation = 1
+	k := kubernetesWith(t)
+	scheme := k.Client.Scheme()
+	stores := schema.FromAPIVersionAndKind(manifest.ObjectStoreVersion, "ObjectStore")
+	scheme.AddKnownTypeWithName(stores, manifest.ObjectStore(rows.db, k.Platform))
+	k.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
+		WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithInterceptorFuncs(rightsFrom(1)).Build()
+	k.Databases, k.Buckets = rows, &rows.store
+	return &Reconciliation{Backups: &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: &seen{}}, Incarnations: rows}, rows
+}
+
+// impatient is CheckReconcile that waits for nothing.
+func impatient(r *Reconciliation) func(context.Context, Input) error {
+	return func(ctx context.Context, in Input) error {
+		_, _, err := r.present(ctx, in, 0)
+		return err
+	}
+}
+
+// must runs the activities.
+func must(t *testing.T, activities ...func(context.Context, Input) error) {
+	t.Helper()
+	for _, do := range activities {
+		if err := run(t, do); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// clusters are all there are.
+func clusters(t *testing.T, k *Kubernetes) []cnpgv1.Cluster {
+	t.Helper()
+	var found cnpgv1.ClusterList
+	if err := k.Client.List(t.Context(), &found); err != nil {
+		t.Fatal(err)
+	}
+	return found.Items
+}
+
+// edit changes the Cluster as somebody with kubectl edit does.
+func edit(t *testing.T, k *Kubernetes, change func(*cnpgv1.Cluster)) {
+	t.Helper()
+	cluster := &clusters(t, k)[0]
+	change(cluster)
+	if err := k.Client.Update(t.Context(), cluster, client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatOthersChangedOfTheClusterIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r, _ := reconciling(t)
+	must(t, r.kube().ApplyCluster)
+	edit(t, r.kube(), func(c *cnpgv1.Cluster) {
+		c.Spec.Instances = 3
+		c.Spec.PostgresConfiguration.Parameters["work_mem"] = "64MB"
+		c.Labels["daap.io/team"], c.Labels["cost-center"] = "another", "42"
+		c.Annotations = map[string]string{manifest.AnnotationHibernation: manifest.HibernationOn, "note": "mine"}
+	})
+	if before := foreign(clusters(t, r.kube())[0].ManagedFields); len(before) != 1 || before[0].Manager != "kubectl-edit" || len(before[0].Fields) < 4 {
+		t.Fatalf("foreign writers before: %v", before)
+	}
+	must(t, r.CheckReconcile, r.ReconcileCluster, r.ReconcileCluster)
+	got := clusters(t, r.kube())[0]
+	if _, there := got.Spec.PostgresConfiguration.Parameters["work_mem"]; there || got.Spec.Instances != 1 || got.Labels["daap.io/team"] != "shop" {
+		t.Errorf("the Cluster has %d instances, labels %v and %v", got.Spec.Instances, got.Labels, got.Spec.PostgresConfiguration.Parameters)
+	}
+	if _, there := got.Annotations[manifest.AnnotationHibernation]; there {
+		t.Error("the Cluster hibernates still")
+	}
+	if got.Labels["cost-center"] != "42" || got.Annotations["note"] != "mine" {
+		t.Errorf("what does not count is gone: %v %v", got.Labels, got.Annotations)
+	}
+	if left := foreign(got.ManagedFields); len(left) > 0 {
+		t.Errorf("foreign writers left: %v", left)
+	}
+}
+
+func TestWhatOthersChangedOfTheNetworkIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	must(t, r.ReconcileNamespace, r.ReconcilePooler)
+	policy := manifest.DenyAll(rows.db)
+	if err := r.kube().Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
+		t.Fatal(err)
+	}
+	policy.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
+	if err := r.kube().Client.Update(t.Context(), policy, client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, r.ReconcileNamespace, r.ReconcilePooler)
+	if err := r.kube().Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil || len(policy.Spec.Ingress) > 0 {
+		t.Errorf("the policy lets in %v, %v; want nobody", policy.Spec.Ingress, err)
+	}
+}
+
+// left is something of the Cluster pg-1 that stays.
+func left(name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: name, Labels: map[string]string{manifest.LabelCluster: "pg-1"}}
+}
+
+func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
+	t.Parallel()
+	pooler := &corev1.Pod{ObjectMeta: left("pooler-1")}
+	pooler.Labels[podRoleLabel] = poolerRole
+	for name, tt := range map[string]struct {
+		objects []client.Object
+		change  func(*reborn)
+		from    string
+		why     daap.CauseCode
+		names   string
+	}{
+		"a base backup is there":   {nil, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"PgBouncer is still there": {[]client.Object{pooler}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"there is none":            {nil, func(*reborn) {}, "", daap.CauseDataLost, "pg-1"},
+		"one is not completed":     {nil, func(r *reborn) { r.base("pg-1", day, 2, "STARTED") }, "", daap.CauseDataLost, "pg-1"},
+		"the tier has none":        {nil, func(r *reborn) { r.db.Profile.Backups = daap.Backups{} }, "", daap.CauseDataLost, "pg-1"},
+		"the store is away":        {nil, func(r *reborn) { r.err = errors.New("Access Denied") }, "", daap.CauseS3Denied, "Access Denied"},
+		"it is the second that is gone": {nil, func(r *reborn) {
+			r.db.Incarnation = 2
+			r.base("pg-1", 2*day, 2, "DONE")
+			r.base("pg-2", day, 2, "DONE")
+		}, "pg-2", "", ""},
+		"the second had no backup yet":     {nil, func(r *reborn) { r.db.Incarnation = 2; r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"a volume claim is left":           {[]client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Volume claim pg-1-1"},
+		"an instance is left":              {[]client.Object{&corev1.Pod{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Pod pg-1-1"},
+		"somebody made another in between": {[]client.Object{&cnpgv1.Cluster{ObjectMeta: left("pg-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "none that DAAP made"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, rows := reconciling(t, tt.objects...)
+			tt.change(rows)
+			was, made := rows.db, len(clusters(t, r.kube()))
+			err := run(t, impatient(r))
+			if tt.why != "" {
+				if cause := Cause(err, "Check"); err == nil || cause.Code != tt.why || !strings.Contains(cause.Message, tt.names) || cause.Remedy == "" {
+					t.Errorf("it is %v with %+v, want %s that names %q", err, cause, tt.why, tt.names)
+				}
+				if rows.db.Incarnation != was.Incarnation || len(clusters(t, r.kube())) != made {
+					t.Errorf("the database is at incarnation %d with %d Clusters", rows.db.Incarnation, len(clusters(t, r.kube())))
+				}
+				return
+			}
+			must(t, impatient(r)) // the answer of the first try may be lost
+			if err != nil || len(rows.begun) != 1 || rows.begun[0] != tt.from || rows.db.Incarnation != was.Incarnation+1 {
+				t.Errorf("it is %v, begun from %v, now incarnation %d; want one from %s", err, rows.begun, rows.db.Incarnation, tt.from)
+			}
+		})
+	}
+}
+
+func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	rows.base("pg-1", day, 2, "DONE")
+	must(t, r.kube().ApplyCluster, r.CheckReconcile)
+	if err := r.kube().Client.Delete(t.Context(), &clusters(t, r.kube())[0]); err != nil {
+		t.Fatal(err)
+	}
+	must(t, r.ReconcileCluster, r.ReconcileCluster)
+	made := clusters(t, r.kube())
+	if len(made) != 1 || made[0].Name != "pg-2" || made[0].Spec.Bootstrap.InitDB != nil || made[0].Spec.Bootstrap.Recovery == nil {
+		t.Fatalf("there is %+v, want pg-2 that is recovered", made)
+	}
+	if from := made[0].Spec.ExternalClusters[0].PluginConfiguration.Parameters["serverName"]; from != "pg-1" {
+		t.Errorf("it is recovered from %s, want pg-1", from)
+	}
+	if archives := made[0].Spec.Plugins[0].Parameters["serverName"]; archives != "pg-2" {
+		t.Errorf("it archives to %s, want pg-2", archives)
+	}
+	var keys corev1.Secret
+	key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.SourceCredentials}
+	if err := r.kube().Client.Get(t.Context(), key, &keys); err != nil {
+		t.Errorf("it has no keys to what it is recovered from: %v", err)
+	}
+}
+
+func TestNoOtherOperationMakesAClusterInThePlaceOfOneThatIsGone(t *testing.T) {
+	t.Parallel()
+	k := kubernetesWith(t)
+	k.Databases = oneDatabase{larger()}
+	for name, do := range map[string]func(context.Context, Input) error{
+		"update": k.UpdateCluster, "grow": k.GrowCluster, "wake": k.Wake, "hibernate": k.Hibernate,
+	} {
+		err := run(t, do)
+		if cause := Cause(err, "Change"); err == nil || cause.Code != daap.CauseClusterGone {
+			t.Errorf("%s: %v, want that the Cluster is gone", name, err)
+		}
+	}
+	pg := &Postgres{Kubernetes: k}
+	back := func(ctx context.Context, in Input) error { in.Undo = true; return k.Hibernate(ctx, in) }
+	must(t, pg.RevertCluster, back) // there is nothing to take back
+	if made := clusters(t, k); len(made) > 0 {
+		t.Errorf("there is %+v", made)
+	}
+}
+
+func TestPoolerOfTheClusterBeforeIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	must(t, r.ReconcilePooler)
+	rows.db = rows.db.Next("pg-1")
+	must(t, r.ReconcilePooler, r.ReconcilePooler)
+	var poolers cnpgv1.PoolerList
+	if err := r.kube().Client.List(t.Context(), &poolers); err != nil || len(poolers.Items) != 1 {
+		t.Fatalf("poolers: %v, %v, want one", poolers.Items, err)
+	}
+	if got := poolers.Items[0]; got.Name != daap.PoolerService || got.Spec.Cluster.Name != "pg-2" {
+		t.Errorf("the pooler is %s of %s, want the same name of pg-2", got.Name, got.Spec.Cluster.Name)
+	}
+}
+
+func TestBackupsAreThoseOfThePresentIncarnation(t *testing.T) {
+	t.Parallel()
+	old := backupThere("first-1", time.Hour, cnpgv1.BackupPhaseCompleted, "")
+	r, rows := reconciling(t, old, archivingCluster(metav1.ConditionTrue, ""))
+	k := r.kube()
+	k.Watch.Reader = k.Client
+	must(t, r.ReconcileArchive, r.ReconcileBackups)
+	rows.db = rows.db.Next("pg-1")
+	present := archivingCluster(metav1.ConditionTrue, "")
+	present.Name, present.ResourceVersion = "pg-2", ""
+	now := backupThere("first-2", time.Minute, cnpgv1.BackupPhaseCompleted, "")
+	now.Spec.Cluster.Name = "pg-2"
+	for _, object := range []client.Object{present, now} {
+		if err := k.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(t, r.ReconcileBackups)
+	var schedules cnpgv1.ScheduledBackupList
+	if err := k.Client.List(t.Context(), &schedules); err != nil || len(schedules.Items) != 1 || schedules.Items[0].Spec.Cluster.Name != "pg-2" {
+		t.Errorf("schedules: %v, %v, want that of pg-2 alone", schedules.Items, err)
+	}
+	is, looked := r.Backups.Databases.(*seen)
+	if !looked || len(is.backups) != 1 || is.backups[0].Name != "first-2" || is.backups[0].ServerName != "pg-2" {
+		t.Errorf("seen are %+v, want the base backup of pg-2 alone", is.backups)
+	}
+}
