@@ -232,6 +232,19 @@ type Invoker interface {
 	//
 	// GET /databases/{id}/delete-preview
 	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
+	// ReconcileDatabase invokes reconcileDatabase operation.
+	//
+	// All of it is applied anew, and what others changed by hand is undone; a database whose PostgreSQL
+	// has to start anew for that is away for a moment.
+	//
+	// Where its Cluster is gone, it is restored from its own backups, with all that was archived, as it
+	// was otherwise: hosts, user and password stay, and the CA certificate is another one, which
+	// `GET /databases/{id}/connection` hands out. Without backups the operation needs attention
+	// (`DATA_LOST`); nothing empty is ever made in the place of a database. Only a database that is ready
+	// can be reconciled.
+	//
+	// POST /databases/{id}/reconcile
+	ReconcileDatabase(ctx context.Context, params ReconcileDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// RemoveOrphan invokes removeOrphan operation.
 	//
 	// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
@@ -3938,6 +3951,136 @@ func (c *Client) sendPreviewDelete(ctx context.Context, params PreviewDeletePara
 	}()
 
 	result, err := decodePreviewDeleteResponse(resp)
+	if err != nil {
+		return res, errors.Wrap(err, "decode response")
+	}
+
+	return result, nil
+}
+
+// ReconcileDatabase invokes reconcileDatabase operation.
+//
+// All of it is applied anew, and what others changed by hand is undone; a database whose PostgreSQL
+// has to start anew for that is away for a moment.
+//
+// Where its Cluster is gone, it is restored from its own backups, with all that was archived, as it
+// was otherwise: hosts, user and password stay, and the CA certificate is another one, which
+// `GET /databases/{id}/connection` hands out. Without backups the operation needs attention
+// (`DATA_LOST`); nothing empty is ever made in the place of a database. Only a database that is ready
+// can be reconciled.
+//
+// POST /databases/{id}/reconcile
+func (c *Client) ReconcileDatabase(ctx context.Context, params ReconcileDatabaseParams) (*DatabaseAcceptedHeaders, error) {
+	res, err := c.sendReconcileDatabase(ctx, params)
+	return res, err
+}
+
+func (c *Client) sendReconcileDatabase(ctx context.Context, params ReconcileDatabaseParams) (res *DatabaseAcceptedHeaders, err error) {
+
+	u := uri.Clone(c.requestURL(ctx))
+	var pathParts [3]string
+	pathParts[0] = "/databases/"
+	{
+		// Encode "id" parameter.
+		e := uri.NewPathEncoder(uri.PathEncoderConfig{
+			Param:   "id",
+			Style:   uri.PathStyleSimple,
+			Explode: false,
+		})
+		if err := func() error {
+			return e.EncodeValue(conv.UUIDToString(params.ID))
+		}(); err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		encoded, err := e.Result()
+		if err != nil {
+			return res, errors.Wrap(err, "encode path")
+		}
+		pathParts[1] = encoded
+	}
+	pathParts[2] = "/reconcile"
+	uri.AddPathParts(u, pathParts[:]...)
+
+	r, err := ht.NewRequest(ctx, "POST", u)
+	if err != nil {
+		return res, errors.Wrap(err, "create request")
+	}
+
+	h := uri.NewHeaderEncoder(r.Header)
+	{
+		cfg := uri.HeaderParameterEncodingConfig{
+			Name:    "Idempotency-Key",
+			Explode: false,
+		}
+		if err := h.EncodeParam(cfg, func(e uri.Encoder) error {
+			if val, ok := params.IdempotencyKey.Get(); ok {
+				return e.EncodeValue(conv.StringToString(val))
+			}
+			return nil
+		}); err != nil {
+			return res, errors.Wrap(err, "encode header")
+		}
+	}
+
+	{
+		type bitset = [1]uint8
+		var satisfied bitset
+		{
+
+			switch err := c.securityApiKey(ctx, ReconcileDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 0
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"ApiKey\"")
+			}
+		}
+		{
+
+			switch err := c.securityBearer(ctx, ReconcileDatabaseOperation, r); {
+			case err == nil: // if NO error
+				satisfied[0] |= 1 << 1
+			case errors.Is(err, ogenerrors.ErrSkipClientSecurity):
+				// Skip this security.
+			default:
+				return res, errors.Wrap(err, "security \"Bearer\"")
+			}
+		}
+
+		if ok := func() bool {
+		nextRequirement:
+			for _, requirement := range []bitset{
+				{0b00000001},
+				{0b00000010},
+			} {
+				for i, mask := range requirement {
+					if satisfied[i]&mask != mask {
+						continue nextRequirement
+					}
+				}
+				return true
+			}
+			return false
+		}(); !ok {
+			return res, ogenerrors.ErrSecurityRequirementIsNotSatisfied
+		}
+	}
+
+	resp, err := c.cfg.Client.Do(r)
+	if err != nil {
+		return res, errors.Wrap(err, "do request")
+	}
+	body := resp.Body
+	defer func() {
+		// Drain the body to EOF before closing, so the underlying
+		// connection can be reused by the Transport regardless of the
+		// response status code. See https://github.com/ogen-go/ogen/issues/1670.
+		_, _ = io.Copy(io.Discard, body)
+		_ = body.Close()
+	}()
+
+	result, err := decodeReconcileDatabaseResponse(resp)
 	if err != nil {
 		return res, errors.Wrap(err, "decode response")
 	}

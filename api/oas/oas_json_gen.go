@@ -2464,6 +2464,10 @@ func (s *CauseCode) Decode(d *jx.Decoder) error {
 		*s = CauseCodeRECOVERYTARGETUNREACHABLE
 	case CauseCodeARCHIVENOTEMPTY:
 		*s = CauseCodeARCHIVENOTEMPTY
+	case CauseCodeCLUSTERGONE:
+		*s = CauseCodeCLUSTERGONE
+	case CauseCodeDATALOST:
+		*s = CauseCodeDATALOST
 	case CauseCodeNETWORKBLOCKED:
 		*s = CauseCodeNETWORKBLOCKED
 	case CauseCodeJOBFAILED:
@@ -6691,6 +6695,8 @@ func (s *EventKind) Decode(d *jx.Decoder) error {
 		*s = EventKindSucceeded
 	case EventKindCancelled:
 		*s = EventKindCancelled
+	case EventKindIncarnationBegun:
+		*s = EventKindIncarnationBegun
 	case EventKindCaCertificateChanged:
 		*s = EventKindCaCertificateChanged
 	case EventKindHealthChanged:
@@ -12224,6 +12230,8 @@ func (s *OperationKind) Decode(d *jx.Decoder) error {
 		*s = OperationKindArchiveDatabase
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
+	case OperationKindReconcileDatabase:
+		*s = OperationKindReconcileDatabase
 	default:
 		*s = OperationKind(v)
 	}

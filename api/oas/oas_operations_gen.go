@@ -33,6 +33,7 @@ const (
 	ListOrphansOperation           OperationName = "ListOrphans"
 	ListTiersOperation             OperationName = "ListTiers"
 	PreviewDeleteOperation         OperationName = "PreviewDelete"
+	ReconcileDatabaseOperation     OperationName = "ReconcileDatabase"
 	RemoveOrphanOperation          OperationName = "RemoveOrphan"
 	RestoreDatabaseOperation       OperationName = "RestoreDatabase"
 	RetryOperationOperation        OperationName = "RetryOperation"

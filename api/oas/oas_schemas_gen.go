@@ -1223,7 +1223,7 @@ func (s *Cause) SetRemedy(val string) {
 // Why an operation does not get on; the message says what exactly, the remedy what to do now.
 //
 //	code                          | meaning
-//	------------------------------+-----------------------------------------------------------
+//	------------------------------+----------------------------------------------------------------------------------
 //	`IMAGE_PULL`                  | an image cannot be pulled
 //	`POD_SECURITY`                | Pod Security refuses a pod
 //	`QUOTA`                       | a resource quota or limit of Kubernetes refuses an object
@@ -1236,6 +1236,8 @@ func (s *Cause) SetRemedy(val string) {
 //	`NO_BACKUP_BEFORE_TARGET`     | the source has no base backup from before the target
 //	`RECOVERY_TARGET_UNREACHABLE` | the source's archive ends before the target
 //	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster has something in it already
+//	`CLUSTER_GONE`                | the database's Cluster is not there as DAAP made it
+//	`DATA_LOST`                   | the Cluster and its volumes are gone, and there is no backup to restore them from
 //	`NETWORK_BLOCKED`             | the network lets nobody through whom the database needs
 //	`JOB_FAILED`                  | a Job of the operator failed
 //	`CRASH_LOOP`                  | a container ends again and again
@@ -1269,6 +1271,8 @@ const (
 	CauseCodeNOBACKUPBEFORETARGET      CauseCode = "NO_BACKUP_BEFORE_TARGET"
 	CauseCodeRECOVERYTARGETUNREACHABLE CauseCode = "RECOVERY_TARGET_UNREACHABLE"
 	CauseCodeARCHIVENOTEMPTY           CauseCode = "ARCHIVE_NOT_EMPTY"
+	CauseCodeCLUSTERGONE               CauseCode = "CLUSTER_GONE"
+	CauseCodeDATALOST                  CauseCode = "DATA_LOST"
 	CauseCodeNETWORKBLOCKED            CauseCode = "NETWORK_BLOCKED"
 	CauseCodeJOBFAILED                 CauseCode = "JOB_FAILED"
 	CauseCodeCRASHLOOP                 CauseCode = "CRASH_LOOP"
@@ -1302,6 +1306,8 @@ func (CauseCode) AllValues() []CauseCode {
 		CauseCodeNOBACKUPBEFORETARGET,
 		CauseCodeRECOVERYTARGETUNREACHABLE,
 		CauseCodeARCHIVENOTEMPTY,
+		CauseCodeCLUSTERGONE,
+		CauseCodeDATALOST,
 		CauseCodeNETWORKBLOCKED,
 		CauseCodeJOBFAILED,
 		CauseCodeCRASHLOOP,
@@ -1347,6 +1353,10 @@ func (s CauseCode) MarshalText() ([]byte, error) {
 	case CauseCodeRECOVERYTARGETUNREACHABLE:
 		return []byte(s), nil
 	case CauseCodeARCHIVENOTEMPTY:
+		return []byte(s), nil
+	case CauseCodeCLUSTERGONE:
+		return []byte(s), nil
+	case CauseCodeDATALOST:
 		return []byte(s), nil
 	case CauseCodeNETWORKBLOCKED:
 		return []byte(s), nil
@@ -1423,6 +1433,12 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 		return nil
 	case CauseCodeARCHIVENOTEMPTY:
 		*s = CauseCodeARCHIVENOTEMPTY
+		return nil
+	case CauseCodeCLUSTERGONE:
+		*s = CauseCodeCLUSTERGONE
+		return nil
+	case CauseCodeDATALOST:
+		*s = CauseCodeDATALOST
 		return nil
 	case CauseCodeNETWORKBLOCKED:
 		*s = CauseCodeNETWORKBLOCKED
@@ -3769,6 +3785,7 @@ func (s *Event) SetCreatedAt(val time.Time) {
 //	`restarted`              | a lost workflow is started anew
 //	`succeeded`              | the operation is over
 //	`cancelled`              | the operation is over, and given up or taken over by another
+//	`incarnation_begun`      | the Cluster was gone, and another one is restored from the backups
 //	`ca_certificate_changed` | another CA certificate is in use; clients need it before theirs ends
 //	`health_changed`         | the database is of another health, or another of its conditions is wrong or right again
 //
@@ -3785,6 +3802,7 @@ const (
 	EventKindRestarted            EventKind = "restarted"
 	EventKindSucceeded            EventKind = "succeeded"
 	EventKindCancelled            EventKind = "cancelled"
+	EventKindIncarnationBegun     EventKind = "incarnation_begun"
 	EventKindCaCertificateChanged EventKind = "ca_certificate_changed"
 	EventKindHealthChanged        EventKind = "health_changed"
 )
@@ -3801,6 +3819,7 @@ func (EventKind) AllValues() []EventKind {
 		EventKindRestarted,
 		EventKindSucceeded,
 		EventKindCancelled,
+		EventKindIncarnationBegun,
 		EventKindCaCertificateChanged,
 		EventKindHealthChanged,
 	}
@@ -3826,6 +3845,8 @@ func (s EventKind) MarshalText() ([]byte, error) {
 	case EventKindSucceeded:
 		return []byte(s), nil
 	case EventKindCancelled:
+		return []byte(s), nil
+	case EventKindIncarnationBegun:
 		return []byte(s), nil
 	case EventKindCaCertificateChanged:
 		return []byte(s), nil
@@ -3865,6 +3886,9 @@ func (s *EventKind) UnmarshalText(data []byte) error {
 		return nil
 	case EventKindCancelled:
 		*s = EventKindCancelled
+		return nil
+	case EventKindIncarnationBegun:
+		*s = EventKindIncarnationBegun
 		return nil
 	case EventKindCaCertificateChanged:
 		*s = EventKindCaCertificateChanged
@@ -6563,6 +6587,7 @@ const (
 	OperationKindUnfreezeDatabase  OperationKind = "unfreeze_database"
 	OperationKindArchiveDatabase   OperationKind = "archive_database"
 	OperationKindDeleteDatabase    OperationKind = "delete_database"
+	OperationKindReconcileDatabase OperationKind = "reconcile_database"
 )
 
 // AllValues returns all OperationKind values.
@@ -6576,6 +6601,7 @@ func (OperationKind) AllValues() []OperationKind {
 		OperationKindUnfreezeDatabase,
 		OperationKindArchiveDatabase,
 		OperationKindDeleteDatabase,
+		OperationKindReconcileDatabase,
 	}
 }
 
@@ -6597,6 +6623,8 @@ func (s OperationKind) MarshalText() ([]byte, error) {
 	case OperationKindArchiveDatabase:
 		return []byte(s), nil
 	case OperationKindDeleteDatabase:
+		return []byte(s), nil
+	case OperationKindReconcileDatabase:
 		return []byte(s), nil
 	default:
 		return nil, errors.Errorf("invalid value: %q", s)
@@ -6629,6 +6657,9 @@ func (s *OperationKind) UnmarshalText(data []byte) error {
 		return nil
 	case OperationKindDeleteDatabase:
 		*s = OperationKindDeleteDatabase
+		return nil
+	case OperationKindReconcileDatabase:
+		*s = OperationKindReconcileDatabase
 		return nil
 	default:
 		return errors.Errorf("invalid value: %q", data)
@@ -8576,7 +8607,8 @@ func (s *RestoreDatabaseRequest) SetTier(val OptString) {
 	s.Tier = val
 }
 
-// What the database was restored from; null where it was not.
+// What the database was restored from; null where it was not. A database that was restored from its
+// own backups, as its Cluster was gone, has its own ID here.
 // Ref: #/components/schemas/RestoreSource
 type RestoreSource struct {
 	DatabaseID uuid.UUID `json:"database_id"`

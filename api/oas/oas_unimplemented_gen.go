@@ -304,6 +304,22 @@ func (UnimplementedHandler) PreviewDelete(ctx context.Context, params PreviewDel
 	return r, ht.ErrNotImplemented
 }
 
+// ReconcileDatabase implements reconcileDatabase operation.
+//
+// All of it is applied anew, and what others changed by hand is undone; a database whose PostgreSQL
+// has to start anew for that is away for a moment.
+//
+// Where its Cluster is gone, it is restored from its own backups, with all that was archived, as it
+// was otherwise: hosts, user and password stay, and the CA certificate is another one, which
+// `GET /databases/{id}/connection` hands out. Without backups the operation needs attention
+// (`DATA_LOST`); nothing empty is ever made in the place of a database. Only a database that is ready
+// can be reconciled.
+//
+// POST /databases/{id}/reconcile
+func (UnimplementedHandler) ReconcileDatabase(ctx context.Context, params ReconcileDatabaseParams) (r *DatabaseAcceptedHeaders, _ error) {
+	return r, ht.ErrNotImplemented
+}
+
 // RemoveOrphan implements removeOrphan operation.
 //
 // For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data

@@ -461,6 +461,10 @@ func (s CauseCode) Validate() error {
 		return nil
 	case "ARCHIVE_NOT_EMPTY":
 		return nil
+	case "CLUSTER_GONE":
+		return nil
+	case "DATA_LOST":
+		return nil
 	case "NETWORK_BLOCKED":
 		return nil
 	case "JOB_FAILED":
@@ -2032,6 +2036,8 @@ func (s EventKind) Validate() error {
 		return nil
 	case "cancelled":
 		return nil
+	case "incarnation_begun":
+		return nil
 	case "ca_certificate_changed":
 		return nil
 	case "health_changed":
@@ -2819,6 +2825,8 @@ func (s OperationKind) Validate() error {
 	case "archive_database":
 		return nil
 	case "delete_database":
+		return nil
+	case "reconcile_database":
 		return nil
 	default:
 		return errors.Errorf("invalid value: %v", s)
