@@ -25,6 +25,7 @@ const unequal = `
 		                     WHEN 'update_database' THEN 'updateDatabase' WHEN 'restore_database' THEN 'restoreDatabase'
 		                     WHEN 'back_up_database' THEN 'backUpDatabase' WHEN 'unfreeze_database' THEN 'unfreezeDatabase'
 		                     WHEN 'freeze_database' THEN 'deleteDatabase' WHEN 'archive_database' THEN 'deleteDatabase'
+		                     WHEN 'reconcile_database' THEN 'reconcileDatabase'
 		                     ELSE 'how a ' || kind || ' is asked for is not written down here' END AS action
 		FROM   chosen
 		UNION  ALL

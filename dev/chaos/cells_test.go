@@ -58,6 +58,7 @@ var short = []string{
 	"restore_database/cluster/after/worker",
 	"restore_database/backup/before/worker",
 	"back_up_database/backup/before/keys",
+	"reconcile_database/cluster/after/worker",
 	"freeze_database/clients/before/image",
 	"freeze_database/hibernate/after/worker",
 	"unfreeze_database/wake/before/worker",

@@ -48,6 +48,8 @@ func requestOf(ctx context.Context, t *testing.T, kind daap.OperationKind) reque
 			return updateRequest(db.ID, local.Tier)
 		}
 		return updateRequest(db.ID, wide.Name)
+	case daap.ReconcileDatabase:
+		return reconcileRequest(ready.take(ctx, t))
 	case daap.FreezeDatabase:
 		return destroyRequest(readyKept(ctx, t), oas.DestructionStrategyFreeze)
 	case daap.UnfreezeDatabase:

@@ -85,6 +85,13 @@ func backUpRequest(id uuid.UUID) request {
 	}
 }
 
+func reconcileRequest(id uuid.UUID) request {
+	params := oas.ReconcileDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
+	return func(ctx context.Context) (*oas.DatabaseAcceptedHeaders, error) {
+		return stack.API.ReconcileDatabase(ctx, params)
+	}
+}
+
 func restoreRequest(id uuid.UUID, name string) request {
 	params := oas.RestoreDatabaseParams{ID: id, IdempotencyKey: oas.NewOptString(newKey())}
 	body := &oas.RestoreDatabaseRequest{Name: name, TargetTime: "latest"}
