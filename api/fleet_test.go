@@ -116,7 +116,7 @@ func TestListHoldsTheDatabasesOfAHealth(t *testing.T) {
 	up, reached := condition(daap.ConditionReady, daap.ConditionTrue), condition(daap.ConditionPrimaryReachable, daap.ConditionTrue)
 	s.store.look(s.ready("shop", "well"), time.Now(), up, reached)
 	s.store.look(s.ready("shop", "stale"), time.Now().Add(-time.Hour), up, reached)
-	s.store.look(s.ready("shop", "down"), time.Now(), condition(daap.ConditionReady, daap.ConditionFalse))
+	s.store.look(s.ready("shop", "down"), time.Now(), condition(daap.ConditionPrimaryReachable, daap.ConditionFalse))
 	frozen := s.ready("shop", "frozen")
 	s.store.look(frozen, time.Now(), up, reached)
 	s.store.freeze(frozen)
