@@ -96,6 +96,9 @@ func (o objects) ready() daap.Condition {
 	if gone := o.gone(); gone != "" {
 		return wrong(daap.ConditionReady, "ClusterMissing", gone)
 	}
+	if full := volumesFull(evidence{Cluster: o.cluster, Pods: o.pods}); full != nil {
+		return wrong(daap.ConditionReady, "StorageFull", full.Message+". "+full.Remedy)
+	}
 	if o.pool == nil {
 		return wrong(daap.ConditionReady, "PoolerMissing", "Its Pooler runs nothing.")
 	}

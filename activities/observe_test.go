@@ -80,7 +80,15 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 		},
 		"the disk is full": {
 			func(o *objects) { o.cluster.Status.Phase = "Not enough disk space" }, daap.HealthDegraded,
-			"Ready NotReady Not enough disk space",
+			"Ready StorageFull Not enough disk space",
+		},
+		"PostgreSQL ended as there is no room": {
+			func(o *objects) {
+				o.pods[0].Status = corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+					Name: postgresContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: fullExitCode}},
+				}}}
+			}, daap.HealthUnavailable, "Ready StorageFull First grow the volume claims",
 		},
 		"a NetworkPolicy is gone": {
 			func(o *objects) { o.policies = o.policies[1:] }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",

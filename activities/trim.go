@@ -57,7 +57,11 @@ func trim(obj any) (any, error) {
 func trimmed(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	kept := make([]corev1.ContainerStatus, 0, len(statuses))
 	for _, s := range statuses {
-		kept = append(kept, corev1.ContainerStatus{Name: s.Name, Ready: s.Ready, State: s.State})
+		trimmed := corev1.ContainerStatus{Name: s.Name, Ready: s.Ready, State: s.State}
+		if end := s.LastTerminationState.Terminated; end != nil {
+			trimmed.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: end.ExitCode, Reason: end.Reason}
+		}
+		kept = append(kept, trimmed)
 	}
 	return kept
 }
