@@ -37,8 +37,8 @@ type Operation struct {
 	CancelledBy string
 	// Receipt is what a deletion or an archiving removes; nil until that is known, and for other kinds.
 	Receipt *Receipt
-	// Incarnation is the one that a reconcile has begun of a database whose Cluster was gone; zero where it has not, and for
-	// other kinds.
+	// Incarnation is the one that a reconcile has begun of a database whose Cluster was gone; zero where it has not, and
+	// for other kinds.
 	Incarnation int
 	// Restarts counts the workflows that were started anew because one was lost.
 	Restarts   int

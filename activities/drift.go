@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -97,7 +96,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	if entry.FieldsV1 == nil {
 		return fields, nil
 	}
-	if err := fields.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+	if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
 		return nil, fmt.Errorf("read the fields of manager %s: %w", entry.Manager, err)
 	}
 	return fields, nil
@@ -193,7 +192,9 @@ func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1
 	if taken.Empty() {
 		return entries, false, nil
 	}
-	at := slices.IndexFunc(left, func(e metav1.ManagedFieldsEntry) bool { return isApplied(e) && e.APIVersion == apiVersion })
+	at := slices.IndexFunc(left, func(entry metav1.ManagedFieldsEntry) bool {
+		return isApplied(entry) && entry.APIVersion == apiVersion
+	})
 	if at < 0 {
 		at = len(left)
 		left = append(left, metav1.ManagedFieldsEntry{
@@ -215,6 +216,6 @@ func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.
 	if err != nil {
 		return entry, fmt.Errorf("write the fields of manager %s: %w", entry.Manager, err)
 	}
-	entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return entry, nil
 }

@@ -111,7 +111,7 @@ func TestWhatForeignersWroteBecomesDAAPsOwnAndTheRestStaysTheirs(t *testing.T) {
 	}
 	all := map[string]string{}
 	for _, entry := range after {
-		all[entry.Manager+"/"+entry.Subresource] += string(entry.FieldsV1.Raw)
+		all[entry.Manager+"/"+entry.Subresource] += entry.FieldsV1.GetRawString()
 	}
 	for _, field := range []string{
 		"f:max_connections", "f:work_mem", "f:pgaudit.log", "f:superuser", "f:instances", "f:cnpg.io/hibernation",
@@ -147,7 +147,7 @@ func TestWhatDAAPNeverAppliedCanBeTakenOver(t *testing.T) {
 	}
 	got := after[0]
 	if got.Manager != "daap" || got.Operation != metav1.ManagedFieldsOperationApply ||
-		string(got.FieldsV1.Raw) != `{"f:spec":{"f:policyTypes":{}}}` {
-		t.Errorf("entry: %+v %s", got, got.FieldsV1.Raw)
+		got.FieldsV1.GetRawString() != `{"f:spec":{"f:policyTypes":{}}}` {
+		t.Errorf("entry: %+v %s", got, got.FieldsV1.GetRawString())
 	}
 }

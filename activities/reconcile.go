@@ -88,8 +88,8 @@ func madeByDAAP(cluster *cnpgv1.Cluster) error {
 	if slices.ContainsFunc(cluster.ManagedFields, isApplied) {
 		return nil
 	}
-	return final(because(daap.CauseClusterGone, "Cluster %s is none that DAAP made: somebody made it at %s under the name "+
-		"of the one before", cluster.Name, cluster.CreationTimestamp.UTC().Format(time.RFC3339)))
+	return final(because(daap.CauseClusterGone, "Cluster %s is none that DAAP made: somebody made it at %s under the "+
+		"name of the one before", cluster.Name, cluster.CreationTimestamp.UTC().Format(time.RFC3339)))
 }
 
 // waitGone waits until nothing is left of the database's Cluster. It is final where something stays that nobody

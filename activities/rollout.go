@@ -17,8 +17,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is. One that is
-// gone has nothing to take back.
+// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is. One that
+// is gone has nothing to take back.
 func (p *Postgres) RevertCluster(ctx context.Context, in Input) error {
 	u, err := p.Kubernetes.update(ctx, in)
 	if err != nil {
