@@ -26,8 +26,8 @@ func (t ConditionType) is(status ConditionStatus, reason, format string, args ..
 // ConditionType names what is looked at.
 type ConditionType string
 
-// The conditions of a database. Drift and CertificateExpiry are True where something is wrong, all others False. One that
-// does not apply, as those of backups where a tier has none, is not there.
+// The conditions of a database. Drift and CertificateExpiry are True where something is wrong, all others False. One
+// that does not apply, as those of backups where a tier has none, is not there.
 const (
 	ConditionReady                ConditionType = "Ready"
 	ConditionPrimaryReachable     ConditionType = "PrimaryReachable"

@@ -68,7 +68,9 @@ func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (obje
 }
 
 // get reads the object; nil where it is not there.
-func get[T client.Object](ctx context.Context, watch client.Reader, db daap.Database, name string, object T) (T, error) {
+func get[T client.Object](
+	ctx context.Context, watch client.Reader, db daap.Database, name string, object T,
+) (T, error) {
 	var none T
 	err := watch.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: name}, object)
 	if apierrors.IsNotFound(err) {

@@ -35,7 +35,7 @@ func running() objects {
 func handEdited(fields string) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+		FieldsV1: metav1.NewFieldsV1(fields),
 	}}
 }
 
@@ -127,7 +127,7 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	all := running()
 	all.cluster.Spec.ImageName = "localhost/postgresql:17"
 	all.cluster.ManagedFields = append(handEdited(`{"f:spec":{"f:instances":{}}}`), metav1.ManagedFieldsEntry{
-		Manager: manifest.FieldOwner, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)},
+		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`),
 	})
 	all.pods[1].Status.Conditions = nil
 	all.pods[1].Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "postgres", Image: "large", State: corev1.ContainerState{

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// streams knows which watches are open at Kubernetes. A cache whose stream is cut says nothing of it and goes on to show
-// what was. A stream whose other end is gone without a word is closed by client-go, which pings it, within 45 s.
+// streams knows which watches are open at Kubernetes. A cache whose stream is cut says nothing of it and goes on to
+// show what was. A stream whose other end is gone without a word is closed by client-go, which pings it, within 45 s.
 type streams struct {
 	http.RoundTripper
 

@@ -9,46 +9,46 @@ import (
 	"time"
 )
 
-// replies is a Kubernetes that answers each watch with what is next.
-type replies struct {
-	next []func() (*http.Response, error)
+// reply is what Kubernetes answers a request with: nothing where it has no body.
+type reply struct {
+	status int
+	body   io.ReadCloser
 }
 
-func (a *replies) RoundTrip(*http.Request) (*http.Response, error) {
-	answer := a.next[0]
-	a.next = a.next[1:]
-	return answer()
+// replies is a Kubernetes that answers each request with what is next.
+type replies struct{ next []reply }
+
+func (r *replies) RoundTrip(*http.Request) (*http.Response, error) {
+	now := r.next[0]
+	r.next = r.next[1:]
+	if now.body == nil {
+		return nil, errors.New("connection refused")
+	}
+	return &http.Response{StatusCode: now.status, Body: now.body}, nil
 }
 
 func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 	t.Parallel()
 	body := func() *io.PipeReader { r, _ := io.Pipe(); return r }
-	answer := func(status int, body io.ReadCloser) func() (*http.Response, error) {
-		return func() (*http.Response, error) { return &http.Response{StatusCode: status, Body: body}, nil }
-	}
 	first, second := body(), body()
-	kube := &replies{next: []func() (*http.Response, error){
-		answer(http.StatusOK, first),
-		answer(http.StatusForbidden, io.NopCloser(strings.NewReader("no"))),
-		func() (*http.Response, error) { return nil, errors.New("connection refused") },
-		answer(http.StatusOK, second),
-		answer(http.StatusOK, io.NopCloser(strings.NewReader("{}"))),
+	kube := &replies{next: []reply{
+		{http.StatusOK, first}, {http.StatusForbidden, body()}, {}, {http.StatusOK, second}, {http.StatusOK, body()},
 	}}
 	var all streams
 	all.follow(kube)
 	begin := time.Now()
 	later := begin.Add(time.Hour)
-	ask := func(query string) *http.Response {
+	ask := func(query string) io.ReadCloser {
 		t.Helper()
 		request, err := http.NewRequest(http.MethodGet, "http://kube/apis/clusters?"+query, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
-		response, err := all.RoundTrip(request) //nolint:bodyclose // the test does
+		response, err := all.RoundTrip(request)
 		if err != nil {
-			return nil
+			return io.NopCloser(strings.NewReader(""))
 		}
-		return response
+		return response.Body
 	}
 	cut := func(want bool, when string) {
 		t.Helper()
@@ -59,23 +59,23 @@ func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 	cut(false, "before any watch")
 	open := ask("watch=true")
 	cut(false, "while the watch is open")
-	_ = open.Body.Close()
+	_ = open.Close()
 	cut(true, "after the watch has ended")
-	ask("watch=true")
+	_ = ask("watch=true").Close()
 	cut(true, "after Kubernetes refused it")
-	ask("watch=true")
-	cut(true, "while nobody replies")
+	_ = ask("watch=true").Close()
+	cut(true, "while nobody answers")
 	since := all.until(later)
 	again := ask("watch=true")
 	cut(false, "after it is open again")
-	ask("limit=1")
+	_ = ask("limit=1").Close()
 	cut(false, "after a request that is no watch")
 	_ = second.CloseWithError(io.ErrUnexpectedEOF)
-	if _, err := again.Body.Read(make([]byte, 1)); err == nil {
+	if _, err := again.Read(make([]byte, 1)); err == nil {
 		t.Error("a stream that broke could be read")
 	}
 	cut(true, "after it broke")
-	_ = again.Body.Close()
+	_ = again.Close()
 	if !all.until(later).After(since) {
 		t.Error("it is cut off since the first time")
 	}

@@ -59,7 +59,9 @@ func trimmed(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	for _, s := range statuses {
 		trimmed := corev1.ContainerStatus{Name: s.Name, Ready: s.Ready, State: s.State}
 		if end := s.LastTerminationState.Terminated; end != nil {
-			trimmed.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: end.ExitCode, Reason: end.Reason}
+			trimmed.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{
+				ExitCode: end.ExitCode, Reason: end.Reason,
+			}
 		}
 		kept = append(kept, trimmed)
 	}

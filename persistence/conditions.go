@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// running chooses the databases that run: those that are ready or being changed, also where what changes them is parked.
+// running chooses the databases that run: those that are ready or being changed, also where that is parked.
 const running = `(d.status IN ('ready', 'updating')
 	OR d.status = 'error' AND o.kind IN ('update_database', 'back_up_database', 'reconcile_database'))`
 

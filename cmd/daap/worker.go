@@ -82,7 +82,7 @@ func runWorker(ctx context.Context, s service) error {
 	lost := daap.NewLostWorkflows(store, workflows.Engine{Client: temporal},
 		s.report("The search for lost workflows failed; it is tried again."))
 	go lost.Run(ctx)
-	go activities.Follow(ctx, fleet, s.report("What changed in Kubernetes was not recorded; the next check of the fleet does."))
+	go activities.Follow(ctx, fleet, s.report("What changed was not recorded; the next check of the fleet does."))
 	sealer, err := s.sealer(ctx, store)
 	if err != nil {
 		return err

@@ -95,6 +95,9 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ChangedByHand",
+		"Cluster pg-1: kubectl-edit wrote", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit wrote spec.ingress")
+
 	began := time.Now()
 	op := succeed(ctx, t, reconciled(ctx, t, db.ID))
 	t.Logf("%s took %s", op.WorkflowID, time.Since(began).Round(time.Second))
@@ -113,7 +116,30 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 		got, err := psql.Run(ctx, `SHOW work_mem`)
 		return err == nil && got == "4MB"
 	})
+	drifts(ctx, t, db.ID, oas.ConditionStatusFalse, "AsApplied")
 	remove(ctx, t, db.ID)
+}
+
+// drifts waits until the condition Drift of the database is so, and fails the test where that takes longer than it may,
+// or its message does not say all of it.
+func drifts(ctx context.Context, t *testing.T, id uuid.UUID, status oas.ConditionStatus, reason string, says ...string) {
+	t.Helper()
+	began := time.Now()
+	var drift oas.Condition
+	until(ctx, t, "Drift is "+string(status), func() bool {
+		conditions := of(ctx, t, id).Conditions
+		at := slices.IndexFunc(conditions, func(c oas.Condition) bool { return c.Type == oas.ConditionTypeDrift })
+		if at < 0 {
+			return false
+		}
+		drift = conditions[at]
+		return drift.Status == status && drift.Reason == reason && !slices.ContainsFunc(says, func(text string) bool {
+			return !strings.Contains(drift.Message, text)
+		})
+	})
+	if took := time.Since(began); took > showsWithin {
+		t.Errorf("that Drift is %s showed after %s, want it within %s; it says %q", status, took, showsWithin, drift.Message)
+	}
 }
 
 // denyingPolicy is the network policy that lets nobody in.
@@ -161,6 +187,8 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 	}
 	succeed(ctx, t, asked.Response.Meta.OperationID)
 	loseCluster(ctx, t, db.ID, "pg-1")
+	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ClusterMissing", "not there")
+	becomes(ctx, t, db.ID, showsWithin, oas.DatabaseHealthUnavailable)
 
 	began := time.Now()
 	op := succeed(ctx, t, reconciled(ctx, t, db.ID))
@@ -181,6 +209,7 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 			t.Errorf("%s nothing can be written: %v", way, err)
 		}
 	}
+	drifts(ctx, t, db.ID, oas.ConditionStatusFalse, "AsApplied")
 	onlyOfPresent(ctx, t, db.ID, "pg-2")
 	shown := of(ctx, t, db.ID)
 	if shown.Source.Value.DatabaseID != db.ID {
@@ -196,7 +225,8 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 		}
 	}
 	backupsKnown(ctx, t, db.ID)
-	succeed(ctx, t, reconciled(ctx, t, db.ID)) // applies what is there, and begins nothing
+	becomes(ctx, t, db.ID, 2*lookedAtWithin, oas.DatabaseHealthHealthy) // once its backups and PostgreSQL were looked at
+	succeed(ctx, t, reconciled(ctx, t, db.ID))                          // applies what is there, and begins nothing
 	clusterNamed(ctx, t, db.ID, "pg-2")
 	remove(ctx, t, db.ID)
 	if n := objectsOf(ctx, t, db.ID); n > 0 {
@@ -244,6 +274,7 @@ func TestClusterThatIsLostWithoutBackupsIsNotMadeAnew(t *testing.T) {
 	if got := of(ctx, t, db.ID); got.Status != oas.DatabaseStatusReady {
 		t.Errorf("the database is %s, want ready as before", got.Status)
 	}
+	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ClusterMissing")
 	var cluster cnpgv1.Cluster
 	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: "pg-1"}
 	if err := stack.Kubernetes.Get(ctx, key, &cluster); !apierrors.IsNotFound(err) {
