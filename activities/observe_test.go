@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -129,6 +130,10 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	all.cluster.ManagedFields = append(handEdited(`{"f:spec":{"f:instances":{}}}`), metav1.ManagedFieldsEntry{
 		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`),
 	})
+	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // nobody asks who wrote what DAAP does not apply
+	for i := range all.pods {
+		all.pods[i].Labels[manifest.LabelTeam] = "shop"
+	}
 	all.pods[1].Status.Conditions = nil
 	all.pods[1].Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "postgres", Image: "large", State: corev1.ContainerState{
 		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"},
@@ -146,10 +151,40 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 			t.Errorf("trimmed it is %+v, and was %+v", after[i], before[i])
 		}
 	}
+	for i := range all.pods { // they are told apart by their labels
+		if got := all.pods[i].Labels; got[podRoleLabel] != instanceRole || got[manifest.LabelCluster] != "pg-1" || len(got) != 2 {
+			t.Errorf("of a pod's labels %v are kept", got)
+		}
+	}
+	if all.pods[0].ManagedFields != nil {
+		t.Errorf("it is kept who wrote a pod: %v", all.pods[0].ManagedFields)
+	}
 	if all.cluster.Spec.ImageName != "" || len(all.cluster.ManagedFields) != 1 || all.pods[1].Status.ContainerStatuses[0].Image != "" {
 		t.Errorf("what nobody asks for is kept: %+v", all.cluster)
 	}
 	if _, err := trim(appsv1.Deployment{}); err != nil {
 		t.Errorf("what is no object: %v", err)
+	}
+}
+
+func TestTrimmedBackupTellsTheSame(t *testing.T) {
+	t.Parallel()
+	at := metav1.Now()
+	backup := &cnpgv1.Backup{
+		ObjectMeta: metav1.ObjectMeta{Name: "first", UID: "of-the-backup", CreationTimestamp: at, Labels: map[string]string{"a": "b"}},
+		Status: cnpgv1.BackupStatus{
+			Phase: cnpgv1.BackupPhaseFailed, BackupID: "20261126T020000", BeginWal: "1", EndWal: "2", StartedAt: &at, StoppedAt: &at,
+			Error: "it failed", CommandOutput: "large",
+		},
+	}
+	before := asBackup(orders, backup)
+	if _, err := trim(backup); err != nil {
+		t.Fatal(err)
+	}
+	if after := asBackup(orders, backup); !reflect.DeepEqual(before, after) {
+		t.Errorf("trimmed it is %+v, and was %+v", after, before)
+	}
+	if backup.Status.CommandOutput != "" || backup.Labels != nil {
+		t.Errorf("what nobody asks for is kept: %+v", backup)
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -45,6 +47,9 @@ func runWorker(ctx context.Context, s service) error {
 		if err := s.storeKeys(kube); err != nil {
 			return err
 		}
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(activities.GCPercent)
 	}
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching() // after the Worker has stopped: its activities read the watch to their end
