@@ -28,6 +28,15 @@ func runBuild() error {
 	return build(l)
 }
 
+// runCache prints the cache directory.
+func runCache() error {
+	l, err := newLayout()
+	if err == nil {
+		fmt.Println(l.cache)
+	}
+	return err
+}
+
 // builder fills one cache directory.
 type builder struct {
 	layout

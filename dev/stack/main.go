@@ -26,6 +26,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(
 		command("build", "Build the parts into the cache and stop there", func([]string) error { return runBuild() }),
+		command("cache", "Print where the parts are built to", func([]string) error { return runCache() }),
 		command("up", "Start the stack, or bring a running one up to date", func([]string) error { return runUp() }),
 		command("down", "Stop the stack and remove everything but the cache", func([]string) error { return runDown() }),
 		command("status", "Show what is up", func([]string) error { return runStatus() }),
