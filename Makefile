@@ -79,8 +79,9 @@ chaos: ## kill, cut and fill what operations need, at each of their steps, on th
 	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
 
 .PHONY: bench
-bench: test-deps ## measure what README.md promises of authentication, as ratios within one run
-	go test -tags bench -count=1 -v -timeout 20m ./dev/bench/
+bench: test-deps ## measure what README.md promises of authentication and of the fleet, within one run
+	@$(stack) build
+	DAAP_STACK_CACHE="$$($(stack) cache)" go test -tags bench -count=1 -v -timeout 40m ./dev/bench/
 
 .PHONY: record
 record: ## record a run on the stack for the replay test: make record WORKFLOW=<workflow id> NAME=provision_database_parked
