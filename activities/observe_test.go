@@ -172,6 +172,7 @@ func TestTrimmedBackupTellsTheSame(t *testing.T) {
 	at := metav1.Now()
 	backup := &cnpgv1.Backup{
 		ObjectMeta: metav1.ObjectMeta{Name: "first", UID: "of-the-backup", CreationTimestamp: at, Labels: map[string]string{"a": "b"}},
+		Spec:       cnpgv1.BackupSpec{Cluster: cnpgv1.LocalObjectReference{Name: manifest.ClusterName(orders)}, Target: cnpgv1.BackupTargetPrimary},
 		Status: cnpgv1.BackupStatus{
 			Phase: cnpgv1.BackupPhaseFailed, BackupID: "20261126T020000", BeginWal: "1", EndWal: "2", StartedAt: &at, StoppedAt: &at,
 			Error: "it failed", CommandOutput: "large",
@@ -184,7 +185,10 @@ func TestTrimmedBackupTellsTheSame(t *testing.T) {
 	if after := asBackup(orders, backup); !reflect.DeepEqual(before, after) {
 		t.Errorf("trimmed it is %+v, and was %+v", after, before)
 	}
-	if backup.Status.CommandOutput != "" || backup.Labels != nil {
+	if !ofIncarnation(orders, *backup) {
+		t.Errorf("trimmed it is of no incarnation: %+v", backup.Spec)
+	}
+	if backup.Spec.Target != "" || backup.Status.CommandOutput != "" || backup.Labels != nil {
 		t.Errorf("what nobody asks for is kept: %+v", backup)
 	}
 }

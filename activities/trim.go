@@ -52,7 +52,7 @@ func trim(obj any) (any, error) {
 		o.Status.Conditions = nil
 	case *cnpgv1.Backup:
 		o.UID = uid
-		o.Spec = cnpgv1.BackupSpec{}
+		o.Spec = cnpgv1.BackupSpec{Cluster: o.Spec.Cluster}
 		o.Status = cnpgv1.BackupStatus{
 			Phase: o.Status.Phase, BackupID: o.Status.BackupID, BeginWal: o.Status.BeginWal, EndWal: o.Status.EndWal,
 			StartedAt: o.Status.StartedAt, StoppedAt: o.Status.StoppedAt, Error: o.Status.Error,

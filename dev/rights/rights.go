@@ -138,6 +138,9 @@ func (r Request) needs() []Right {
 	if r.Verb == "patch" && r.Status.Code == 201 { // an apply of what is not there needs both
 		all = append(all, Right{right.Group, right.Resource, "create"})
 	}
+	if r.Verb == "watch" { // who watches lists first, where the API server does not stream what there is
+		all = append(all, Right{right.Group, right.Resource, "list"})
+	}
 	if r.bindsRole() {
 		all = append(all, Right{rbacv1.GroupName, "clusterroles", "bind"})
 	}

@@ -94,6 +94,18 @@ func TestRightIsUnusedUntilARequestNeedsIt(t *testing.T) {
 	}
 }
 
+func TestWhoWatchesNeedsToList(t *testing.T) {
+	t.Parallel()
+	granted := []rights.Right{{Resource: "pods", Verb: "list"}, {Resource: "pods", Verb: "watch"}, {Resource: "secrets", Verb: "list"}}
+	unused := rights.Unused(granted, logOf(t, line(0, "watch", "", "pods", "", "", 200, "")))
+	if len(unused) != 1 || unused[0] != granted[2] {
+		t.Errorf("unused is %v, want the right to list Secrets alone", unused)
+	}
+	if unused := rights.Unused(granted, logOf(t, line(0, "list", "", "pods", "", "", 200, ""))); len(unused) != 2 {
+		t.Errorf("unused is %v, want also the right to watch", unused)
+	}
+}
+
 func TestRightsThatCannotBeComparedAreAnError(t *testing.T) {
 	t.Parallel()
 	for name, role := range map[string]string{"wild": "other", "missing": "nobody"} {
