@@ -201,7 +201,7 @@ func (k *Kubernetes) backUp(ctx context.Context, in Input, db daap.Database, wan
 			}
 		}
 		if backupFailed(newest) {
-			return false, "", backupError(newest)
+			return false, "", k.backupError(ctx, db, newest)
 		}
 		return newest.Status.Phase == cnpgv1.BackupPhaseCompleted, "The base backup is " + backupPhase(newest), nil
 	})
@@ -300,11 +300,16 @@ func backupPhase(b *cnpgv1.Backup) string {
 }
 
 // backupError is the error of a base backup that failed; the next try takes another one.
-func backupError(b *cnpgv1.Backup) error {
+func (k *Kubernetes) backupError(ctx context.Context, db daap.Database, b *cnpgv1.Backup) error {
 	code := daap.CauseBackupFailed
 	if storeWords.in(b.Status.Error) {
 		code = daap.CauseS3Denied
 	}
 	cause := because(code, "Base backup %s is %s: %s", b.Name, backupPhase(b), firstOf(b.Status.Error, "it left no error"))
+	if code == daap.CauseBackupFailed && k.Diagnosis != nil { // the plugin may tell an exit status alone
+		if found, err := k.Diagnosis.Of(ctx, db); err == nil && found != nil {
+			cause = found
+		}
+	}
 	return withCause(fmt.Errorf("base backup %s is %s", b.Name, backupPhase(b)), cause)
 }

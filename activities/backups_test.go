@@ -12,6 +12,7 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/testsuite"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -170,6 +171,37 @@ func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
 				t.Errorf("the cause is %+v, want %s", Cause(err, ""), tt.cause)
 			}
 		})
+	}
+}
+
+func TestBackupThatFailsWithAnExitStatusIsToldByWhatThePluginLogged(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]daap.CauseCode{
+		"ERROR: An error occurred (403) when calling the HeadBucket operation: Forbidden": daap.CauseS3Denied,
+		"ERROR: it did not work": daap.CauseBackupFailed,
+	} {
+		cluster := archivingCluster(metav1.ConditionTrue, "")
+		cluster.Status.Phase = cnpgv1.PhaseHealthy
+		cluster.Status.Conditions = append(cluster.Status.Conditions, metav1.Condition{
+			Type: string(cnpgv1.ConditionBackup), Status: metav1.ConditionFalse, Message: "exit status 4",
+		})
+		pod := &corev1.Pod{ObjectMeta: instance("pg-1-1"), Status: corev1.PodStatus{
+			InitContainerStatuses: []corev1.ContainerStatus{{
+				Name: archiverContainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+			}},
+		}}
+		cluster.Namespace, pod.Namespace = daap.Namespace(stuck.ID), daap.Namespace(stuck.ID)
+		operator := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "cnpg-system", Name: "operator", Labels: operatorLabels}}
+		operator.Status.ReadyReplicas = 1
+		k := kubernetesWith(t)
+		k.Diagnosis = &Diagnosis{
+			Reader: kubernetesOf(t, func(any) bool { return false }, cluster, pod, operator),
+			Logs:   logsOf{{"pg-1-1", archiverContainer}: said},
+		}
+		failed := backupThere("b", time.Minute, cnpgv1.BackupPhaseFailed, "rpc error: code = Unknown desc = exit status 4")
+		if cause := Cause(k.backupError(t.Context(), stuck, failed), ""); cause.Code != want {
+			t.Errorf("%s: the cause is %+v, want %s", said, cause, want)
+		}
 	}
 }
 
