@@ -102,11 +102,11 @@ func ConditionTypes() []ConditionType {
 	return all
 }
 
-// believedFor is for how long what was seen is believed: five of the looks that come each minute. The scan of
-// PostgreSQL comes each ten minutes, and is believed for three of them.
+// HealthBelievedFor is for how long what was seen of a database is believed: five of the looks that come each minute.
+// The scan of PostgreSQL comes each ten minutes, and is believed for three of them.
 const (
-	believedFor     = 5 * time.Minute
-	scanBelievedFor = 30 * time.Minute
+	HealthBelievedFor = 5 * time.Minute
+	scanBelievedFor   = 30 * time.Minute
 )
 
 // Conditions are those of one database.
@@ -116,8 +116,8 @@ type Conditions []Condition
 func (c Conditions) At(now time.Time) Conditions {
 	told := slices.Clone(c)
 	for i := range told {
-		if now.Sub(told[i].ObservedAt) > believedFor && told[i].Status != ConditionUnknown {
-			told[i].Status, told[i].Since = ConditionUnknown, told[i].ObservedAt.Add(believedFor)
+		if now.Sub(told[i].ObservedAt) > HealthBelievedFor && told[i].Status != ConditionUnknown {
+			told[i].Status, told[i].Since = ConditionUnknown, told[i].ObservedAt.Add(HealthBelievedFor)
 			told[i].Reason, told[i].Message = "Stale", "Nobody has looked at it since then."
 		}
 	}

@@ -9,9 +9,6 @@ import (
 	"github.com/google/uuid"
 )
 
-// HealthBelievedFor is for how long the health that was seen of a database is believed.
-const HealthBelievedFor = believedFor
-
 // HealthSeen is what one look at a database came to.
 type HealthSeen struct {
 	Health DatabaseHealth

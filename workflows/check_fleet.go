@@ -1,9 +1,6 @@
 package workflows
 
 import (
-	"time"
-
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/daap-dev/daap/activities"
@@ -16,9 +13,6 @@ const checkFleet = "check_fleet"
 func CheckFleet(ctx workflow.Context) (activities.FleetReport, error) {
 	var fleet *activities.Fleet
 	var report activities.FleetReport
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
-	})
-	err := workflow.ExecuteActivity(ctx, fleet.CheckFleet).Get(ctx, &report)
+	err := workflow.ExecuteActivity(looking(ctx), fleet.CheckFleet).Get(ctx, &report)
 	return report, err
 }

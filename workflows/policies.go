@@ -36,6 +36,16 @@ func records(ctx workflow.Context) workflow.Context {
 	})
 }
 
+// lookFor is how long one look at all databases may take.
+const lookFor = 10 * time.Minute
+
+// looking is for looks at all databases, which heartbeat: one that fails is made up for by the next, and not repeated.
+func looking(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+}
+
 // retry is the same for all: bounded by the step's deadline, never by a count.
 var retry = &temporal.RetryPolicy{
 	InitialInterval:    500 * time.Millisecond,

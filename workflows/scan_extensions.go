@@ -1,9 +1,6 @@
 package workflows
 
 import (
-	"time"
-
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/daap-dev/daap/activities"
@@ -16,8 +13,5 @@ const scanExtensions = "scan_extensions"
 // within one where it changed.
 func ScanExtensions(ctx workflow.Context) error {
 	var scans *activities.Scans
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
-	})
-	return workflow.ExecuteActivity(ctx, scans.ScanExtensions).Get(ctx, nil)
+	return workflow.ExecuteActivity(looking(ctx), scans.ScanExtensions).Get(ctx, nil)
 }

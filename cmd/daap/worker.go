@@ -38,15 +38,9 @@ func runWorker(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	backups, err := s.backups()
+	backups, err := s.backups(kube)
 	if err != nil {
 		return err
-	}
-	if backups != nil {
-		kube.Buckets = backups
-		if err := s.storeKeys(kube); err != nil {
-			return err
-		}
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(activities.GCPercent)
@@ -119,8 +113,9 @@ func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Se
 	return daap.NewSealer(store, heads, report), nil
 }
 
-// backups is the object store that databases are backed up to; nil where the settings name none.
-func (s service) backups() (*activities.ObjectStore, error) {
+// backups is the object store that databases are backed up to, which the activities on Kubernetes get with its keys;
+// nil where the settings name none.
+func (s service) backups(kube *activities.Kubernetes) (*activities.ObjectStore, error) {
 	if s.config.Backup.Endpoint == "" {
 		return nil, nil //nolint:nilnil // not to have one is a setting
 	}
@@ -128,7 +123,9 @@ func (s service) backups() (*activities.ObjectStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &activities.ObjectStore{Client: client}, nil
+	backups := &activities.ObjectStore{Client: client}
+	kube.Buckets = backups
+	return backups, s.storeKeys(kube)
 }
 
 // storeKeys sets by which keys databases reach the object store. The platform's own are with what makes objects in
