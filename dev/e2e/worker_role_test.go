@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -74,8 +75,11 @@ func TestOwnerStopsNothingOfWhatTheWorkerDoes(t *testing.T) {
 	}
 	tookOf(t, succeed(ctx, t, accepted.Response.Meta.OperationID))
 
-	holdsAll(ctx, t, owner.As("app", "one that DAAP does not know"))
+	holding, giveBack := context.WithCancel(ctx)
+	defer giveBack()
+	holdsAll(holding, t, db.ID, owner.As("app", "one that DAAP does not know"))
 	destroy(ctx, t, db.ID, oas.OperationKindFreezeDatabase)
+	giveBack()
 	woken, err := stack.API.UnfreezeDatabase(ctx, oas.UnfreezeDatabaseParams{ID: db.ID})
 	if err != nil {
 		t.Fatal(err)
@@ -123,21 +127,44 @@ func seesNothing(ctx context.Context, t *testing.T, worker local.Psql) {
 	}
 }
 
-// holdsAll takes all connections that there are for clients, one of which holds a lock of the database.
-func holdsAll(ctx context.Context, t *testing.T, owner local.Psql) {
+// holdsAll takes all connections that there are for clients, one of which holds a lock of the database. Until ctx ends
+// it takes those too that others give back, as the operator does of the few that it has for a moment.
+func holdsAll(ctx context.Context, t *testing.T, id uuid.UUID, owner local.Psql) {
 	t.Helper()
-	owner.Database = "postgres options=-cstatement_timeout=0"
-	hold := func(first string) {
-		go func() {
-			_, _ = owner.Run(ctx, first+" SELECT pg_sleep(600)") // it is ended
-		}()
+	ca, err := os.ReadFile(owner.CAFile)
+	if err != nil {
+		t.Fatal(err)
 	}
-	hold("BEGIN; ALTER DATABASE app CONNECTION LIMIT 3;")
-	for range 20 {
-		hold("")
-	}
-	until(ctx, t, "clients have all connections", func() bool {
-		_, err := owner.Run(ctx, "SELECT 1")
-		return err != nil && strings.Contains(err.Error(), "remaining connection slots")
+	locking := owner
+	locking.Database = "postgres options=-cstatement_timeout=0"
+	go func() {
+		_, _ = locking.Run(ctx, "BEGIN; ALTER DATABASE app CONNECTION LIMIT 3; SELECT pg_sleep(600)") // it is ended
+	}()
+	until(ctx, t, "a client holds a lock of the database", func() bool {
+		return asSuperuser(ctx, t, id, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event = 'PgSleep'") == "1"
 	})
+
+	owner.Database = "postgres"
+	areTaken := func() bool {
+		connecting, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		conn, err := owner.Connect(connecting, verifying(string(ca), owner.Host))
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = conn.Close(context.WithoutCancel(ctx)) })
+		}
+		return err != nil && strings.Contains(err.Error(), "remaining connection slots")
+	}
+	until(ctx, t, "clients have all connections", areTaken)
+	go func() {
+		again := time.NewTicker(200 * time.Millisecond)
+		defer again.Stop()
+		for {
+			select {
+			case <-again.C:
+				areTaken()
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 }
