@@ -19,7 +19,7 @@ import (
 func running() objects {
 	cluster := healthyCluster()
 	cluster.Spec.Instances, cluster.Status.ReadyInstances = 2, 2
-	pool := deployment(2, 2, 2)
+	pool := deployment(2, 2, 2, 2)
 	all := objects{cluster: cluster, pooler: &cnpgv1.Pooler{}, pool: &pool}
 	for _, name := range []string{"pg-1-1", "pg-1-2"} {
 		all.pods = append(all.pods, corev1.Pod{ObjectMeta: instance(name), Status: corev1.PodStatus{

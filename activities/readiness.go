@@ -34,8 +34,8 @@ func clusterReady(cluster *cnpgv1.Cluster) (bool, string) {
 	return true, ""
 }
 
-// poolerReady says whether all of the Pooler's pods run its present template. The Pooler's own status does
-// not tell: it counts pods that are not ready.
+// poolerReady says whether all of the Pooler's pods run its present template, and none of one before is left. The
+// Pooler's own status does not tell: it counts pods that are not ready.
 func poolerReady(deployment *appsv1.Deployment) (bool, string) {
 	want := int32(1)
 	if deployment.Spec.Replicas != nil {
@@ -47,6 +47,10 @@ func poolerReady(deployment *appsv1.Deployment) (bool, string) {
 	}
 	if status.UpdatedReplicas != want || status.ReadyReplicas != want {
 		return false, fmt.Sprintf("%d of %d poolers are ready", min(status.UpdatedReplicas, status.ReadyReplicas), want)
+	}
+	// A new pod is ready a moment before the one that it replaces is told to end; clients reach both meanwhile.
+	if left := status.Replicas - status.UpdatedReplicas; left > 0 {
+		return false, fmt.Sprintf("%d poolers from before are left", left)
 	}
 	return true, ""
 }

@@ -53,10 +53,11 @@ func TestPoolerIsReadyOnlyWithAllPodsOfThePresentTemplate(t *testing.T) {
 		deployment appsv1.Deployment
 		want       bool
 	}{
-		"all ready":   {deployment(2, 2, 2), true},
-		"old status":  {deployment(1, 2, 2), false},
-		"old pods":    {deployment(2, 1, 2), false},
-		"pods coming": {deployment(2, 2, 1), false},
+		"all ready":     {deployment(2, 2, 2, 2), true},
+		"old status":    {deployment(1, 2, 2, 2), false},
+		"old pods":      {deployment(2, 2, 1, 2), false},
+		"old pods left": {deployment(2, 3, 2, 2), false},
+		"pods coming":   {deployment(2, 2, 2, 1), false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -69,12 +70,14 @@ func TestPoolerIsReadyOnlyWithAllPodsOfThePresentTemplate(t *testing.T) {
 }
 
 // deployment is one of generation 2 that wants two pods.
-func deployment(observed int64, updated, ready int32) appsv1.Deployment {
+func deployment(observed int64, pods, updated, ready int32) appsv1.Deployment {
 	want := int32(2)
 	return appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Generation: 2},
 		Spec:       appsv1.DeploymentSpec{Replicas: &want},
-		Status:     appsv1.DeploymentStatus{ObservedGeneration: observed, UpdatedReplicas: updated, ReadyReplicas: ready},
+		Status: appsv1.DeploymentStatus{
+			ObservedGeneration: observed, Replicas: pods, UpdatedReplicas: updated, ReadyReplicas: ready,
+		},
 	}
 }
 
