@@ -27,9 +27,14 @@ type Foreign struct {
 
 // String says it to people.
 func (f Foreign) String() string {
-	said := f.Manager + " wrote " + strings.Join(f.Fields, ", ")
-	if f.More > 0 {
-		said += fmt.Sprintf(" and %d more", f.More)
+	return f.Manager + " wrote " + listed(f.Fields, f.More)
+}
+
+// listed are the names, and how many more there are, for people.
+func listed(names []string, more int) string {
+	said := strings.Join(names, ", ")
+	if more > 0 {
+		said += fmt.Sprintf(" and %d more", more)
 	}
 	return said
 }
@@ -58,7 +63,7 @@ func isApplied(entry metav1.ManagedFieldsEntry) bool {
 }
 
 // foreign returns who else wrote what of the object counts, in order of their names; none where all is as DAAP and the
-// operator wrote it. A value that DAAP applies again, or that somebody removed, is nobody's.
+// operator wrote it. A value that DAAP applies again is nobody's, and one that somebody removed neither.
 func foreign(entries []metav1.ManagedFieldsEntry) []Foreign {
 	written, at := map[string]*fieldpath.Set{}, map[string]time.Time{}
 	for _, entry := range entries {
@@ -80,14 +85,46 @@ func foreign(entries []metav1.ManagedFieldsEntry) []Foreign {
 	}
 	var all []Foreign
 	for manager, fields := range written {
-		names := fieldNames(fields)
-		shown := names[:min(len(names), maxForeignFields)]
-		all = append(all, Foreign{
-			Manager: clipTo(manager, maxFieldName), Fields: shown, More: len(names) - len(shown), At: at[manager],
-		})
+		shown, more := fieldNames(fields)
+		all = append(all, Foreign{Manager: clipTo(manager, maxFieldName), Fields: shown, More: more, At: at[manager]})
 	}
 	slices.SortFunc(all, func(a, b Foreign) int { return cmp.Compare(a.Manager, b.Manager) })
 	return all
+}
+
+// removed are those of the fields that DAAP applied that nobody has written any more: somebody removed them. applied
+// has their names, as manifest.AnnotationFields; where it has none, or none that can be read, none are known.
+func removed(applied string, entries []metav1.ManagedFieldsEntry) *fieldpath.Set {
+	gone := fieldpath.NewSet()
+	if applied == "" || gone.FromJSON(strings.NewReader(applied)) != nil {
+		return fieldpath.NewSet()
+	}
+	for _, entry := range entries {
+		fields, err := fieldsOf(entry)
+		if err != nil || entry.Subresource == "status" {
+			continue
+		}
+		left := fieldpath.NewSet()
+		for path := range gone.All() {
+			if !isWritten(fields, path) {
+				left.Insert(path.Copy())
+			}
+		}
+		gone = left
+	}
+	return gone
+}
+
+// isWritten says whether the field, something in it, or what holds it as one is among the fields.
+func isWritten(fields *fieldpath.Set, path fieldpath.Path) bool {
+	for _, element := range path {
+		within, more := fields.Children.Get(element)
+		if !more {
+			return fields.Members.Has(element)
+		}
+		fields = within
+	}
+	return true
 }
 
 // fieldsOf reads the paths of the fields that an entry is about.
@@ -114,7 +151,7 @@ func counting(fields *fieldpath.Set) *fieldpath.Set {
 }
 
 // countsAt says whether the field says how a database runs: all of spec, the labels by which it is known and secured,
-// and the annotations by which the operator is told to do otherwise.
+// the annotations by which the operator is told to do otherwise, and the one that names what DAAP applied.
 func countsAt(path fieldpath.Path) bool {
 	name := func(i int) string {
 		if i >= len(path) || path[i].FieldName == nil {
@@ -129,19 +166,22 @@ func countsAt(path fieldpath.Path) bool {
 	case "labels":
 		return strings.HasPrefix(key, "daap.io/") || strings.HasPrefix(key, "pod-security.kubernetes.io/enforce")
 	case "annotations":
-		return slices.Contains(manifest.Commands(), key)
+		return key == manifest.AnnotationFields || slices.Contains(manifest.Commands(), key)
 	}
 	return false
 }
 
-// fieldNames are readable names of the fields, in order, without those that only hold others.
-func fieldNames(fields *fieldpath.Set) []string {
+// fieldNames are readable names of the first of the fields, in order, without those that only hold others, and how many
+// more there are.
+func fieldNames(fields *fieldpath.Set) (first []string, more int) {
 	var names []string
 	for path := range fields.Leaves().All() {
 		names = append(names, clipTo(fieldName(path), maxFieldName))
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	names = slices.Compact(names)
+	first = names[:min(len(names), maxForeignFields)]
+	return first, len(names) - len(first)
 }
 
 // fieldName is as spec.postgresql.parameters.work_mem; what has dots itself is in brackets. An element of a list is

@@ -32,7 +32,7 @@ const edited = `[
 	 "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:instances": {}}}, "subresource": "scale"},
 	{"manager": "kubectl-annotate", "operation": "Update", "apiVersion": "postgresql.cnpg.io/v1",
 	 "time": "2026-01-04T10:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {
-		"f:metadata": {"f:annotations": {".": {}, "f:cnpg.io/hibernation": {}, "f:note": {}}}}},
+		"f:metadata": {"f:annotations": {".": {}, "f:cnpg.io/hibernation": {}, "f:daap.io/applied-fields": {}, "f:note": {}}}}},
 	{"manager": "kubectl-cnpg", "operation": "Update", "apiVersion": "postgresql.cnpg.io/v1",
 	 "time": "2026-01-04T11:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": {
 		"f:metadata": {"f:annotations": {"f:kubectl.kubernetes.io/restartedAt": {}}}}},
@@ -54,7 +54,9 @@ func TestForeignWritersAreNamedWithWhatCountsOfWhatTheyWrote(t *testing.T) {
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 10, 0, 0, 0, time.UTC) }
 	want := []Foreign{
 		{Manager: "kubectl", Fields: []string{"spec.instances"}, At: day(3)},
-		{Manager: "kubectl-annotate", Fields: []string{"metadata.annotations[cnpg.io/hibernation]"}, At: day(4)},
+		{Manager: "kubectl-annotate", Fields: []string{
+			"metadata.annotations[cnpg.io/hibernation]", "metadata.annotations[daap.io/applied-fields]",
+		}, At: day(4)},
 		{Manager: "kubectl-edit", Fields: []string{
 			"metadata.labels[daap.io/team]", `spec.managed.roles[name="root"].superuser`,
 			"spec.postgresql.parameters.work_mem", "spec.postgresql.parameters[pgaudit.log]",
@@ -69,6 +71,41 @@ func TestForeignWritersAreNamedWithWhatCountsOfWhatTheyWrote(t *testing.T) {
 	}
 	if said := got[0].String(); said != "kubectl wrote spec.instances" {
 		t.Errorf("it is said so: %s", said)
+	}
+}
+
+func TestFieldThatNobodyWroteAnyMoreWasRemoved(t *testing.T) {
+	t.Parallel()
+	const applied = `{"f:spec":{"f:imageName":{},"f:postgresql":{"f:parameters":{"f:max_connections":{},"f:work_mem":{}}},` +
+		`"f:managed":{"f:roles":{}}}}`
+	for name, tt := range map[string]struct{ applied, entries, want string }{
+		"all is written, by whomever": {applied, edited, ""},
+		"a value":                     {`{"f:spec":{"f:plugins":{},"f:imageName":{}}}`, edited, "spec.plugins"},
+		"a value beside others": {
+			`{"f:spec":{"f:postgresql":{"f:parameters":{"f:max_connections":{},"f:shared_buffers":{}}}}}`, edited,
+			"spec.postgresql.parameters.shared_buffers",
+		},
+		"a value in what somebody else made anew": {
+			applied, `[{"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:imageName": {}, "f:managed": {"f:roles": {}},
+				"f:postgresql": {"f:parameters": {".": {}, "f:work_mem": {}}}}}}]`, "spec.postgresql.parameters.max_connections",
+		},
+		"a value is in what is written as one": {
+			`{"f:spec":{"f:podSelector":{"f:matchLabels":{"f:app":{}}}}}`,
+			`[{"manager": "daap", "fieldsV1": {"f:spec": {"f:podSelector": {}}}}]`, "",
+		},
+		"what only the status has": {
+			`{"f:spec":{"f:imageName":{}}}`,
+			`[{"manager": "daap", "subresource": "status", "fieldsV1": {"f:spec": {"f:imageName": {}}}}]`, "spec.imageName",
+		},
+		"who wrote it is told of nothing": {applied, `[]`, "spec.imageName, spec.managed.roles, " +
+			"spec.postgresql.parameters.max_connections, spec.postgresql.parameters.work_mem"},
+		"applied before the names were kept": {"", `[]`, ""},
+		"names that are none":                {`{"f:spec":`, `[]`, ""},
+	} {
+		lost := removed(tt.applied, managed(t, tt.entries))
+		if got := listed(fieldNames(lost)); got != tt.want {
+			t.Errorf("%s: %q was removed, want %q", name, got, tt.want)
+		}
 	}
 }
 

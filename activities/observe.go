@@ -191,6 +191,10 @@ func (o objects) drift() daap.Condition {
 		for _, by := range foreign(object.GetManagedFields()) {
 			told = append(told, fmt.Sprintf("%s %s: %s", kind, object.GetName(), by))
 		}
+		lost := removed(object.GetAnnotations()[manifest.AnnotationFields], object.GetManagedFields())
+		if names, more := fieldNames(lost); len(names) > 0 {
+			told = append(told, fmt.Sprintf("%s %s: somebody removed %s", kind, object.GetName(), listed(names, more)))
+		}
 	}
 	if len(told) == 0 {
 		return daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionFalse, Reason: "AsApplied"}

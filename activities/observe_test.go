@@ -102,6 +102,12 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			func(o *objects) { o.policies[2].ManagedFields = handEdited(`{"f:spec":{"f:ingress":{}}}`) }, daap.HealthDegraded,
 			"Drift ChangedByHand NetworkPolicy",
 		},
+		"somebody removed what DAAP applied": {
+			func(o *objects) {
+				o.cluster.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:instances":{},"f:plugins":{}}}`}
+				o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`)
+			}, daap.HealthDegraded, "Drift ChangedByHand somebody removed spec.plugins",
+		},
 		"the Pooler is gone": {
 			func(o *objects) { o.pooler = nil }, daap.HealthDegraded, "Drift PoolerMissing Reconcile",
 		},
@@ -128,8 +134,15 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	all := running()
 	all.cluster.Spec.ImageName = "localhost/postgresql:17"
 	all.cluster.ManagedFields = append(handEdited(`{"f:spec":{"f:instances":{}}}`), metav1.ManagedFieldsEntry{
-		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`),
+		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:imageName":{}}}`),
 	})
+	all.cluster.Annotations = map[string]string{
+		manifest.AnnotationFields: `{"f:spec":{"f:imageName":{},"f:instances":{},"f:plugins":{}}}`,
+	}
+	all.pooler.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:type":{}}}`),
+	}}
+	all.pooler.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:type":{}}}`}
 	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // nobody asks who wrote what DAAP does not apply
 	for i := range all.pods {
 		all.pods[i].Labels[manifest.LabelTeam] = "shop"
@@ -140,9 +153,11 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	}}}
 	all.cluster.Status.Phase = "Waiting for the instances to become active"
 	before := all.conditions()
-	for _, object := range []any{all.cluster, all.pooler, all.pool, &all.pods[0], &all.pods[1], &all.policies[0]} {
-		if _, err := trim(object); err != nil {
-			t.Fatal(err)
+	for range 2 { // what is trimmed may be trimmed again
+		for _, object := range []any{all.cluster, all.pooler, all.pool, &all.pods[0], &all.pods[1], &all.policies[0]} {
+			if _, err := trim(object); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	after := all.conditions()
@@ -155,6 +170,9 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 		if got := all.pods[i].Labels; got[podRoleLabel] != instanceRole || got[manifest.LabelCluster] != "pg-1" || len(got) != 2 {
 			t.Errorf("of a pod's labels %v are kept", got)
 		}
+	}
+	if got := all.cluster.Annotations[manifest.AnnotationFields]; got != `{"f:spec":{"f:plugins":{}}}` || all.pooler.Annotations != nil {
+		t.Errorf("of the fields that were applied %s and %v are kept, want those that are gone", got, all.pooler.Annotations)
 	}
 	if all.pods[0].ManagedFields != nil {
 		t.Errorf("it is kept who wrote a pod: %v", all.pods[0].ManagedFields)

@@ -11,16 +11,17 @@ import (
 )
 
 // trim keeps of an object what the shared watch is asked for, so that ten thousand databases have room in a worker. Of
-// the managedFields of what DAAP applies it keeps who else wrote them.
+// the managedFields of what DAAP applies it keeps who else wrote them, and of the names of the fields that DAAP applied
+// those that somebody removed. What is trimmed stays as it is.
 func trim(obj any) (any, error) {
 	object, ok := obj.(metav1.Object)
 	if !ok {
 		return obj, nil // a tombstone
 	}
+	object.SetAnnotations(telltale(object))
 	written := object.GetManagedFields()
 	object.SetManagedFields(nil)
 	object.SetOwnerReferences(nil)
-	object.SetAnnotations(only(object.GetAnnotations(), manifest.AnnotationHibernation))
 	labels, uid := object.GetLabels(), object.GetUID()
 	object.SetLabels(nil)
 	object.SetUID("")
@@ -72,6 +73,23 @@ func only(all map[string]string, keys ...string) map[string]string {
 			kept[key] = value
 		}
 	}
+	return kept
+}
+
+// telltale are the annotations that somebody looks at. That of the fields that DAAP applied has those alone that
+// somebody removed, and is not there where none are.
+func telltale(object metav1.Object) map[string]string {
+	all := object.GetAnnotations()
+	kept := only(all, manifest.AnnotationHibernation)
+	lost := removed(all[manifest.AnnotationFields], object.GetManagedFields())
+	names, err := lost.ToJSON()
+	if err != nil || lost.Empty() {
+		return kept
+	}
+	if kept == nil {
+		kept = map[string]string{}
+	}
+	kept[manifest.AnnotationFields] = string(names)
 	return kept
 }
 

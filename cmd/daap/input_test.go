@@ -131,10 +131,11 @@ func (p place) with(body, value string) string {
 // where are the places of the objects at which what is given for a field may show; a field that is not named shows
 // nowhere.
 var where = map[string]*regexp.Regexp{
-	"owner_team":                 regexp.MustCompile(`\.(labels|matchLabels)\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$`),
-	"tier":                       regexp.MustCompile(`.`), // all of it
-	"instances":                  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
-	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.synchronous\.`),
+	"owner_team": regexp.MustCompile(`\.(labels|matchLabels)\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$`),
+	"tier":       regexp.MustCompile(`.`), // all of it
+	"instances":  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
+	// Without standbys there is no such field, which shows where the fields are named, too.
+	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.(spec\.postgresql\.synchronous\.|metadata\.annotations\.daap\.io/applied-fields$)`),
 	"cpu":                        regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.resources\.requests\.cpu$`),
 	"memory":                     regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.(resources\.(requests|limits)\.memory|postgresql\.parameters\.shared_buffers)$`),
 	"storage_size":               regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.storage\.size$`),

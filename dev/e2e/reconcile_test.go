@@ -79,6 +79,7 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	before := client.MergeFrom(cluster.DeepCopy())
 	cluster.Spec.PostgresConfiguration.Parameters["work_mem"] = "8MB"
 	cluster.Spec.PostgresConfiguration.Parameters["pgaudit.log"] = "none"
+	delete(cluster.Spec.PostgresConfiguration.Parameters, "log_min_error_statement")
 	cluster.Labels["daap.io/team"] = "another"
 	if err := stack.Kubernetes.Patch(ctx, cluster, before, client.FieldOwner("kubectl-edit")); err != nil {
 		t.Fatal(err)
@@ -96,14 +97,16 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	}
 
 	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ChangedByHand",
-		"Cluster pg-1: kubectl-edit wrote", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit wrote spec.ingress")
+		"Cluster pg-1: kubectl-edit wrote", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit wrote spec.ingress",
+		"Cluster pg-1: somebody removed spec.postgresql.parameters.log_min_error_statement")
 
 	began := time.Now()
 	op := succeed(ctx, t, reconciled(ctx, t, db.ID))
 	t.Logf("%s took %s", op.WorkflowID, time.Since(began).Round(time.Second))
 	cluster = clusterNamed(ctx, t, db.ID, "pg-1")
 	parameters := cluster.Spec.PostgresConfiguration.Parameters
-	if _, there := parameters["work_mem"]; there || parameters["pgaudit.log"] == "none" || cluster.Labels["daap.io/team"] != "e2e" {
+	if _, there := parameters["work_mem"]; there || parameters["pgaudit.log"] == "none" ||
+		parameters["log_min_error_statement"] != "panic" || cluster.Labels["daap.io/team"] != "e2e" {
 		t.Errorf("the Cluster has %v and labels %v, want what DAAP applies", parameters, cluster.Labels)
 	}
 	if got := managersOf(cluster); slices.Contains(got, "kubectl-edit") {
