@@ -198,6 +198,7 @@ func TestArchivedDatabaseIsRestoredAndThenDeletedForGood(t *testing.T) {
 		}
 	}
 	t.Logf("two restores from an archive took %s", time.Since(began).Round(time.Second))
+	staysQuiet(ctx, t, db.ID, latest.ID)
 
 	// The prefix of another database may begin with this one's ID.
 	neighbour := "backups/" + db.ID.String() + "0/pg-1/wals/there"
