@@ -64,7 +64,7 @@ OUTAGE ?= 150s
 
 .PHONY: e2e
 e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql (OUTAGE=10m: for how long S3 hangs)
-	@eval "$$($(stack) env)" && DAAP_E2E_OUTAGE=$(OUTAGE) go test -tags e2e -count=1 -v -parallel 4 -timeout 30m ./dev/e2e/...
+	@eval "$$($(stack) env)" && DAAP_E2E_OUTAGE=$(OUTAGE) go test -tags e2e -count=1 -v -parallel 4 -timeout 45m ./dev/e2e/...
 
 # What a worker of the chaos tests is started with; the tests listen where it asks.
 chaos := GOFLAGS=-tags=chaos DAAP_STEP_DEADLINE=60s DAAP_CHAOS_URL=http://127.0.0.1:18999
