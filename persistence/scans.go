@@ -41,21 +41,25 @@ func (s *Store) scansOf(ctx context.Context, which string, args ...any) (map[uui
 	return all, err
 }
 
-// How often a database's PostgreSQL is asked, and how often where its volume fills up.
-const scanEvery, scanFullEvery = 10 * time.Minute, time.Minute
+// How often a database's PostgreSQL is asked, and how often where its volume fills up or where it did not answer. The
+// latter is less than the minute after which the scan comes again.
+const scanEvery, scanSoon = 10 * time.Minute, 50 * time.Second
 
 // DatabasesToScan returns at most limit databases that run and whose PostgreSQL is to be asked by now, in order of ID
-// from after on: those that were not asked for a while, and those that changed since.
+// from after on: those that were not asked for a while, and those that changed since. One that did not answer is asked
+// soon again, for as long as a while: a failover is over then, and what lasts longer need not be asked more often.
 func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		LEFT   JOIN database_scans s ON s.database_id = d.id
 		WHERE  d.id > $1 AND `+running+` AND (
 		       s.database_id IS NULL OR s.attempted_at < GREATEST(d.updated_at, now() - $3::interval)
-		       OR s.attempted_at < now() - $4::interval AND s.used_bytes >= (
-		              SELECT $5::bigint * sum(r.storage_bytes) / 100 FROM reservations r
-		              WHERE  r.database_id = d.id AND r.tier_id = d.tier_id))
+		       OR s.attempted_at < now() - $4::interval AND (
+		              s.failure_reason <> '' AND s.attempted_at < COALESCE(s.listed_at, d.created_at) + $3::interval
+		              OR s.used_bytes >= (
+		                     SELECT $5::bigint * sum(r.storage_bytes) / 100 FROM reservations r
+		                     WHERE  r.database_id = d.id AND r.tier_id = d.tier_id)))
 		ORDER  BY d.id LIMIT $2`,
-		after, limit, scanEvery, scanFullEvery, daap.StorageFillsUpFrom) // its error comes out of Collect
+		after, limit, scanEvery, scanSoon, daap.StorageFillsUpFrom) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases to scan")

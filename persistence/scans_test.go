@@ -79,30 +79,37 @@ func wantSame(t *testing.T, what string, got, want []string) {
 	}
 }
 
-func TestDatabasesAreScannedWhenTheyChangeAndMoreOftenWhenTheyFillUp(t *testing.T) {
+func TestDatabasesAreScannedWhenTheyChangeAndMoreOftenWhenTheyFillUpOrDoNotAnswer(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	db, _ := f.ready("shop", "orders")
 	creating, _ := f.running("shop", "new")
 	const gib = 1 << 30
 	for name, tt := range map[string]struct {
-		changed, asked time.Duration // ago
-		used           int64
-		due            bool
+		changed, asked, answered time.Duration // ago; where it answered before, it did not when it was asked
+		used                     int64
+		due                      bool
 	}{
-		"never asked":                {time.Hour, 0, 0, true},
-		"asked nine minutes ago":     {time.Hour, 9 * time.Minute, 0, false},
-		"asked eleven minutes ago":   {time.Hour, 11 * time.Minute, 0, true},
-		"changed since":              {time.Minute, 2 * time.Minute, 0, true},
-		"changed just before":        {2 * time.Minute, time.Minute, 0, false},
-		"79 percent, a minute ago":   {time.Hour, 70 * time.Second, gib * 79 / 100, false},
-		"81 percent, a minute ago":   {time.Hour, 70 * time.Second, gib * 81 / 100, true},
-		"81 percent, half of that":   {time.Hour, 30 * time.Second, gib * 81 / 100, false},
-		"failed, nine minutes after": {time.Hour, 9 * time.Minute, gib / 2, false},
+		"never asked":              {time.Hour, 0, 0, 0, true},
+		"asked nine minutes ago":   {time.Hour, 9 * time.Minute, 0, 0, false},
+		"asked eleven minutes ago": {time.Hour, 11 * time.Minute, 0, 0, true},
+		"changed since":            {time.Minute, 2 * time.Minute, 0, 0, true},
+		"changed just before":      {2 * time.Minute, time.Minute, 0, 0, false},
+		"79 percent, a minute ago": {time.Hour, 70 * time.Second, 0, gib * 79 / 100, false},
+		"81 percent, a minute ago": {time.Hour, 70 * time.Second, 0, gib * 81 / 100, true},
+		"81 percent, half of that": {time.Hour, 30 * time.Second, 0, gib * 81 / 100, false},
+		"no answer a minute ago":   {time.Hour, time.Minute, 10 * time.Minute, 0, true},
+		"no answer just now":       {time.Hour, 30 * time.Second, 10 * time.Minute, 0, false},
+		"no answer for long":       {time.Hour, time.Minute, 12 * time.Minute, 0, false},
+		"no answer at all":         {time.Hour, 11 * time.Minute, time.Hour, 0, true},
 	} {
 		f.exec(`DELETE FROM database_scans`)
 		f.exec(fmt.Sprintf(`UPDATE databases SET updated_at = now() - interval '%d seconds'`, int(tt.changed.Seconds())))
-		if tt.asked > 0 {
+		if tt.answered > 0 {
+			scan, none := told(time.Now().Add(-tt.answered))
+			f.must(f.SaveScan(t.Context(), db.ID, scan, none))
+			f.must(f.SaveScan(t.Context(), db.ID, daap.Scan{AttemptedAt: time.Now().Add(-tt.asked), Reason: "ConnectFailed"}, nil))
+		} else if tt.asked > 0 {
 			scan, _ := told(time.Now().Add(-tt.asked))
 			scan.UsedBytes = tt.used
 			f.must(f.SaveScan(t.Context(), db.ID, scan, nil))
