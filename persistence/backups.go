@@ -139,9 +139,10 @@ func (s *Store) SaveBackups(
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (id) DO UPDATE
 			SET status = $5, started_at = $6, stopped_at = $7, begin_wal = $8, end_wal = $9, error = $10,
-			    size_bytes = COALESCE($11, b.size_bytes), backup_id = $12`,
+			    size_bytes = COALESCE($11, b.size_bytes), backup_id = $12
+			WHERE EXISTS (SELECT FROM backup_states s WHERE s.database_id = $2 AND s.observed_at = $13)`,
 			b.ID, db.ID, b.Name, b.ServerName, b.Status, b.StartedAt, b.StoppedAt, b.BeginWAL, b.EndWAL,
-			storable(b.Error), b.SizeBytes, b.BackupID)
+			storable(b.Error), b.SizeBytes, b.BackupID, state.ObservedAt)
 	}
 	save.Queue(`
 		DELETE FROM backups b

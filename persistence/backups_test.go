@@ -87,7 +87,8 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	}
 	unsized := done
 	unsized.SizeBytes = nil
-	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{unsized})) // comes late
+	f.must(f.SaveBackups(t.Context(), db, later, []daap.Backup{unsized}))
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, []daap.Backup{running})) // comes late
 	state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
 	want(t, "state", state, later)
