@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -36,8 +37,9 @@ const (
 	fleetPage, pagesInFlight = 500, 8
 	// FleetEvery is how often; a check that takes longer falls behind.
 	FleetEvery = time.Minute
-	// gathering is for how long changes are gathered before they are looked at, lookLimit bounds that look.
-	gathering, lookLimit = 250 * time.Millisecond, 30 * time.Second
+	// gathering is for how long changes are gathered before they are looked at, lookLimit bounds that look. After
+	// lookAgain those are looked at for whom that failed.
+	gathering, lookLimit, lookAgain = 250 * time.Millisecond, 30 * time.Second, time.Second
 )
 
 // FleetReport is what a check of the fleet came to.
@@ -116,23 +118,32 @@ func (f *Fleet) look(ctx context.Context, page []daap.Observed) (changed int, ag
 }
 
 // Follow has the fleet look at databases as soon as something of them changes, until ctx is done. report is told of
-// what fails; the check of the fleet makes up for it. It is no method, as those are all activities.
+// what fails, and looks again. It is no method, as those are all activities.
 func Follow(ctx context.Context, f *Fleet, report func(error)) {
 	news := f.Watch.follow()
 	var again []uuid.UUID
 	for {
+		var rest <-chan time.Time
+		if len(again) > 0 {
+			rest = time.After(lookAgain)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-news:
+		case <-rest:
 		}
 		select { // what belongs together comes together
 		case <-ctx.Done():
 			return
 		case <-time.After(gathering):
 		}
+		changed := append(again, databasesIn(f.Watch.takeChanged())...)
+		slices.SortFunc(changed, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+		changed = slices.Compact(changed)
 		var err error
-		if again, err = f.lookAt(ctx, append(again, databasesIn(f.Watch.takeChanged())...)); err != nil && ctx.Err() == nil {
+		if again, err = f.lookAt(ctx, changed); err != nil && ctx.Err() == nil {
+			again = changed
 			report(err)
 		}
 	}

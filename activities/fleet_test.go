@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,8 @@ func (f *keptFleet) RunningDatabases(_ context.Context, after uuid.UUID, limit i
 }
 
 func (f *keptFleet) RunningAmong(_ context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.all), func(o daap.Observed) bool { return !slices.Contains(ids, o.ID) }), f.fails
 }
 
@@ -158,4 +161,31 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+func TestWhatCouldNotBeLookedAtIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	kept := fleetOf(1)
+	kept.fails = errors.New("nobody answers")
+	k := kubernetesWith(t)
+	k.Watch.Reader = k.Client
+	failed := make(chan string, 10)
+	go Follow(t.Context(), &Fleet{Watch: k.Watch, Databases: kept}, func(err error) { failed <- err.Error() })
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(kept.all[0].ID), Name: "pg-1-1"}}
+	for told := false; !told; { // it may not follow yet
+		k.Watch.wake(pod)
+		select {
+		case said := <-failed:
+			told = strings.Contains(said, "nobody answers")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	kept.mu.Lock()
+	kept.fails = nil
+	kept.mu.Unlock()
+	select {
+	case <-kept.heard:
+	case <-time.After(time.Minute):
+		t.Error("it is not looked at again, and nothing changes any more")
+	}
 }
