@@ -219,6 +219,28 @@ func probe(t *testing.T, store *ObjectStore) string {
 	return refused.Message()
 }
 
+func TestDestinationIsNotRefusedAsItsStoreIsSlow(t *testing.T) {
+	t.Parallel()
+	asked, over := make(chan struct{}, 10), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-over
+	}))
+	t.Cleanup(slow.Close)
+	defer close(over)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		giveUp()
+	}()
+	store := guardedStore(t, DialGuard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, strings.TrimPrefix(slow.URL, "http://"))
+	err := (&Destinations{Store: store}).Probe(ctx, "s3://backups/team")
+	var refused *temporal.ApplicationError
+	if err == nil || errors.As(err, &refused) {
+		t.Errorf("Probe() = %v, want that it was given up", err)
+	}
+}
+
 func TestProbeSaysWhichAddressIsNotDialed(t *testing.T) {
 	t.Parallel()
 	at, asked := listening(t, "127.0.0.1:0")

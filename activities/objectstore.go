@@ -235,10 +235,11 @@ func (d *Destinations) Probe(ctx context.Context, destination string) error {
 	if bucket, _ := bucketOf(destination); bucket == d.Reserved {
 		return refusedDestination("must not be in bucket " + bucket + ", which is the platform's own")
 	}
-	if err := d.Store.probe(ctx, destination); err != nil {
-		return refusedDestination("cannot be used: " + safe(err.Error()))
+	err := d.Store.probe(ctx, destination)
+	if err == nil || ctx.Err() != nil {
+		return err // a store that is slower than the request has time for may be good
 	}
-	return nil
+	return refusedDestination("cannot be used: " + safe(err.Error()))
 }
 
 // bucketOf splits s3://bucket/prefix.
