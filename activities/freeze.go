@@ -75,7 +75,8 @@ func (k *Kubernetes) poolerStopped(ctx context.Context, db daap.Database) (bool,
 	return true, "", nil
 }
 
-// Hibernate has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone.
+// Hibernate has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with those of
+// the pool.
 func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
 	db, err := k.record(ctx, in)
 	if err != nil {
@@ -100,8 +101,13 @@ func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
 		case told.Status != metav1.ConditionTrue:
 			return false, withReason("Cluster is "+told.Reason, told.Message), nil
 		}
-		pods, err := k.instances(ctx, db)
-		return err == nil && len(pods) == 0, fmt.Sprintf("%d instances are left", len(pods)), err
+		instances, err := k.instances(ctx, db)
+		if err != nil || len(instances) > 0 {
+			return false, fmt.Sprintf("%d instances are left", len(instances)), err
+		}
+		// The Deployment does not count those that are ending.
+		poolers, err := k.poolers(ctx, db)
+		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are left", len(poolers)), err
 	})
 }
 

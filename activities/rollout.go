@@ -109,12 +109,20 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 
 // instances are the pods of PostgreSQL that Kubernetes itself has: what the shared watch leaves out of them is needed.
 func (k *Kubernetes) instances(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
-	var pods corev1.PodList
-	err := k.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{
+	return k.pods(ctx, db, client.MatchingLabels{
 		manifest.LabelCluster: manifest.ClusterName(db), podRoleLabel: instanceRole,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list instances of database %s: %w", db.ID, err)
+}
+
+// poolers are the pods of PgBouncer that Kubernetes itself has.
+func (k *Kubernetes) poolers(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
+	return k.pods(ctx, db, client.MatchingLabels{podRoleLabel: poolerRole})
+}
+
+func (k *Kubernetes) pods(ctx context.Context, db daap.Database, labels client.MatchingLabels) ([]corev1.Pod, error) {
+	var pods corev1.PodList
+	if err := k.Client.List(ctx, &pods, client.InNamespace(daap.Namespace(db.ID)), labels); err != nil {
+		return nil, fmt.Errorf("list pods of database %s: %w", db.ID, err)
 	}
 	return pods.Items, nil
 }
