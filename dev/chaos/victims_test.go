@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +95,14 @@ func killOperator(ctx context.Context) (func(context.Context) error, error) {
 					return fmt.Errorf("the operator's pod %s is still there", pod.Name)
 				}
 			}
+		}
+		// Available it is told to be also from before.
+		if !slices.ContainsFunc(now, func(p corev1.Pod) bool {
+			return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+			})
+		}) {
+			return errors.New("no new pod of the operator is ready")
 		}
 		return operatorAvailable(ctx)
 	}, nil

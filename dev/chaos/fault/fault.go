@@ -48,7 +48,7 @@ type Verdict struct {
 }
 
 // patience bounds how long a worker waits for the tests.
-const patience = 2 * time.Minute
+const patience = 10 * time.Minute
 
 // Point is an interceptor that asks the tests at URL; without one it does nothing.
 type Point struct {
