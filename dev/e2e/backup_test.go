@@ -37,7 +37,7 @@ func keepingTier(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
 	makeTier(ctx, t, oas.CreateTierRequest{
 		Name: name, CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
-		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		BackupFrequency: oas.NewOptString(nightly), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString(destination),
 	})
 }
@@ -61,9 +61,10 @@ func TestBackupThatIsGivenUpIsForgotten(t *testing.T) {
 		return slices.ContainsFunc(all.Items, func(b cnpgv1.Backup) bool { return strings.HasPrefix(b.Name, backup.String()) })
 	}
 	until(ctx, t, "the base backup is under way", isThere)
-	if _, err := stack.API.CancelOperation(ctx, decision("not now"), oas.CancelOperationParams{ID: backup}); err != nil {
-		t.Fatalf("give the base backup up: %v", err)
-	}
+	decide(ctx, t, func(key oas.OptString) error {
+		_, err := stack.API.CancelOperation(ctx, decision("not now"), oas.CancelOperationParams{ID: backup, IdempotencyKey: key})
+		return err
+	})
 	if op, err := stack.Follow(ctx, backup, nil); err != nil || op.State != oas.OperationStateCancelled {
 		t.Errorf("the operation is %s (%v), want cancelled; steps: %s", op.State, err, describe(op))
 	}
@@ -112,10 +113,10 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 		t.Fatalf("ask for a base backup: %+v, %v; want the database to stay ready", demanded, err)
 	}
 	succeed(ctx, t, demanded.Response.Meta.OperationID)
-	backups, err = stack.API.ListBackups(ctx, oas.ListBackupsParams{ID: db.ID})
-	if err != nil || len(backups.Data) != 2 || backups.Data[0].SizeBytes.Value < 1<<20 || backups.Data[0].BackupID.Null {
-		t.Errorf("the base backups are %+v (%v), want another one with its size", backups, err)
-	}
+	until(ctx, t, "there is another base backup with its size", func() bool {
+		backups, err = stack.API.ListBackups(ctx, oas.ListBackupsParams{ID: db.ID})
+		return err == nil && len(backups.Data) == 2 && backups.Data[0].SizeBytes.Value >= 1<<20 && !backups.Data[0].BackupID.Null
+	})
 	early := state.FirstRecoverableAt.Value.Add(-time.Minute)
 	_, err = stack.API.RestoreDatabase(ctx, &oas.RestoreDatabaseRequest{Name: "too-early", TargetTime: early.Format(time.RFC3339)},
 		oas.RestoreDatabaseParams{ID: db.ID})
@@ -262,7 +263,7 @@ func TestTierWhoseBackupsHaveNoPlaceIsRefused(t *testing.T) {
 	asked := oas.CreateTierRequest{
 		Name: "e2e-nowhere", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", PgVersion: "17",
 		DestructionStrategy: oas.DestructionStrategyHardDelete, BackupEnabled: oas.NewOptBool(true),
-		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		BackupFrequency: oas.NewOptString(nightly), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString("s3://daap-audit/backups"), // the audit log's own bucket
 	}
 	_, err := stack.API.CreateTier(t.Context(), &asked, oas.CreateTierParams{})

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 
@@ -32,10 +33,7 @@ func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {
 		t.Errorf("database is %+v (%v), want in error for its operation", got, err)
 	}
 	admit()
-	_, err = stack.API.RetryOperation(ctx, decision("admitted"), oas.RetryOperationParams{ID: operation})
-	if err != nil {
-		t.Fatalf("retry: %v", err)
-	}
+	retry(ctx, t, operation, "admitted")
 	succeed(ctx, t, operation)
 	wantEvents(ctx, t, db.ID, map[oas.EventKind]int{
 		oas.EventKindAccepted: 1, oas.EventKindParked: 1, oas.EventKindDecided: 1, oas.EventKindSucceeded: 1, oas.EventKindStepDone: 6,
@@ -69,12 +67,16 @@ func TestProvisionThatIsCancelledLeavesNothing(t *testing.T) {
 		}
 		return op.Data.Step.Value == "ready"
 	})
-	params := oas.CancelOperationParams{ID: operation, IdempotencyKey: oas.NewOptString(uuid.NewString())}
-	for range 2 { // the second is the same request, and gets the same answer
-		if _, err := stack.API.CancelOperation(ctx, decision("not needed"), params); err != nil {
-			t.Fatalf("cancel: %v", err)
-		}
+	cancelOperation := func(key oas.OptString) error {
+		_, err := stack.API.CancelOperation(ctx, decision("not needed"), oas.CancelOperationParams{ID: operation, IdempotencyKey: key})
+		return err
 	}
+	decide(ctx, t, func(key oas.OptString) error {
+		if err := cancelOperation(key); err != nil {
+			return err
+		}
+		return cancelOperation(key) // it is the same request, and gets the same answer
+	})
 	op, err := stack.Follow(ctx, operation, nil)
 	if err != nil || op.State != oas.OperationStateCancelled || op.CancelledBy.Value != local.Actor {
 		t.Fatalf("operation is %s (%v), want cancelled by %s; steps: %s", op.State, err, local.Actor, describe(op))
@@ -102,9 +104,7 @@ func TestOperationWhoseWorkflowIsTerminatedIsFoundAndRetried(t *testing.T) {
 	if found.Error.Value.Code != oas.CauseCodeWORKFLOWLOST {
 		t.Errorf("parked with %+v, want WORKFLOW_LOST", found.Error.Value)
 	}
-	if _, err := stack.API.RetryOperation(ctx, decision("by mistake"), oas.RetryOperationParams{ID: operation}); err != nil {
-		t.Fatalf("retry: %v", err)
-	}
+	retry(ctx, t, operation, "by mistake")
 	if op := succeed(ctx, t, operation); op.Restarts != 1 {
 		t.Errorf("restarted %d times, want once", op.Restarts)
 	}
@@ -146,4 +146,32 @@ func countEvents(ctx context.Context, t *testing.T, database uuid.UUID) map[oas.
 		count[event.Kind]++
 	}
 	return count
+}
+
+// decide sends a decision until it is answered that it is taken. Who is told that this is not known in time asks the
+// same again, by its key.
+func decide(ctx context.Context, t *testing.T, send func(key oas.OptString) error) {
+	t.Helper()
+	key := oas.NewOptString(uuid.NewString())
+	until(ctx, t, "the decision is taken", func() bool {
+		err := send(key)
+		if err != nil && !isUnavailable(err) {
+			t.Fatalf("decide: %v", err)
+		}
+		return err == nil
+	})
+}
+
+// retry has a parked operation go on.
+func retry(ctx context.Context, t *testing.T, operation uuid.UUID, reason string) {
+	t.Helper()
+	decide(ctx, t, func(key oas.OptString) error {
+		_, err := stack.API.RetryOperation(ctx, decision(reason), oas.RetryOperationParams{ID: operation, IdempotencyKey: key})
+		return err
+	})
+}
+
+func isUnavailable(err error) bool {
+	var answer *oas.ErrorStatusCodeWithHeaders
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusServiceUnavailable
 }

@@ -27,7 +27,7 @@ func destroyedBy(ctx context.Context, t *testing.T, name string, strategy oas.De
 	t.Helper()
 	return makeTier(ctx, t, oas.CreateTierRequest{
 		Name: name, CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", DestructionStrategy: strategy,
-		BackupEnabled: oas.NewOptBool(true), BackupFrequency: oas.NewOptString("0 2 * * *"),
+		BackupEnabled: oas.NewOptBool(true), BackupFrequency: oas.NewOptString(nightly),
 		BackupRetentionDays: oas.NewOptInt(7), ObjectStorageDestination: oas.NewOptString(destination),
 	})
 }
@@ -235,7 +235,7 @@ func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
 	}
 	makeTier(ctx, t, oas.CreateTierRequest{
 		Name: "e2e-locked", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
-		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		BackupFrequency: oas.NewOptString(nightly), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString("s3://" + bucket),
 	})
 	db, operation := createOn(ctx, t, "e2e-locked", "e2e", "locked")
@@ -268,9 +268,7 @@ func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
 		t.Errorf("it is parked at %s for %+v, want that objects are locked", op.Step.Value, op.Error.Value)
 	}
 	free()
-	if _, err := stack.API.RetryOperation(ctx, &oas.DecisionRequest{Reason: "it is free"}, oas.RetryOperationParams{ID: op.ID}); err != nil {
-		t.Fatal(err)
-	}
+	retry(ctx, t, op.ID, "it is free")
 	if done := succeed(ctx, t, op.ID); done.Receipt.Value.RelistedAt.Null || done.Receipt.Value.Objects == 0 {
 		t.Errorf("the receipt is %+v, want that nothing is left", done.Receipt)
 	}
@@ -283,7 +281,7 @@ func TestDatabaseThatIsHalfGoneIsDeletedForGood(t *testing.T) {
 	const bucket = "daap-e2e-gone"
 	makeTier(ctx, t, oas.CreateTierRequest{
 		Name: "e2e-gone", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
-		BackupFrequency: oas.NewOptString("0 2 * * *"), BackupRetentionDays: oas.NewOptInt(7),
+		BackupFrequency: oas.NewOptString(nightly), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString("s3://" + bucket),
 	})
 	db, operation := createOn(ctx, t, "e2e-gone", "e2e", "half-gone")

@@ -66,12 +66,12 @@ func TestFleetCountsWhatRunsAndFrozenDatabasesStayQuiet(t *testing.T) {
 			t.Errorf("the conditions are %+v, want it ready", db.Conditions)
 		}
 	}
-	wantHealthy(ctx, t, name, rests.ID, runs.ID)
+	until(ctx, t, "both are healthy", func() bool { return slices.Equal(healthyOf(ctx, t, name), []uuid.UUID{rests.ID, runs.ID}) })
 	wantFleet(ctx, t, name, 2)
 
 	destroy(ctx, t, rests.ID, oas.OperationKindFreezeDatabase)
 	staysQuiet(ctx, t, rests.ID, runs.ID)
-	wantHealthy(ctx, t, name, runs.ID)
+	until(ctx, t, "one is healthy", func() bool { return slices.Equal(healthyOf(ctx, t, name), []uuid.UUID{runs.ID}) })
 	wantFleet(ctx, t, name, 2) // a database that is frozen is one all the same
 	remove(ctx, t, rests.ID)
 	remove(ctx, t, runs.ID)
@@ -97,8 +97,8 @@ func staysQuiet(ctx context.Context, t *testing.T, rests, runs uuid.UUID) {
 	}
 }
 
-// wantHealthy fails the test unless these are the team's databases that are healthy.
-func wantHealthy(ctx context.Context, t *testing.T, team oas.TeamName, want ...uuid.UUID) {
+// healthyOf are the team's databases that are healthy, the oldest first.
+func healthyOf(ctx context.Context, t *testing.T, team oas.TeamName) []uuid.UUID {
 	t.Helper()
 	list, err := stack.API.ListDatabases(ctx, oas.ListDatabasesParams{
 		Team: oas.NewOptTeamName(team), Health: oas.NewOptDatabaseHealth(oas.DatabaseHealthHealthy),
@@ -111,9 +111,7 @@ func wantHealthy(ctx context.Context, t *testing.T, team oas.TeamName, want ...u
 		got = append(got, db.ID)
 	}
 	slices.Reverse(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("healthy are %v, want %v", got, want)
-	}
+	return got
 }
 
 // wantFleet fails the test unless the fleet has so many databases of the tier and of the team of the name, and agrees
@@ -156,20 +154,24 @@ func TestPrimaryThatIsKilledShowsWithinSecondsAndInTheTimeline(t *testing.T) {
 	db, operation := create(ctx, t, "killed-primary")
 	succeed(ctx, t, operation)
 	becomes(ctx, t, db.ID, lookedAtWithin, oas.DatabaseHealthHealthy)
+	rescan(ctx, t, db.ID)
+	until(ctx, t, "its PostgreSQL was asked", func() bool { // which is news of its health, too
+		return of(ctx, t, db.ID).Extensions.Value.State == oas.ExtensionsStateFresh
+	})
 	before := healthEvents(ctx, t, db.ID)
 
 	primary := primaryOf(ctx, t, daap.Namespace(db.ID))
 	if err := stack.Kubernetes.Delete(ctx, &primary, client.GracePeriodSeconds(0)); err != nil {
 		t.Fatalf("kill the primary: %v", err)
 	}
-	ill := becomes(ctx, t, db.ID, showsWithin, oas.DatabaseHealthUnavailable, oas.DatabaseHealthDegraded)
+	becomes(ctx, t, db.ID, showsWithin, oas.DatabaseHealthUnavailable, oas.DatabaseHealthDegraded)
 	becomes(ctx, t, db.ID, patience, oas.DatabaseHealthHealthy)
 
 	told := healthEvents(ctx, t, db.ID)
 	told = told[:len(told)-len(before)]
 	if len(told) < 2 || !strings.HasPrefix(told[0].Message, "The database is healthy, and was ") ||
-		!strings.HasPrefix(told[len(told)-1].Message, "The database is "+string(ill.Health.Value.Status)+", and was healthy.") {
-		t.Errorf("the timeline tells %+v, want that it was %s and is healthy again", told, ill.Health.Value.Status)
+		!strings.Contains(told[len(told)-1].Message, ", and was healthy.") {
+		t.Errorf("the timeline tells %+v, want that it was healthy, was not, and is again", told)
 	}
 	remove(ctx, t, db.ID)
 }

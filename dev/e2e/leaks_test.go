@@ -49,9 +49,7 @@ func TestKeysThatAreDeniedAreNotTold(t *testing.T) {
 	spoil(ctx, t, db.ID, daap.CredentialsSecret, corev1.BasicAuthPasswordKey, canary("the password that a test spoiled"))
 	spoil(ctx, t, db.ID, manifest.ArchiveCredentials, "ACCESS_SECRET_KEY", canary("the archive's key that a test spoiled"))
 	admit()
-	if _, err := stack.API.RetryOperation(ctx, decision("admitted"), oas.RetryOperationParams{ID: operation}); err != nil {
-		t.Fatalf("retry: %v", err)
-	}
+	retry(ctx, t, operation, "admitted")
 	until(ctx, t, "the operation says that the store denies access", func() bool {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
 		if err != nil {

@@ -119,10 +119,8 @@ func TestOnlyTheOwnersNamespacesReachADatabaseWhichReachesNobodyElse(t *testing.
 	addresses := addressesOf(ctx, t, db.ID)
 
 	owners := clientPod(ctx, t, "e2e", nil)
-	for name, address := range addresses {
-		if !reaches(ctx, t, owners, "client", address) {
-			t.Errorf("the owner's pod does not reach the %s", name)
-		}
+	for name, address := range addresses { // the node learns of the pod and of its address a moment after it runs
+		until(ctx, t, "the owner's pod reaches the "+name, func() bool { return reaches(ctx, t, owners, "client", address) })
 	}
 	if got, err := connectsFrom(ctx, t, owners, db.ID); err != nil || got != "42" {
 		t.Errorf("psql in the owner's pod says %q (%v), want 42", got, err)

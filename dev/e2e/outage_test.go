@@ -56,6 +56,10 @@ func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
 	if told > toldWithin {
 		t.Errorf("it was told after %s that nothing is archived, want within %s", told.Round(time.Second), toldWithin)
 	}
+	until(ctx, t, "the provision waits for the store", func() bool {
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: duringOp})
+		return err == nil && op.Data.WaitingOn.Value.Code == oas.CauseCodeS3DENIED
+	})
 	end := time.NewTimer(time.Until(frozen.Add(outage(t))))
 	defer end.Stop()
 	for away := true; away; {

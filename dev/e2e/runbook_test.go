@@ -47,6 +47,11 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 		ran[name] = true
 		return shell(ctx, t, blocks["setup"]+blocks[name], "operation="+operation.String(), "cause=REJECTED")
 	}
+	isListed := func() bool { // Temporal lists a moment after the rows have it
+		return strings.Contains(shell(ctx, t, blocks["setup"]+`temporal workflow count --namespace daap \
+			--query "WorkflowId = '$workflow' AND DaapState = 'needs_attention'"`, "operation="+operation.String()), "Total: 1")
+	}
+	until(ctx, t, "it is listed as parked", isListed)
 	listed(t, run("list"), operation.String(), op.WorkflowID)
 	listed(t, run("look"), "REJECTED", "parked", "Pending", "daap.decide", "Needs attention")
 
@@ -56,6 +61,7 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 			count := countEvents(ctx, t, db.ID)
 			return count[oas.EventKindDecided] == i+1 && count[oas.EventKindParked] == i+2
 		})
+		until(ctx, t, "it is listed as parked again", isListed)
 	}
 	run("reset")
 	until(ctx, t, "the reset run parks", func() bool {

@@ -69,7 +69,8 @@ func (w *watch) end(ctx context.Context) error {
 		return err
 	}
 	f := &finds{search: w.secrets.Search(), found: map[string][]string{}}
-	err = errors.Join(f.files(stateDir(), "log", "var-log", "postgres", "temporal.db", "temporal.db-wal"),
+	// What leaves Temporal's WAL meanwhile is in its file, which is read after it.
+	err = errors.Join(f.files(stateDir(), "log", "var-log", "postgres", "temporal.db-wal", "temporal.db"),
 		f.files(w.dir, "."), f.dump(ctx), f.temporal(ctx, temporal))
 	if err != nil {
 		return err

@@ -30,11 +30,18 @@ func makeTier(ctx context.Context, t *testing.T, asked oas.CreateTierRequest) uu
 	if asked.DestructionStrategy == "" {
 		asked.DestructionStrategy = oas.DestructionStrategyHardDelete
 	}
-	made, err := stack.API.CreateTier(ctx, &asked, oas.CreateTierParams{})
-	if err != nil {
-		t.Fatalf("create tier %s: %v", asked.Name, err)
-	}
-	id := made.Data.Tier.ID
+	var id uuid.UUID
+	until(ctx, t, "tier "+asked.Name+" is made", func() bool {
+		made, err := stack.API.CreateTier(ctx, &asked, oas.CreateTierParams{})
+		if err == nil {
+			id = made.Data.Tier.ID
+			return true
+		}
+		if !isUnavailable(err) { // whether the destination can be used was not known in time
+			t.Fatalf("create tier %s: %v", asked.Name, err)
+		}
+		return false
+	})
 	t.Cleanup(func() {
 		if _, err := stack.API.DeleteTier(context.WithoutCancel(ctx), oas.DeleteTierParams{ID: id}); err != nil {
 			t.Errorf("delete tier %s: %v", asked.Name, err)
@@ -208,7 +215,7 @@ func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
 	}
 	huge := before
 	huge.Name, huge.CPU, huge.StorageSize = "e2e-huge", "100", "3Gi"
-	huge.BackupEnabled, huge.BackupFrequency = oas.NewOptBool(true), oas.NewOptString("0 2 * * *")
+	huge.BackupEnabled, huge.BackupFrequency = oas.NewOptBool(true), oas.NewOptString(nightly)
 	huge.BackupRetentionDays, huge.ObjectStorageDestination = oas.NewOptInt(7), oas.NewOptString(destination)
 	makeTier(ctx, t, before)
 	makeTier(ctx, t, huge)
@@ -224,10 +231,10 @@ func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: update})
 		return err == nil && op.Data.WaitingOn.Value.Code == oas.CauseCodeUNSCHEDULABLE
 	})
-	_, err = stack.API.CancelOperation(ctx, &oas.DecisionRequest{Reason: "No node is that large."}, oas.CancelOperationParams{ID: update})
-	if err != nil {
-		t.Fatalf("give the update up: %v", err)
-	}
+	decide(ctx, t, func(key oas.OptString) error {
+		_, err := stack.API.CancelOperation(ctx, decision("No node is that large."), oas.CancelOperationParams{ID: update, IdempotencyKey: key})
+		return err
+	})
 	until(ctx, t, "the update is undone", func() bool {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: update})
 		return err == nil && op.Data.State == oas.OperationStateCancelled

@@ -41,7 +41,7 @@ func TestOwnerStopsNothingOfWhatTheWorkerDoes(t *testing.T) {
 	tier := oas.CreateTierRequest{
 		Name: "e2e-hostile", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(20),
 		PoolMode: oas.NewOptPoolMode(oas.PoolModeSession), DestructionStrategy: oas.DestructionStrategyFreeze,
-		BackupEnabled: oas.NewOptBool(true), BackupFrequency: oas.NewOptString("0 2 * * *"),
+		BackupEnabled: oas.NewOptBool(true), BackupFrequency: oas.NewOptString(nightly),
 		BackupRetentionDays: oas.NewOptInt(7), ObjectStorageDestination: oas.NewOptString(destination),
 	}
 	makeTier(ctx, t, tier)
@@ -138,7 +138,9 @@ func holdsAll(ctx context.Context, t *testing.T, id uuid.UUID, owner local.Psql)
 	locking := owner
 	locking.Database = "postgres options=-cstatement_timeout=0"
 	go func() {
-		_, _ = locking.Run(ctx, "BEGIN; ALTER DATABASE app CONNECTION LIMIT 3; SELECT pg_sleep(600)") // it is ended
+		for ctx.Err() == nil { // it is ended
+			_, _ = locking.Run(ctx, "BEGIN; ALTER DATABASE app CONNECTION LIMIT 3; SELECT pg_sleep(600)")
+		}
 	}()
 	until(ctx, t, "a client holds a lock of the database", func() bool {
 		return asSuperuser(ctx, t, id, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND wait_event = 'PgSleep'") == "1"
