@@ -61,7 +61,15 @@ func mark(ctx context.Context, conn *pgx.Conn) (segment string, err error) {
 	if _, err := conn.Exec(ctx, `SELECT pg_catalog.pg_current_xact_id()`); err != nil {
 		return "", fmt.Errorf("commit a marker: %w", err)
 	}
-	err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal())`).Scan(&segment)
+	return endSegment(ctx, conn)
+}
+
+// endSegment ends the segment that has the last of what is written, unless somebody else ended it just now, and
+// returns it. PostgreSQL tells where that ends, which may be where the next one begins, and since version 17 the next
+// one is named then, which may not end for long: the byte before is in the one that is meant.
+func endSegment(ctx context.Context, conn *pgx.Conn) (segment string, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal() OPERATOR(pg_catalog.-) 1::numeric)`).Scan(&segment)
 	if sqlState(err) == insufficientPrivilege {
 		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())`).Scan(&segment)
 	}
