@@ -45,15 +45,20 @@ func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	return sent, nil
 }
 
-// insertLeaves inserts the paths of all that is no map, or an empty one. A list is one: whether its elements are
-// written on their own is its schema's to say.
+// insertLeaves inserts the paths of all that is no map. A list is one: whether its elements are written on their own is
+// its schema's to say. What is empty has nothing that somebody could remove, and may have no owner.
 func insertLeaves(fields *fieldpath.Set, path fieldpath.Path, value any) {
-	within, is := value.(map[string]any)
-	if !is || len(within) == 0 {
+	switch value := value.(type) {
+	case nil:
+	case map[string]any:
+		for name, within := range value {
+			insertLeaves(fields, append(path.Copy(), fieldpath.PathElement{FieldName: &name}), within)
+		}
+	case []any:
+		if len(value) > 0 {
+			fields.Insert(path.Copy())
+		}
+	default:
 		fields.Insert(path.Copy())
-		return
-	}
-	for name, value := range within {
-		insertLeaves(fields, append(path.Copy(), fieldpath.PathElement{FieldName: &name}), value)
 	}
 }
