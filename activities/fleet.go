@@ -117,8 +117,8 @@ func (f *Fleet) look(ctx context.Context, page []daap.Observed) (changed int, ag
 	return changed, again, err
 }
 
-// Follow has the fleet look at databases as soon as something of them changes, until ctx is done. report is told of
-// what fails, and looks again. It is no method, as those are all activities.
+// Follow has the fleet look at databases as soon as something of them changes, until ctx is done. What fails is told to
+// report, and looked at again. It is no method, as those are all activities.
 func Follow(ctx context.Context, f *Fleet, report func(error)) {
 	news := f.Watch.follow()
 	var again []uuid.UUID

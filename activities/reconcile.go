@@ -116,9 +116,6 @@ func (k *Kubernetes) waitGone(ctx context.Context, in Input, db daap.Database, p
 
 // remains names what Kubernetes itself still has of the database's Cluster: what is being deleted, and what is not.
 func (k *Kubernetes) remains(ctx context.Context, db daap.Database) (going, staying []string, err error) {
-	of := []client.ListOption{
-		client.InNamespace(daap.Namespace(db.ID)), client.MatchingLabels{manifest.LabelCluster: manifest.ClusterName(db)},
-	}
 	note := func(kind string, object client.Object) {
 		said := kind + " " + object.GetName()
 		if object.GetDeletionTimestamp() != nil {
@@ -141,15 +138,15 @@ func (k *Kubernetes) remains(ctx context.Context, db daap.Database) (going, stay
 	for i := range claims {
 		note("Volume claim", &claims[i])
 	}
-	var pods corev1.PodList
-	if err := k.Client.List(ctx, &pods, of...); err != nil {
-		return nil, nil, fmt.Errorf("list pods of database %s: %w", db.ID, err)
+	pods, err := k.pods(ctx, db, client.MatchingLabels{manifest.LabelCluster: manifest.ClusterName(db)})
+	if err != nil {
+		return nil, nil, err
 	}
-	for i := range pods.Items {
-		if pods.Items[i].Labels[podRoleLabel] == poolerRole {
+	for i := range pods {
+		if pods[i].Labels[podRoleLabel] == poolerRole {
 			continue // PgBouncer has nothing of the data, and stays without the Cluster
 		}
-		note("Pod", &pods.Items[i])
+		note("Pod", &pods[i])
 	}
 	return going, staying, nil
 }

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -36,7 +35,7 @@ func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("name the fields of %T: %w", object, err)
 	}
-	annotations := maps.Clone(sent.GetAnnotations())
+	annotations := sent.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
