@@ -19,7 +19,7 @@ func third[T, U any](_ T, _ U, err error) error { return err }
 // who asks panics.
 func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	databases := daap.NewDatabases(nil, nil, nil, 1)
-	operations := daap.NewOperations(nil, nil, nil)
+	operations := daap.NewOperations(nil, nil, nil, nil)
 	tiers := daap.NewTiers(nil, nil, nil)
 	orphans := daap.NewOrphans(nil, nil)
 	keys := daap.NewAPIKeys(nil, nil)

@@ -1,7 +1,6 @@
 package daap
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,83 +44,6 @@ type Database struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	DeletedAt  *time.Time
-}
-
-// DatabaseStatus says where a database is in its life.
-type DatabaseStatus string
-
-// The statuses of a database. DatabaseError means that its operation needs attention.
-const (
-	DatabaseProvisioning DatabaseStatus = "provisioning"
-	DatabaseRestoring    DatabaseStatus = "restoring"
-	DatabaseReady        DatabaseStatus = "ready"
-	DatabaseUpdating     DatabaseStatus = "updating"
-	DatabaseFreezing     DatabaseStatus = "freezing"
-	DatabaseFrozen       DatabaseStatus = "frozen"
-	DatabaseUnfreezing   DatabaseStatus = "unfreezing"
-	DatabaseArchiving    DatabaseStatus = "archiving"
-	DatabaseArchived     DatabaseStatus = "archived"
-	DatabaseDeleting     DatabaseStatus = "deleting"
-	DatabaseDeleted      DatabaseStatus = "deleted"
-	DatabaseError        DatabaseStatus = "error"
-)
-
-// moves are the legal changes of a database's status, in the order of its life.
-var moves = []struct {
-	from DatabaseStatus
-	to   []DatabaseStatus
-}{
-	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseRestoring, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	// A base backup is taken of a database that stays ready, and may need attention.
-	{DatabaseReady, []DatabaseStatus{
-		DatabaseReady, DatabaseUpdating, DatabaseFreezing, DatabaseArchiving, DatabaseDeleting, DatabaseError,
-	}},
-	{DatabaseUpdating, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseFreezing, []DatabaseStatus{DatabaseFrozen, DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseFrozen, []DatabaseStatus{DatabaseUnfreezing, DatabaseDeleting}},
-	{DatabaseUnfreezing, []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseDeleting, DatabaseError}},
-	{DatabaseArchiving, []DatabaseStatus{DatabaseArchived, DatabaseReady, DatabaseDeleting, DatabaseError}},
-	{DatabaseArchived, []DatabaseStatus{DatabaseDeleting}},
-	// A deletion that is given up before it removes anything leaves the database as it was.
-	{DatabaseDeleting, []DatabaseStatus{
-		DatabaseReady, DatabaseFrozen, DatabaseArchived, DatabaseDeleted, DatabaseError,
-	}},
-	{DatabaseDeleted, nil},
-	{DatabaseError, []DatabaseStatus{
-		DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating, DatabaseFreezing, DatabaseUnfreezing,
-		DatabaseArchiving, DatabaseDeleting,
-	}},
-}
-
-// DatabaseStatuses returns every status, in the order of a database's life.
-func DatabaseStatuses() []DatabaseStatus {
-	all := make([]DatabaseStatus, 0, len(moves))
-	for _, m := range moves {
-		all = append(all, m.from)
-	}
-	return all
-}
-
-// StatusesBefore returns the statuses from which a database may move to the given one.
-func StatusesBefore(to DatabaseStatus) []DatabaseStatus {
-	var from []DatabaseStatus
-	for _, m := range moves {
-		if slices.Contains(m.to, to) {
-			from = append(from, m.from)
-		}
-	}
-	return from
-}
-
-// connectable says whether a database of the status may take connections.
-func (s DatabaseStatus) connectable() bool {
-	return slices.Contains([]DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating}, s)
-}
-
-// CanMoveTo says whether a database of status s may get status to.
-func (s DatabaseStatus) CanMoveTo(to DatabaseStatus) bool {
-	return slices.Contains(StatusesBefore(to), s)
 }
 
 // DatabaseSpec is what a team asks for.

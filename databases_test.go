@@ -21,16 +21,13 @@ var (
 
 // ledger keeps databases and operations in memory, as the use cases need them.
 type ledger struct {
-	db        daap.Database
-	list      []daap.Database
-	filter    daap.DatabaseFilter
-	op        daap.Operation
-	states    []daap.OperationState
-	looked    int
-	pending   []daap.Operation
-	recorded  []uuid.UUID
-	failStart map[uuid.UUID]bool
-	started   []uuid.UUID
+	db      daap.Database
+	list    []daap.Database
+	filter  daap.DatabaseFilter
+	op      daap.Operation
+	states  []daap.OperationState
+	looked  int
+	started []uuid.UUID
 	// startedUnrecorded are operations whose start came before their row.
 	startedUnrecorded []uuid.UUID
 	backlogged        bool
@@ -138,20 +135,10 @@ func (l *ledger) Operations(context.Context, daap.Scope, daap.OperationFilter) (
 	return nil, nil
 }
 
-func (l *ledger) ClaimPending(context.Context, int) ([]daap.Operation, error) { return l.pending, nil }
-
-func (l *ledger) Dispatched(_ context.Context, id uuid.UUID) error {
-	l.recorded = append(l.recorded, id)
-	return nil
-}
-
 func (l *ledger) Start(_ context.Context, op daap.Operation) error {
 	l.started = append(l.started, op.ID)
 	if l.op.ID != op.ID {
 		l.startedUnrecorded = append(l.startedUnrecorded, op.ID)
-	}
-	if l.failStart[op.ID] {
-		return errors.New("the engine is down")
 	}
 	return nil
 }
@@ -279,7 +266,7 @@ func TestGetWaitsUntilTheOperationIsSettled(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
 				l := &ledger{states: tt.states}
-				if _, err := daap.NewOperations(l, nil, nil).Get(t.Context(), platform, uuid.New(), tt.wait); err != nil {
+				if _, err := daap.NewOperations(l, nil, nil, nil).Get(t.Context(), platform, uuid.New(), tt.wait); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(began); took != tt.took {
@@ -288,51 +275,4 @@ func TestGetWaitsUntilTheOperationIsSettled(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestSweepEndsWithTheFirstStartThatFails(t *testing.T) {
-	t.Parallel()
-	ids := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
-	l := &ledger{failStart: map[uuid.UUID]bool{ids[1]: true}}
-	for _, id := range ids {
-		l.pending = append(l.pending, daap.Operation{ID: id})
-	}
-	err := daap.NewDispatcher(l, l, nil).Sweep(t.Context())
-	if err == nil || !slices.Equal(l.started, ids[:2]) || !slices.Equal(l.recorded, ids[:1]) {
-		t.Errorf("Sweep() = %v, started %v, recorded %v; want the second to fail and the third untouched", err, l.started, l.recorded)
-	}
-}
-
-func TestDispatcherSweepsUntilItIsStopped(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-		defer stop()
-		op := daap.Operation{ID: uuid.New()}
-		l := &ledger{pending: []daap.Operation{op}, failStart: map[uuid.UUID]bool{op.ID: true}}
-		reports := 0
-		daap.NewDispatcher(l, l, func(error) { reports++ }).Run(ctx)
-		if reports < 15 || reports > 30 {
-			t.Errorf("%d sweeps in a minute, want one every 2 to 3 s, also after failures", reports)
-		}
-	})
-}
-
-func TestHealthLooksAtAllAtOnceAndWaitsForNoneTooLong(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-		began := time.Now()
-		found := daap.Health(t.Context(), []daap.Dependency{
-			{Name: "a", Required: true, Probe: hang},
-			{Name: "b", Probe: func(context.Context) error { return nil }},
-			{Name: "c", Probe: hang},
-		})
-		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("Health() took %s, want 2s for all", took)
-		}
-		if found[0].Err == nil || found[1].Err != nil || found[2].Err == nil || found[0].Name != "a" || !found[0].Required {
-			t.Errorf("Health() = %+v, want a and c down, in order", found)
-		}
-	})
 }

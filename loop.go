@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// every does something again and again until ctx is done, each time after the interval and up to half as long
-// again, so that processes do not do it all at the same moment. What fails is given to report.
-func every(ctx context.Context, interval time.Duration, do func(context.Context) error, report func(error)) {
+// Every calls do until ctx is done, each time after the interval plus a random part of up to half of it, so that
+// processes do not all do it at the same moment. Errors go to report; the next call comes all the same.
+func Every(ctx context.Context, interval time.Duration, do func(context.Context) error, report func(error)) {
 	for {
 		jitter := rand.N(interval / 2) //nolint:gosec // spreads processes in time, keeps nothing secret
 		select {

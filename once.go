@@ -1,7 +1,9 @@
 package daap
 
 import (
+	"context"
 	"crypto/sha256"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -40,4 +42,35 @@ func InProgress() *Error {
 		Code:    CodeRequestInProgress,
 		Message: "A request with this Idempotency-Key is being carried out; send it again in a moment for its answer.",
 	}
+}
+
+// AnswerExpiry removes the answers of idempotent requests once they have been kept for their time. Every worker
+// process runs one.
+type AnswerExpiry struct {
+	store  expiredAnswers
+	report func(error)
+}
+
+type expiredAnswers interface {
+	// ForgetAnswers removes a bounded number of expired answers; safe to repeat.
+	ForgetAnswers(ctx context.Context) error
+}
+
+const (
+	answerExpiryInterval = 30 * time.Second
+	answerExpiryTimeout  = 30 * time.Second
+)
+
+// NewAnswerExpiry returns an AnswerExpiry on the store; errors go to report.
+func NewAnswerExpiry(store expiredAnswers, report func(error)) *AnswerExpiry {
+	return &AnswerExpiry{store: store, report: report}
+}
+
+// Run removes expired answers until ctx is done.
+func (e *AnswerExpiry) Run(ctx context.Context) { Every(ctx, answerExpiryInterval, e.remove, e.report) }
+
+func (e *AnswerExpiry) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerExpiryTimeout)
+	defer cancel()
+	return e.store.ForgetAnswers(ctx)
 }

@@ -14,6 +14,7 @@ type Operations struct {
 	store     operationStore
 	decisions decisions
 	engine    engine
+	starter   operationStarter
 }
 
 // operationStore reads operations; one that does not exist, or whose database is out of scope, is NotFound.
@@ -41,7 +42,6 @@ type decisions interface {
 
 // engine carries operations out.
 type engine interface {
-	operationStarter
 	// Decide gives the decision to the operation's workflow and returns when it is carried out: Refused when
 	// it cannot be taken, ErrNoWorkflow when there is none to take it, Unavailable when nobody answered. The
 	// same id twice is one decision.
@@ -49,8 +49,10 @@ type engine interface {
 }
 
 // NewOperations returns the use cases on the given store.
-func NewOperations(store operationStore, decisions decisions, engine engine) *Operations {
-	return &Operations{store: store, decisions: decisions, engine: engine}
+func NewOperations(
+	store operationStore, decisions decisions, engine engine, starter operationStarter,
+) *Operations {
+	return &Operations{store: store, decisions: decisions, engine: engine, starter: starter}
 }
 
 // Decide carries out what a person decides about an operation and returns the operation as it then is.
@@ -128,7 +130,7 @@ func (o *Operations) decideWithoutWorkflow(ctx context.Context, by Grant, op Ope
 	if err != nil {
 		return err
 	}
-	_ = o.engine.Start(ctx, restarted) // the Dispatcher makes up for a lost start
+	_ = o.starter.Start(ctx, restarted) // the Dispatcher makes up for a lost start
 	return nil
 }
 

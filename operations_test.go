@@ -83,7 +83,7 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 			t.Parallel()
 			d := &desk{decide: tt.engine, pending: tt.state == daap.OperationPending && !tt.begun}
 			d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: tt.state, Step: daap.StepReady}
-			_, err := daap.NewOperations(d, d, d).Decide(t.Context(), platform, d.op.ID,
+			_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), platform, d.op.ID,
 				daap.Decision{Action: tt.action, Reason: "why"})
 			got := map[bool]string{len(d.told) > 0: "told", len(d.cancelled) > 0: "cancelled", len(d.restarted) > 0: "restarted"}[true]
 			if e := daap.AsError(err); e != nil {
@@ -103,7 +103,7 @@ func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	decide := func(request byte) error {
 		named := platform
 		named.Once = daap.Once{Key: "a", Request: [32]byte{request}}
-		_, err := daap.NewOperations(d, d, d).Decide(t.Context(), named, d.op.ID,
+		_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), named, d.op.ID,
 			daap.Decision{Action: daap.ActionRetry, Reason: "why"})
 		return err
 	}

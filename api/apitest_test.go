@@ -40,7 +40,7 @@ type service struct {
 func configOn(store *memory) api.Config {
 	return api.Config{
 		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
-		Operations:    daap.NewOperations(store, store, store),
+		Operations:    daap.NewOperations(store, store, store, store),
 		Tiers:         daap.NewTiers(store, catalog, store),
 		Extensions:    daap.NewExtensions(store),
 		Orphans:       daap.NewOrphans(store, store),

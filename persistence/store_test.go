@@ -19,22 +19,14 @@ func (noEngine) Decide(context.Context, daap.Operation, daap.Decision, string) e
 	return daap.ErrNoWorkflow
 }
 
-func (noEngine) Look(context.Context, string) (daap.WorkflowLook, error) {
-	return daap.WorkflowLook{}, nil
-}
-
 func TestStoreServesTheUseCases(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, 10)
-	operations := daap.NewOperations(f.Store, f.Store, noEngine{})
-	dispatcher := daap.NewDispatcher(f.Store, noEngine{}, func(err error) { t.Error(err) })
-	lost := daap.NewLostWorkflows(f.Store, noEngine{}, func(err error) { t.Error(err) })
+	operations := daap.NewOperations(f.Store, f.Store, noEngine{}, noEngine{})
 
 	db, op, err := databases.Create(t.Context(), once("a", 1).Request, daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Tier: "small"})
 	f.must(err)
-	f.must(dispatcher.Sweep(t.Context()))
-	f.must(lost.Search(t.Context()))
 	seen, err := operations.Get(t.Context(), everyone.Request, op.ID, 0)
 	f.must(err)
 	want(t, "database of the operation", seen.DatabaseID, db.ID)

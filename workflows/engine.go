@@ -20,11 +20,11 @@ const (
 	startTimeout = 2 * time.Second
 	// decideTimeout bounds a decision: a worker must take it and write it to the rows.
 	decideTimeout = 5 * time.Second
-	// lookTimeout bounds a look at one workflow.
-	lookTimeout = 5 * time.Second
+	// describeTimeout bounds one request for the state of a workflow.
+	describeTimeout = 5 * time.Second
 )
 
-// Engine starts the workflows of operations, tells them what people decide, and looks at them.
+// Engine starts the workflows of operations, sends them decisions, and describes them.
 type Engine struct{ Client client.Client }
 
 // Start starts the operation's workflow within two seconds or fails. It may be repeated: an operation has
@@ -83,24 +83,24 @@ func (e Engine) Decide(ctx context.Context, op daap.Operation, d daap.Decision, 
 	return fmt.Errorf("decide on workflow %s: %w: %w", op.WorkflowID(), away, err)
 }
 
-// Look says what Temporal knows of an operation's workflow.
-func (e Engine) Look(ctx context.Context, workflowID string) (daap.WorkflowLook, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+// Describe reports the state of an operation's workflow within five seconds.
+func (e Engine) Describe(ctx context.Context, workflowID string) (Execution, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	found, err := e.Client.DescribeWorkflowExecution(ctx, workflowID, "")
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
-		return daap.WorkflowLook{}, nil
+		return Execution{}, nil
 	}
 	if err != nil {
-		return daap.WorkflowLook{}, fmt.Errorf("describe workflow %s: %w", workflowID, err)
+		return Execution{}, fmt.Errorf("describe workflow %s: %w", workflowID, err)
 	}
 	status := found.GetWorkflowExecutionInfo().GetStatus()
 	if status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return daap.WorkflowLook{Found: true, Open: true}, nil
+		return Execution{Found: true, Open: true}, nil
 	}
 	end, err := e.end(ctx, workflowID, status)
-	return daap.WorkflowLook{Found: true, End: end}, err
+	return Execution{Found: true, End: end}, err
 }
 
 // end says how a workflow that is over ended, and by whom where somebody ended it.

@@ -115,7 +115,7 @@ func newMatrix(t *testing.T) *matrix {
 	writer := daap.NewAuditWriter(store, fails)
 	m.server = httptest.NewServer(api.New(api.Config{
 		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
-		Operations:     daap.NewOperations(store, store, idle{}),
+		Operations:     daap.NewOperations(store, store, idle{}, idle{}),
 		Tiers:          daap.NewTiers(store, catalog, idle{}),
 		Extensions:     daap.NewExtensions(store),
 		Orphans:        daap.NewOrphans(store, idle{}),
@@ -242,7 +242,7 @@ func (m *matrix) database(team string, deleted bool) (db, op uuid.UUID) {
 	made, operation, err := databases.Create(m.t.Context(), by,
 		daap.DatabaseSpec{Name: fmt.Sprintf("db-%d", m.asked), OwnerTeam: team, Tier: "small"})
 	if err == nil && deleted {
-		_, err = daap.NewOperations(m.store, m.store, idle{}).Decide(m.t.Context(), by, operation.ID,
+		_, err = daap.NewOperations(m.store, m.store, idle{}, idle{}).Decide(m.t.Context(), by, operation.ID,
 			daap.Decision{Action: daap.ActionCancel, Reason: "not needed"})
 	}
 	if err != nil {

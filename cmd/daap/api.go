@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"go.temporal.io/sdk/client"
-	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
@@ -38,8 +37,7 @@ func serveAPI(ctx context.Context, s service) error {
 	orphans := daap.NewOrphans(store, engine)
 	dependencies = append(dependencies, daap.Dependency{Name: "quotas", Probe: quotas.Probe},
 		daap.Dependency{Name: "orphans", Probe: orphans.Probe})
-	dispatcher := daap.NewDispatcher(store, engine, s.report("An operation is not started; it is tried again."))
-	dispatched := loggedEngine{engine, dispatcher, s.log}
+	dispatcher := workflows.Dispatcher{Engine: engine, Outbox: store, Log: s.log}
 	hasher, err := s.hasher()
 	if err != nil {
 		return err
@@ -48,8 +46,8 @@ func serveAPI(ctx context.Context, s service) error {
 		s.report("The use of an API key is not recorded."))
 	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
 	handler := api.New(api.Config{
-		Databases:      daap.NewDatabases(store, store, dispatched, s.config.Backlog),
-		Operations:     daap.NewOperations(store, store, dispatched),
+		Databases:      daap.NewDatabases(store, store, dispatcher, s.config.Backlog),
+		Operations:     daap.NewOperations(store, store, engine, dispatcher),
 		Extensions:     daap.NewExtensions(store),
 		Orphans:        orphans,
 		Tiers:          daap.NewTiers(store, s.config.PostgresVersions, engine),
@@ -90,23 +88,6 @@ func background(ctx context.Context, run func(context.Context)) func() {
 		stop()
 		<-over
 	}
-}
-
-// loggedEngine makes a start that fails seen; the request it belongs to has succeeded all the same.
-type loggedEngine struct {
-	workflows.Engine
-	dispatcher *daap.Dispatcher
-	log        *zap.Logger
-}
-
-// Start starts the operation's workflow; safe to repeat.
-func (l loggedEngine) Start(ctx context.Context, op daap.Operation) error {
-	err := l.dispatcher.Start(ctx, op)
-	if err != nil {
-		l.log.Warn("An accepted operation is not started yet; the dispatcher tries again.",
-			zap.Stringer("operation_id", op.ID), zap.Stringer("database_id", op.DatabaseID), zap.Error(err))
-	}
-	return err
 }
 
 // dependencies are what GET /health looks at.

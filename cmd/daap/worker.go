@@ -78,9 +78,13 @@ func runWorker(ctx context.Context, s service) error {
 	if err := workflows.Schedule(ctx, temporal); err != nil {
 		return err
 	}
-	lost := daap.NewLostWorkflows(store, workflows.Engine{Client: temporal},
-		s.report("The search for lost workflows failed; it is tried again."))
+	lost := workflows.LostWorkflows{
+		Engine: workflows.Engine{Client: temporal}, Operations: store,
+		Report: s.report("The search for lost workflows failed; it is tried again."),
+	}
 	go lost.Run(ctx)
+	answers := daap.NewAnswerExpiry(store, s.report("Expired idempotency answers were not removed; it is tried again."))
+	go answers.Run(ctx)
 	go activities.Follow(ctx, fleet, s.report("What changed was not recorded; the next check of the fleet does."))
 	sealer, err := s.sealer(ctx, store)
 	if err != nil {

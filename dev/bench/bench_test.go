@@ -112,7 +112,7 @@ func open(t *testing.T, databaseURL string) *pgxpool.Pool {
 func (p process) handler(who authenticator) http.Handler {
 	return api.New(api.Config{
 		Databases:     daap.NewDatabases(p.store, p.store, idle{}, daap.DefaultBacklog),
-		Operations:    daap.NewOperations(p.store, p.store, idle{}),
+		Operations:    daap.NewOperations(p.store, p.store, idle{}, idle{}),
 		APIKeys:       p.keys,
 		AuditLogs:     daap.NewAuditLogs(p.store),
 		Authenticator: who,

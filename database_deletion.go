@@ -2,9 +2,9 @@ package daap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,94 +20,6 @@ func (s DestructionStrategy) Operation() OperationKind {
 // destroys says whether an operation of kind k takes a database away from its team, for a while or for good.
 func (k OperationKind) destroys() bool {
 	return slices.ContainsFunc(DestructionStrategies(), func(s DestructionStrategy) bool { return s.Operation() == k })
-}
-
-// action is what may be asked for of a database: an operation, of the statuses in which it may be.
-type action struct {
-	kind OperationKind
-	from []DatabaseStatus
-	// done finishes a sentence that begins with "Only a database that is ready can be".
-	done string
-}
-
-// actions are all of them, in the order in which people are shown them. A delete may be asked for in any status but
-// that in which it is under way, so that nothing is ever undeletable.
-var actions = []action{
-	{UpdateDatabase, []DatabaseStatus{DatabaseReady}, "given another tier"},
-	{BackUpDatabase, []DatabaseStatus{DatabaseReady}, "backed up"},
-	{ReconcileDatabase, []DatabaseStatus{DatabaseReady}, "reconciled"},
-	{
-		RestoreDatabase,
-		[]DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived},
-		"restored from",
-	},
-	{FreezeDatabase, []DatabaseStatus{DatabaseReady}, "frozen"},
-	{UnfreezeDatabase, []DatabaseStatus{DatabaseFrozen}, "unfrozen"},
-	{ArchiveDatabase, []DatabaseStatus{DatabaseReady}, "archived"},
-	{
-		DeleteDatabase, slices.DeleteFunc(DatabaseStatuses(), func(s DatabaseStatus) bool {
-			return s == DatabaseDeleting || s == DatabaseDeleted
-		}),
-		"deleted for good",
-	},
-}
-
-// Refuses says why no operation of the kind can be asked for of the database as it is: an Error of CodeWrongStatus or
-// CodeDeletionProtected; nil where one can, unless another operation holds the database.
-func (db Database) Refuses(kind OperationKind) error {
-	at := slices.IndexFunc(actions, func(a action) bool { return a.kind == kind })
-	if at < 0 {
-		return WrongStatus(db.Status, "is there already")
-	}
-	a := actions[at]
-	switch {
-	case !slices.Contains(a.from, db.Status):
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; only one that is %s can", a.done, either(a.from)))
-	case kind.destroys() && db.DeletionProtection:
-		return DeletionProtected()
-	case needsBackups(kind) && !db.Profile.BackupEnabled:
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; give it a tier that has", a.done))
-	}
-	return nil
-}
-
-// needsBackups says whether an operation of kind k is about the backups of its database, or its source.
-func needsBackups(k OperationKind) bool {
-	return k == BackUpDatabase || k == RestoreDatabase || k == ArchiveDatabase
-}
-
-func either(statuses []DatabaseStatus) string {
-	all := make([]string, 0, len(statuses))
-	for _, s := range statuses {
-		all = append(all, string(s))
-	}
-	if len(all) == 1 {
-		return all[0]
-	}
-	last := len(all) - 1
-	return strings.Join(all[:last], ", ") + " or " + all[last]
-}
-
-// Restriction is an operation that cannot be asked for, and why.
-type Restriction struct {
-	Operation OperationKind
-	Reason    string
-}
-
-// Actions are the operations that can be asked for of the database as it is, and those that cannot.
-func (db Database) Actions() (allowed []OperationKind, restricted []Restriction) {
-	for _, a := range actions {
-		err := AsError(db.Refuses(a.kind))
-		if err == nil && db.OperationID != nil && a.kind != DeleteDatabase && a.kind != RestoreDatabase {
-			err = &Error{Message: fmt.Sprintf("Operation %s works on the database.", *db.OperationID)}
-		}
-		if err != nil {
-			restricted = append(restricted, Restriction{a.kind, err.Message})
-			continue
-		}
-		allowed = append(allowed, a.kind)
-	}
-	return allowed, restricted
 }
 
 // strategy is how the database is destroyed for the one who asks: as its tier says, or as a platform team chooses.
@@ -230,4 +142,74 @@ func (db Database) previewDelete(s DestructionStrategy, state BackupState, now t
 		p.Stays = []string{"Its record, its timeline and its entries in the audit log. Its name is free again."}
 	}
 	return p
+}
+
+// Receipt is what a deletion or an archiving removes, as it was counted before anything was.
+type Receipt struct {
+	// Kubernetes is how many objects there were, by kind.
+	Kubernetes map[string]int
+	// Objects and Bytes are what was in the object store: versions, markers and unfinished uploads too.
+	Objects, Bytes int64
+	// RelistedAt is when the object store was listed again and had nothing left; nil until then.
+	RelistedAt *time.Time
+}
+
+// With is the receipt with what was counted again. What was removed meanwhile is there no more, so that the largest
+// counts are those of all that was removed.
+func (r Receipt) With(counted Receipt) Receipt {
+	merged := Receipt{
+		Kubernetes: map[string]int{},
+		Objects:    max(r.Objects, counted.Objects), Bytes: max(r.Bytes, counted.Bytes), RelistedAt: r.RelistedAt,
+	}
+	for _, kinds := range []map[string]int{r.Kubernetes, counted.Kubernetes} {
+		for kind, n := range kinds {
+			merged.Kubernetes[kind] = max(merged.Kubernetes[kind], n)
+		}
+	}
+	if counted.RelistedAt != nil {
+		merged.RelistedAt = counted.RelistedAt
+	}
+	return merged
+}
+
+// Expiry has archived databases deleted for good once the time is over for which their tier keeps them.
+type Expiry struct {
+	store     expiredArchives
+	databases *Databases
+}
+
+type expiredArchives interface {
+	// ExpiredArchives returns at most limit of them that nothing works on.
+	ExpiredArchives(ctx context.Context, limit int) ([]Database, error)
+}
+
+// NewExpiry returns the use case on the given store.
+func NewExpiry(store expiredArchives, databases *Databases) *Expiry {
+	return &Expiry{store: store, databases: databases}
+}
+
+// expiredAtOnce is how many deletions are asked for in a run; the next one goes on.
+const expiredAtOnce = 100
+
+// retention is who asks for it, as the audit log has it.
+var retention = Request{Caller: Caller{Team: "daap", KeyName: "retention", Role: RolePlatformTeam}}
+
+// Run asks for the deletion of those whose time is over, and returns how many these are. One that cannot be deleted now
+// is left for the next run. Safe to repeat.
+func (e *Expiry) Run(ctx context.Context) (int, error) {
+	dbs, err := e.store.ExpiredArchives(ctx, expiredAtOnce)
+	if err != nil {
+		return 0, fmt.Errorf("read archives whose time is over: %w", err)
+	}
+	begun := 0
+	var failed error
+	for _, db := range dbs {
+		_, _, err := e.databases.Delete(ctx, retention, db.ID, StrategyHardDelete)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		begun++
+	}
+	return begun, failed
 }

@@ -48,7 +48,7 @@ func NewSealer(store sealStore, heads headStore, report func(error)) *Sealer {
 }
 
 // Run seals until ctx is done.
-func (s *Sealer) Run(ctx context.Context) { every(ctx, sealInterval, s.Work, s.report) }
+func (s *Sealer) Run(ctx context.Context) { Every(ctx, sealInterval, s.Work, s.report) }
 
 // Work seals what there is, and does what else is due.
 func (s *Sealer) Work(ctx context.Context) error {

@@ -221,7 +221,7 @@ func (c *QuotaCheck) Run(ctx context.Context) {
 	if err := c.Look(ctx); err != nil && ctx.Err() == nil {
 		c.report(err)
 	}
-	every(ctx, quotaCheckInterval, c.Look, c.report)
+	Every(ctx, quotaCheckInterval, c.Look, c.report)
 }
 
 // Look checks once, and returns what it found or what kept it from looking.

@@ -1,4 +1,4 @@
-package daap_test
+package workflows_test
 
 import (
 	"context"
@@ -8,15 +8,16 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/workflows"
 )
 
 // asylum holds one open operation and what was done about it.
 type asylum struct {
-	op               daap.Operation
-	look             daap.WorkflowLook
-	err              error
-	parked           *daap.Cause
-	restarted, swept int
+	op        daap.Operation
+	look      workflows.Execution
+	err       error
+	parked    *daap.Cause
+	restarted int
 }
 
 func (a *asylum) ClaimUnchecked(context.Context, int) ([]daap.Operation, error) {
@@ -29,21 +30,20 @@ func (a *asylum) ParkLost(_ context.Context, _ daap.Operation, cause daap.Cause)
 }
 
 func (a *asylum) RestartLost(context.Context, daap.Operation) error { a.restarted++; return nil }
-func (a *asylum) ForgetAnswers(context.Context) error               { a.swept++; return nil }
 
-func (a *asylum) Look(context.Context, string) (daap.WorkflowLook, error) { return a.look, a.err }
+func (a *asylum) Describe(context.Context, string) (workflows.Execution, error) { return a.look, a.err }
 
 func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 	t.Parallel()
-	open, lost := daap.WorkflowLook{Found: true, Open: true}, daap.WorkflowLook{}
-	ended := daap.WorkflowLook{Found: true, End: "terminated by alice: wrong database"}
+	open, lost := workflows.Execution{Found: true, Open: true}, workflows.Execution{}
+	ended := workflows.Execution{Found: true, End: "terminated by alice: wrong database"}
 	known := daap.NewCause(daap.CauseWorkflowLost, "it is known")
 	quota := daap.NewCause(daap.CauseQuota, "full")
 	tests := map[string]struct {
 		state    daap.OperationState
 		cause    *daap.Cause
 		restarts int
-		look     daap.WorkflowLook
+		look     workflows.Execution
 		want     string
 	}{
 		"it goes on":                    {daap.OperationRunning, nil, 0, open, ""},
@@ -62,11 +62,11 @@ func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 			t.Parallel()
 			a := &asylum{look: tt.look}
 			a.op = daap.Operation{ID: uuid.New(), State: tt.state, Cause: tt.cause, Restarts: tt.restarts}
-			if err := daap.NewLostWorkflows(a, a, nil).Search(t.Context()); err != nil {
+			if err := (workflows.LostWorkflows{Engine: a, Operations: a}).Search(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			got := map[bool]string{a.parked != nil: "parked", a.restarted == 1: "restarted"}[true]
-			if got != tt.want || a.swept != 1 {
+			if got != tt.want {
 				t.Errorf("the operation is %q, want %q", got, tt.want)
 			}
 			if a.parked != nil && a.parked.Code != daap.CauseWorkflowLost {
@@ -79,7 +79,7 @@ func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 func TestSearchThatCannotLookChangesNothing(t *testing.T) {
 	t.Parallel()
 	a := &asylum{op: daap.Operation{State: daap.OperationRunning}, err: errors.New("the engine is down")}
-	if err := daap.NewLostWorkflows(a, a, nil).Search(t.Context()); err == nil || a.parked != nil || a.restarted > 0 {
+	if err := (workflows.LostWorkflows{Engine: a, Operations: a}).Search(t.Context()); err == nil || a.parked != nil || a.restarted > 0 {
 		t.Errorf("Search() = %v, parked %v, restarted %d; want an error and nothing done", err, a.parked, a.restarted)
 	}
 }

@@ -1,10 +1,8 @@
 package daap
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -56,22 +54,6 @@ const (
 // ConditionStatuses returns all statuses of a condition.
 func ConditionStatuses() []ConditionStatus {
 	return []ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}
-}
-
-// DatabaseHealth sums a database's conditions up.
-type DatabaseHealth string
-
-// The healths of a database.
-const (
-	HealthHealthy     DatabaseHealth = "healthy"
-	HealthDegraded    DatabaseHealth = "degraded"
-	HealthUnavailable DatabaseHealth = "unavailable"
-	HealthUnknown     DatabaseHealth = "unknown"
-)
-
-// DatabaseHealths returns all healths, the best first.
-func DatabaseHealths() []DatabaseHealth {
-	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
 }
 
 // conditionKinds says of each condition with which status something is wrong.
@@ -161,62 +143,6 @@ func (c Conditions) Then(observed Conditions) Conditions {
 	return all
 }
 
-// Observed is a database with what was last seen of it, and with what rows tell of it.
-type Observed struct {
-	Database
-	Conditions Conditions
-	// Revision counts the changes of Conditions; zero where nobody has looked yet.
-	Revision int64
-	Backups  BackupState
-	Scan     Scan
-	// Reserved is what is reserved for the database in its tier's quota.
-	Reserved Cost
-}
-
-// Seen is what one look found.
-type Seen struct {
-	Observed
-	// Now are all conditions there are by now.
-	Now Conditions
-}
-
-// See is the look that found the conditions in Kubernetes at the moment. What rows tell is added.
-func (o Observed) See(found Conditions, at time.Time) Seen {
-	now := append(slices.Clone(found), o.recorded(at)...)
-	for i := range now {
-		now[i].ObservedAt = o.lookedAt(now[i].Type, at)
-	}
-	return Seen{o, o.Conditions.Then(now)}
-}
-
-// Changed says whether anything is to be recorded, beyond that it was looked at.
-func (s Seen) Changed() bool {
-	return !slices.EqualFunc(s.Conditions, s.Now, func(was, is Condition) bool {
-		return was.Type == is.Type && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
-	})
-}
-
-// Event is what the timeline tells of the look; false where every condition has the status it had.
-func (s Seen) Event() (Event, bool) {
-	var told []string
-	for _, c := range s.Now {
-		if s.Conditions.status(c.Type) != c.Status && (s.Revision > 0 || c.wrong()) {
-			told = append(told, fmt.Sprintf("%s is %s: %s", c.Type, c.Status, cmp.Or(c.Message, c.Reason)))
-		}
-	}
-	was, is := s.Conditions.Health(), s.Now.Health()
-	if len(told) == 0 && was == is {
-		return Event{}, false
-	}
-	message := fmt.Sprintf("The database is %s.", is)
-	if was != is && s.Revision > 0 {
-		message = fmt.Sprintf("The database is %s, and was %s.", is, was)
-	}
-	return Event{
-		DatabaseID: s.ID, Kind: EventHealthChanged, Message: strings.Join(append([]string{message}, told...), " "),
-	}, true
-}
-
 // wrong says whether the condition makes a database less than healthy.
 func (c Condition) wrong() bool {
 	for _, k := range conditionKinds {
@@ -227,51 +153,10 @@ func (c Condition) wrong() bool {
 	return false
 }
 
-// recorded are the conditions that rows tell.
-func (o Observed) recorded(now time.Time) Conditions {
-	all := append(o.backedUp(now), o.Scan.conditions(o.Profile, now)...)
-	switch health, known := o.CertificateHealth(now); {
-	case !known:
-	case health == CertificateOK:
-		all = append(all, ConditionCertificateExpiry.is(ConditionFalse, "AsExpected", ""))
-	default:
-		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate ends on %s.",
-			o.CAExpiresAt.UTC().Format(time.DateOnly)))
-	}
-	cost := o.Profile.CostOf(DatabaseReady)
-	consistent := o.Reserved == cost || o.OperationID != nil && cost.Beyond(o.Reserved) == Cost{}
-	return append(all, ConditionQuotaConsistent.wellIf(consistent, "ReservationDiffers",
-		"What is reserved in the quota of tier %s is not what the database takes.", o.Tier))
-}
-
 // wellIf is True where all is well, and False for the reason where it is not.
 func (t ConditionType) wellIf(well bool, reason, format string, args ...any) Condition {
 	if well {
 		return t.is(ConditionTrue, "AsExpected", "")
 	}
 	return t.is(ConditionFalse, reason, format, args...)
-}
-
-// backedUp are the conditions of backups; none where the database has no backups.
-func (o Observed) backedUp(now time.Time) Conditions {
-	if !o.Profile.BackupEnabled {
-		return nil
-	}
-	health, reason := o.Backups.Health(o.Profile.Backups, now)
-	switch {
-	case health == BackupsUnknown:
-		return Conditions{
-			ConditionContinuousArchiving.is(ConditionUnknown, "Stale", "%s", reason),
-			ConditionBackupFresh.is(ConditionUnknown, "Stale", "%s", reason),
-		}
-	case !o.Backups.Archiving:
-		return Conditions{
-			ConditionContinuousArchiving.is(ConditionFalse, "NotArchiving", "%s", reason),
-			ConditionBackupFresh.is(ConditionUnknown, "NotArchiving", "%s", reason),
-		}
-	}
-	return Conditions{
-		ConditionContinuousArchiving.is(ConditionTrue, "AsExpected", ""),
-		ConditionBackupFresh.wellIf(health == BackupsOK, "NotFresh", "%s", reason),
-	}
 }

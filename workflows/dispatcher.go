@@ -1,0 +1,87 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/daap-dev/daap"
+)
+
+// Dispatcher starts the workflows of operations, records each start and logs those that fail. It also starts the
+// operations whose start was lost because the process ended between commit and start, or Temporal was down. Every api
+// process runs one; they share the work through the outbox.
+type Dispatcher struct {
+	Engine starter
+	Outbox outbox
+	Log    *zap.Logger
+}
+
+// starter starts the workflow of an operation; safe to repeat.
+type starter interface {
+	Start(ctx context.Context, op daap.Operation) error
+}
+
+// outbox holds the operations that are recorded and not yet begun.
+type outbox interface {
+	// ClaimPending returns at most limit operations whose start is due and postpones their next start, so that no
+	// other process claims them at the same time.
+	ClaimPending(ctx context.Context, limit int) ([]daap.Operation, error)
+	// Dispatched records that the operation's start was accepted.
+	Dispatched(ctx context.Context, id uuid.UUID) error
+}
+
+// Bounds of one sweep, so that a backlog is worked off without crowding out requests.
+const (
+	sweepInterval = 2 * time.Second
+	sweepLimit    = 50
+	sweepTimeout  = 30 * time.Second
+)
+
+// Run sweeps until ctx is done.
+func (d Dispatcher) Run(ctx context.Context) {
+	daap.Every(ctx, sweepInterval, d.Sweep, func(err error) {
+		d.Log.Warn("Pending operations are not started; the next sweep tries again.", zap.Error(err))
+	})
+}
+
+// Sweep starts the operations that are due now. The first start that fails ends it: Temporal is down, and the others
+// are due again later.
+func (d Dispatcher) Sweep(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	ops, err := d.Outbox.ClaimPending(ctx, sweepLimit)
+	if err != nil {
+		return fmt.Errorf("claim pending operations: %w", err)
+	}
+	for _, op := range ops {
+		if err := d.start(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start starts the operation's workflow and records that. A failure is logged and returned; the next sweep makes up
+// for it. Safe to repeat.
+func (d Dispatcher) Start(ctx context.Context, op daap.Operation) error {
+	err := d.start(ctx, op)
+	if err != nil {
+		d.Log.Warn("An accepted operation is not started yet; the dispatcher tries again.",
+			zap.Stringer("operation_id", op.ID), zap.Stringer("database_id", op.DatabaseID), zap.Error(err))
+	}
+	return err
+}
+
+func (d Dispatcher) start(ctx context.Context, op daap.Operation) error {
+	if err := d.Engine.Start(ctx, op); err != nil {
+		return fmt.Errorf("start operation %s: %w", op.ID, err)
+	}
+	if err := d.Outbox.Dispatched(ctx, op.ID); err != nil {
+		return fmt.Errorf("record start of operation %s: %w", op.ID, err)
+	}
+	return nil
+}
