@@ -4,22 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// Operation is the kind of operation that destroys a database so.
+// Operation is the kind of operation that carries the strategy out.
 func (s DestructionStrategy) Operation() OperationKind {
-	return map[DestructionStrategy]OperationKind{
-		StrategyFreeze: FreezeDatabase, StrategyArchive: ArchiveDatabase, StrategyHardDelete: DeleteDatabase,
-	}[s]
-}
-
-// destroys says whether an operation of kind k takes a database away from its team, for a while or for good.
-func (k OperationKind) destroys() bool {
-	return slices.ContainsFunc(DestructionStrategies(), func(s DestructionStrategy) bool { return s.Operation() == k })
+	for _, k := range kinds {
+		if s != "" && k.destroys == s {
+			return k.name
+		}
+	}
+	return ""
 }
 
 // strategy is how the database is destroyed for the one who asks: as its tier says, or as a platform team chooses.

@@ -49,7 +49,7 @@ func (db Database) Runs() bool {
 	if status == DatabaseError {
 		status = db.OperationKind.During()
 	}
-	return status == DatabaseReady || status == DatabaseUpdating
+	return status.runs()
 }
 
 // HealthAt is the health of the database as it is known at the moment; false where the database does not run.

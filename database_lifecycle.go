@@ -83,58 +83,35 @@ func (s DatabaseStatus) CanMoveTo(to DatabaseStatus) bool {
 	return slices.Contains(StatusesBefore(to), s)
 }
 
-// action is what may be asked for of a database: an operation, of the statuses in which it may be.
-type action struct {
-	kind OperationKind
-	from []DatabaseStatus
-	// done finishes a sentence that begins with "Only a database that is ready can be".
-	done string
+// undeleted are the statuses in which a database is not deleted or being deleted. A delete may be requested in each of
+// them, so that nothing is ever undeletable.
+func undeleted() []DatabaseStatus {
+	return slices.DeleteFunc(DatabaseStatuses(), func(s DatabaseStatus) bool {
+		return s == DatabaseDeleting || s == DatabaseDeleted
+	})
 }
 
-// actions are all of them, in the order in which people are shown them. A delete may be asked for in any status but
-// that in which it is under way, so that nothing is ever undeletable.
-var actions = []action{
-	{UpdateDatabase, []DatabaseStatus{DatabaseReady}, "given another tier"},
-	{BackUpDatabase, []DatabaseStatus{DatabaseReady}, "backed up"},
-	{ReconcileDatabase, []DatabaseStatus{DatabaseReady}, "reconciled"},
-	{
-		RestoreDatabase,
-		[]DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived},
-		"restored from",
-	},
-	{FreezeDatabase, []DatabaseStatus{DatabaseReady}, "frozen"},
-	{UnfreezeDatabase, []DatabaseStatus{DatabaseFrozen}, "unfrozen"},
-	{ArchiveDatabase, []DatabaseStatus{DatabaseReady}, "archived"},
-	{
-		DeleteDatabase, slices.DeleteFunc(DatabaseStatuses(), func(s DatabaseStatus) bool {
-			return s == DatabaseDeleting || s == DatabaseDeleted
-		}),
-		"deleted for good",
-	},
-}
+// runs reports whether a database of the status serves its clients.
+func (s DatabaseStatus) runs() bool { return slices.Contains(RunningStatuses(), s) }
+
+// RunningStatuses returns the statuses in which a database serves its clients.
+func RunningStatuses() []DatabaseStatus { return []DatabaseStatus{DatabaseReady, DatabaseUpdating} }
 
 // Refuses says why no operation of the kind can be asked for of the database as it is: an Error of CodeWrongStatus or
 // CodeDeletionProtected; nil where one can, unless another operation holds the database.
 func (db Database) Refuses(kind OperationKind) error {
-	at := slices.IndexFunc(actions, func(a action) bool { return a.kind == kind })
-	if at < 0 {
-		return WrongStatus(db.Status, "is there already")
-	}
-	a := actions[at]
+	k := kind.fixed()
 	switch {
-	case !slices.Contains(a.from, db.Status):
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; only one that is %s can", a.done, either(a.from)))
-	case kind.destroys() && db.DeletionProtection:
+	case len(k.from) == 0:
+		return WrongStatus(db.Status, "is there already")
+	case !slices.Contains(k.from, db.Status):
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; only one that is %s can", k.done, either(k.from)))
+	case k.destroys != "" && db.DeletionProtection:
 		return DeletionProtected()
-	case needsBackups(kind) && !db.Profile.BackupEnabled:
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; give it a tier that has", a.done))
+	case k.needsBackups && !db.Profile.BackupEnabled:
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; give it a tier that has", k.done))
 	}
 	return nil
-}
-
-// needsBackups says whether an operation of kind k is about the backups of its database, or its source.
-func needsBackups(k OperationKind) bool {
-	return k == BackUpDatabase || k == RestoreDatabase || k == ArchiveDatabase
 }
 
 func either(statuses []DatabaseStatus) string {
@@ -157,16 +134,19 @@ type Restriction struct {
 
 // Actions are the operations that can be asked for of the database as it is, and those that cannot.
 func (db Database) Actions() (allowed []OperationKind, restricted []Restriction) {
-	for _, a := range actions {
-		err := AsError(db.Refuses(a.kind))
-		if err == nil && db.OperationID != nil && a.kind != DeleteDatabase && a.kind != RestoreDatabase {
+	for _, k := range kinds {
+		if len(k.from) == 0 {
+			continue
+		}
+		err := AsError(db.Refuses(k.name))
+		if err == nil && db.OperationID != nil && !k.takesOver && !k.makes {
 			err = &Error{Message: fmt.Sprintf("Operation %s works on the database.", *db.OperationID)}
 		}
 		if err != nil {
-			restricted = append(restricted, Restriction{a.kind, err.Message})
+			restricted = append(restricted, Restriction{k.name, err.Message})
 			continue
 		}
-		allowed = append(allowed, a.kind)
+		allowed = append(allowed, k.name)
 	}
 	return allowed, restricted
 }

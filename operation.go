@@ -2,7 +2,6 @@ package daap
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -95,58 +94,44 @@ func (s OperationState) Open() bool { return slices.Contains(OpenStates(), s) }
 // Settled says whether there is nothing to wait for: the operation is over, or waits for a person itself.
 func (s OperationState) Settled() bool { return !s.Open() || s == OperationNeedsAttention }
 
-// StepName names a step within its operation.
-type StepName string
-
-// The steps of operations.
-const (
-	StepCheck       StepName = "check"
-	StepNamespace   StepName = "namespace"
-	StepSource      StepName = "source"
-	StepMarker      StepName = "marker"
-	StepArchive     StepName = "archive"
-	StepCredentials StepName = "credentials"
-	StepCluster     StepName = "cluster"
-	StepPooler      StepName = "pooler"
-	StepRollOut     StepName = "roll_out"
-	StepGrow        StepName = "grow"
-	StepReady       StepName = "ready"
-	StepConnect     StepName = "connect"
-	StepBackup      StepName = "backup"
-	StepStop        StepName = "stop"
-	StepWorkloads   StepName = "workloads"
-	StepVolumes     StepName = "volumes"
-	StepSuspend     StepName = "suspend"
-	StepClients     StepName = "clients"
-	StepHibernate   StepName = "hibernate"
-	StepWake        StepName = "wake"
-	StepVerify      StepName = "verify"
-	StepFinish      StepName = "finish"
-)
-
-// StepPlan is a step before it runs.
-type StepPlan struct {
-	Name StepName
-	// Title says to people what the step does.
-	Title string
-	// Skippable says that what follows can do without the step.
-	Skippable bool
-	// BacksUp says that only operations have it whose database has backups.
-	BacksUp bool
-}
-
-// kinds are all that is fixed of each kind of operation.
-var kinds = map[OperationKind]struct {
-	// during is the database's status while the operation goes forward, undoing while it takes back, and after
-	// once it has succeeded.
+// kind is all that is fixed of one kind of operation.
+type kind struct {
+	name OperationKind
+	// from are the statuses of a database in which the operation may be requested: of the source for one that reads it,
+	// none for one that makes its database from nothing. done completes "cannot be …".
+	from []DatabaseStatus
+	done string
+	// during is the database's status while the operation goes forward, undoing while it is rolled back, and after once
+	// it has succeeded. What the database costs before and after follows from the statuses: Operation.Cost.
 	during, undoing, after DatabaseStatus
-	plan                   []StepPlan
+	// makes says that the operation makes its database, so that rolling it back leaves none.
+	makes bool
+	// readsSource says that it reads the archive of another database, which nothing may remove meanwhile.
+	readsSource bool
+	// needsBackups says that the database, or its source, must have backups.
+	needsBackups bool
+	// destroys is the strategy that it carries out; empty for a kind that leaves the database to its team. Deletion
+	// protection refuses the others.
+	destroys DestructionStrategy
+	// removesArchive says that it removes the backups, which nothing may be reading.
+	removesArchive bool
+	// takesOver says that it may take the database from an operation of another kind.
+	takesOver bool
+	// resumesAtPivot says that the steps before the pivot cannot be repeated once it was reached: a run that replaces a
+	// lost one begins there.
+	resumesAtPivot bool
+	plan           []StepPlan
 	// pivot is the step from which on it only goes forward; why says what has happened then.
 	pivot StepName
 	why   string
-}{
-	ProvisionDatabase: {
+}
+
+// kinds are all kinds of operations, in the order in which people are shown them.
+var kinds = []kind{
+	{
+		name:   ProvisionDatabase,
 		during: DatabaseProvisioning, undoing: DatabaseDeleting, after: DatabaseReady,
+		makes: true,
 		plan: []StepPlan{
 			{Name: StepNamespace, Title: "Create the namespace"},
 			{Name: StepCredentials, Title: "Create the credentials"},
@@ -161,26 +146,10 @@ var kinds = map[OperationKind]struct {
 		pivot: StepFinish,
 		why:   "The database is made and being recorded as ready; delete it instead.",
 	},
-	RestoreDatabase: {
-		during: DatabaseRestoring, undoing: DatabaseDeleting, after: DatabaseReady,
-		plan: []StepPlan{
-			{Name: StepMarker, Title: "Have what the source wrote last archived", Skippable: true},
-			{Name: StepNamespace, Title: "Create the namespace"},
-			{Name: StepCredentials, Title: "Create the credentials"},
-			{Name: StepSource, Title: "Give access to the source's archive"},
-			{Name: StepArchive, Title: "Create the archive", BacksUp: true},
-			{Name: StepCluster, Title: "Create the Cluster from the source's archive"},
-			{Name: StepPooler, Title: "Create the Pooler"},
-			{Name: StepReady, Title: "Wait until PostgreSQL has recovered and is ready"},
-			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
-			{Name: StepBackup, Title: "Take the first base backup; the database takes connections already", BacksUp: true},
-			{Name: StepFinish, Title: "Record the database as ready"},
-		},
-		pivot: StepFinish,
-		why:   "The database is restored and being recorded as ready; delete it instead.",
-	},
-	UpdateDatabase: {
+	{
+		name:   UpdateDatabase,
 		during: DatabaseUpdating, undoing: DatabaseUpdating, after: DatabaseReady,
+		from: []DatabaseStatus{DatabaseReady}, done: "given another tier",
 		plan: []StepPlan{
 			{Name: StepCheck, Title: "Check that the Cluster can be changed so"},
 			{Name: StepNamespace, Title: "Label the namespace with the tier"},
@@ -197,8 +166,21 @@ var kinds = map[OperationKind]struct {
 		why: "What is changed now cannot be changed back: volumes do not shrink, and PostgreSQL does not go back to an " +
 			"older version; change the tier again instead.",
 	},
-	ReconcileDatabase: {
+	{
+		name:   BackUpDatabase,
+		during: DatabaseReady, undoing: DatabaseReady, after: DatabaseReady,
+		from: []DatabaseStatus{DatabaseReady}, done: "backed up", needsBackups: true,
+		plan: []StepPlan{
+			{Name: StepBackup, Title: "Take a base backup"},
+			{Name: StepFinish, Title: "Record the base backup"},
+		},
+		pivot: StepFinish,
+		why:   "The base backup is taken and being recorded.",
+	},
+	{
+		name:   ReconcileDatabase,
 		during: DatabaseUpdating, undoing: DatabaseUpdating, after: DatabaseReady,
+		from: []DatabaseStatus{DatabaseReady}, done: "reconciled",
 		plan: []StepPlan{
 			{Name: StepCheck, Title: "Look what is there; where the Cluster is gone, begin another one from the backups"},
 			{Name: StepNamespace, Title: "Apply the namespace"},
@@ -215,17 +197,31 @@ var kinds = map[OperationKind]struct {
 		pivot: StepFinish,
 		why:   "All of the database is applied, and it is being recorded as ready.",
 	},
-	BackUpDatabase: {
-		during: DatabaseReady, undoing: DatabaseReady, after: DatabaseReady,
+	{
+		name:   RestoreDatabase,
+		during: DatabaseRestoring, undoing: DatabaseDeleting, after: DatabaseReady,
+		from: []DatabaseStatus{DatabaseReady, DatabaseUpdating, DatabaseFrozen, DatabaseArchived}, done: "restored from",
+		makes: true, readsSource: true, needsBackups: true,
 		plan: []StepPlan{
-			{Name: StepBackup, Title: "Take a base backup"},
-			{Name: StepFinish, Title: "Record the base backup"},
+			{Name: StepMarker, Title: "Have what the source wrote last archived", Skippable: true},
+			{Name: StepNamespace, Title: "Create the namespace"},
+			{Name: StepCredentials, Title: "Create the credentials"},
+			{Name: StepSource, Title: "Give access to the source's archive"},
+			{Name: StepArchive, Title: "Create the archive", BacksUp: true},
+			{Name: StepCluster, Title: "Create the Cluster from the source's archive"},
+			{Name: StepPooler, Title: "Create the Pooler"},
+			{Name: StepReady, Title: "Wait until PostgreSQL has recovered and is ready"},
+			{Name: StepConnect, Title: "Connect over verified TLS", Skippable: true},
+			{Name: StepBackup, Title: "Take the first base backup; the database takes connections already", BacksUp: true},
+			{Name: StepFinish, Title: "Record the database as ready"},
 		},
 		pivot: StepFinish,
-		why:   "The base backup is taken and being recorded.",
+		why:   "The database is restored and being recorded as ready; delete it instead.",
 	},
-	FreezeDatabase: {
+	{
+		name:   FreezeDatabase,
 		during: DatabaseFreezing, undoing: DatabaseFreezing, after: DatabaseFrozen,
+		from: []DatabaseStatus{DatabaseReady}, done: "frozen", destroys: StrategyFreeze,
 		plan: []StepPlan{
 			{Name: StepSuspend, Title: "Suspend base backups, and wait for one that runs", BacksUp: true},
 			{Name: StepClients, Title: "Take the pool away and let no client in", Skippable: true},
@@ -240,8 +236,10 @@ var kinds = map[OperationKind]struct {
 		pivot: StepFinish,
 		why:   "The database is frozen and being recorded as such; unfreeze it instead.",
 	},
-	UnfreezeDatabase: {
+	{
+		name:   UnfreezeDatabase,
 		during: DatabaseUnfreezing, undoing: DatabaseUnfreezing, after: DatabaseReady,
+		from: []DatabaseStatus{DatabaseFrozen}, done: "unfrozen",
 		plan: []StepPlan{
 			{Name: StepWake, Title: "Wake the Cluster up"},
 			{Name: StepPooler, Title: "Bring the pool back"},
@@ -253,8 +251,10 @@ var kinds = map[OperationKind]struct {
 		pivot: StepFinish,
 		why:   "The database is back and being recorded as ready; delete it to freeze it again.",
 	},
-	ArchiveDatabase: {
+	{
+		name:   ArchiveDatabase,
 		during: DatabaseArchiving, undoing: DatabaseArchiving, after: DatabaseArchived,
+		from: []DatabaseStatus{DatabaseReady}, done: "archived", destroys: StrategyArchive, needsBackups: true, resumesAtPivot: true,
 		plan: []StepPlan{
 			{Name: StepSuspend, Title: "Suspend base backups, and wait for one that runs"},
 			{Name: StepClients, Title: "Take the pool away and let no client in"},
@@ -270,8 +270,11 @@ var kinds = map[OperationKind]struct {
 		why: "The archive is verified, and the Pooler and the Cluster are being deleted or gone already; " +
 			"restore from the archive instead.",
 	},
-	DeleteDatabase: {
+	{
+		name:   DeleteDatabase,
 		during: DatabaseDeleting, undoing: DatabaseDeleting, after: DatabaseDeleted,
+		from: undeleted(), done: "deleted for good", destroys: StrategyHardDelete, removesArchive: true,
+		takesOver: true,
 		plan: []StepPlan{
 			{Name: StepStop, Title: "Stop what still works on the database", Skippable: true},
 			{Name: StepWorkloads, Title: "Delete the Pooler and the Cluster", Skippable: true},
@@ -287,126 +290,49 @@ var kinds = map[OperationKind]struct {
 }
 
 // OperationKinds returns all kinds of operations, in alphabetical order.
-func OperationKinds() []OperationKind { return slices.Sorted(maps.Keys(kinds)) }
-
-// Pivot is the step from which on an operation of kind k only goes forward.
-func (k OperationKind) Pivot() StepName { return kinds[k].pivot }
-
-// pastPivot says why an operation of kind k that is at the step can no longer be given up; empty while it can.
-func (k OperationKind) pastPivot(at StepName) string {
-	for _, plan := range kinds[k].plan {
-		if plan.Name == kinds[k].pivot {
-			break
-		}
-		if plan.Name == at {
-			return ""
-		}
-	}
-	return kinds[k].why
+func OperationKinds() []OperationKind {
+	return slices.Sorted(slices.Values(kindsThat(func(kind) bool { return true })))
 }
 
-func (k OperationKind) plan(name StepName) (StepPlan, bool) {
-	for _, p := range kinds[k].plan {
-		if p.Name == name {
-			return p, true
+// RunningKinds returns the kinds during which the database serves its clients.
+func RunningKinds() []OperationKind { return kindsThat(func(k kind) bool { return k.during.runs() }) }
+
+// SourceReaders returns the kinds that read the archive of another database.
+func SourceReaders() []OperationKind { return kindsThat(func(k kind) bool { return k.readsSource }) }
+
+func kindsThat(is func(kind) bool) []OperationKind {
+	var all []OperationKind
+	for _, k := range kinds {
+		if is(k) {
+			all = append(all, k.name)
 		}
 	}
-	return StepPlan{Name: name, Title: string(name)}, false
+	return all
 }
 
-// Steps returns all steps that operations of kind k may have, in order.
-func (k OperationKind) Steps() []StepPlan { return slices.Clone(kinds[k].plan) }
-
-// Plan returns the steps of an operation of kind k whose database has backups, or has none, in order.
-func (k OperationKind) Plan(backsUp bool) []StepPlan {
-	return slices.DeleteFunc(k.Steps(), func(p StepPlan) bool { return p.BacksUp && !backsUp })
-}
-
-// Planned is the operation with all its steps, none of which has begun.
-func (o Operation) Planned() Operation {
-	o.Steps = nil
-	for _, plan := range o.Kind.Plan(o.BacksUp) {
-		o.Steps = append(o.Steps, Step{Name: plan.Name, State: StepPending})
+// fixed returns all that is fixed of kind k; the zero value where there is no such kind.
+func (k OperationKind) fixed() kind {
+	i := slices.IndexFunc(kinds, func(fixed kind) bool { return fixed.name == k })
+	if i < 0 {
+		return kind{}
 	}
-	return o
-}
-
-// Title says to people what step name of kind k does; the name itself where k has no such step.
-func (k OperationKind) Title(name StepName) string {
-	plan, _ := k.plan(name)
-	return plan.Title
+	return kinds[i]
 }
 
 // During is the status a database has while an operation of kind k works on it.
-func (k OperationKind) During() DatabaseStatus { return kinds[k].during }
+func (k OperationKind) During() DatabaseStatus { return k.fixed().during }
 
 // After is the status a database has when an operation of kind k has succeeded.
-func (k OperationKind) After() DatabaseStatus { return kinds[k].after }
+func (k OperationKind) After() DatabaseStatus { return k.fixed().after }
 
-// Makes says whether an operation of kind k makes its database, so that taking it back leaves none.
-func (k OperationKind) Makes() bool { return k == ProvisionDatabase || k == RestoreDatabase }
+// Makes reports whether an operation of kind k makes its database, so that rolling it back leaves none.
+func (k OperationKind) Makes() bool { return k.fixed().makes }
 
-// Meanwhile is the status of the operation's database while it gets on, forward or back.
-func (o Operation) Meanwhile() DatabaseStatus {
-	if o.CancelledBy != "" {
-		return kinds[o.Kind].undoing
-	}
-	return o.Kind.During()
-}
+// RemovesArchive reports whether an operation of kind k removes the backups of its database.
+func (k OperationKind) RemovesArchive() bool { return k.fixed().removesArchive }
 
-// AfterCancel is the status a database has when the operation was given up and what it did is undone.
-func (o Operation) AfterCancel() DatabaseStatus {
-	if o.Kind.Makes() {
-		return DatabaseDeleted
-	}
-	return o.StatusBefore
-}
-
-// CancelRefusal says why the operation cannot be given up, whatever its step; empty when it can.
-func (o Operation) CancelRefusal() string {
-	settled := []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseArchived}
-	if o.Kind == DeleteDatabase && !slices.Contains(settled, o.StatusBefore) {
-		return "The deletion took the database over from another operation, which is given up; it only goes forward."
-	}
-	return ""
-}
-
-// TakesOver says whether an operation of kind k may take a database from the open operation that holds it.
-// Only a delete may, from one whose work it would remove anyway and that is not being undone.
-func (k OperationKind) TakesOver(held Operation) bool {
-	return k == DeleteDatabase && held.Kind != DeleteDatabase && held.State != OperationCancelling
-}
-
-// Step is one step of an operation, as it stands.
-type Step struct {
-	Name      StepName
-	State     StepState
-	Attempts  int
-	Progress  string
-	LastError string
-	// Cause is what keeps the step, where that is known; nil otherwise.
-	Cause      *Cause
-	StartedAt  *time.Time
-	FinishedAt *time.Time
-}
-
-// StepState says how far a step is.
-type StepState string
-
-// The states of a step. A failed step is tried again, or its operation needs attention. A step of an
-// operation that is given up is undone.
-const (
-	StepPending StepState = "pending"
-	StepRunning StepState = "running"
-	StepDone    StepState = "done"
-	StepFailed  StepState = "failed"
-	StepSkipped StepState = "skipped"
-	StepUndoing StepState = "undoing"
-	StepUndone  StepState = "undone"
-)
-
-// Undoes says whether a step in this state is on its way back.
-func (s StepState) Undoes() bool { return s == StepUndoing || s == StepUndone }
+// ResumesAtPivot reports whether a run of kind k that replaces a lost one begins at the pivot, if that was reached.
+func (k OperationKind) ResumesAtPivot() bool { return k.fixed().resumesAtPivot }
 
 // OperationFilter chooses operations; the zero value chooses all.
 type OperationFilter struct {

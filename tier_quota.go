@@ -32,10 +32,12 @@ func (p Profile) Cost() Cost {
 	}
 }
 
-// CostOf is what a database of the profile takes that is of the status: one that is frozen has its volumes alone, and
-// one that is archived nothing but its place in the number of databases.
+// CostOf is what a database of the profile takes that is of the status: a frozen one its volumes alone, an archived one
+// nothing but its place in the number of databases, and one that is deleted, or not there yet, nothing.
 func (p Profile) CostOf(status DatabaseStatus) Cost {
 	switch cost := p.Cost(); status {
+	case "", DatabaseDeleted:
+		return Cost{}
 	case DatabaseFrozen:
 		return Cost{StorageBytes: cost.StorageBytes, Databases: cost.Databases}
 	case DatabaseArchived:

@@ -11,19 +11,23 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// running chooses the databases that run: those that are ready or being changed, also where that is parked.
-const running = `(d.status IN ('ready', 'updating')
-	OR d.status = 'error' AND o.kind IN ('update_database', 'back_up_database', 'reconcile_database'))`
+// running chooses the databases that run: those that are ready or being changed, also where that is parked. It stands
+// for daap.RunningStatuses and daap.RunningKinds at the placeholders.
+func running(statuses, kinds string) string {
+	return `(d.status = ANY (` + statuses + `) OR d.status = 'error' AND o.kind = ANY (` + kinds + `))`
+}
 
 // RunningDatabases returns at most limit databases that run, in order of ID from after on, with what was last seen of
 // each.
 func (s *Store) RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
-	return s.observed(ctx, ` WHERE d.id > $1 AND `+running+` ORDER BY d.id LIMIT $2`, after, limit)
+	return s.observed(ctx, ` WHERE d.id > $1 AND `+running("$3", "$4")+` ORDER BY d.id LIMIT $2`,
+		after, limit, daap.RunningStatuses(), daap.RunningKinds())
 }
 
 // RunningAmong returns those of the databases that run, with what was last seen of each.
 func (s *Store) RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
-	return s.observed(ctx, ` WHERE d.id = ANY ($1) AND `+running, ids)
+	return s.observed(ctx, ` WHERE d.id = ANY ($1) AND `+running("$2", "$3"),
+		ids, daap.RunningStatuses(), daap.RunningKinds())
 }
 
 // observed are five statements, however many databases are asked for.

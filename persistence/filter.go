@@ -30,9 +30,14 @@ func (f *filter) within(scope daap.Scope) {
 	}
 }
 
+// running leaves the databases d that run, by the operations o that hold them.
+func (f *filter) running() {
+	f.and(running(f.placeholder(daap.RunningStatuses()), f.placeholder(daap.RunningKinds())))
+}
+
 // healthy leaves the rows of fromDatabases of databases that run and are of the health at the moment.
 func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
-	f.and(running)
+	f.running()
 	stale := now.Add(-daap.HealthBelievedFor)
 	if health == daap.HealthUnknown {
 		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, stale)

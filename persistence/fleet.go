@@ -71,11 +71,12 @@ func countHealths(read *pgx.Batch, fleet *daap.Fleet, now time.Time) {
 			       CASE WHEN h.observed_at >= $1 THEN h.health ELSE 'unknown' END AS health,
 			       CASE WHEN h.observed_at >= $1 OR h.health = 'unknown' THEN h.health_since
 			            ELSE COALESCE(h.observed_at + $2::interval, d.created_at) END AS since`+fromDatabases+`
-			WHERE `+running+`)
+			WHERE `+running("$4", "$5")+`)
 		SELECT health, count(*), count(*) FILTER (WHERE late), min(observed_at), max(observed_at), min(since),
 		       (array_agg(id ORDER BY since, id) FILTER (WHERE health <> 'healthy'))[1]
 		FROM   seen GROUP BY health`,
-		now.Add(-daap.HealthBelievedFor), daap.HealthBelievedFor, now.Add(-daap.SweepLate)).Query(
+		now.Add(-daap.HealthBelievedFor), daap.HealthBelievedFor, now.Add(-daap.SweepLate),
+		daap.RunningStatuses(), daap.RunningKinds()).Query(
 		func(rows pgx.Rows) error {
 			var health daap.DatabaseHealth
 			var n, late int

@@ -28,7 +28,7 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) err
 		}
 		if _, err := tx.Exec(ctx, `
 			UPDATE operations SET state = $2, started_at = COALESCE(started_at, now())
-			WHERE  id = $1`, op.ID, onTheWay(op)); err != nil {
+			WHERE  id = $1`, op.ID, op.OnTheWay()); err != nil {
 			return err
 		}
 		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "Its workflow has begun."))
@@ -52,14 +52,6 @@ func (s *Store) direction(ctx context.Context, op uuid.UUID, undo bool) (daap.Op
 		return "", daap.ErrSuperseded
 	}
 	return state, because(err, "read who holds the database")
-}
-
-// onTheWay is the state of an operation that gets on.
-func onTheWay(op daap.Operation) daap.OperationState {
-	if op.CancelledBy != "" {
-		return daap.OperationCancelling
-	}
-	return daap.OperationRunning
 }
 
 // ParkOperation moves an operation that gets on to needs_attention at the step, and its database to error, both
@@ -299,7 +291,7 @@ func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) 
 	if op.State != daap.OperationNeedsAttention {
 		return nil
 	}
-	if err := setState(ctx, tx, op, onTheWay(op), nil); err != nil {
+	if err := setState(ctx, tx, op, op.OnTheWay(), nil); err != nil {
 		return err
 	}
 	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {

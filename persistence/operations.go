@@ -106,7 +106,7 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
-		if op.Kind == daap.DeleteDatabase {
+		if op.Kind.RemovesArchive() {
 			if err := notRestoredFrom(ctx, tx, op.DatabaseID); err != nil {
 				return accepted{}, err
 			}
@@ -116,7 +116,7 @@ func (s *Store) AcceptOperation(
 		if err != nil {
 			return accepted{}, err
 		}
-		if err := reserveBack(ctx, tx, locked, op); err != nil {
+		if err := reserveMore(ctx, tx, locked, begun); err != nil {
 			return accepted{}, err
 		}
 		err = addAudit(ctx, tx, by.Changed(theDatabase(op.DatabaseID), fields{"status": locked.Status},
@@ -136,8 +136,8 @@ func (s *Store) AcceptOperation(
 // notRestoredFrom is CodeDatabaseBusy while another database is being restored from this one's archive.
 func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 	rows, _ := tx.Query(ctx, selectOperations+`
-		WHERE  o.kind = 'restore_database' AND o.state IN `+openStates+`
-		AND    d.source ->> 'DatabaseID' = $1::text LIMIT 1`, database) // its error comes out of Collect
+		WHERE  o.kind = ANY ($2) AND o.state IN `+openStates+`
+		AND    d.source ->> 'DatabaseID' = $1::text LIMIT 1`, database, daap.SourceReaders()) // its error comes out of Collect
 	reading, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
 		return fmt.Errorf("look who restores from database %s: %w", database, err)
@@ -190,7 +190,7 @@ func closeOperation(
 	if err != nil {
 		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
-	if end == daap.OperationCancelled && (op.Tier != nil || op.Kind == daap.UnfreezeDatabase) {
+	if end == daap.OperationCancelled && !op.Kind.Makes() { // else the database keeps its quota until it is deleted
 		if err := release(ctx, tx, reservationsOf{operation: op.ID}); err != nil {
 			return err
 		}

@@ -120,29 +120,32 @@ func insertReservation(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.O
 	return nil
 }
 
-// reserveBack takes of the quota what a frozen database needs to come back.
-func reserveBack(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
-	if op.Kind != daap.UnfreezeDatabase {
+// reserveMore takes of the quota what the database costs more after the operation than before it, such as one that
+// unfreezes. Errors: CodeQuotaExceeded.
+func reserveMore(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
+	before, after := op.Cost(db.Profile)
+	more := after.Beyond(before)
+	if more == (daap.Cost{}) {
 		return nil
 	}
-	asked := db.Profile.CostOf(daap.DatabaseReady).Beyond(db.Profile.CostOf(db.Status))
-	return reserve(ctx, tx, daap.Tier{ID: *db.TierID, Name: db.Tier}, op, asked)
+	return reserve(ctx, tx, daap.Tier{ID: *db.TierID, Name: db.Tier}, op, more)
 }
 
-// keepAfter counts the database as what it has after the operation, where that is less or more than before.
+// keepAfter counts the database as what it costs after the operation, where that differs from before. A database that
+// the operation makes is counted since its request, and one that it deletes no more.
 func keepAfter(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
-	status := op.Kind.After()
-	if op.Kind != daap.UnfreezeDatabase && status != daap.DatabaseFrozen && status != daap.DatabaseArchived {
-		return nil
-	}
 	db, err := readDatabase(ctx, tx, daap.EveryTeam, op.DatabaseID)
 	if err != nil {
 		return err
 	}
+	before, after := op.Cost(db.Profile)
+	if op.Kind.Makes() || after == before || after == (daap.Cost{}) {
+		return nil
+	}
 	if err := release(ctx, tx, reservationsOf{database: op.DatabaseID}); err != nil {
 		return err
 	}
-	return keep(ctx, tx, daap.Tier{ID: *db.TierID}, op, db.Profile.CostOf(status))
+	return keep(ctx, tx, daap.Tier{ID: *db.TierID}, op, after)
 }
 
 // reservationsOf chooses those of a database, or the one of an operation.
@@ -192,7 +195,7 @@ func (s *Store) CheckQuotas(ctx context.Context) error {
 		       IS DISTINCT FROM (r.cpu, r.memory, r.storage, r.databases)
 		OR     u.databases <> (SELECT count(*) FROM databases d WHERE d.tier_id = t.id)
 		       + (SELECT count(*) FROM operations o JOIN databases d ON d.id = o.database_id
-		          WHERE  o.kind = 'update_database' AND o.state IN `+openStates+`
+		          WHERE  o.tier IS NOT NULL AND o.state IN `+openStates+`
 		          AND    (o.tier ->> 'ID')::uuid = t.id AND d.tier_id <> t.id)
 		ORDER  BY t.name`) // its error comes out of Collect
 	drifted, err := pgx.CollectRows(rows, pgx.RowTo[string])

@@ -51,7 +51,7 @@ const scanEvery, scanSoon = 10 * time.Minute, 50 * time.Second
 func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		LEFT   JOIN database_scans s ON s.database_id = d.id
-		WHERE  d.id > $1 AND `+running+` AND (
+		WHERE  d.id > $1 AND `+running("$6", "$7")+` AND (
 		       s.database_id IS NULL OR s.attempted_at < GREATEST(d.updated_at, now() - $3::interval)
 		       OR s.attempted_at < now() - $4::interval AND (
 		              s.failure_reason <> '' AND s.attempted_at < COALESCE(s.listed_at, d.created_at) + $3::interval
@@ -59,7 +59,8 @@ func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int)
 		                     SELECT $5::bigint * sum(r.storage_bytes) / 100 FROM reservations r
 		                     WHERE  r.database_id = d.id AND r.tier_id = d.tier_id)))
 		ORDER  BY d.id LIMIT $2`,
-		after, limit, scanEvery, scanSoon, daap.StorageFillsUpFrom) // its error comes out of Collect
+		after, limit, scanEvery, scanSoon, daap.StorageFillsUpFrom,
+		daap.RunningStatuses(), daap.RunningKinds()) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases to scan")
@@ -149,7 +150,7 @@ func (s *Store) ExtensionGroups(
 ) ([]daap.ExtensionGroup, error) {
 	var w filter
 	w.within(scope)
-	w.and(running)
+	w.running()
 	if f.Name != "" {
 		w.andWith(`e.name = $`, f.Name)
 	}
@@ -178,7 +179,7 @@ func (s *Store) ExtensionGroups(
 func (s *Store) ExtensionVersions(ctx context.Context, scope daap.Scope, name string) ([]string, error) {
 	var w filter
 	w.within(scope)
-	w.and(running)
+	w.running()
 	w.andWith(`e.name = $`, name)
 	rows, _ := s.pool.Query(ctx, `
 		SELECT DISTINCT e.version`+extensionsInScope+w.where(), w.args...) // its error comes out of Collect
@@ -194,7 +195,7 @@ func (s *Store) ExtensionVersions(ctx context.Context, scope daap.Scope, name st
 func (s *Store) UnscannedDatabases(ctx context.Context, scope daap.Scope, since time.Time) (n int, err error) {
 	var w filter
 	w.within(scope)
-	w.and(running)
+	w.running()
 	w.andWith(`(s.database_id IS NULL OR s.failure_reason <> '' OR s.listed_at IS NULL OR s.listed_at < $)`, since)
 	err = s.pool.QueryRow(ctx, `
 		SELECT count(*)

@@ -37,15 +37,8 @@ func startAttributes(op daap.Operation) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(
 		attributeDatabaseID.ValueSet(op.DatabaseID.String()),
 		attributeTeam.ValueSet(op.OwnerTeam),
-		attributeState.ValueSet(string(startState(op))),
+		attributeState.ValueSet(string(op.OnTheWay())),
 	)
-}
-
-func startState(op daap.Operation) daap.OperationState {
-	if op.CancelledBy != "" {
-		return daap.OperationCancelling
-	}
-	return daap.OperationRunning
 }
 
 func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error {
@@ -62,10 +55,7 @@ func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error 
 
 // markOnTheWay shows that the operation gets on again.
 func (r *runner) markOnTheWay(ctx workflow.Context) error {
-	state := daap.OperationRunning
-	if r.cancelling {
-		state = daap.OperationCancelling
-	}
+	state := daap.OnTheWay(r.cancelling)
 	err := workflow.UpsertTypedSearchAttributes(ctx,
 		attributeState.ValueSet(string(state)), attributeStep.ValueUnset(), attributeErrorType.ValueUnset())
 	if err != nil {

@@ -72,7 +72,7 @@ func (r *runner) listen(ctx, root workflow.Context) error {
 		}
 		if workflow.GetVersion(ctx, takesBack, workflow.DefaultVersion, 1) != workflow.DefaultVersion {
 			r.takeOrDrop(ctx, &decision{Decision: cancel})
-		} else if r.kind == daap.ProvisionDatabase {
+		} else if r.kind.Makes() {
 			r.takeOrDrop(ctx, &decision{Decision: cancel, ends: true})
 		}
 	})

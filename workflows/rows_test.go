@@ -74,13 +74,6 @@ func (r *rows) holds() error {
 	return nil
 }
 
-func (r *rows) onTheWay() daap.OperationState {
-	if r.op.CancelledBy != "" {
-		return daap.OperationCancelling
-	}
-	return daap.OperationRunning
-}
-
 func (r *rows) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +102,7 @@ func (r *rows) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) erro
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.op.State == daap.OperationPending {
-		r.op.State = r.onTheWay()
+		r.op.State = r.op.OnTheWay()
 	}
 	return nil
 }
@@ -117,7 +110,7 @@ func (r *rows) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) erro
 func (r *rows) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.op.State == r.onTheWay() && step.State.Undoes() == (r.op.CancelledBy != "") {
+	if r.op.State == r.op.OnTheWay() && step.State.Undoes() == (r.op.CancelledBy != "") {
 		r.steps[step.Name], r.op.Step = step.State, step.Name
 	}
 	return nil
@@ -140,7 +133,7 @@ func (r *rows) decide(d daap.Decision) error {
 	if err := r.holds(); err != nil || r.op.State != daap.OperationNeedsAttention {
 		return err
 	}
-	r.op.State = r.onTheWay()
+	r.op.State = r.op.OnTheWay()
 	r.decisions = append(r.decisions, d)
 	return nil
 }

@@ -95,7 +95,7 @@ func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
 // from is the step to begin with: the first one, or the pivot where a run that was lost was past it and the steps
 // before it cannot be repeated.
 func (r *runner) from(ctx workflow.Context) (int, error) {
-	if r.kind != daap.ArchiveDatabase {
+	if !r.kind.ResumesAtPivot() {
 		return 0, nil
 	}
 	var kube *activities.Kubernetes
