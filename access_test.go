@@ -38,7 +38,7 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 			spec := daap.DatabaseSpec{Name: "orders"}
 			return errors.Join(second(databases.PreviewCreate(ctx, req, spec)), third(databases.Create(ctx, req, spec)))
 		},
-		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error { return second(databases.Get(ctx, req, id)) },
+		daap.MayGetDatabase: func(ctx context.Context, req daap.Request) error { return second(databases.Describe(ctx, req, id)) },
 		daap.MayUpdateDatabase: func(ctx context.Context, req daap.Request) error {
 			return errors.Join(second(databases.PreviewUpdate(ctx, req, id, daap.DatabasePatch{})),
 				third(databases.Update(ctx, req, id, daap.DatabasePatch{})))

@@ -341,14 +341,3 @@ func (d *Databases) BackUp(ctx context.Context, req Request, id uuid.UUID) (Data
 	}
 	return d.accept(ctx, by, BackUpDatabase, id)
 }
-
-// BackupState returns what is known of the backups of a database that is backed up; nil of another one. Errors:
-// CodeUnauthenticated, CodeForbidden, CodeNotFound.
-func (d *Databases) BackupState(ctx context.Context, req Request, db Database) (*BackupState, error) {
-	by, err := req.authorize(MayGetDatabase)
-	if err != nil || !db.Profile.BackupEnabled {
-		return nil, err
-	}
-	state, err := d.store.BackupState(ctx, by.Scope, db.ID)
-	return &state, err
-}

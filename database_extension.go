@@ -197,26 +197,3 @@ func (e *Extensions) List(ctx context.Context, req Request, filter ExtensionFilt
 	}
 	return list, nil
 }
-
-// scanStore reads what PostgreSQL told of one database in scope.
-type scanStore interface {
-	// Scan is the zero value where nobody has asked yet.
-	Scan(ctx context.Context, scope Scope, database uuid.UUID) (Scan, error)
-	// DatabaseExtensions returns all that were found when all were last found, in order of PostgreSQL database and name.
-	DatabaseExtensions(ctx context.Context, scope Scope, database uuid.UUID) ([]Extension, error)
-}
-
-// Scan returns what the database's own PostgreSQL told when it was last asked, with the extensions that it has. Errors:
-// CodeUnauthenticated, CodeForbidden.
-func (d *Databases) Scan(ctx context.Context, req Request, id uuid.UUID) (Scan, []Extension, error) {
-	by, err := req.authorize(MayGetDatabase)
-	if err != nil {
-		return Scan{}, nil, err
-	}
-	scan, err := d.store.Scan(ctx, by.Scope, id)
-	if err != nil {
-		return Scan{}, nil, fmt.Errorf("scan of database %s: %w", id, err)
-	}
-	extensions, err := d.store.DatabaseExtensions(ctx, by.Scope, id)
-	return scan, extensions, err
-}

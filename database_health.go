@@ -2,13 +2,10 @@ package daap
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // DatabaseHealth sums a database's conditions up.
@@ -181,8 +178,12 @@ func (o Observed) backedUp(now time.Time) Conditions {
 	}
 }
 
-// Told are the conditions as people are told of them at the moment, in the order in which they want them.
+// Told are the conditions as people are told of them at the moment, in the order in which they want them; none of a
+// database that does not run.
 func (o Observed) Told(now time.Time) Conditions {
+	if !o.Runs() {
+		return nil
+	}
 	told, order := o.Conditions.At(now), ConditionTypes()
 	for i := range told {
 		told[i].ObservedAt = o.lookedAt(told[i].Type, told[i].ObservedAt)
@@ -191,22 +192,4 @@ func (o Observed) Told(now time.Time) Conditions {
 		return cmp.Compare(slices.Index(order, a.Type), slices.Index(order, b.Type))
 	})
 	return told
-}
-
-// conditionStore reads what was seen of databases.
-type conditionStore interface {
-	// LastSeen returns the conditions that were last seen of the database, and of Backups and Scan when they were looked
-	// at; the zero value where nobody has looked yet, and of a database that is out of scope.
-	LastSeen(ctx context.Context, scope Scope, database uuid.UUID) (Observed, error)
-}
-
-// Conditions returns what is known of the database now; none where nobody has looked yet, and where it does not run.
-// Errors: CodeUnauthenticated, CodeForbidden.
-func (d *Databases) Conditions(ctx context.Context, req Request, db Database) (Conditions, error) {
-	by, err := req.authorize(MayGetDatabase)
-	if err != nil || !db.Runs() {
-		return nil, err
-	}
-	seen, err := d.store.LastSeen(ctx, by.Scope, db.ID)
-	return seen.Told(time.Now()), err
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/daap-dev/daap"
 )
 
@@ -53,7 +55,7 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	scanned := ago(7 * time.Minute)
 	o := daap.Observed{
-		Database: daap.Database{Profile: daap.Profile{Backups: daap.Backups{BackupEnabled: true}}},
+		Database: daap.Database{Status: daap.DatabaseReady, Profile: daap.Profile{Backups: daap.Backups{BackupEnabled: true}}},
 		Backups:  daap.BackupState{ObservedAt: ago(30 * time.Second), Archiving: true},
 		Scan:     daap.Scan{AttemptedAt: ago(2 * time.Minute), ScannedAt: &scanned},
 	}
@@ -105,14 +107,16 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 	}
 }
 
-func TestNothingIsReadOfTheConditionsOfADatabaseThatDoesNotRun(t *testing.T) {
+func TestDatabaseThatDoesNotRunHasNoConditions(t *testing.T) {
 	t.Parallel()
-	l := &ledger{seen: daap.Observed{Conditions: daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}}}}
-	databases := daap.NewDatabases(l, l, l, 1)
 	for status, want := range map[daap.DatabaseStatus]int{daap.DatabaseReady: 1, daap.DatabaseFrozen: 0, daap.DatabaseArchived: 0} {
-		got, err := databases.Conditions(t.Context(), product, daap.Database{Status: status})
-		if err != nil || len(got) != want {
-			t.Errorf("%s has the conditions %v, %v; want %d", status, got, err, want)
+		l := &ledger{seen: daap.Observed{
+			Database:   daap.Database{Status: status},
+			Conditions: daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}},
+		}}
+		got, err := daap.NewDatabases(l, l, l, 1).Describe(t.Context(), product, uuid.New())
+		if err != nil || len(got.Conditions) != want {
+			t.Errorf("%s has the conditions %v, %v; want %d", status, got.Conditions, err, want)
 		}
 	}
 }

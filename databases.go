@@ -25,11 +25,11 @@ type databaseStore interface {
 	// CACertificate is empty until it is known.
 	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (CABundle, error)
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
+	// DescribeDatabase reads all that is known of one database as of one moment.
+	DescribeDatabase(ctx context.Context, scope Scope, id uuid.UUID) (DatabaseView, error)
 	quotaReader
 	backupStore
-	conditionStore
 	fleetStore
-	scanStore
 }
 
 // quotaReader reads the quota of a tier and what is used of it.
@@ -186,15 +186,6 @@ func (d *Databases) quotaEffects(ctx context.Context, was, is Database) ([]Quota
 		}
 	}
 	return effects, nil
-}
-
-// Get returns one database, deleted ones too. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
-func (d *Databases) Get(ctx context.Context, req Request, id uuid.UUID) (Database, error) {
-	by, err := req.authorize(MayGetDatabase)
-	if err != nil {
-		return Database{}, err
-	}
-	return d.store.Database(ctx, by.Scope, id)
 }
 
 // List returns one page of databases, newest first, and the cursor of the next page: empty on the last.

@@ -88,20 +88,12 @@ func (l *ledger) PatchDatabase(
 	return l.db, &op, nil
 }
 
-func (l *ledger) Scan(context.Context, daap.Scope, uuid.UUID) (daap.Scan, error) {
-	return daap.Scan{}, nil
-}
-
-func (l *ledger) DatabaseExtensions(context.Context, daap.Scope, uuid.UUID) ([]daap.Extension, error) {
-	return nil, nil
-}
-
 func (l *ledger) BackupState(context.Context, daap.Scope, uuid.UUID) (daap.BackupState, error) {
 	return l.backups, nil
 }
 
-func (l *ledger) LastSeen(context.Context, daap.Scope, uuid.UUID) (daap.Observed, error) {
-	return l.seen, nil
+func (l *ledger) DescribeDatabase(context.Context, daap.Scope, uuid.UUID) (daap.DatabaseView, error) {
+	return daap.DatabaseView{Observed: l.seen}, nil
 }
 
 func (l *ledger) Fleet(context.Context, time.Time) (daap.Fleet, error) { return daap.Fleet{}, nil }

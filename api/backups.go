@@ -78,19 +78,20 @@ func backupToOAS(b daap.Backup) oas.Backup {
 	}
 }
 
-func backupStateToOAS(db daap.Database, state *daap.BackupState) oas.NilBackupState {
-	if state == nil {
+// backupStateToOAS is null for a database without backups.
+func backupStateToOAS(view daap.DatabaseView) oas.NilBackupState {
+	if !view.Profile.BackupEnabled {
 		return oas.NilBackupState{Null: true}
 	}
-	now := time.Now()
-	health, reason := state.HealthOf(db, now)
+	now, state := time.Now(), view.Backups
+	health, reason := state.HealthOf(view.Database, now)
 	return oas.NewNilBackupState(oas.BackupState{
 		Health:                 oas.BackupHealth(health),
 		Reason:                 nilString(reason),
 		ObservedAt:             nilTime(given(state.ObservedAt, !state.ObservedAt.IsZero())),
 		LastSuccessfulBackupAt: nilTime(state.LastSuccessAt),
 		LastFailedBackupAt:     nilTime(state.LastFailureAt),
-		NextBackupAt:           nilTime(db.NextBackup(now)),
+		NextBackupAt:           nilTime(view.NextBackup(now)),
 		FirstRecoverableAt:     nilTime(state.FirstRecoverableAt),
 		LatestRecoverableAt:    nilTime(state.LatestRecoverable()),
 		ArchiveLagSeconds:      int(state.Lag(now).Seconds()),

@@ -84,12 +84,14 @@ func databaseToOAS(db daap.Database) oas.Database {
 	}
 }
 
-// oneDatabaseToOAS is all of a database.
-func oneDatabaseToOAS(db daap.Database, conditions daap.Conditions, backups *daap.BackupState) oas.Database {
-	allowed, restricted := db.Actions()
-	all := databaseToOAS(db)
-	all.Conditions = conditionsToOAS(db, conditions)
-	all.Backup = backupStateToOAS(db, backups)
+// viewToOAS is all of a database.
+func viewToOAS(view daap.DatabaseView) oas.Database {
+	allowed, restricted := view.Actions()
+	all := databaseToOAS(view.Database)
+	all.Conditions = conditionsToOAS(view)
+	all.Backup = backupStateToOAS(view)
+	all.Storage = storageToOAS(view.Database, view.Scan)
+	all.Extensions = extensionsToOAS(view.Scan, view.Extensions)
 	all.AllowedActions = each(allowed, func(k daap.OperationKind) oas.OperationKind { return oas.OperationKind(k) })
 	all.RestrictedActions = each(restricted, func(r daap.Restriction) oas.RestrictedAction {
 		return oas.RestrictedAction{Action: oas.OperationKind(r.Operation), Reason: r.Reason}

@@ -22,11 +22,11 @@ func healthStateToOAS(db daap.Database) oas.NilHealthState {
 }
 
 // conditionsToOAS are those of a database that runs; nil of another one.
-func conditionsToOAS(db daap.Database, conditions daap.Conditions) []oas.Condition {
-	if !db.Runs() {
+func conditionsToOAS(view daap.DatabaseView) []oas.Condition {
+	if !view.Runs() {
 		return nil
 	}
-	return each(conditions, func(c daap.Condition) oas.Condition {
+	return each(view.Conditions, func(c daap.Condition) oas.Condition {
 		return oas.Condition{
 			Type: oas.ConditionType(c.Type), Status: oas.ConditionStatus(c.Status), Reason: c.Reason, Message: c.Message,
 			Since: c.Since.UTC(), ObservedAt: c.ObservedAt.UTC(),

@@ -54,25 +54,11 @@ func (h *Handler) CreateDatabase(
 //
 // GET /databases/{id}
 func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams) (*oas.DatabaseResponse, error) {
-	db, err := h.databases.Get(ctx, h.requestOf(ctx), params.ID)
+	view, err := h.databases.Describe(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
 		return nil, err
 	}
-	state, err := h.databases.BackupState(ctx, h.requestOf(ctx), db)
-	if err != nil {
-		return nil, err
-	}
-	conditions, err := h.databases.Conditions(ctx, h.requestOf(ctx), db)
-	if err != nil {
-		return nil, err
-	}
-	scan, extensions, err := h.databases.Scan(ctx, h.requestOf(ctx), db.ID)
-	if err != nil {
-		return nil, err
-	}
-	one := oneDatabaseToOAS(db, conditions, state)
-	one.Storage, one.Extensions = storageToOAS(db, scan), extensionsToOAS(scan, extensions)
-	return &oas.DatabaseResponse{Data: one, Error: noError, Meta: meta(ctx)}, nil
+	return &oas.DatabaseResponse{Data: viewToOAS(view), Error: noError, Meta: meta(ctx)}, nil
 }
 
 // UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells

@@ -22,18 +22,6 @@ func (m *memory) told(id uuid.UUID, scan daap.Scan, extensions ...daap.Extension
 	}
 }
 
-func (m *memory) Scan(ctx context.Context, _ daap.Scope, id uuid.UUID) (daap.Scan, error) {
-	defer m.mu.Unlock()
-	err := m.enter(ctx)
-	return m.scans[id], err
-}
-
-func (m *memory) DatabaseExtensions(ctx context.Context, _ daap.Scope, id uuid.UUID) ([]daap.Extension, error) {
-	defer m.mu.Unlock()
-	err := m.enter(ctx)
-	return slices.DeleteFunc(slices.Clone(m.extensions), func(e daap.Extension) bool { return e.DatabaseID != id }), err
-}
-
 func (m *memory) ExtensionGroups(
 	ctx context.Context, scope daap.Scope, f daap.ExtensionFilter,
 ) ([]daap.ExtensionGroup, error) {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,15 +10,16 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func (m *memory) LastSeen(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Observed, error) {
+func (m *memory) DescribeDatabase(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.DatabaseView, error) {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
-		return daap.Observed{}, err
+		return daap.DatabaseView{}, err
 	}
-	if _, err := m.database(scope, id); err != nil {
-		return daap.Observed{}, nil //nolint:nilerr // of what is not there nothing is known
-	}
-	return m.seen[id], nil
+	db, err := m.database(scope, id)
+	view := daap.DatabaseView{Observed: m.seen[id]}
+	view.Database, view.Backups, view.Scan = db, m.backupStates[id], m.scans[id]
+	view.Extensions = slices.DeleteFunc(slices.Clone(m.extensions), func(e daap.Extension) bool { return e.DatabaseID != id })
+	return view, err
 }
 
 func (m *memory) Fleet(ctx context.Context, _ time.Time) (daap.Fleet, error) {

@@ -19,13 +19,19 @@ func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid
 }
 
 func (s *Store) backupStates(ctx context.Context, which string, args ...any) (map[uuid.UUID]daap.BackupState, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT b.database_id, b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
-		       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
-		       b.archived_until, b.last_begun_at, b.closed_at
-		FROM   backup_states b
-		JOIN   databases d ON d.id = b.database_id
-		WHERE  `+which, args...) // its error comes out of ForEachRow
+	rows, _ := s.pool.Query(ctx, selectBackupStates+which, args...) // its error comes out of collect
+	return collectBackupStates(rows)
+}
+
+const selectBackupStates = `
+	SELECT b.database_id, b.observed_at, b.archiving, b.archiving_message, b.last_archived_at, b.unarchived_bytes,
+	       b.last_success_at, b.last_failure_at, b.last_failure_message, b.gap, b.first_recoverable_at,
+	       b.archived_until, b.last_begun_at, b.closed_at
+	FROM   backup_states b
+	JOIN   databases d ON d.id = b.database_id
+	WHERE  `
+
+func collectBackupStates(rows pgx.Rows) (map[uuid.UUID]daap.BackupState, error) {
 	all := map[uuid.UUID]daap.BackupState{}
 	var id uuid.UUID
 	var b daap.BackupState

@@ -68,10 +68,17 @@ func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap
 
 // conditions are of each database what was last seen, and nothing else.
 func (s *Store) conditions(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Observed, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT database_id, conditions, observed_at, revision FROM database_health WHERE database_id = ANY ($1)`,
-		ids) // its error comes out of ForEachRow
-	all := make(map[uuid.UUID]daap.Observed, len(ids))
+	rows, _ := s.pool.Query(ctx, selectConditions+`d.id = ANY ($1)`, ids) // its error comes out of collect
+	return collectConditions(rows)
+}
+
+const selectConditions = `
+	SELECT h.database_id, h.conditions, h.observed_at, h.revision
+	FROM   database_health h JOIN databases d ON d.id = h.database_id
+	WHERE  `
+
+func collectConditions(rows pgx.Rows) (map[uuid.UUID]daap.Observed, error) {
+	all := map[uuid.UUID]daap.Observed{}
 	var id uuid.UUID
 	var o daap.Observed
 	var at time.Time
@@ -83,35 +90,6 @@ func (s *Store) conditions(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]
 		return nil
 	})
 	return all, err
-}
-
-// LastSeen returns the conditions that were last seen of the database, and of Backups and Scan when they were looked
-// at; the zero value where nobody has looked yet, and of a database that is out of scope.
-func (s *Store) LastSeen(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.Observed, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT h.conditions, h.observed_at, h.revision, b.observed_at, s.attempted_at, s.scanned_at
-		FROM   databases d
-		JOIN   database_health h ON h.database_id = d.id
-		LEFT   JOIN backup_states b ON b.database_id = d.id
-		LEFT   JOIN database_scans s ON s.database_id = d.id
-		WHERE  d.id = $1`+ofTeam, database, owner(scope)) // its error comes out of ForEachRow
-	var o daap.Observed
-	var at time.Time
-	var backups, attempt *time.Time
-	_, err := pgx.ForEachRow(rows, []any{&o.Conditions, &at, &o.Revision, &backups, &attempt, &o.Scan.ScannedAt},
-		func() error {
-			for i := range o.Conditions {
-				o.Conditions[i].ObservedAt = at
-			}
-			if backups != nil {
-				o.Backups.ObservedAt = *backups
-			}
-			if attempt != nil {
-				o.Scan.AttemptedAt = *attempt
-			}
-			return nil
-		})
-	return o, because(err, "read what was seen of a database")
 }
 
 // reserved is of each database what is reserved of its tier's quota.

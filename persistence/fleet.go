@@ -23,9 +23,7 @@ func (s *Store) Fleet(ctx context.Context, now time.Time) (daap.Fleet, error) {
 	countHealths(read, &fleet, now)
 	countOpen(read, &fleet)
 	countParked(read, &fleet)
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
-		func(tx pgx.Tx) error { return tx.SendBatch(ctx, read).Close() })
-	return fleet, because(err, "count the fleet")
+	return fleet, because(s.snapshot(ctx, read), "count the fleet")
 }
 
 // countDatabases goes through all databases once, however many groups there are.

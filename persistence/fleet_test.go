@@ -170,37 +170,6 @@ func runningAsTheDomainSays(f fixture) {
 	}
 }
 
-func TestLastSeenSaysWhenWhatRowsTellWasLookedAt(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	db, _ := f.ready("shop", "orders")
-	seen, err := f.LastSeen(t.Context(), daap.EveryTeam, db.ID)
-	f.must(err)
-	want(t, "what was seen of one that nobody looked at", seen, daap.Observed{})
-
-	now := time.Now().Truncate(time.Microsecond)
-	f.look(db.ID, now, daap.HealthHealthy)
-	f.look(db.ID, now.Add(time.Minute), daap.HealthHealthy)
-	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: now.Add(-time.Minute)}, nil))
-	_, err = f.pool.Exec(t.Context(), `INSERT INTO database_scans (database_id, attempted_at, scanned_at) VALUES ($1, $2, $3)`,
-		db.ID, now.Add(-2*time.Minute), now.Add(-3*time.Minute))
-	f.must(err)
-	seen, err = f.LastSeen(t.Context(), daap.EveryTeam, db.ID)
-	f.must(err)
-	for _, c := range seen.Conditions {
-		want(t, string(c.Type)+" was looked at", c.ObservedAt, now.Add(time.Minute))
-		want(t, string(c.Type)+" is so since", c.Since, now)
-	}
-	want(t, "conditions", len(seen.Conditions) > 0, true)
-	want(t, "backups were looked at", seen.Backups.ObservedAt, now.Add(-time.Minute))
-	want(t, "it was asked", seen.Scan.AttemptedAt, now.Add(-2*time.Minute))
-	want(t, "it answered", value(seen.Scan.ScannedAt), now.Add(-3*time.Minute))
-
-	none, err := f.LastSeen(t.Context(), daap.OfTeam("billing"), db.ID)
-	f.must(err)
-	want(t, "what another team sees", none, daap.Observed{})
-}
-
 func TestHealthIsSoSinceItChanged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

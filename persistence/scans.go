@@ -11,23 +11,18 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Scan returns what the database's PostgreSQL told when it was last asked; the zero value where nobody has asked yet,
-// and of a database out of scope.
-func (s *Store) Scan(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.Scan, error) {
-	all, err := s.scansOf(ctx, `d.id = $1`+ofTeam, database, owner(scope))
-	return all[database], because(err, "read scan")
-}
-
 func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
-	return s.scansOf(ctx, `d.id = ANY ($1)`, ids)
+	rows, _ := s.pool.Query(ctx, selectScans+`d.id = ANY ($1)`, ids) // its error comes out of collect
+	return collectScans(rows)
 }
 
-func (s *Store) scansOf(ctx context.Context, which string, args ...any) (map[uuid.UUID]daap.Scan, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT s.database_id, s.attempted_at, s.failure_reason, s.failure_message, s.scanned_at, s.listed_at, s.used_bytes,
-		       s.wal_bytes, s.connections, s.max_connections
-		FROM   database_scans s JOIN databases d ON d.id = s.database_id
-		WHERE  `+which, args...) // its error comes out of ForEachRow
+const selectScans = `
+	SELECT s.database_id, s.attempted_at, s.failure_reason, s.failure_message, s.scanned_at, s.listed_at, s.used_bytes,
+	       s.wal_bytes, s.connections, s.max_connections
+	FROM   database_scans s JOIN databases d ON d.id = s.database_id
+	WHERE  `
+
+func collectScans(rows pgx.Rows) (map[uuid.UUID]daap.Scan, error) {
 	all := map[uuid.UUID]daap.Scan{}
 	var id uuid.UUID
 	var scan daap.Scan
@@ -120,22 +115,12 @@ func replaceExtensions(
 	return err
 }
 
-// DatabaseExtensions returns all extensions that the database had when all were last found, in order of PostgreSQL
-// database and name; none of a database out of scope.
-func (s *Store) DatabaseExtensions(
-	ctx context.Context, scope daap.Scope, database uuid.UUID,
-) ([]daap.Extension, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT e.database_id, e.postgres_database, e.name, e.version, e.available_version, e.last_checked_at
-		FROM   database_extensions e JOIN databases d ON d.id = e.database_id
-		WHERE  d.id = $1`+ofTeam+`
-		ORDER  BY e.postgres_database, e.name`, database, owner(scope)) // its error comes out of Collect
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Extension])
-	if err != nil {
-		return nil, because(err, "read extensions")
-	}
-	return all, nil
-}
+// selectExtensions are those of the last complete list of the database $1.
+const selectExtensions = `
+	SELECT e.database_id, e.postgres_database, e.name, e.version, e.available_version, e.last_checked_at
+	FROM   database_extensions e JOIN databases d ON d.id = e.database_id
+	WHERE  d.id = $1` + ofTeam + `
+	ORDER  BY e.postgres_database, e.name`
 
 // extensionsInScope are the extensions of databases that run and are in scope.
 const extensionsInScope = `
