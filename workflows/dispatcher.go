@@ -20,9 +20,10 @@ type Dispatcher struct {
 	Log    *zap.Logger
 }
 
-// starter starts the workflow of an operation; safe to repeat.
+// starter starts the workflow of an operation; safe to repeat. Its method has a name of its own, so that no use case can
+// be given a starter that does not record.
 type starter interface {
-	Start(ctx context.Context, op daap.Operation) error
+	StartWorkflow(ctx context.Context, op daap.Operation) error
 }
 
 // outbox holds the operations that are recorded and not yet begun.
@@ -77,7 +78,7 @@ func (d Dispatcher) Start(ctx context.Context, op daap.Operation) error {
 }
 
 func (d Dispatcher) start(ctx context.Context, op daap.Operation) error {
-	if err := d.Engine.Start(ctx, op); err != nil {
+	if err := d.Engine.StartWorkflow(ctx, op); err != nil {
 		return fmt.Errorf("start operation %s: %w", op.ID, err)
 	}
 	if err := d.Outbox.Dispatched(ctx, op.ID); err != nil {

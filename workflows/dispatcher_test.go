@@ -30,7 +30,7 @@ func (o *outbox) Dispatched(_ context.Context, id uuid.UUID) error {
 	return nil
 }
 
-func (o *outbox) Start(_ context.Context, op daap.Operation) error {
+func (o *outbox) StartWorkflow(_ context.Context, op daap.Operation) error {
 	o.started = append(o.started, op.ID)
 	if o.fails[op.ID] {
 		return errors.New("Temporal is down")

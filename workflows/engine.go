@@ -27,10 +27,10 @@ const (
 // Engine starts the workflows of operations, sends them decisions, and describes them.
 type Engine struct{ Client client.Client }
 
-// Start starts the operation's workflow within two seconds or fails. It may be repeated: an operation has
+// StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has
 // one Workflow ID, which runs at most once, and once more for each time that it is started anew. A second run
 // after that is harmless: the operation is over, and the run's first activity finds that out.
-func (e Engine) Start(ctx context.Context, op daap.Operation) error {
+func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 	// A client that hangs up must not take back the start of what was recorded for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()

@@ -37,7 +37,7 @@ func serveAPI(ctx context.Context, s service) error {
 	orphans := daap.NewOrphans(store, engine)
 	dependencies = append(dependencies, daap.Dependency{Name: "quotas", Probe: quotas.Probe},
 		daap.Dependency{Name: "orphans", Probe: orphans.Probe})
-	dispatcher := workflows.Dispatcher{Engine: engine, Outbox: store, Log: s.log}
+	dispatcher := s.dispatcher(store, temporal)
 	hasher, err := s.hasher()
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func serveAPI(ctx context.Context, s service) error {
 		s.report("The use of an API key is not recorded."))
 	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
 	handler := api.New(api.Config{
-		Databases:      daap.NewDatabases(store, store, dispatcher, s.config.Backlog),
+		Databases:      s.databases(store, temporal),
 		Operations:     daap.NewOperations(store, store, engine, dispatcher),
 		Extensions:     daap.NewExtensions(store),
 		Orphans:        orphans,

@@ -68,7 +68,7 @@ func runWorker(ctx context.Context, s service) error {
 		Scans:          &activities.Scans{Postgres: pg, Databases: store},
 		Reaper: &activities.Reaper{
 			Kubernetes: kube, Rows: store,
-			Expiry: daap.NewExpiry(store, daap.NewDatabases(store, store, workflows.Engine{Client: temporal}, s.config.Backlog)),
+			Expiry: daap.NewExpiry(store, s.databases(store, temporal)),
 		},
 	}, around(&activities.Interceptor{Operations: store}), func(err error) { fatal <- err })
 	if err := worker.Start(); err != nil {
@@ -78,27 +78,42 @@ func runWorker(ctx context.Context, s service) error {
 	if err := workflows.Schedule(ctx, temporal); err != nil {
 		return err
 	}
-	lost := workflows.LostWorkflows{
-		Engine: workflows.Engine{Client: temporal}, Operations: store,
-		Report: s.report("The search for lost workflows failed; it is tried again."),
-	}
-	go lost.Run(ctx)
-	answers := daap.NewAnswerExpiry(store, s.report("Expired idempotency answers were not removed; it is tried again."))
-	go answers.Run(ctx)
-	go activities.Follow(ctx, fleet, s.report("What changed was not recorded; the next check of the fleet does."))
 	sealer, err := s.sealer(ctx, store)
 	if err != nil {
 		return err
 	}
-	go sealer.Run(ctx)
-	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
-	select {
-	case err := <-fatal:
-		return fmt.Errorf("work for Temporal: %w", err)
-	case <-ctx.Done():
-		s.log.Info("The worker stops.")
-		return nil
+	lost := workflows.LostWorkflows{
+		Engine: workflows.Engine{Client: temporal}, Operations: store,
+		Report: s.report("The search for lost workflows failed; it is tried again."),
 	}
+	answers := daap.NewAnswerExpiry(store, s.report("Expired idempotency answers were not removed; it is tried again."))
+	follow := func(ctx context.Context) {
+		activities.Follow(ctx, fleet, s.report("What changed was not recorded; the next check of the fleet does."))
+	}
+	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
+	err = untilOver(ctx, fatal, lost.Run, answers.Run, follow, sealer.Run)
+	if err == nil {
+		s.log.Info("The worker stops.")
+	}
+	return err
+}
+
+// untilOver runs the loops until ctx is done or the Worker cannot go on, which is the error then. It returns when every
+// loop has ended: what they use is closed after that.
+func untilOver(ctx context.Context, fatal <-chan error, loops ...func(context.Context)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, loop := range loops {
+		group.Go(func() error { loop(ctx); return nil })
+	}
+	group.Go(func() error {
+		select {
+		case err := <-fatal:
+			return fmt.Errorf("work for Temporal: %w", err)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return group.Wait()
 }
 
 // sealer returns what seals the audit log, and warns of what keeps tampering with it from showing.

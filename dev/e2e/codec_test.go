@@ -41,7 +41,7 @@ func TestEncryptedHistoryIsReadWithTheCodecServerAlone(t *testing.T) {
 	op := daap.Operation{ID: uuid.New(), DatabaseID: uuid.New(), Kind: daap.ProvisionDatabase, DatabaseName: "hidden-orders", OwnerTeam: "e2e"}
 	var err error
 	until(ctx, t, "the namespace takes workflows", func() bool { // it is known a little later
-		err = workflows.Engine{Client: temporal}.Start(ctx, op)
+		err = workflows.Engine{Client: temporal}.StartWorkflow(ctx, op)
 		return err == nil
 	})
 	t.Cleanup(func() {
