@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"math/bits"
-	"slices"
+	"math/big"
 	"strings"
 	"time"
 
@@ -161,75 +160,24 @@ func checksum(text string) (sum [4]byte) {
 	return sum
 }
 
-// Each request has its credential read: numbers in base 62 are taken ten digits at a time, as so many fit a word.
-const (
-	alphabet    = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	digitsOfOne = 10
-	tenDigits   = 839299365868340224 // 62 to the tenth
-)
+// alphabet are the digits of base 62, in the order of big.Int.
+const alphabet = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-// words is a number of up to 256 bits, the most significant word first.
-type words [4]uint64
-
-// in62 writes at most 32 bytes in so many digits; there are enough for them.
+// in62 writes the bytes as a number of so many digits, which must be enough for them.
 func in62(raw []byte, width int) string {
-	var all [32]byte
-	copy(all[len(all)-len(raw):], raw)
-	var n words
-	for i := range n {
-		n[i] = binary.BigEndian.Uint64(all[8*i:])
-	}
-	digits := make([]byte, width)
-	for end := width; end > 0; end -= digitsOfOne {
-		var rest uint64
-		for i := range n {
-			n[i], rest = bits.Div64(rest, n[i], tenDigits)
-		}
-		for at := end - 1; at >= max(0, end-digitsOfOne); at-- {
-			digits[at] = alphabet[rest%62]
-			rest /= 62
-		}
-	}
-	return string(digits)
+	digits := new(big.Int).SetBytes(raw).Text(len(alphabet))
+	return strings.Repeat(alphabet[:1], width-len(digits)) + digits
 }
 
-// from62 reads digits into at most 32 bytes, and says whether they are some and fit.
+// from62 reads digits into raw, and reports whether they are digits and fit.
 func from62(digits string, raw []byte) bool {
-	var n words
-	for begin := 0; begin < len(digits); begin += digitsOfOne {
-		scale, carry := uint64(1), uint64(0)
-		for _, digit := range []byte(digits[begin:min(begin+digitsOfOne, len(digits))]) {
-			value, ok := valueOf(digit)
-			if !ok {
-				return false
-			}
-			scale, carry = scale*62, carry*62+value
-		}
-		for i := len(n) - 1; i >= 0; i-- {
-			high, low := bits.Mul64(n[i], scale)
-			sum, more := bits.Add64(low, carry, 0)
-			n[i], carry = sum, high+more
-		}
-		if carry != 0 {
-			return false
-		}
+	if strings.Trim(digits, alphabet) != "" {
+		return false
 	}
-	var all [32]byte
-	for i, word := range n {
-		binary.BigEndian.PutUint64(all[8*i:], word)
+	n, ok := new(big.Int).SetString(digits, len(alphabet))
+	if !ok || n.BitLen() > 8*len(raw) {
+		return false
 	}
-	surplus := all[:len(all)-copy(raw, all[len(all)-len(raw):])]
-	return !slices.ContainsFunc(surplus, func(b byte) bool { return b != 0 })
-}
-
-func valueOf(digit byte) (value uint64, ok bool) {
-	switch {
-	case '0' <= digit && digit <= '9':
-		return uint64(digit - '0'), true
-	case 'a' <= digit && digit <= 'z':
-		return uint64(digit-'a') + 10, true
-	case 'A' <= digit && digit <= 'Z':
-		return uint64(digit-'A') + 36, true
-	}
-	return 0, false
+	n.FillBytes(raw)
+	return true
 }

@@ -157,10 +157,3 @@ func newAuditEntry(e AuditEntry) (AuditEntry, error) {
 	e.At = time.Now()
 	return e, nil
 }
-
-// Dropped is how many entries were dropped and are not told of in the log yet.
-func (w *AuditWriter) Dropped() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}

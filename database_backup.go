@@ -218,8 +218,6 @@ func BackupHealths() []BackupHealth {
 
 // Bounds of what is healthy.
 const (
-	// observedWithin is for how long an observation holds: databases are looked at every minute.
-	observedWithin = 5 * time.Minute
 	// beginGrace is how late a base backup may begin before it is missed; CNPG begins it within a second.
 	beginGrace = 30 * time.Second
 	// backupGrace is how long a base backup may take: 1 TiB at 50 MiB a second takes six hours.
@@ -231,10 +229,11 @@ const (
 
 // Health says how the backups are, and in a sentence why where they are not well. b is how they are to be made.
 func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
+	_, old := stale(s.ObservedAt, now)
 	switch {
 	case s.ObservedAt.IsZero():
 		return BackupsUnknown, "Nobody has looked yet."
-	case now.Sub(s.ObservedAt) > observedWithin:
+	case old:
 		return BackupsUnknown, fmt.Sprintf("Nobody has looked since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
 	case !s.Archiving:
 		return BackupsFailing, "WAL is not archived: " + s.ArchivingMessage

@@ -91,6 +91,14 @@ const (
 	scanBelievedFor   = 30 * time.Minute
 )
 
+// HealthBelievedSince returns the time since which something must have been observed to be believed now.
+func HealthBelievedSince(now time.Time) time.Time { return now.Add(-HealthBelievedFor) }
+
+// stale reports whether what was observed at the time is not believed any more, and since when.
+func stale(observed, now time.Time) (since time.Time, is bool) {
+	return observed.Add(HealthBelievedFor), observed.Before(HealthBelievedSince(now))
+}
+
 // Conditions are those of one database.
 type Conditions []Condition
 
@@ -98,8 +106,8 @@ type Conditions []Condition
 func (c Conditions) At(now time.Time) Conditions {
 	told := slices.Clone(c)
 	for i := range told {
-		if now.Sub(told[i].ObservedAt) > HealthBelievedFor && told[i].Status != ConditionUnknown {
-			told[i].Status, told[i].Since = ConditionUnknown, told[i].ObservedAt.Add(HealthBelievedFor)
+		if since, is := stale(told[i].ObservedAt, now); is && told[i].Status != ConditionUnknown {
+			told[i].Status, told[i].Since = ConditionUnknown, since
 			told[i].Reason, told[i].Message = "Stale", "Nobody has looked at it since then."
 		}
 	}

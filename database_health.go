@@ -33,8 +33,8 @@ type HealthSeen struct {
 
 // At is what of the look still tells something: one that is too long ago tells nothing any more.
 func (h HealthSeen) At(now time.Time) HealthSeen {
-	if now.Sub(h.ObservedAt) > HealthBelievedFor && h.Health != HealthUnknown {
-		h.Health, h.Since = HealthUnknown, h.ObservedAt.Add(HealthBelievedFor)
+	if since, is := stale(h.ObservedAt, now); is && h.Health != HealthUnknown {
+		h.Health, h.Since = HealthUnknown, since
 	}
 	return h
 }

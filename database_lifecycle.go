@@ -78,8 +78,8 @@ func (s DatabaseStatus) connectable() bool {
 	return slices.Contains([]DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating}, s)
 }
 
-// CanMoveTo says whether a database of status s may get status to.
-func (s DatabaseStatus) CanMoveTo(to DatabaseStatus) bool {
+// canMoveTo reports whether a database of status s may get status to.
+func (s DatabaseStatus) canMoveTo(to DatabaseStatus) bool {
 	return slices.Contains(StatusesBefore(to), s)
 }
 

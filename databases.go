@@ -64,10 +64,6 @@ type operationStarter interface {
 	Start(ctx context.Context, op Operation) error
 }
 
-// DefaultBacklog is how many operations may wait for their start before no more are accepted: about what the
-// dispatcher starts in a minute once the engine is back.
-const DefaultBacklog = 1000
-
 // NewDatabases returns the use cases on the given store. starter must bound its own time: callers wait for it.
 // Above backlog operations that wait for their start, no more are accepted.
 func NewDatabases(store databaseStore, changes databaseChanges, starter operationStarter, backlog int) *Databases {

@@ -30,7 +30,7 @@ type Operation struct {
 	BacksUp bool
 	// Origin is who asked for it, from where.
 	Origin Origin
-	// StatusBefore is the database's status when the operation was accepted; empty for a provision.
+	// StatusBefore is the database's status when the operation was accepted; empty where the operation makes it.
 	StatusBefore DatabaseStatus
 	// CancelledBy is who gave the operation up; it undoes what it did from then on. Empty otherwise.
 	CancelledBy string

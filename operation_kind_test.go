@@ -52,7 +52,7 @@ func TestFieldsOfEveryKindOfOperationAgree(t *testing.T) {
 			"a kind that ends in deleted removes the archive":          k.removesArchive == (k.after == DatabaseDeleted),
 			"a kind that takes over is legal for parked operations":    !k.takesOver || slices.Contains(k.from, DatabaseError),
 			"a kind that resumes at its pivot has steps before it":     !k.resumesAtPivot || names[0] != k.pivot,
-			"the status meanwhile may come after those it is from":     k.makes || !slices.ContainsFunc(k.from, func(s DatabaseStatus) bool { return !s.CanMoveTo(k.during) }),
+			"the status meanwhile may come after those it is from":     k.makes || !slices.ContainsFunc(k.from, func(s DatabaseStatus) bool { return !s.canMoveTo(k.during) }),
 		} {
 			if !is {
 				t.Errorf("%s: it is not so that %s", k.name, rule)

@@ -38,11 +38,6 @@ const (
 	OrphanArchive          OrphanKind = "archive"
 )
 
-// OrphanKinds returns all kinds of orphans.
-func OrphanKinds() []OrphanKind {
-	return []OrphanKind{OrphanNamespace, OrphanSecret, OrphanPersistentVolume, OrphanArchive}
-}
-
 // Found is something that carries a database's ID.
 type Found struct {
 	Kind       OrphanKind

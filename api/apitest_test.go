@@ -36,10 +36,13 @@ type service struct {
 	client *oas.Client
 }
 
+// backlog is how many operations may wait for their start.
+const backlog = 1000
+
 // configOn is the API's configuration on the store, with callers as those who are known.
 func configOn(store *memory) api.Config {
 	return api.Config{
-		Databases:     daap.NewDatabases(store, store, store, daap.DefaultBacklog),
+		Databases:     daap.NewDatabases(store, store, store, backlog),
 		Operations:    daap.NewOperations(store, store, store, store),
 		Tiers:         daap.NewTiers(store, catalog, store),
 		Extensions:    daap.NewExtensions(store),

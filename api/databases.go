@@ -37,7 +37,7 @@ func (h *Handler) CreateDatabase(
 	ctx context.Context, req *oas.CreateDatabaseRequest, params oas.CreateDatabaseParams,
 ) (oas.CreateDatabaseRes, error) {
 	if params.DryRun.Value {
-		preview, err := h.databases.PreviewCreate(ctx, h.dryRun(ctx), specFromOAS(req))
+		preview, err := h.databases.PreviewCreate(ctx, h.beginDryRun(ctx), specFromOAS(req))
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func (h *Handler) UpdateDatabase(
 ) (oas.UpdateDatabaseRes, error) {
 	result := oas.UpdateDatabaseResponse{Error: noError, Meta: meta(ctx)}
 	if params.DryRun.Value {
-		preview, err := h.databases.PreviewUpdate(ctx, h.dryRun(ctx), params.ID, patchFromOAS(req))
+		preview, err := h.databases.PreviewUpdate(ctx, h.beginDryRun(ctx), params.ID, patchFromOAS(req))
 		if err != nil {
 			return nil, err
 		}

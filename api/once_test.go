@@ -212,7 +212,7 @@ func TestBacklogThatIsTooLongRefusesMoreAndSaysWhenToTryAgain(t *testing.T) {
 	s := start(t)
 	db, op := s.create("shop", "orders")
 	s.store.succeed(op)
-	for range daap.DefaultBacklog + 1 {
+	for range backlog + 1 {
 		waits := pending()
 		s.store.operations[waits.ID] = waits
 	}

@@ -18,8 +18,9 @@ func (h *Handler) requestOf(ctx context.Context) daap.Request {
 	return h.request(exchangeOf(ctx))
 }
 
-// dryRun is requestOf for a request that only asks what it would change.
-func (h *Handler) dryRun(ctx context.Context) daap.Request {
+// beginDryRun marks the exchange as one that only asks what it would change, for the audit log too, and returns its
+// request.
+func (h *Handler) beginDryRun(ctx context.Context) daap.Request {
 	x := exchangeOf(ctx)
 	x.dryRun = true
 	return h.request(x)

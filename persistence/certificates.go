@@ -26,7 +26,7 @@ func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUI
 // stay in the bundle until they end. Safe to repeat. An error for what is none; daap.ErrSuperseded unless the operation
 // holds that database.
 func (s *Store) SaveCACertificate(ctx context.Context, op, database uuid.UUID, pem string) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.DatabaseID != database {
 			return daap.ErrSuperseded
 		}

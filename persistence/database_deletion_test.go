@@ -166,7 +166,7 @@ func TestArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
 	if len(expired) != 1 || expired[0].Name != "over" {
 		t.Fatalf("expired are %+v, want the one whose time is over", expired)
 	}
-	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, daap.DefaultBacklog)
+	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, 1000)
 	for _, want := range []int{1, 0} { // the second time it is on its way out
 		if n, err := daap.NewExpiry(f.Store, databases).Run(t.Context()); err != nil || n != want {
 			t.Errorf("Run() = %d, %v; want %d", n, err, want)

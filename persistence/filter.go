@@ -38,13 +38,13 @@ func (f *filter) running() {
 // healthy leaves the rows of fromDatabases of databases that run and are of the health at the moment.
 func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
 	f.running()
-	stale := now.Add(-daap.HealthBelievedFor)
+	since := daap.HealthBelievedSince(now)
 	if health == daap.HealthUnknown {
-		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, stale)
+		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, since)
 		return
 	}
 	f.andWith(`h.health = $`, health)
-	f.andWith(`h.observed_at >= $`, stale)
+	f.andWith(`h.observed_at >= $`, since)
 }
 
 // placeholder adds arg to the arguments and returns what stands for it in the SQL.

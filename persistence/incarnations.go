@@ -16,7 +16,7 @@ import (
 // own archive of that server name. Nothing is known of that incarnation's backups then. Safe to repeat: an operation
 // that has begun one begins no other. daap.ErrSuperseded for an operation that is over or given up.
 func (s *Store) BeginIncarnation(ctx context.Context, op uuid.UUID, from int, server string) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.Incarnation != 0 {
 			return nil
 		}

@@ -58,7 +58,7 @@ func (s *Store) direction(ctx context.Context, op uuid.UUID, undo bool) (daap.Op
 // with the cause; where that tells less than what was known to keep the step, with that. Safe to repeat:
 // one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
 func (s *Store) ParkOperation(ctx context.Context, op uuid.UUID, step daap.StepName, cause daap.Cause) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationNeedsAttention {
 			return nil
 		}
@@ -101,7 +101,7 @@ func setState(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operati
 // it has meanwhile, and both causes are gone. Safe to repeat: one that gets on is left as it is.
 // daap.ErrSuperseded for one that is over.
 func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		return resume(ctx, tx, op, d)
 	})
 	return because(err, "resume operation")
@@ -110,7 +110,7 @@ func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID, d daap.Decisi
 // SkipStep marks the step at which a parked operation is as skipped and takes the operation up again. Safe to
 // repeat. daap.ErrSuperseded for one that is over.
 func (s *Store) SkipStep(ctx context.Context, op uuid.UUID, step daap.StepName, d daap.Decision) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationNeedsAttention {
 			return nil
 		}
@@ -125,11 +125,11 @@ func (s *Store) SkipStep(ctx context.Context, op uuid.UUID, step daap.StepName, 
 	return because(err, "skip step "+string(step))
 }
 
-// CancelOperation gives the operation up: from now on it undoes what it did, and its database is deleting.
-// Safe to repeat. Errors: CodeDecisionRefused when it can no longer be given up; daap.ErrSuperseded when it is
+// CancelOperation gives the operation up: from now on it is rolled back, and its database has the status that its kind
+// says for that. Safe to repeat. Errors: CodeDecisionRefused when it can no longer be given up; daap.ErrSuperseded when it is
 // over.
 func (s *Store) CancelOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.CancelledBy != "" {
 			return nil
 		}
@@ -165,7 +165,7 @@ func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operation
 // FinishCancel moves an operation that was given up to cancelled, and its database to the status that it has
 // then. Safe to repeat. daap.ErrSuperseded for one that another took over.
 func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if err := moveDatabase(ctx, tx, op.DatabaseID, op.AfterCancel(), nil); err != nil {
 			return err
 		}
@@ -182,7 +182,7 @@ func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
 // database to the status it has afterwards. Safe to repeat: one that has succeeded is left as it is.
 // daap.ErrSuperseded for one that was cancelled or is being so.
 func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.CancelledBy != "" {
 			return daap.ErrSuperseded
 		}
@@ -233,7 +233,7 @@ func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 // SaveReceipt adds to the operation's receipt what was counted. Safe to repeat. daap.ErrSuperseded for one that is
 // over.
 func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Receipt) error {
-	err := s.whileOpen(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
+	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		var was daap.Receipt
 		if op.Receipt != nil {
 			was = *op.Receipt
@@ -244,9 +244,9 @@ func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Rece
 	return because(err, "save receipt")
 }
 
-// whileOpen makes a change in one transaction during which the operation, which has begun, stays open and
-// no one else changes its database. daap.ErrSuperseded when it is over or unknown.
-func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
+// whileBegun makes a change in one transaction during which the operation, which has begun, stays open and
+// nothing else changes its database. daap.ErrSuperseded when it is over or unknown.
+func (s *Store) whileBegun(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
 	return s.whileHeld(ctx, id, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationPending {
 			return fmt.Errorf("operation %s: %w", id, errNotBegun)
@@ -255,7 +255,7 @@ func (s *Store) whileOpen(ctx context.Context, id uuid.UUID, change func(pgx.Tx,
 	})
 }
 
-// whileHeld is whileOpen for operations that may not have begun yet.
+// whileHeld is whileBegun for operations that may not have begun yet.
 func (s *Store) whileHeld(ctx context.Context, id uuid.UUID, change func(pgx.Tx, daap.Operation) error) error {
 	return s.whileInScope(ctx, daap.EveryTeam, id, daap.ErrSuperseded, change)
 }

@@ -11,7 +11,7 @@ import (
 // lookAtBackups is the Workflow Type of LookAtBackups, and the ID of its schedule.
 const lookAtBackups = "look_at_backups"
 
-// lookEvery is how often backups are looked at.
+// lookEvery is how often backups are checked, and how often the databases that are due are scanned.
 const lookEvery = time.Minute
 
 // LookAtBackups looks at the backups of every database that has them.

@@ -114,7 +114,7 @@ func newMatrix(t *testing.T) *matrix {
 	m := &matrix{t: t, store: store, pool: pool, keys: daap.NewAPIKeys(store, hasher)}
 	writer := daap.NewAuditWriter(store, fails)
 	m.server = httptest.NewServer(api.New(api.Config{
-		Databases:      daap.NewDatabases(store, store, idle{}, daap.DefaultBacklog),
+		Databases:      daap.NewDatabases(store, store, idle{}, 1000),
 		Operations:     daap.NewOperations(store, store, idle{}, idle{}),
 		Tiers:          daap.NewTiers(store, catalog, idle{}),
 		Extensions:     daap.NewExtensions(store),
@@ -237,7 +237,7 @@ func (m *matrix) ask(caller, method, path, body string, headers ...string) reply
 func (m *matrix) database(team string, deleted bool) (db, op uuid.UUID) {
 	m.t.Helper()
 	by := console
-	databases := daap.NewDatabases(m.store, m.store, idle{}, daap.DefaultBacklog)
+	databases := daap.NewDatabases(m.store, m.store, idle{}, 1000)
 	m.asked++
 	made, operation, err := databases.Create(m.t.Context(), by,
 		daap.DatabaseSpec{Name: fmt.Sprintf("db-%d", m.asked), OwnerTeam: team, Tier: "small"})

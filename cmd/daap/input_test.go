@@ -199,7 +199,7 @@ func newGarden(t *testing.T) *garden {
 func (g *garden) ready(tier string) daap.Database {
 	g.t.Helper()
 	g.asked++
-	db, op, err := daap.NewDatabases(g.store, g.store, idle{}, daap.DefaultBacklog).Create(g.t.Context(), console,
+	db, op, err := daap.NewDatabases(g.store, g.store, idle{}, 1000).Create(g.t.Context(), console,
 		daap.DatabaseSpec{Name: fmt.Sprintf("ready-%d", g.asked), OwnerTeam: shop, Tier: tier})
 	if err == nil {
 		err = g.store.BeginOperation(g.t.Context(), op.ID, false)

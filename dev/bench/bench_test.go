@@ -111,7 +111,7 @@ func open(t *testing.T, databaseURL string) *pgxpool.Pool {
 // handler is the API of the process, with the given word on who asks.
 func (p process) handler(who authenticator) http.Handler {
 	return api.New(api.Config{
-		Databases:     daap.NewDatabases(p.store, p.store, idle{}, daap.DefaultBacklog),
+		Databases:     daap.NewDatabases(p.store, p.store, idle{}, 1000),
 		Operations:    daap.NewOperations(p.store, p.store, idle{}, idle{}),
 		APIKeys:       p.keys,
 		AuditLogs:     daap.NewAuditLogs(p.store),
@@ -150,7 +150,7 @@ func (p process) tier(t *testing.T, name string) {
 func (p process) database(t *testing.T) daap.Database {
 	t.Helper()
 	p.tier(t, "small")
-	db, _, err := daap.NewDatabases(p.store, p.store, idle{}, daap.DefaultBacklog).Create(t.Context(), console,
+	db, _, err := daap.NewDatabases(p.store, p.store, idle{}, 1000).Create(t.Context(), console,
 		daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Tier: "small"})
 	if err != nil {
 		t.Fatal(err)

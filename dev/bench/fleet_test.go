@@ -144,7 +144,7 @@ func (p process) backedUp(t *testing.T) daap.Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, _, err := daap.NewDatabases(p.store, p.store, idle{}, daap.DefaultBacklog).Create(t.Context(), console,
+	db, _, err := daap.NewDatabases(p.store, p.store, idle{}, 1000).Create(t.Context(), console,
 		daap.DatabaseSpec{Name: "template", OwnerTeam: "shop", Tier: "kept"})
 	if err != nil {
 		t.Fatal(err)
