@@ -93,6 +93,7 @@ check: test-deps ## what CI says: generated code, tidy, secrets, lint, compose f
 	go mod tidy
 	git diff --exit-code -- api/oas go.mod go.sum
 	$(MAKE) secrets
+	$(MAKE) prose
 	$(MAKE) lint
 	bash dev/compose/validate.sh
 	$(MAKE) test
@@ -100,6 +101,10 @@ check: test-deps ## what CI says: generated code, tidy, secrets, lint, compose f
 .PHONY: secrets
 secrets: ## search the work tree and all commits for secrets
 	bash dev/tools/secrets.sh
+
+.PHONY: prose
+prose: ## check that the texts in dev/prose/clean.txt are plain English
+	go run ./dev/prose
 
 .PHONY: k3d-up
 k3d-up: ## for people with Docker: Kubernetes with CloudNativePG in k3d
