@@ -87,13 +87,13 @@ var causes = []CauseKind{
 	},
 	{
 		CauseStorageFull, "the volumes of the database are full",
-		"First grow the volume claims with kubectl patch pvc, as dev/causes.md says; once PostgreSQL runs again, give the " +
+		"First grow the volume claims with kubectl patch pvc, as docs/operators/causes.md says; once PostgreSQL runs again, give the " +
 			"database a tier with as much storage by PATCH /databases/{id}. The operator grows no volume while PostgreSQL " +
 			"stands.",
 	},
 	{
 		CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",
-		"Put back what the message names, as dev/causes.md says, then retry.",
+		"Put back what the message names, as docs/operators/causes.md says, then retry.",
 	},
 	{
 		CauseS3Denied, "the object store refuses or cannot be reached",
@@ -122,7 +122,7 @@ var causes = []CauseKind{
 	},
 	{
 		CauseDataLost, "the Cluster and its volumes are gone, and there is no backup to restore them from",
-		"Abort: nothing is made in their place. Volumes that were retained can be had back by hand, as dev/causes.md " +
+		"Abort: nothing is made in their place. Volumes that were retained can be had back by hand, as docs/operators/causes.md " +
 			"says; else delete the database.",
 	},
 	{

@@ -11,7 +11,7 @@ import (
 
 func TestEveryCauseIsExplainedToPeople(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("dev/causes.md")
+	page, err := os.ReadFile("docs/operators/causes.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestEveryCauseIsExplainedToPeople(t *testing.T) {
 		explained = append(explained, daap.CauseCode(heading[1]))
 	}
 	if codes := codesOfCauses(); !slices.Equal(explained, codes) {
-		t.Errorf("dev/causes.md explains\n%v, want in this order\n%v", explained, codes)
+		t.Errorf("docs/operators/causes.md explains\n%v, want in this order\n%v", explained, codes)
 	}
 }
 

@@ -47,7 +47,7 @@ func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 		StaticSummary:            fmt.Sprintf("%s %s of team %s", op.Kind, op.DatabaseName, op.OwnerTeam),
 		StaticDetails: fmt.Sprintf("Operation `%s` on database `%s`.\n\nWhen it needs attention: "+
 			"`POST /operations/%s/retry`, or `skip`, `abort`, `cancel`; or the same as the action of the Update "+
-			"or Signal `%s`. dev/runbook.md has the commands.", op.ID, op.DatabaseID, op.ID, DecideName),
+			"or Signal `%s`. docs/operators/runbook.md has the commands.", op.ID, op.DatabaseID, op.ID, DecideName),
 	}
 	in := Input{Operation: op.ID, Database: op.DatabaseID, Undo: op.CancelledBy != "", BacksUp: op.BacksUp}
 	if _, err := e.Client.ExecuteWorkflow(ctx, options, string(op.Kind), in); err != nil {

@@ -18,10 +18,10 @@ import (
 
 var runbookBlock = regexp.MustCompile("(?s)<!-- run: ([a-z-]+) -->\n```sh\n(.*?)```")
 
-// runbook are the commands of dev/runbook.md by the name of their block.
+// runbook are the commands of docs/operators/runbook.md by the name of their block.
 func runbook(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "runbook.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operators", "runbook.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
