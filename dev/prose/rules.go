@@ -72,7 +72,7 @@ var rules = []rule{
 	{refuses: phrase(`(?i)\banew\b`), advice: "again, a new, re-create, restart"},
 	{refuses: phrase(`(?i)\b(?:wherein|whereof|whereupon|therein|thereof|thereupon|hitherto|henceforth)\b`), advice: "say it plainly"},
 	{refuses: phrase(`(?i)\b(?:mend|mends|mended|mending)\b`), advice: "fix, repair"},
-	{refuses: phrase(`(?i)\bneither\b[^.]*\beither\b|\b(?:and|it|they|does|is|are) neither\b|\bneither[.;]`), advice: "neither … nor, or: also not"},
+	{refuses: phrase(`(?i)\bneither\b[^.]*\beither\b|\bneither(?:[.,;]|$)`), advice: "neither … nor, or: also not"},
 	{refuses: phrase(`(?i)\b(?:have|had|having|has|get|gets) (?:it |them )?back(?:[.,;:)]|$)`), advice: "recover, restore"},
 	{refuses: phrase(`(?i)\b(?:comes?|came|becomes?|became) of (?:it|that|the|an?|this|them|what|all)\b`), advice: "happens to, results from"},
 	{refuses: phrase(`(?i)\b(?:go|goes|went|gone|going) on (?:by|from|with|to|as|where|without)\b`), advice: "continue, resume"},
