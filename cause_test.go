@@ -16,8 +16,8 @@ func TestEveryCauseIsExplainedToPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	var explained []daap.CauseCode
-	for _, heading := range regexp.MustCompile(`(?m)^## ([A-Z0-9_]+)$`).FindAllStringSubmatch(string(page), -1) {
-		explained = append(explained, daap.CauseCode(heading[1]))
+	for _, row := range regexp.MustCompile(`(?m)^\| \[([A-Z0-9_]+)\]\(causes-`).FindAllStringSubmatch(string(page), -1) {
+		explained = append(explained, daap.CauseCode(row[1]))
 	}
 	if codes := codesOfCauses(); !slices.Equal(explained, codes) {
 		t.Errorf("docs/operators/causes.md explains\n%v, want in this order\n%v", explained, codes)

@@ -165,7 +165,7 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	}
 }
 
-// restoredByHand restores the database's archive with Barman's tools and PostgreSQL alone, as docs/operators/runbook.md says, and
+// restoredByHand restores the database's archive with Barman's tools and PostgreSQL alone, as docs/operators/archives.md says, and
 // returns the checksum there. It is done in the database's own pod, which has both.
 func restoredByHand(ctx context.Context, t *testing.T, id uuid.UUID) string {
 	t.Helper()

@@ -28,9 +28,6 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// aboutCertificates are the blocks of the runbook about CA certificates.
-var aboutCertificates = []string{"look-at-certificates", "new-ca", "new-leaves"}
-
 // TestCAIsHandedOverBeforeClientsNeedIt has the CA of a database end in ten days while the operator looks away, then the
 // operator renew it, and then a person give it another key.
 func TestCAIsHandedOverBeforeClientsNeedIt(t *testing.T) {
@@ -68,14 +65,13 @@ func TestCAIsHandedOverBeforeClientsNeedIt(t *testing.T) {
 	}
 	sessionsGoOn(ctx, t, db.ID, "renewed", first, bundle, renewed)
 
-	blocks := runbook(t)
-	on := []string{"operation=" + operation.String(), "database=" + db.ID.String(), "cluster=pg-1"}
-	shell(ctx, t, blocks["setup"]+blocks["new-ca"], on...)
+	page, on := pageOf(t, "docs/operators/certificates.md"), []string{"database=" + db.ID.String(), "cluster=pg-1"}
+	page.run(ctx, t, "new-ca", on...)
 	look(ctx, t)
 	until(ctx, t, "the CA of another key is handed out", func() bool { return told(ctx, t, db.ID) == 3 })
 	both := bundleOf(ctx, t, db.ID)
 	sessionsGoOn(ctx, t, db.ID, "with another key that has signed nothing yet", first, renewed, both)
-	shell(ctx, t, blocks["setup"]+blocks["new-leaves"], on...)
+	page.run(ctx, t, "new-leaves", on...)
 	until(ctx, t, "those who have the old one alone are refused", func() bool {
 		err := verifies(ctx, t, db.ID, renewed)
 		return err != nil && strings.Contains(err.Error(), "certificate verify failed")
@@ -87,8 +83,7 @@ func TestCAIsHandedOverBeforeClientsNeedIt(t *testing.T) {
 // look has the schedule look at certificates now.
 func look(ctx context.Context, t *testing.T) {
 	t.Helper()
-	blocks := runbook(t)
-	shell(ctx, t, blocks["setup"]+blocks["look-at-certificates"], "operation="+uuid.NewString())
+	pageOf(t, "docs/operators/certificates.md").run(ctx, t, "check-certificates")
 }
 
 func bundleOf(ctx context.Context, t *testing.T, id uuid.UUID) string {

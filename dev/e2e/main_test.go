@@ -41,6 +41,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	removeShopKey()
+	if code == 0 {
+		if err := unrunCommands(); err != nil {
+			fmt.Fprintln(os.Stderr, "--- FAIL:", err)
+			code = 1
+		}
+	}
 	if err := watching.end(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "--- FAIL: secrets are where they may not be, or cannot be looked for:", err)
 		code = 1

@@ -57,6 +57,8 @@ func TestProvisionSaysThatTheOperatorIsDownAndGoesOnByItself(t *testing.T) { //n
 	bringBack()
 	op := succeed(ctx, t, operation)
 	historyIsShort(ctx, t, op.WorkflowID)
+	pageOf(t, "docs/operators/causes-platform.md").run(ctx, t, "restart-operator", "database="+db.ID.String())
+	operatorAnswers(ctx, t)
 }
 
 // takeOperatorAway scales the operator to nothing, until bringBack is called or the test ends.
@@ -66,16 +68,22 @@ func takeOperatorAway(ctx context.Context, t *testing.T) (bringBack func()) {
 	bringBack = func() {
 		ctx := context.WithoutCancel(ctx)
 		scaleOperator(ctx, t, 1)
-		until(ctx, t, "the operator's webhook answers again", func() bool {
-			err := stack.Kubernetes.Create(ctx, anyCluster(), client.DryRunAll)
-			if err != nil && !apierrors.IsInternalError(err) { // what calling a webhook in vain is
-				t.Fatalf("create a cluster: %v", err)
-			}
-			return err == nil
-		})
+		operatorAnswers(ctx, t)
 	}
 	t.Cleanup(bringBack)
 	return bringBack
+}
+
+// operatorAnswers waits until the operator's webhook answers.
+func operatorAnswers(ctx context.Context, t *testing.T) {
+	t.Helper()
+	until(ctx, t, "the operator's webhook answers again", func() bool {
+		err := stack.Kubernetes.Create(ctx, anyCluster(), client.DryRunAll)
+		if err != nil && !apierrors.IsInternalError(err) { // what calling a webhook in vain is
+			t.Fatalf("create a cluster: %v", err)
+		}
+		return err == nil
+	})
 }
 
 // maxEvents is how long the history of a provision may be, whatever it waits for.

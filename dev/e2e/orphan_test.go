@@ -18,9 +18,6 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// aboutOrphans are the blocks of the runbook about what was left behind, and about what must be gone.
-var aboutOrphans = []string{"reap", "orphans", "remove-orphan", "purge"}
-
 // TestOrphanIsFoundAndRemovedOnRequestAlone is not parallel: the health is degraded meanwhile. It has an archive of a database that never was, beside that of one that is
 // there, which the runbook then deletes for good.
 func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
@@ -34,10 +31,10 @@ func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
 	if _, err := store.PutObject(ctx, "daap-e2e", name, strings.NewReader("left"), 4, minio.PutObjectOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	blocks := runbook(t)
+	fleet := pageOf(t, "docs/operators/fleet.md")
 	run := func(block string, env ...string) string {
 		t.Helper()
-		return shell(ctx, t, blocks["setup"]+blocks[block], append(env, "operation="+uuid.NewString())...)
+		return fleet.run(ctx, t, block, env...)
 	}
 	run("reap")
 	var orphan oas.Orphan

@@ -12,9 +12,6 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// aboutRetention are the blocks of the runbook about what is pruned.
-var aboutRetention = []string{"prune", "prune-report"}
-
 // TestRetiredArchiveIsPrunedAndTheLiveOneIsNot has an archive beside that of the Cluster, of an incarnation before it,
 // with base backups that are years old.
 func TestRetiredArchiveIsPrunedAndTheLiveOneIsNot(t *testing.T) {
@@ -43,15 +40,15 @@ func TestRetiredArchiveIsPrunedAndTheLiveOneIsNot(t *testing.T) {
 	for segment := 3; segment <= 6; segment++ {
 		put(fmt.Sprintf("wals/%016X/%08X%016X.gz", 1<<32, 1, segment), "wal")
 	}
-	blocks := runbook(t)
-	shell(ctx, t, blocks["setup"]+blocks["prune"], "operation="+uuid.NewString())
+	page := pageOf(t, "docs/operators/archives.md")
+	page.run(ctx, t, "prune")
 	want := []string{
 		"base/20200102T000000/backup.info", "base/20200102T000000/data.tar.gz",
 		"wals/0000000100000000/000000010000000000000005.gz", "wals/0000000100000000/000000010000000000000006.gz",
 	}
 	until(ctx, t, "the retired archive is pruned", func() bool { return slices.Equal(namesOf(t, db.ID, "pg-0/"), want) })
 	until(ctx, t, "the report says so", func() bool {
-		out := shell(ctx, t, blocks["setup"]+blocks["prune-report"], "operation="+uuid.NewString())
+		out := page.run(ctx, t, "prune-report")
 		return strings.Contains(out, db.ID.String()) && strings.Contains(out, "20200101T000000") && strings.Contains(out, `"Failed":0`)
 	})
 	if got := namesOf(t, db.ID, "pg-1/base/"); !slices.Equal(got, live) {

@@ -4,33 +4,11 @@ package e2e
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-
 	"github.com/daap-dev/daap/api/oas"
 )
-
-var runbookBlock = regexp.MustCompile("(?s)<!-- run: ([a-z-]+) -->\n```sh\n(.*?)```")
-
-// runbook are the commands of docs/operators/runbook.md by the name of their block.
-func runbook(t *testing.T) map[string]string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operators", "runbook.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := map[string]string{}
-	for _, block := range runbookBlock.FindAllStringSubmatch(string(text), -1) {
-		blocks[block[1]] = block[2]
-	}
-	return blocks
-}
 
 // TestRunbookMovesAParkedOperation runs every command of the runbook, as it stands, against an operation that
 // needs attention: in the API, with temporal and with tctl.
@@ -40,20 +18,19 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 	refuseClustersOf(ctx, t, "runbook")
 	db, operation := createFor(ctx, t, "runbook", "runbook")
 	op := parked(ctx, t, operation)
-	blocks := runbook(t)
-	ran := map[string]bool{"setup": true}
+	runbook := pageOf(t, "docs/operators/runbook.md")
 	run := func(name string) string {
 		t.Helper()
-		ran[name] = true
-		return shell(ctx, t, blocks["setup"]+blocks[name], "operation="+operation.String(), "cause=REJECTED")
+		return runbook.run(ctx, t, name, "operation="+operation.String(), "cause=REJECTED")
 	}
+	workflow := "workflow=" + op.WorkflowID
 	isListed := func() bool { // Temporal lists a moment after the rows have it
-		return strings.Contains(shell(ctx, t, blocks["setup"]+`temporal workflow count --namespace daap \
-			--query "WorkflowId = '$workflow' AND DaapState = 'needs_attention'"`, "operation="+operation.String()), "Total: 1")
+		return strings.Contains(shell(ctx, t, `temporal workflow count --namespace daap \
+			--query "WorkflowId = '$workflow' AND DaapState = 'needs_attention'"`, workflow), "Total: 1")
 	}
 	until(ctx, t, "it is listed as parked", isListed)
 	listed(t, run("list"), operation.String(), op.WorkflowID)
-	listed(t, run("look"), "REJECTED", "parked", "Pending", "daap.decide", "Needs attention")
+	listed(t, run("inspect"), "REJECTED", "parked", "Pending", "daap.decide", "Needs attention")
 
 	for i, name := range []string{"retry-api", "retry-temporal", "retry-tctl", "retry-all"} {
 		run(name)
@@ -65,23 +42,13 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 	}
 	run("reset")
 	until(ctx, t, "the reset run parks", func() bool {
-		return strings.Contains(shell(ctx, t, blocks["setup"]+`temporal workflow metadata --namespace daap --workflow-id "$workflow"`,
-			"operation="+operation.String()), "Needs attention")
+		return strings.Contains(shell(ctx, t, `temporal workflow metadata --namespace daap --workflow-id "$workflow"`, workflow), "Needs attention")
 	})
 	listed(t, run("abort"), `"cancelled"`, `"cancelled_by": "platform/local"`)
 	nothingLeft(ctx, t, db.ID)
-	for name := range blocks {
-		if !ran[name] && !slices.Contains(aboutKeys, name) && !slices.Contains(aboutRetention, name) &&
-			!slices.Contains(aboutCertificates, name) && !slices.Contains(aboutOrphans, name) {
-			t.Errorf("no test runs the commands %s of the runbook", name)
-		}
-	}
 }
 
-// aboutKeys are the blocks that need no operation.
-var aboutKeys = []string{"key-look", "key-rotate", "key-revoke", "key-first", "audit-verify"}
-
-// TestRunbookKeepsKeysAndTheAuditLog runs every command of the runbook about them, as it stands, on a team's key.
+// TestRunbookKeepsKeysAndTheAuditLog runs the commands of their page on a team's key.
 func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
@@ -93,18 +60,14 @@ func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
 		return len(auditOf(ctx, t, oas.ListAuditLogsParams{KeyID: oas.NewOptUUID(o.keyID)})) > 0
 	})
 	t.Cleanup(func() { revokeAll(context.WithoutCancel(ctx), t, "platform", "again") })
-	blocks := runbook(t)
-	secrets := t.TempDir()
-	env := []string{"operation=" + uuid.NewString(), "key=" + o.keyID.String(), "TMPDIR=" + secrets}
+	page, secrets := pageOf(t, "docs/operators/keys-and-audit.md"), t.TempDir()
 	out := map[string]string{}
-	for _, name := range aboutKeys {
-		if blocks[name] == "" {
-			t.Fatalf("the runbook has no commands %s", name)
-		}
-		out[name] = shell(ctx, t, blocks["setup"]+blocks[name], env...)
+	for _, name := range []string{"key-create", "key-inspect", "key-rotate", "key-revoke", "key-first", "audit-verify"} {
+		out[name] = page.run(ctx, t, name, "key="+o.keyID.String(), "TMPDIR="+secrets)
 	}
 	watching.keysIn(t, secrets)
-	listed(t, out["key-look"], o.keyID.String(), "careless", "listDatabases")
+	listed(t, out["key-create"], `"team": "billing"`, `"status": "active"`)
+	listed(t, out["key-inspect"], o.keyID.String(), "careless", "listDatabases")
 	listed(t, out["key-rotate"], `"old_secret_until": "2`)
 	listed(t, out["key-revoke"], `"status": "revoked"`)
 	listed(t, out["key-first"], "again", "console/", "active")
