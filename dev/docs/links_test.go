@@ -16,7 +16,7 @@ import (
 const (
 	maxPage         = 300
 	maxReadme       = 200
-	maxArchitecture = 160
+	maxArchitecture = 200
 )
 
 // documents returns the Markdown files of the repository, as paths from its root.
