@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -178,6 +179,27 @@ func TestEveryInvariantNamesItsTest(t *testing.T) {
 	for i, item := range items[1:] {
 		if !strings.Contains(item, "`Test") {
 			t.Errorf("invariant %d names no test: %s", i+1, item)
+		}
+	}
+}
+
+func TestEveryConditionHasItsRemedy(t *testing.T) {
+	t.Parallel()
+	contract, err := os.ReadFile(filepath.Join(root, "openapi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, enum, _ := strings.Cut(string(contract), "\n    ConditionType:\n")
+	_, enum, _ = strings.Cut(enum, "\n      enum:\n")
+	enum, _, _ = strings.Cut(enum, "\n    ConditionStatus:")
+	want := regexp.MustCompile(`(?m)^ +- (\w+)$`).FindAllStringSubmatch(enum, -1)
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\((?:True|False)\\) ").FindAllStringSubmatch(read(t, "docs/operators/fleet.md"), -1)
+	if len(want) == 0 || len(rows) != len(want) {
+		t.Fatalf("fleet.md explains %d conditions, want the %d of the contract", len(rows), len(want))
+	}
+	for i := range want {
+		if !slices.ContainsFunc(rows, func(row []string) bool { return row[1] == want[i][1] }) {
+			t.Errorf("fleet.md does not explain %s", want[i][1])
 		}
 	}
 }

@@ -51,7 +51,7 @@ var rules = []rule{
 		refuses: phrase(`(?i)\b(?:that|those) of (?:an?|the|its|their|his|all|each|every|another|others?|older|one|two|it|them)\b`),
 		advice:  "repeat the noun",
 	},
-	{refuses: phrase(`(?i)\bone's\b`), advice: "your, or the noun"},
+	{refuses: phrase(`(?i)\b(?:of|for|to|in|with) one's\b`), advice: "your, or the noun"},
 	{refuses: phrase(`(?i)\ball there is\b`), advice: "everything, or name it"},
 
 	// Software that acts like a person.
