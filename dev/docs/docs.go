@@ -14,7 +14,7 @@ import (
 
 // Block is a fenced block of a page.
 type Block struct {
-	// Page is the path from the root of the repository, Line that of the opening fence.
+	// Page is the path from the root of the repository, Line the number of the opening fence.
 	Page string
 	Line int
 	// Language is what the fence says, such as sh.

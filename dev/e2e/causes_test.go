@@ -16,7 +16,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// TestCommandsForCausesRepairADatabase runs the commands that find a cause on a database that is well, and those that fix
+// TestCommandsForCausesRepairADatabase runs the commands that find a cause on a healthy database, and those that fix
 // one on the damage that they are for, as far as one database can have it.
 func TestCommandsForCausesRepairADatabase(t *testing.T) {
 	t.Parallel()

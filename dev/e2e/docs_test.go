@@ -182,7 +182,7 @@ func TestPagesForTeamsWork(t *testing.T) {
 		`"strategy": "hard_delete"`, `"status": "frozen"`, "\nready\n", `"deletion_protected"`, `"receipt"`, `"status": "deleted"`)
 }
 
-// ofShop returns the database of team shop with the name; uuid.Nil when there is none that is not deleted.
+// ofShop returns the database of team shop with the name; uuid.Nil when it has none, or only a deleted one.
 func ofShop(ctx context.Context, t *testing.T, name string) uuid.UUID {
 	t.Helper()
 	page, err := stack.API.ListDatabases(ctx, oas.ListDatabasesParams{Team: oas.NewOptTeamName("shop"), Limit: oas.NewOptInt(100)})

@@ -39,7 +39,11 @@ var rules = []rule{
 	},
 	{refuses: phrase(`(?i)\bwhat of (?:it|them|the|that|this|an?|these|those)\b`), advice: "which part of"},
 	{refuses: phrase(`(?i)\bthat which\b`), advice: "name the thing"},
-	{refuses: phrase(`(?i)\bof which\b`), advice: "split the sentence, or use whose"},
+	{
+		refuses: phrase(`(?i)(?:\b\w+ |^)of which\b`),
+		but:     phrase(`(?i)^(?:all|both|each|many|most|none|one|some) `),
+		advice:  "split the sentence, or use whose",
+	},
 	{
 		refuses: phrase(`(?i)\b(?:by|for|to|than|after|before|so that) who(?:m|se)? \w+s\b`),
 		but:     phrase(`(?i)\b\w+ whose \w+s\b|(?:by|for|to|after|before) whom`),

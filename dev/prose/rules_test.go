@@ -52,7 +52,7 @@ var (
 		"DAAP deletes what it created. The API says what happened and what to do.",
 		"It explains why it stopped and what it needs; whatever happens, it retries.",
 		"For a product team, another team's resource returns the same 404 as one that does not exist.",
-		"A chain whose head goes to the store.",
+		"A chain whose head goes to the store. It has steps, each of which may fail.",
 		"The process that writes an archive prunes it. Operators for whom this matters read on.",
 		"No user has backups. The owner changes it. Everybody is welcome.",
 		"The row is locked after the operation's row. One of those two, that of course included.",
