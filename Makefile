@@ -79,7 +79,7 @@ chaos: ## kill, cut and fill what operations need, at each of their steps, on th
 	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
 
 .PHONY: bench
-bench: test-deps ## measure what README.md promises of authentication and of the fleet, within one run
+bench: test-deps ## measure the budgets of docs/performance.md, within one run
 	@$(stack) build
 	DAAP_STACK_CACHE="$$($(stack) cache)" go test -tags bench -count=1 -v -timeout 40m ./dev/bench/
 
