@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -69,6 +70,7 @@ func (p page) runAll(ctx context.Context, t *testing.T, env ...string) string {
 
 var shop struct {
 	once   sync.Once
+	id     uuid.UUID
 	header string
 	err    error
 }
@@ -84,6 +86,7 @@ func shopKey(ctx context.Context, t *testing.T) string {
 			shop.err = err
 			return
 		}
+		shop.id = made.Data.APIKey.ID
 		var dir string
 		if dir, shop.err = os.MkdirTemp("", "e2e-shop-"); shop.err != nil {
 			return
@@ -97,11 +100,13 @@ func shopKey(ctx context.Context, t *testing.T) string {
 	return shop.header
 }
 
-// removeShopKey removes the file of shopKey.
-func removeShopKey() {
-	if shop.header != "" {
-		_ = os.RemoveAll(filepath.Dir(shop.header))
+// removeShopKey revokes the key of shopKey and removes its file.
+func removeShopKey(ctx context.Context) error {
+	if shop.id == uuid.Nil {
+		return nil
 	}
+	_, err := stack.API.RevokeAPIKey(ctx, oas.RevokeAPIKeyParams{ID: shop.id})
+	return errors.Join(err, os.RemoveAll(filepath.Dir(shop.header)))
 }
 
 // unrunCommands returns an error that names the commands of the documents that no test has run. It is nil where only

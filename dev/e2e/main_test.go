@@ -41,7 +41,10 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	removeShopKey()
+	if err := removeShopKey(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "--- FAIL: remove the key of team shop:", err)
+		code = 1
+	}
 	if code == 0 {
 		if err := unrunCommands(); err != nil {
 			fmt.Fprintln(os.Stderr, "--- FAIL:", err)
