@@ -11,7 +11,6 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	"github.com/go-logr/logr"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.temporal.io/sdk/client"
@@ -24,6 +23,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/objectstore/minioadmin"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
 	"github.com/daap-dev/daap/workflows"
@@ -110,33 +110,25 @@ func newScheme() (*runtime.Scheme, error) {
 // storeTries is how often a request to an object store is made before its error is told; who made it tries again.
 const storeTries = 3
 
-// storeAccess is how an object store is reached: guarded in what is dialed, asking no proxy.
-type storeAccess struct {
-	host      string
-	secure    bool
-	creds     *credentials.Credentials
-	transport *http.Transport
-}
-
-func (s service) storeAccess(access config.S3) (storeAccess, error) {
+// storeTransport returns the endpoint of an object store and the guarded way to it, which uses no proxy.
+func (s service) storeTransport(access config.S3) (*url.URL, *http.Transport, error) {
 	endpoint, err := url.Parse(access.Endpoint)
 	if err != nil {
-		return storeAccess{}, fmt.Errorf("parse the object store's endpoint: %w", err)
+		return nil, nil, fmt.Errorf("parse the object store's endpoint: %w", err)
 	}
-	secure := endpoint.Scheme == "https"
-	transport, err := activities.DialGuard{Allowed: s.config.S3Allow}.Transport(secure)
-	creds := credentials.NewStaticV4(access.AccessKey, access.SecretKey, "")
-	return storeAccess{endpoint.Host, secure, creds, transport}, err
+	transport, err := activities.DialGuard{Allowed: s.config.S3Allow}.Transport(endpoint.Scheme == "https")
+	return endpoint, transport, err
 }
 
 // objectStore is a client of an object store. It follows no redirects.
 func (s service) objectStore(access config.S3) (*minio.Client, error) {
-	to, err := s.storeAccess(access)
+	endpoint, transport, err := s.storeTransport(access)
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.New(to.host, &minio.Options{
-		Creds: to.creds, Secure: to.secure, Transport: to.transport, MaxRetries: storeTries,
+	client, err := minio.New(endpoint.Host, &minio.Options{
+		Creds:  credentials.NewStaticV4(access.AccessKey, access.SecretKey, ""),
+		Secure: endpoint.Scheme == "https", Transport: transport, MaxRetries: storeTries,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the object store: %w", err)
@@ -144,17 +136,11 @@ func (s service) objectStore(access config.S3) (*minio.Client, error) {
 	return client, nil
 }
 
-// storeAdmin is a client of MinIO's API for administrators.
-func (s service) storeAdmin(access config.S3) (*madmin.AdminClient, error) {
-	to, err := s.storeAccess(access)
+// storeAdmin is a client of MinIO's admin API.
+func (s service) storeAdmin(access config.S3) (*minioadmin.Client, error) {
+	endpoint, transport, err := s.storeTransport(access)
 	if err != nil {
 		return nil, err
 	}
-	client, err := madmin.NewWithOptions(to.host, &madmin.Options{
-		Creds: to.creds, Secure: to.secure, Transport: to.transport,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make a client of MinIO's administration: %w", err)
-	}
-	return client, nil
+	return minioadmin.New(endpoint, access.AccessKey, access.SecretKey, transport), nil
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/minio/madmin-go/v3"
-
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/dev/local"
 )
@@ -16,15 +14,15 @@ import (
 // are made invalid: the plugin keeps what it read of the Secret for ten seconds.
 func keysWrong(ctx context.Context, t *testing.T, c cell) {
 	id := source.get(ctx, t)
-	set := func(status madmin.AccountStatus) {
-		until(ctx, t, "the database's account is "+string(status), func(ctx context.Context) error {
+	set := func(status string) {
+		until(ctx, t, "the database's account is "+status, func(ctx context.Context) error {
 			return local.SetAccounts(ctx, id, status)
 		})
 	}
-	set(madmin.AccountDisabled)
+	set(local.AccountDisabled)
 	x := begin(ctx, t, c.kind, nil)
 	op := x.parked(ctx, t, daap.CauseS3Denied)
-	set(madmin.AccountEnabled)
+	set(local.AccountEnabled)
 	retry(ctx, t, op)
 	x.succeeds(ctx, t)
 }

@@ -3,13 +3,15 @@ package local
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 
 	"github.com/google/uuid"
-	"github.com/minio/madmin-go/v3"
-	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/daap-dev/daap/activities/objectstore/minioadmin"
 )
 
 // Accounts returns the names of the object store's accounts that may write to the archive of the database.
@@ -18,9 +20,13 @@ func Accounts(ctx context.Context, database uuid.UUID) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	policies, err := admin.ListCannedPolicies(ctx)
+	answer, err := admin.Do(ctx, minioadmin.Call{Method: http.MethodGet, Name: "list-canned-policies"})
 	if err != nil {
 		return nil, fmt.Errorf("list the policies of accounts: %w", err)
+	}
+	var policies map[string]json.RawMessage
+	if err := json.Unmarshal(answer, &policies); err != nil {
+		return nil, fmt.Errorf("decode the policies of accounts: %w", err)
 	}
 	var names []string
 	for name, policy := range policies {
@@ -31,8 +37,14 @@ func Accounts(ctx context.Context, database uuid.UUID) ([]string, error) {
 	return names, nil
 }
 
-// SetAccounts has the accounts of Accounts be enabled or disabled; there must be some.
-func SetAccounts(ctx context.Context, database uuid.UUID, status madmin.AccountStatus) error {
+// The statuses of an account.
+const (
+	AccountEnabled  = "enabled"
+	AccountDisabled = "disabled"
+)
+
+// SetAccounts gives the accounts of Accounts the status; there must be some.
+func SetAccounts(ctx context.Context, database uuid.UUID, status string) error {
 	names, err := Accounts(ctx, database)
 	if err != nil {
 		return err
@@ -45,23 +57,23 @@ func SetAccounts(ctx context.Context, database uuid.UUID, status madmin.AccountS
 		return err
 	}
 	for _, name := range names {
-		if err := admin.SetUserStatus(ctx, name, status); err != nil {
-			return fmt.Errorf("set account %s to be %s: %w", name, status, err)
+		_, err := admin.Do(ctx, minioadmin.Call{
+			Method: http.MethodPut, Name: "set-user-status",
+			Query: url.Values{"accessKey": {name}, "status": {status}},
+		})
+		if err != nil {
+			return fmt.Errorf("set account %s to %s: %w", name, status, err)
 		}
 	}
 	return nil
 }
 
-// administration is a client of MinIO's API for administrators.
-func administration() (*madmin.AdminClient, error) {
+// administration is a client of MinIO's admin API.
+func administration() (*minioadmin.Client, error) {
 	endpoint, err := url.Parse(os.Getenv("DAAP_BACKUP_ENDPOINT"))
 	if err != nil {
 		return nil, fmt.Errorf("parse the object store's endpoint: %w", err)
 	}
-	admin, err := madmin.NewWithOptions(endpoint.Host, &madmin.Options{Creds: credentials.NewStaticV4(
-		os.Getenv("DAAP_BACKUP_ACCESS_KEY"), os.Getenv("DAAP_BACKUP_SECRET_KEY"), "")})
-	if err != nil {
-		return nil, fmt.Errorf("make a client of MinIO's administration: %w", err)
-	}
-	return admin, nil
+	return minioadmin.New(endpoint, os.Getenv("DAAP_BACKUP_ACCESS_KEY"), os.Getenv("DAAP_BACKUP_SECRET_KEY"),
+		http.DefaultTransport), nil
 }
