@@ -92,11 +92,16 @@ check: test-deps ## what CI says: generated code, tidy, secrets, lint, compose f
 	$(MAKE) generate
 	go mod tidy
 	git diff --exit-code -- api/oas go.mod go.sum
+	$(MAKE) licences
 	$(MAKE) secrets
 	$(MAKE) prose
 	$(MAKE) lint
 	bash dev/compose/validate.sh
 	$(MAKE) test
+
+.PHONY: licences
+licences: ## check the licences of all modules in the daap binary
+	go -C dev/tools run ./licences ../..
 
 .PHONY: secrets
 secrets: ## search the work tree and all commits for secrets
