@@ -31,13 +31,7 @@ It shows them to whoever reaches it. On this machine that is whoever works on it
 signs people in to the Temporal UI in front of it, on the same machine or in the same pod. It needs nothing but the
 keys, and no access to anything.
 
-Environment:
-  DAAP_TEMPORAL_CODEC_KEYS  the keys, as api and worker have them (required)
-  DAAP_CODEC_ADDR           where it listens (127.0.0.1:8234)
-  DAAP_CODEC_ORIGIN         the Temporal UI's origin, such as https://temporal.example.com: a browser may ask from its
-                            pages alone (none)
-  DAAP_LOG_LEVEL            debug, info, warn or error (info)
-  DAAP_LOG_FORMAT           json or console (json)`,
+` + config.Help("codec"),
 		Example: `  daap codec &
   temporal workflow show --codec-endpoint http://127.0.0.1:8234 --namespace daap --workflow-id …`,
 		Args: noArguments,

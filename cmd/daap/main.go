@@ -53,7 +53,9 @@ func root() *cobra.Command {
 its workers carry them out as Temporal workflows on Kubernetes with CloudNativePG.
 
 An installation runs "daap migrate" once per version, then any number of "daap api" and "daap worker"
-processes; "daap serve" is both in one process, for one machine.`,
+processes; "daap serve" is both in one process, for one machine.
+
+` + config.Help(""),
 		Example: `  export DAAP_DATABASE_URL=postgres://daap@127.0.0.1:5432/daap
   daap migrate && daap serve`,
 		SilenceUsage:  true,
@@ -98,7 +100,7 @@ func command(use, short, long string, run func(context.Context, service) error) 
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
-		Long:  strings.TrimSpace(long) + "\n\n" + variables,
+		Long:  strings.TrimSpace(long) + "\n\n" + config.Help(use),
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := newService(use)
@@ -128,40 +130,3 @@ func versionCommand() *cobra.Command {
 		},
 	}
 }
-
-const variables = `Environment:
-  DAAP_DATABASE_URL       DAAP's own PostgreSQL, postgres://user:password@host:port/database (required)
-  DAAP_MIGRATION_URL      the same PostgreSQL as its owner, for daap migrate (DAAP_DATABASE_URL)
-  DAAP_HTTP_ADDR          where the API listens (127.0.0.1:8080)
-  DAAP_POSTGRES_VERSIONS  the PostgreSQL versions that tiers may have, with images: 17=image,18=image (none)
-  DAAP_POOLER_IMAGE       image of PgBouncer (the CloudNativePG operator's default)
-  DAAP_STORAGE_CLASS      storage class of the databases' volumes (the Kubernetes cluster's default)
-  DAAP_LOG_LEVEL          debug, info, warn or error (info)
-  DAAP_LOG_FORMAT         json or console (json)
-  DAAP_STEP_DEADLINE      after how long a step that is not done needs a person (30m; 10s to 30m)
-  DAAP_BACKLOG            how many accepted operations may wait for their start (1000)
-  DAAP_RATE_LIMIT         requests a second of each API key, twice as many at once; 0 is no limit (100)
-  DAAP_TRUSTED_PROXIES    networks of proxies whose X-Forwarded-For is believed, as 10.0.0.0/8,… (none)
-  DAAP_ARGON2_MEMORY_KIB  what hashes of API keys cost, with DAAP_ARGON2_TIME and DAAP_ARGON2_THREADS (19456, 2, 1)
-  DAAP_AUDIT_RETENTION    how long daap migrate has the audit log kept (8760h; 24h to 87600h)
-  DAAP_AUDIT_HEADS        s3://bucket/prefix for heads of the audit log (none: a tail cut off does not show)
-  DAAP_BACKUP_ENDPOINT    the object store that databases are backed up to, as they reach it, with
-                          DAAP_BACKUP_ACCESS_KEY and DAAP_BACKUP_SECRET_KEY; without it, no backups
-  DAAP_NETWORK_API_SERVERS, DAAP_NETWORK_STORE
-                          what databases must reach, for their NetworkPolicies: the endpoints of the Kubernetes API
-                          and of DAAP_BACKUP_ENDPOINT, as 10.0.0.10:6443 or namespace:9000,… (the worker needs them)
-  DAAP_NETWORK_OPERATOR, DAAP_NETWORK_WORKER, DAAP_NETWORK_METRICS, DAAP_NETWORK_DNS
-                          the pods of the operator, the worker, who reads metrics, and the cluster's DNS
-                          (cnpg-system, daap, monitoring and kube-system, each with the label of its pods)
-  DAAP_BACKUP_KEYS        minio has an account made for each database, which reaches its own backups alone;
-                          shared gives all of them the keys above (minio)
-  DAAP_S3_ENDPOINT        the platform's object store, with DAAP_S3_ACCESS_KEY and DAAP_S3_SECRET_KEY
-  DAAP_S3_ALLOW           networks at which object stores are dialed although they are loopback's, the link's or a
-                          cloud's for metadata, as 127.0.0.0/8,… (none)
-  DAAP_SHUTDOWN_TIMEOUT   how long to finish what has begun when told to stop (20s)
-  TEMPORAL_ADDRESS        Temporal's frontend (localhost:7233); also TEMPORAL_TLS…, TEMPORAL_API_KEY
-  DAAP_TEMPORAL_CODEC_KEYS
-                          keys that encrypt what Temporal keeps, as id=<32 bytes in base64>,…: the first encrypts, all
-                          decrypt; "plain" as the first encrypts nothing (plain)
-  TEMPORAL_NAMESPACE      Temporal namespace (daap)
-  KUBECONFIG              access to Kubernetes (that of the pod, within Kubernetes)`
