@@ -8,7 +8,8 @@ import (
 
 const module = "github.com/daap-dev/daap"
 
-// reach says which packages a package may never depend on, directly or through others, and why.
+// reach says which packages a package may never depend on, directly or through others, and why. A name that ends with $ is
+// that package alone, without those below it.
 var reach = map[string]struct {
 	never []string
 	why   string
@@ -28,6 +29,32 @@ var reach = map[string]struct {
 	"./activities/manifest": {
 		never: []string{module + "/api", module + "/persistence", "go.temporal.io", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/jackc"},
 		why:   "manifests are pure functions",
+	},
+	"./activities/diagnosis": {
+		never: []string{
+			module + "/activities$", module + "/activities/cluster", module + "/activities/postgres",
+			module + "/activities/objectstore", module + "/api", module + "/persistence", "go.temporal.io", "github.com/jackc",
+			"github.com/minio",
+		},
+		why: "a diagnosis reads Kubernetes and nothing else",
+	},
+	"./activities/cluster": {
+		never: []string{
+			module + "/activities$", module + "/activities/postgres", module + "/activities/objectstore", module + "/api",
+			module + "/persistence", "go.temporal.io", "github.com/jackc", "github.com/minio",
+		},
+		why: "Kubernetes is reached without Temporal, PostgreSQL and the object store",
+	},
+	"./activities/postgres": {
+		never: []string{
+			module + "/activities$", module + "/activities/cluster", module + "/activities/objectstore", module + "/api",
+			module + "/persistence", "go.temporal.io", "github.com/minio",
+		},
+		why: "PostgreSQL is reached without Temporal and the object store; its address comes through an interface",
+	},
+	"./activities/objectstore": {
+		never: []string{module + "/activities$", module + "/api", module + "/persistence", "go.temporal.io"},
+		why:   "the object store is reached without Temporal",
 	},
 	"./activities": {
 		never: []string{module + "/api", module + "/persistence", module + "/workflows"},
@@ -54,6 +81,12 @@ func TestImportsPointOneWay(t *testing.T) {
 			}
 			for dep := range strings.FieldsSeq(string(out)) {
 				for _, never := range rule.never {
+					if exactly, is := strings.CutSuffix(never, "$"); is {
+						if dep == exactly {
+							t.Errorf("%s reaches %s, but %s", pkg, dep, rule.why)
+						}
+						continue
+					}
 					if dep == strings.TrimSuffix(never, "/") && pkg == "." {
 						continue // the package itself
 					}

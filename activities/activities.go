@@ -1,14 +1,21 @@
-// Package activities is the doing: everything a workflow may do to the world. Every activity may run twice
-// and takes IDs only. An Interceptor around them all fences them, writes their progress to the operation's
-// row and says which of their errors are final.
+// Package activities is what workflows do outside of themselves. Every activity may run twice and takes IDs only. An
+// Interceptor around them all fences them, writes their progress to the operation's row and decides which of their errors
+// are final. The steps of an operation are in the file of its name; what they do it with is in the packages below.
 package activities
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/objectstore"
+	"github.com/daap-dev/daap/activities/postgres"
 )
 
 // Input is what every step's activity takes. It goes into the workflow's history, so it holds IDs only.
@@ -20,8 +27,90 @@ type Input struct {
 	Undo bool `json:",omitempty"`
 }
 
-// databases reads the records of the database that an activity works on, and of the operation.
-type databases interface {
+// Steps are the activities that steps of operations consist of. What they make is looked up in the record of the
+// database; what is there already is brought to what the record says.
+type Steps struct {
+	Rows    operationRows
+	Results resultRows
+	Backups backupRows
+	// Cluster is Kubernetes.
+	Cluster  *cluster.Kubernetes
+	Postgres *postgres.Postgres
+	Archives *objectstore.Archives
+	Keys     *objectstore.Keys
+	Platform manifest.Platform
+	// Diagnosis finds out why a wait takes long; nil leaves that out.
+	Diagnosis *diagnosis.Diagnosis
+}
+
+// operationRows are the records of databases and operations that steps read, and how far a step is.
+type operationRows interface {
 	Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error)
 	Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error)
+	holds
+}
+
+// resultRows keep what steps found out or did beside Kubernetes.
+type resultRows interface {
+	// SaveCACertificate records the PEM; ErrSuperseded when the operation no longer holds the database.
+	SaveCACertificate(ctx context.Context, operation, database uuid.UUID, pem string) error
+	// BeginIncarnation gives the database the incarnation after from, restored from its own archive of that server name,
+	// once for each operation.
+	BeginIncarnation(ctx context.Context, operation uuid.UUID, from int, server string) error
+	// SaveReceipt adds to the operation's receipt what was counted.
+	SaveReceipt(ctx context.Context, operation uuid.UUID, counted daap.Receipt) error
+	// CloseArchive records when the last change was committed; nil where changes are archived again.
+	CloseArchive(ctx context.Context, database uuid.UUID, at *time.Time) error
+}
+
+// backupRows are the databases that have backups or archives, and the state of those.
+type backupRows interface {
+	// BackedUpDatabases returns at most limit of them, in order of ID from after on.
+	BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
+	// DatabasesWithArchives returns at most limit of those whose archives may be pruned, in order of ID from after on.
+	DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
+	// SaveBackups records what was observed; what was observed later stays.
+	SaveBackups(ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup) error
+	// ForgetBackups removes base backups by Barman's IDs.
+	ForgetBackups(ctx context.Context, database uuid.UUID, server string, backupIDs []string) error
+}
+
+// database reads the row of the database, whichever team owns it.
+func (s *Steps) database(ctx context.Context, in Input) (daap.Database, error) {
+	db, err := s.Rows.Database(ctx, daap.EveryTeam, in.Database)
+	if err != nil {
+		return db, fmt.Errorf("read database %s: %w", in.Database, err)
+	}
+	return db, nil
+}
+
+// goal is the database as the operation makes it, or as it was where the operation takes back.
+func (s *Steps) goal(ctx context.Context, in Input) (daap.Database, error) {
+	db, err := s.database(ctx, in)
+	if err != nil || in.Undo {
+		return db, err
+	}
+	op, err := s.Rows.Operation(ctx, daap.EveryTeam, in.Operation)
+	if err != nil {
+		return db, fmt.Errorf("read operation %s: %w", in.Operation, err)
+	}
+	if op.Tier != nil {
+		db = db.With(*op.Tier)
+	}
+	return db, nil
+}
+
+// wait waits until check succeeds, and asks Diagnosis why it takes long.
+func (s *Steps) wait(ctx context.Context, in Input, look look) error {
+	w := waiter{watch: s.Cluster.Watch, operations: s.Rows}
+	if s.Diagnosis != nil {
+		w.diagnose = func(ctx context.Context) (*daap.Cause, error) {
+			db, err := s.database(ctx, in)
+			if err != nil {
+				return nil, err
+			}
+			return s.Diagnosis.Of(ctx, db)
+		}
+	}
+	return w.until(ctx, in, look)
 }

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
 )
 
 // superseded finds the operations that another one took a database over from.
@@ -22,7 +23,7 @@ type superseded interface {
 type Engine struct {
 	Client     client.Client
 	Operations superseded
-	Watch      *Watch
+	Watch      *cluster.Watch
 	// Holds tells waits that their operation is over.
 	Holds holds
 }

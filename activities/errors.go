@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/objectstore"
+	"github.com/daap-dev/daap/activities/postgres"
 )
 
 // The types of application errors that workflows tell apart, beside the codes of causes.
@@ -30,7 +31,7 @@ const (
 const grantTries = 7
 
 // classify makes of what the attempt of an activity met the error that Temporal acts on. Final is only what is
-// provably futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details
+// provably diagnosis.Futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details
 // are the cause, where one is known.
 func classify(err error, attempt int) error {
 	var already *temporal.ApplicationError
@@ -45,72 +46,55 @@ func classify(err error, attempt int) error {
 			return temporal.NewNonRetryableApplicationError(e.Message, ErrorRefused, nil)
 		}
 		if e.Code == daap.CodeUnavailable { // of DAAP's own rows; what the driver says of it is for the log
-			return withCause(e, because(daap.CausePlatformPostgresDown, "%s", e.Message))
+			return withCause(e, diagnosis.Cause(daap.CausePlatformPostgresDown, "%s", e.Message))
 		}
 		return err
+	}
+	if known := fromBelow(err); known != nil {
+		return known
 	}
 	cause := causeOf(err)
 	if cause == nil {
 		return err
 	}
 	return temporal.NewApplicationErrorWithOptions(err.Error(), string(cause.Code), temporal.ApplicationErrorOptions{
-		NonRetryable: futile(err) && (cause.Code != daap.CauseForbidden || attempt >= grantTries),
+		NonRetryable: diagnosis.Futile(err) && (cause.Code != daap.CauseForbidden || attempt >= grantTries),
 		Details:      []any{*cause},
 	})
 }
 
-// futile says whether Kubernetes understood the request and refuses it for good: the same again is refused again,
-// until a person mends something.
-func futile(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) ||
-		apierrors.IsForbidden(err) && !terminating(err)
-}
-
-// terminating says whether an object is refused because its namespace is being deleted, which passes.
-func terminating(err error) bool { return apierrors.HasStatusCause(err, "NamespaceTerminating") }
-
-// causeOf finds in an error of Kubernetes or of the network why a call did not succeed; nil where it does not tell.
+// causeOf returns why a call of an activity failed, where its error tells; nil where it does not.
 func causeOf(err error) *daap.Cause {
-	var code daap.CauseCode
-	switch text := err.Error(); {
-	case strings.Contains(text, "failed calling webhook"): // the API server has no reason of its own for it
-		code = daap.CauseOperatorDown
-	case apierrors.IsForbidden(err) && strings.Contains(text, "exceeded quota"): // nor for this
-		code = daap.CauseQuota
-	case apierrors.IsForbidden(err) && strings.Contains(text, "cannot "): // RBAC: "User … cannot create …"
-		code = daap.CauseForbidden
-	case futile(err):
-		code = daap.CauseRejected
-	case unanswered(err):
-		code = daap.CauseConnectFailed
-	case unreachable(err):
-		code = daap.CauseKubernetesDown
-	default:
-		return nil
+	if postgres.Unanswered(err) {
+		return diagnosis.Cause(daap.CauseConnectFailed, "%s", err.Error())
 	}
-	return because(code, "%s", err.Error())
+	return diagnosis.FromError(err)
 }
 
-// unreachable says whether Kubernetes did not answer, or said that it cannot just now.
-func unreachable(err error) bool {
-	if apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) {
-		return true
+// fromBelow returns the error that Temporal acts on for one of the packages below that has a cause of its own; nil for
+// all others.
+func fromBelow(err error) error {
+	var gone *cluster.GoneError
+	var ofStore *objectstore.Error
+	switch {
+	case errors.As(err, &gone):
+		return final(diagnosis.Cause(daap.CauseClusterGone, "%s", gone.Error()))
+	case errors.Is(err, objectstore.ErrNoStore):
+		return final(diagnosis.Cause(daap.CauseS3Denied,
+			"The worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups"))
+	case errors.As(err, &ofStore) && diagnosis.ObjectLocked(ofStore.Error()):
+		return final(diagnosis.Cause(daap.CauseObjectLocked, "%s", ofStore.Error()))
+	case errors.As(err, &ofStore):
+		return withCause(err, diagnosis.Cause(daap.CauseS3Denied, "%s", ofStore.Error()))
 	}
-	var network *net.OpError
-	return errors.As(err, &network)
+	return nil
 }
 
-// final is the error of what is futile until a person mends its cause.
+// final is the error of what is diagnosis.Futile until a person mends its cause.
 func final(cause *daap.Cause) error {
 	return temporal.NewApplicationErrorWithOptions(cause.Message, string(cause.Code), temporal.ApplicationErrorOptions{
 		NonRetryable: true, Details: []any{*cause},
 	})
-}
-
-// isGone says whether the error is that the Cluster is gone.
-func isGone(err error) bool {
-	cause := knownCause(err)
-	return cause != nil && cause.Code == daap.CauseClusterGone
 }
 
 // withCause gives an error of an activity the cause that was found for it; it is tried again.

@@ -2,8 +2,11 @@ package activities
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +18,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// fleet are the databases that run, and what is seen of them.
+// fleet are the databases that run, and their conditions.
 type fleet interface {
 	// RunningDatabases returns at most limit of them, in order of ID from after on.
 	RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error)
@@ -25,56 +28,71 @@ type fleet interface {
 	SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error)
 }
 
-// Fleet looks at all databases at once. It asks Kubernetes nothing: it reads the shared watch.
+// watch is the shared watch, as a check of the fleet needs it.
+type watch interface {
+	// Observe returns the conditions of a database that the watch shows.
+	Observe(ctx context.Context, db daap.Database) (daap.Conditions, error)
+	// Until returns until when the watch knows all that happened.
+	Until(now time.Time) time.Time
+	// Follow returns a channel that gets a value after changes anywhere.
+	Follow() <-chan struct{}
+	// TakeChanged returns the namespaces that changed since the last call.
+	TakeChanged() []string
+}
+
+// Fleet checks all databases at once. It asks Kubernetes nothing: it reads the shared watch.
 type Fleet struct {
-	Watch     *Watch
+	Watch     watch
 	Databases fleet
 }
 
-// How the fleet is looked at.
+// How the fleet is checked.
 const (
 	// fleetPage is how many databases are read and saved at once, pagesInFlight how many pages.
 	fleetPage, pagesInFlight = 500, 8
 	// FleetEvery is how often; a check that takes longer falls behind.
 	FleetEvery = time.Minute
-	// gathering is for how long changes are gathered before they are looked at, lookLimit bounds that look. After
-	// lookAgain those are looked at for whom that failed.
-	gathering, lookLimit, lookAgain = 250 * time.Millisecond, 30 * time.Second, time.Second
+	// gathering is for how long changes are gathered before they are observed, observeLimit bounds that. After
+	// observeAgain those are observed again for which it failed.
+	gathering, observeLimit, observeAgain = 250 * time.Millisecond, 30 * time.Second, time.Second
 )
 
-// FleetReport is what a check of the fleet came to.
+// FleetReport is the result of a check of the fleet.
 type FleetReport struct {
-	// Databases is how many were looked at, Changed of how many something is another way than it was seen last.
+	// Databases is how many were observed, Changed how many of them are in another condition than before.
 	Databases, Changed int
-	Took               time.Duration
-	// Behind says why the check does not keep up, or what it saw is of before; empty where neither is so.
+	// Failed is how many could not be observed; the log says why.
+	Failed int `json:",omitempty"`
+	Took   time.Duration
+	// Behind says why the check does not keep up, or that it saw an earlier state; empty where neither is so.
 	Behind string `json:",omitempty"`
 }
 
-// CheckFleet looks at every database that runs and records its conditions. It heartbeats.
+// CheckFleet observes every database that runs and records its conditions. It heartbeats. A database that cannot be
+// observed is logged and counted; the others are observed all the same.
 func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	var report FleetReport
 	var mu sync.Mutex
-	begin, after := time.Now(), uuid.Nil
+	begin := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(pagesInFlight)
-	for more := true; more; {
-		page, err := f.Databases.RunningDatabases(ctx, after, fleetPage)
+	for page, err := range pages(ctx, fleetPage, f.Databases.RunningDatabases, observedID) {
 		if err != nil {
-			_ = group.Wait() // its error comes of the same
-			return report, fmt.Errorf("read the databases to look at: %w", err)
+			// The first error of a page ends the context, and the next read with it: the page's is the real one.
+			return report, cmp.Or(group.Wait(), err)
 		}
 		group.Go(func() error {
-			changed, _, err := f.look(ctx, page)
+			seen, err := f.observe(ctx, page)
+			for id, err := range seen.failed {
+				activity.GetLogger(ctx).Warn("A database cannot be observed.", "database_id", id.String(), "error", err)
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			report.Databases, report.Changed = report.Databases+len(page), report.Changed+changed
+			report.Databases, report.Changed = report.Databases+len(page)-len(seen.failed), report.Changed+seen.changed
+			report.Failed += len(seen.failed)
 			activity.RecordHeartbeat(ctx, report.Databases)
 			return err
 		})
-		if more = len(page) == fleetPage; more {
-			after = page[len(page)-1].ID
-		}
 	}
 	if err := group.Wait(); err != nil {
 		return report, err
@@ -87,6 +105,8 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	return report, nil
 }
 
+func observedID(o daap.Observed) uuid.UUID { return o.ID }
+
 func (f *Fleet) behind(now time.Time, took time.Duration) string {
 	switch until := f.Watch.Until(now); {
 	case now.Sub(until) > gathering:
@@ -98,34 +118,47 @@ func (f *Fleet) behind(now time.Time, took time.Duration) string {
 	return ""
 }
 
-// look looks at the databases at one moment. It says how many changed, and which are to be looked at again.
-func (f *Fleet) look(ctx context.Context, page []daap.Observed) (changed int, again []uuid.UUID, err error) {
+// observation is what became of the observation of some databases.
+type observation struct {
+	// changed is how many are in another condition than before.
+	changed int
+	// again are those to be observed again.
+	again []uuid.UUID
+	// failed are those that could not be observed, and why.
+	failed map[uuid.UUID]error
+}
+
+// observe observes the databases at one moment and records their conditions.
+func (f *Fleet) observe(ctx context.Context, page []daap.Observed) (observation, error) {
+	done := observation{failed: map[uuid.UUID]error{}}
 	at := f.Watch.Until(time.Now())
 	all := make([]daap.Seen, 0, len(page))
 	for _, db := range page {
-		found, err := observe(ctx, f.Watch, db.Database)
+		found, err := f.Watch.Observe(ctx, db.Database)
 		if err != nil {
-			return 0, nil, err
+			done.failed[db.ID] = err
+			continue
 		}
 		seen := db.See(found, at)
 		if seen.Changed() {
-			changed++
+			done.changed++
 		}
 		all = append(all, seen)
 	}
-	again, err = f.Databases.SaveHealth(ctx, at, all)
-	return changed, again, err
+	var err error
+	done.again, err = f.Databases.SaveHealth(ctx, at, all)
+	return done, err
 }
 
-// Follow has the fleet look at databases as soon as something of them changes, until ctx is done. What fails is told to
-// report, and looked at again. It is no method, as those are all activities.
+// Follow has the fleet observe databases as soon as something of them changes, until ctx is done. Failures go to report,
+// and the database is observed again. It is no method, as those are all activities.
 func Follow(ctx context.Context, f *Fleet, report func(error)) {
-	news := f.Watch.follow()
+	news := f.Watch.Follow()
 	var again []uuid.UUID
 	for {
 		var rest <-chan time.Time
 		if len(again) > 0 {
-			rest = time.After(lookAgain)
+			rest = time.After(observeAgain)
 		}
 		select {
 		case <-ctx.Done():
@@ -138,33 +171,41 @@ func Follow(ctx context.Context, f *Fleet, report func(error)) {
 			return
 		case <-time.After(gathering):
 		}
-		changed := append(again, databasesIn(f.Watch.takeChanged())...)
+		changed := append(again, databasesIn(f.Watch.TakeChanged())...)
 		slices.SortFunc(changed, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 		changed = slices.Compact(changed)
-		var err error
-		if again, err = f.lookAt(ctx, changed); err != nil && ctx.Err() == nil {
+		seen, err := f.observeAll(ctx, changed)
+		if again = seen.again; err != nil {
 			again = changed
+		}
+		for id, why := range seen.failed {
+			again = append(again, id)
+			err = errors.Join(err, fmt.Errorf("observe database %s: %w", id, why))
+		}
+		if err != nil && ctx.Err() == nil {
 			report(err)
 		}
 	}
 }
 
-// lookAt looks at those of the databases that run, and returns those to be looked at again.
-func (f *Fleet) lookAt(ctx context.Context, ids []uuid.UUID) (again []uuid.UUID, err error) {
-	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+// observeAll observes those of the databases that run.
+func (f *Fleet) observeAll(ctx context.Context, ids []uuid.UUID) (observation, error) {
+	ctx, cancel := context.WithTimeout(ctx, observeLimit)
 	defer cancel()
+	all := observation{failed: map[uuid.UUID]error{}}
 	for chunk := range slices.Chunk(ids, fleetPage) {
 		running, err := f.Databases.RunningAmong(ctx, chunk)
 		if err != nil {
-			return nil, fmt.Errorf("read the databases that changed: %w", err)
+			return all, fmt.Errorf("read the databases that changed: %w", err)
 		}
-		_, more, err := f.look(ctx, running)
+		seen, err := f.observe(ctx, running)
+		maps.Copy(all.failed, seen.failed)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		again = append(again, more...)
+		all.changed, all.again = all.changed+seen.changed, append(all.again, seen.again...)
 	}
-	return again, nil
+	return all, nil
 }
 
 // databasesIn are the databases whose namespaces are named.

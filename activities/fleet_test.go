@@ -11,10 +11,9 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/testsuite"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
 )
 
 // keptFleet are databases in order of their IDs, and what is saved of them.
@@ -67,9 +66,9 @@ func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Seen)
 func TestEveryDatabaseThatRunsIsLookedAtOnce(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(2*fleetPage + 1)
-	k := kubernetesWith(t)
-	k.Watch.Reader = k.Client
-	report, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept})
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
+	report, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: kept})
 	if err != nil || report.Databases != len(kept.all) || report.Changed != len(kept.all) || report.Behind != "" {
 		t.Errorf("CheckFleet() = %+v, %v; want all %d looked at", report, err, len(kept.all))
 	}
@@ -80,26 +79,90 @@ func TestEveryDatabaseThatRunsIsLookedAtOnce(t *testing.T) {
 		t.Errorf("a database without a Cluster is %s, want unavailable", got)
 	}
 	kept.fails = errors.New("no rows today")
-	if _, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept}); err == nil {
+	if _, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: kept}); err == nil {
 		t.Error("CheckFleet() = nil where no rows can be read")
+	}
+}
+
+// cutOff is a watch that is cut off from Kubernetes since then.
+type cutOff struct {
+	*cluster.Watch
+	since time.Time
+}
+
+func (c cutOff) Until(time.Time) time.Time { return c.since }
+
+// blind is a watch whose objects of one database cannot be read.
+type blind struct {
+	*cluster.Watch
+	to uuid.UUID
+}
+
+func (b blind) Observe(ctx context.Context, db daap.Database) (daap.Conditions, error) {
+	if db.ID == b.to {
+		return nil, errors.New("its objects cannot be read")
+	}
+	return b.Watch.Observe(ctx, db)
+}
+
+func TestDatabaseThatCannotBeObservedKeepsNoOtherFromIt(t *testing.T) {
+	t.Parallel()
+	kept := fleetOf(3)
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
+	f := &Fleet{Watch: blind{k.Cluster.Watch, kept.all[1].ID}, Databases: kept}
+	report, err := checkFleet(t, f)
+	if err != nil || report.Databases != 2 || report.Failed != 1 {
+		t.Errorf("CheckFleet() = %+v, %v; want two observed and one reported", report, err)
+	}
+	if _, saved := kept.saved[kept.all[1].ID]; saved || len(kept.saved) != 2 {
+		t.Errorf("%d databases are recorded, the one that cannot be observed: %t", len(kept.saved), saved)
+	}
+	seen, err := f.observeAll(t.Context(), []uuid.UUID{kept.all[0].ID, kept.all[1].ID})
+	if err != nil || len(seen.failed) != 1 || seen.failed[kept.all[1].ID] == nil {
+		t.Errorf("observeAll() = %+v, %v; want the one that cannot be observed", seen, err)
+	}
+}
+
+// brokenRows read each page, and cannot save the first: the read of the next page ends with the context.
+type brokenRows struct{ *keptFleet }
+
+func (b brokenRows) RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
+	if after != uuid.Nil {
+		<-ctx.Done() // as a query whose context ends
+		return nil, ctx.Err()
+	}
+	return b.keptFleet.RunningDatabases(ctx, after, limit)
+}
+
+func (b brokenRows) SaveHealth(context.Context, time.Time, []daap.Seen) ([]uuid.UUID, error) {
+	return nil, errors.New("the disk of PostgreSQL is full")
+}
+
+func TestCheckOfManyPagesFailsWithTheFirstError(t *testing.T) {
+	t.Parallel()
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
+	_, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: brokenRows{fleetOf(fleetPage + 1)}})
+	if err == nil || !strings.Contains(err.Error(), "the disk of PostgreSQL is full") {
+		t.Errorf("CheckFleet() = %v, want why the first page could not be saved", err)
 	}
 }
 
 func TestCheckThatSeesWhatWasSaysSo(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(1)
-	k := kubernetesWith(t)
-	k.Watch.Reader = k.Client
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
 	hourAgo := time.Now().Add(-time.Hour)
-	k.Watch.streams.cut = map[string]time.Time{"/apis/clusters": hourAgo}
-	report, err := checkFleet(t, &Fleet{Watch: k.Watch, Databases: kept})
+	report, err := checkFleet(t, &Fleet{Watch: cutOff{k.Cluster.Watch, hourAgo}, Databases: kept})
 	if err != nil || report.Behind == "" {
 		t.Errorf("CheckFleet() = %+v, %v; want that it falls behind", report, err)
 	}
 	if got := kept.saved[kept.all[0].ID].Now[0].ObservedAt; !got.Equal(hourAgo) {
 		t.Errorf("what was seen is of %s, want of when the watch was cut off, %s", got, hourAgo)
 	}
-	if got := (&Fleet{Watch: &Watch{}}).behind(time.Now(), FleetEvery+1); got == "" {
+	if got := (&Fleet{Watch: &cluster.Watch{}}).behind(time.Now(), FleetEvery+1); got == "" {
 		t.Error("a check that takes longer than it may does not say so")
 	}
 }
@@ -119,20 +182,19 @@ func checkFleet(t *testing.T, f *Fleet) (report FleetReport, err error) {
 func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(3)
-	k := kubernetesWith(t)
-	k.Watch.Reader = k.Client
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	failed := make(chan error, 10)
 	go func() {
 		defer close(ended)
-		Follow(ctx, &Fleet{Watch: k.Watch, Databases: kept}, func(err error) { failed <- err })
+		Follow(ctx, &Fleet{Watch: k.Cluster.Watch, Databases: kept}, func(err error) { failed <- err })
 	}()
 	changes := func(database uuid.UUID) {
 		t.Helper()
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(database), Name: "pg-1-1"}}
 		for { // it may not follow yet
-			k.Watch.wake(pod)
+			k.Cluster.Watch.WakeIn(daap.Namespace(database))
 			select {
 			case <-kept.heard:
 				return
@@ -152,7 +214,7 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 		t.Errorf("looked at: the one that did not change %v, the one that did %v", first, second)
 	}
 	changes(kept.all[0].ID)
-	k.Watch.wake(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system"}})
+	k.Cluster.Watch.WakeIn("kube-system")
 	changes(kept.all[0].ID)
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
@@ -167,13 +229,12 @@ func TestWhatCouldNotBeLookedAtIsLookedAtAgain(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(1)
 	kept.fails = errors.New("nobody answers")
-	k := kubernetesWith(t)
-	k.Watch.Reader = k.Client
+	k := stepsWith(t)
+	k.Cluster.Watch.Reader = k.Cluster.Client
 	failed := make(chan string, 10)
-	go Follow(t.Context(), &Fleet{Watch: k.Watch, Databases: kept}, func(err error) { failed <- err.Error() })
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(kept.all[0].ID), Name: "pg-1-1"}}
+	go Follow(t.Context(), &Fleet{Watch: k.Cluster.Watch, Databases: kept}, func(err error) { failed <- err.Error() })
 	for told := false; !told; { // it may not follow yet
-		k.Watch.wake(pod)
+		k.Cluster.Watch.WakeIn(daap.Namespace(kept.all[0].ID))
 		select {
 		case said := <-failed:
 			told = strings.Contains(said, "nobody answers")

@@ -2,37 +2,39 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
 	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/objectstore"
 )
 
 // SuspendBackups lets no base backup begin any more, and waits until none runs: a Cluster that hibernates fails it.
-func (k *Kubernetes) SuspendBackups(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
+func (s *Steps) SuspendBackups(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	if err := k.apply(ctx, manifest.Suspended(db)); err != nil {
+	if err := s.Cluster.Apply(ctx, manifest.Suspended(db)); err != nil {
 		return err
 	}
-	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		backups, err := k.wantedBackups(ctx, db, wanted{any: true})
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		backups, err := s.Cluster.Backups(ctx, db, cluster.BackupFilter{Any: true})
 		if err != nil {
 			return false, "", err
 		}
 		for i := range backups {
-			if b := &backups[i]; !backupFailed(b) && b.Status.Phase != cnpgv1.BackupPhaseCompleted {
-				return false, fmt.Sprintf("Base backup %s is %s", b.Name, backupPhase(b)), nil
+			if b := &backups[i]; !cluster.BackupFailed(b) && b.Status.Phase != cnpgv1.BackupPhaseCompleted {
+				return false, fmt.Sprintf("Base backup %s is %s", b.Name, cluster.BackupPhase(b)), nil
 			}
 		}
 		return true, "", nil
@@ -40,111 +42,139 @@ func (k *Kubernetes) SuspendBackups(ctx context.Context, in Input) error {
 }
 
 // ResumeBackups lets base backups begin at the times of the tier.
-func (k *Kubernetes) ResumeBackups(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
+func (s *Steps) ResumeBackups(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.apply(ctx, manifest.ScheduledBackup(db))
+	return s.Cluster.Apply(ctx, manifest.ScheduledBackup(db))
+}
+
+// CloseToClients stops the pool, denies clients the network, waits until the pool is gone, and has PostgreSQL let nobody
+// into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
+func (s *Steps) CloseToClients(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := s.StopPooler(ctx, in); err != nil {
+		return err
+	}
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		if stopped, progress, err := s.Cluster.PoolerStopped(ctx, db); !stopped || err != nil {
+			return false, progress, err
+		}
+		if err := s.Postgres.Close(ctx, db); err != nil {
+			return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
+		}
+		return true, "", nil
+	})
+}
+
+// OpenToClients brings the pool back and lets clients in again.
+func (s *Steps) OpenToClients(ctx context.Context, in Input) error {
+	if err := s.ApplyPooler(ctx, in); err != nil {
+		return err
+	}
+	if err := s.WaitDatabaseReady(ctx, in); err != nil {
+		return err
+	}
+	return s.VerifyConnection(ctx, in)
 }
 
 // StopPooler takes the pool away, and the team's way to the instances.
-func (k *Kubernetes) StopPooler(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
+func (s *Steps) StopPooler(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	clients := manifest.Clients(db)
-	if err := k.Client.Delete(ctx, clients); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete network policy %s/%s: %w", clients.Namespace, clients.Name, err)
+	if err := s.Cluster.Delete(ctx, manifest.Clients(db)); err != nil {
+		return err
 	}
-	return k.apply(ctx, manifest.Stopped(db, k.Platform))
+	return s.Cluster.Apply(ctx, manifest.Stopped(db, s.Platform))
 }
 
-// poolerStopped says whether no PgBouncer is left.
-func (k *Kubernetes) poolerStopped(ctx context.Context, db daap.Database) (bool, string, error) {
-	var pooler appsv1.Deployment
-	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: daap.PoolerService}
-	err := k.Client.Get(ctx, key, &pooler)
-	if client.IgnoreNotFound(err) != nil {
-		return false, "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
+// ArchiveLastChanges has all archived that was ever committed to the database, which no client can enter any more, and
+// records when that was: up to then it can be restored.
+func (s *Steps) ArchiveLastChanges(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
 	}
-	if left := pooler.Status.Replicas; err == nil && left > 0 {
-		return false, fmt.Sprintf("%d poolers are left", left), nil
+	if err := s.observeBackups(ctx, db, objectstore.NewReachable(s.Archives.Store)); err != nil {
+		return err
 	}
-	return true, "", nil
+	segment, at := "", time.Time{}
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		if segment == "" {
+			marked, now, err := s.Postgres.CloseAndMark(ctx, db)
+			if err != nil {
+				return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
+			}
+			segment, at = marked, now
+		}
+		last, err := s.Postgres.LastArchived(ctx, db)
+		switch {
+		case err != nil:
+			return false, err.Error(), nil
+		case last < segment:
+			return false, "PostgreSQL archives segment " + segment, nil
+		}
+		return true, "", s.Results.CloseArchive(ctx, db.ID, &at)
+	})
 }
 
-// Hibernate has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with those of
+// RecordArchiveOpen records that changes are archived again.
+func (s *Steps) RecordArchiveOpen(ctx context.Context, in Input) error {
+	if err := s.Results.CloseArchive(ctx, in.Database, nil); err != nil {
+		return fmt.Errorf("open the archive: %w", err)
+	}
+	return nil
+}
+
+// HibernateCluster has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with those of
 // the pool.
-func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
+func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	err = k.change(ctx, db, manifest.Hibernated(db, k.Platform))
-	if in.Undo && isGone(err) {
+	err = s.Cluster.Change(ctx, db, manifest.Hibernated(db, s.Platform))
+	if gone := (*cluster.GoneError)(nil); in.Undo && errors.As(err, &gone) {
 		return nil // nothing of it is awake
 	}
 	if err != nil {
 		return err
 	}
-	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		cluster, err := clusterOf(ctx, k.Client, db)
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		there, err := cluster.Get(ctx, s.Cluster.Client, db)
 		if err != nil {
 			return false, "", err
 		}
-		told := hibernation(cluster)
+		told := cluster.Hibernation(there)
 		switch {
 		case told == nil:
 			return false, "Cluster is not seen by the operator yet", nil
 		case told.Status != metav1.ConditionTrue:
-			return false, withReason("Cluster is "+told.Reason, told.Message), nil
+			return false, diagnosis.WithReason("Cluster is "+told.Reason, told.Message), nil
 		}
-		instances, err := k.instances(ctx, db)
+		instances, err := s.Cluster.Instances(ctx, db)
 		if err != nil || len(instances) > 0 {
 			return false, fmt.Sprintf("%d instances are left", len(instances)), err
 		}
 		// The Deployment does not count those that are ending.
-		poolers, err := k.poolers(ctx, db)
+		poolers, err := s.Cluster.Poolers(ctx, db)
 		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are left", len(poolers)), err
 	})
 }
 
-// hibernation is CNPG's condition about it; nil while a Cluster is not asked to hibernate.
-func hibernation(cluster *cnpgv1.Cluster) *metav1.Condition {
-	return apimeta.FindStatusCondition(cluster.Status.Conditions, manifest.AnnotationHibernation)
-}
-
-// Wake has CNPG make the pods of the Cluster again, and waits until all of them are ready.
-func (k *Kubernetes) Wake(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
-	if err != nil {
-		return err
-	}
-	if err := k.changeCluster(ctx, db); err != nil {
-		return err
-	}
-	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		cluster, err := clusterOf(ctx, k.Client, db)
-		if err != nil {
-			return false, "", err
-		}
-		if hibernation(cluster) != nil {
-			return false, "Cluster hibernates still", nil
-		}
-		done, progress := clusterReady(cluster)
-		return done, progress, nil
-	})
-}
-
 // CheckVolumes finds out whether each instance has its volume.
-func (k *Kubernetes) CheckVolumes(ctx context.Context, in Input) error {
-	db, err := k.record(ctx, in)
+func (s *Steps) CheckVolumes(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	claims, err := k.claims(ctx, db)
+	claims, err := s.Cluster.Claims(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -153,7 +183,7 @@ func (k *Kubernetes) CheckVolumes(ctx context.Context, in Input) error {
 	})
 	if len(claims) < db.Profile.Instances {
 		return withCause(fmt.Errorf("%d of %d volume claims are there", len(claims), db.Profile.Instances),
-			because(daap.CausePVCPending, "%s", fmt.Sprintf(
+			diagnosis.Cause(daap.CausePVCPending, "%s", fmt.Sprintf(
 				"Of the volume claims of %d instances %d are there; the others are lost or being deleted",
 				db.Profile.Instances, len(claims))))
 	}

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
 // operations are the rows that activities work for.
@@ -128,12 +129,5 @@ func stepInput(args []any) (Input, bool) {
 // maxReason bounds what of an error is kept in a row; the whole of it is in the workflow's history.
 const maxReason = 500
 
-func clip(s string) string { return clipTo(s, maxReason) }
-
-func clipTo(s string, most int) string {
-	runes := []rune(s)
-	if len(runes) <= most {
-		return s
-	}
-	return string(runes[:most]) + "…"
-}
+// clip returns a text of an error or of progress as a row keeps it.
+func clip(text string) string { return diagnosis.SafeTo(text, maxReason) }

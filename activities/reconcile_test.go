@@ -18,11 +18,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
 // reborn is a database that is reconciled, with its rows and its archives.
 type reborn struct {
+	resultRows
 	archives
 	op daap.Operation
 	// begun are the server names from which incarnations were begun.
@@ -46,22 +48,22 @@ func (r *reborn) BeginIncarnation(_ context.Context, _ uuid.UUID, _ int, server 
 
 // reconciling returns the activities on a database with backups, at its first incarnation, of which Kubernetes has the
 // objects.
-func reconciling(t *testing.T, objects ...client.Object) (*Reconciliation, *reborn) {
+func reconciling(t *testing.T, objects ...client.Object) (*Steps, *reborn) {
 	t.Helper()
 	rows := &reborn{archives: *newArchives()}
 	rows.db.Incarnation = 1
-	k := kubernetesWith(t)
-	scheme := k.Client.Scheme()
+	k := stepsWith(t)
+	scheme := k.Cluster.Client.Scheme()
 	stores := schema.FromAPIVersionAndKind(manifest.ObjectStoreVersion, "ObjectStore")
 	scheme.AddKnownTypeWithName(stores, manifest.ObjectStore(rows.db, k.Platform))
-	k.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
+	k.Cluster.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
 		WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithInterceptorFuncs(rightsFrom(1)).Build()
-	k.Databases, k.Buckets = rows, &rows.store
-	return &Reconciliation{Backups: &Backups{Postgres: &Postgres{Kubernetes: k}, Databases: &seen{}}, Incarnations: rows}, rows
+	k.Rows, k.Results, k.Archives.Store = rowsOf{rows, &holding{}}, rows, &rows.store
+	return k, rows
 }
 
 // impatient is CheckReconcile that waits for nothing.
-func impatient(r *Reconciliation) func(context.Context, Input) error {
+func impatient(r *Steps) func(context.Context, Input) error {
 	return func(ctx context.Context, in Input) error {
 		_, _, err := r.present(ctx, in, 0)
 		return err
@@ -79,21 +81,21 @@ func must(t *testing.T, activities ...func(context.Context, Input) error) {
 }
 
 // clusters are all there are.
-func clusters(t *testing.T, k *Kubernetes) []cnpgv1.Cluster {
+func clusters(t *testing.T, k *Steps) []cnpgv1.Cluster {
 	t.Helper()
 	var found cnpgv1.ClusterList
-	if err := k.Client.List(t.Context(), &found); err != nil {
+	if err := k.Cluster.Client.List(t.Context(), &found); err != nil {
 		t.Fatal(err)
 	}
 	return found.Items
 }
 
 // edit changes the Cluster as somebody with kubectl edit does.
-func edit(t *testing.T, k *Kubernetes, change func(*cnpgv1.Cluster)) {
+func edit(t *testing.T, k *Steps, change func(*cnpgv1.Cluster)) {
 	t.Helper()
-	cluster := &clusters(t, k)[0]
-	change(cluster)
-	if err := k.Client.Update(t.Context(), cluster, client.FieldOwner("kubectl-edit")); err != nil {
+	there := &clusters(t, k)[0]
+	change(there)
+	if err := k.Cluster.Client.Update(t.Context(), there, client.FieldOwner("kubectl-edit")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -101,18 +103,18 @@ func edit(t *testing.T, k *Kubernetes, change func(*cnpgv1.Cluster)) {
 func TestWhatOthersChangedOfTheClusterIsTakenBack(t *testing.T) {
 	t.Parallel()
 	r, _ := reconciling(t)
-	must(t, r.kube().ApplyCluster)
-	edit(t, r.kube(), func(c *cnpgv1.Cluster) {
+	must(t, r.ApplyCluster)
+	edit(t, r, func(c *cnpgv1.Cluster) {
 		c.Spec.Instances = 3
 		c.Spec.PostgresConfiguration.Parameters["work_mem"] = "64MB"
 		c.Labels["daap.io/team"], c.Labels["cost-center"] = "another", "42"
 		c.Annotations = map[string]string{manifest.AnnotationHibernation: manifest.HibernationOn, "note": "mine"}
 	})
-	if before := foreign(clusters(t, r.kube())[0].ManagedFields); len(before) != 1 || before[0].Manager != "kubectl-edit" || len(before[0].Fields) < 4 {
+	if before := cluster.ForeignWriters(clusters(t, r)[0].ManagedFields); len(before) != 1 || before[0].Manager != "kubectl-edit" || len(before[0].Fields) < 4 {
 		t.Fatalf("foreign writers before: %v", before)
 	}
 	must(t, r.CheckReconcile, r.ReconcileCluster, r.ReconcileCluster)
-	got := clusters(t, r.kube())[0]
+	got := clusters(t, r)[0]
 	if _, there := got.Spec.PostgresConfiguration.Parameters["work_mem"]; there || got.Spec.Instances != 1 || got.Labels["daap.io/team"] != "shop" {
 		t.Errorf("the Cluster has %d instances, labels %v and %v", got.Spec.Instances, got.Labels, got.Spec.PostgresConfiguration.Parameters)
 	}
@@ -122,7 +124,7 @@ func TestWhatOthersChangedOfTheClusterIsTakenBack(t *testing.T) {
 	if got.Labels["cost-center"] != "42" || got.Annotations["note"] != "mine" {
 		t.Errorf("what does not count is gone: %v %v", got.Labels, got.Annotations)
 	}
-	if left := foreign(got.ManagedFields); len(left) > 0 {
+	if left := cluster.ForeignWriters(got.ManagedFields); len(left) > 0 {
 		t.Errorf("foreign writers left: %v", left)
 	}
 }
@@ -132,15 +134,15 @@ func TestWhatOthersChangedOfTheNetworkIsTakenBack(t *testing.T) {
 	r, rows := reconciling(t)
 	must(t, r.ReconcileNamespace, r.ReconcilePooler)
 	policy := manifest.DenyAll(rows.db)
-	if err := r.kube().Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
+	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil {
 		t.Fatal(err)
 	}
 	policy.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{}}
-	if err := r.kube().Client.Update(t.Context(), policy, client.FieldOwner("kubectl-edit")); err != nil {
+	if err := r.Cluster.Client.Update(t.Context(), policy, client.FieldOwner("kubectl-edit")); err != nil {
 		t.Fatal(err)
 	}
 	must(t, r.ReconcileNamespace, r.ReconcilePooler)
-	if err := r.kube().Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil || len(policy.Spec.Ingress) > 0 {
+	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil || len(policy.Spec.Ingress) > 0 {
 		t.Errorf("the policy lets in %v, %v; want nobody", policy.Spec.Ingress, err)
 	}
 }
@@ -153,7 +155,7 @@ func left(name string) metav1.ObjectMeta {
 func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
 	t.Parallel()
 	pooler := &corev1.Pod{ObjectMeta: left("pooler-1")}
-	pooler.Labels[podRoleLabel] = poolerRole
+	pooler.Labels[manifest.LabelPodRole] = manifest.RolePooler
 	for name, tt := range map[string]struct {
 		objects []client.Object
 		change  func(*reborn)
@@ -181,14 +183,14 @@ func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
 			t.Parallel()
 			r, rows := reconciling(t, tt.objects...)
 			tt.change(rows)
-			was, made := rows.db, len(clusters(t, r.kube()))
+			was, made := rows.db, len(clusters(t, r))
 			err := run(t, impatient(r))
 			if tt.why != "" {
 				if cause := Cause(err, "Check"); err == nil || cause.Code != tt.why || !strings.Contains(cause.Message, tt.names) || cause.Remedy == "" {
 					t.Errorf("it is %v with %+v, want %s that names %q", err, cause, tt.why, tt.names)
 				}
-				if rows.db.Incarnation != was.Incarnation || len(clusters(t, r.kube())) != made {
-					t.Errorf("the database is at incarnation %d with %d Clusters", rows.db.Incarnation, len(clusters(t, r.kube())))
+				if rows.db.Incarnation != was.Incarnation || len(clusters(t, r)) != made {
+					t.Errorf("the database is at incarnation %d with %d Clusters", rows.db.Incarnation, len(clusters(t, r)))
 				}
 				return
 			}
@@ -204,12 +206,12 @@ func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.
 	t.Parallel()
 	r, rows := reconciling(t)
 	rows.base("pg-1", day, 2, "DONE")
-	must(t, r.kube().ApplyCluster, r.CheckReconcile)
-	if err := r.kube().Client.Delete(t.Context(), &clusters(t, r.kube())[0]); err != nil {
+	must(t, r.ApplyCluster, r.CheckReconcile)
+	if err := r.Cluster.Client.Delete(t.Context(), &clusters(t, r)[0]); err != nil {
 		t.Fatal(err)
 	}
 	must(t, r.ReconcileCluster, r.ReconcileCluster)
-	made := clusters(t, r.kube())
+	made := clusters(t, r)
 	if len(made) != 1 || made[0].Name != "pg-2" || made[0].Spec.Bootstrap.InitDB != nil || made[0].Spec.Bootstrap.Recovery == nil {
 		t.Fatalf("there is %+v, want pg-2 that is recovered", made)
 	}
@@ -221,26 +223,25 @@ func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.
 	}
 	var keys corev1.Secret
 	key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.SourceCredentials}
-	if err := r.kube().Client.Get(t.Context(), key, &keys); err != nil {
+	if err := r.Cluster.Client.Get(t.Context(), key, &keys); err != nil {
 		t.Errorf("it has no keys to what it is recovered from: %v", err)
 	}
 }
 
 func TestNoOtherOperationMakesAClusterInThePlaceOfOneThatIsGone(t *testing.T) {
 	t.Parallel()
-	k := kubernetesWith(t)
-	k.Databases = oneDatabase{larger()}
+	k := stepsWith(t)
+	k.Rows = rowsOf{oneDatabase{larger()}, &holding{}}
 	for name, do := range map[string]func(context.Context, Input) error{
-		"update": k.UpdateCluster, "grow": k.GrowCluster, "wake": k.Wake, "hibernate": k.Hibernate,
+		"update": k.UpdateCluster, "grow": k.GrowCluster, "wake": k.WakeCluster, "hibernate": k.HibernateCluster,
 	} {
 		err := run(t, do)
 		if cause := Cause(err, "Change"); err == nil || cause.Code != daap.CauseClusterGone {
 			t.Errorf("%s: %v, want that the Cluster is gone", name, err)
 		}
 	}
-	pg := &Postgres{Kubernetes: k}
-	back := func(ctx context.Context, in Input) error { in.Undo = true; return k.Hibernate(ctx, in) }
-	must(t, pg.RevertCluster, back) // there is nothing to take back
+	back := func(ctx context.Context, in Input) error { in.Undo = true; return k.HibernateCluster(ctx, in) }
+	must(t, k.RevertCluster, back) // there is nothing to take back
 	if made := clusters(t, k); len(made) > 0 {
 		t.Errorf("there is %+v", made)
 	}
@@ -253,7 +254,7 @@ func TestPoolerOfTheClusterBeforeIsMadeAnew(t *testing.T) {
 	rows.db = rows.db.Next("pg-1")
 	must(t, r.ReconcilePooler, r.ReconcilePooler)
 	var poolers cnpgv1.PoolerList
-	if err := r.kube().Client.List(t.Context(), &poolers); err != nil || len(poolers.Items) != 1 {
+	if err := r.Cluster.Client.List(t.Context(), &poolers); err != nil || len(poolers.Items) != 1 {
 		t.Fatalf("poolers: %v, %v, want one", poolers.Items, err)
 	}
 	if got := poolers.Items[0]; got.Name != daap.PoolerService || got.Spec.Cluster.Name != "pg-2" {
@@ -265,8 +266,8 @@ func TestBackupsAreThoseOfThePresentIncarnation(t *testing.T) {
 	t.Parallel()
 	old := backupThere("first-1", time.Hour, cnpgv1.BackupPhaseCompleted, "")
 	r, rows := reconciling(t, old, archivingCluster(metav1.ConditionTrue, ""))
-	k := r.kube()
-	k.Watch.Reader = k.Client
+	k := r
+	k.Cluster.Watch.Reader = k.Cluster.Client
 	must(t, r.ReconcileArchive, r.ReconcileBackups)
 	rows.db = rows.db.Next("pg-1")
 	present := archivingCluster(metav1.ConditionTrue, "")
@@ -274,16 +275,16 @@ func TestBackupsAreThoseOfThePresentIncarnation(t *testing.T) {
 	now := backupThere("first-2", time.Minute, cnpgv1.BackupPhaseCompleted, "")
 	now.Spec.Cluster.Name = "pg-2"
 	for _, object := range []client.Object{present, now} {
-		if err := k.Client.Create(t.Context(), object); err != nil {
+		if err := k.Cluster.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
 	}
 	must(t, r.ReconcileBackups)
 	var schedules cnpgv1.ScheduledBackupList
-	if err := k.Client.List(t.Context(), &schedules); err != nil || len(schedules.Items) != 1 || schedules.Items[0].Spec.Cluster.Name != "pg-2" {
+	if err := k.Cluster.Client.List(t.Context(), &schedules); err != nil || len(schedules.Items) != 1 || schedules.Items[0].Spec.Cluster.Name != "pg-2" {
 		t.Errorf("schedules: %v, %v, want that of pg-2 alone", schedules.Items, err)
 	}
-	is, looked := r.Backups.Databases.(*seen)
+	is, looked := r.Backups.(*seen)
 	if !looked || len(is.backups) != 1 || is.backups[0].Name != "first-2" || is.backups[0].ServerName != "pg-2" {
 		t.Errorf("seen are %+v, want the base backup of pg-2 alone", is.backups)
 	}

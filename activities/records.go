@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
 )
 
 // lifecycle moves an operation from one state to the next.
@@ -24,13 +25,13 @@ type decided interface {
 	CancelOperation(ctx context.Context, operation uuid.UUID, d daap.Decision) error
 }
 
-// Records are the activities on DAAP's own rows; all are safe to repeat. All fail with ErrSuperseded when the
+// Records are the activities on DAAP's own rows; all are diagnosis.Safe to repeat. All fail with ErrSuperseded when the
 // operation is over.
 type Records struct {
 	Operations lifecycle
 	Decisions  decided
 	// Watch is told whose status is another one; nil where nobody follows it.
-	Watch *Watch
+	Watch *cluster.Watch
 }
 
 // ParkInput is an operation that cannot go on by itself, and why.
@@ -49,35 +50,35 @@ type DecideInput struct {
 	Decision daap.Decision
 }
 
-// Park records that the operation needs attention, and the database with it.
-func (r *Records) Park(ctx context.Context, in ParkInput) error {
+// ParkOperation records that the operation needs attention, and the database with it.
+func (r *Records) ParkOperation(ctx context.Context, in ParkInput) error {
 	return did("park", in.Operation, r.Operations.ParkOperation(ctx, in.Operation, in.Step, in.Cause))
 }
 
-// Resume records that a parked operation goes on with the step at which it is.
-func (r *Records) Resume(ctx context.Context, in DecideInput) error {
+// ResumeOperation records that a parked operation goes on with the step at which it is.
+func (r *Records) ResumeOperation(ctx context.Context, in DecideInput) error {
 	return did("resume", in.Operation, r.Decisions.ResumeOperation(ctx, in.Operation, in.Decision))
 }
 
-// Skip records that a parked operation goes on with the next step.
-func (r *Records) Skip(ctx context.Context, in DecideInput) error {
+// SkipStep records that a parked operation goes on with the next step.
+func (r *Records) SkipStep(ctx context.Context, in DecideInput) error {
 	return did("skip a step of", in.Operation, r.Decisions.SkipStep(ctx, in.Operation, in.Step, in.Decision))
 }
 
-// Cancel records that the operation is given up. It is refused, and nothing changes, when it no longer can be.
-func (r *Records) Cancel(ctx context.Context, in DecideInput) error {
+// CancelOperation records that the operation is given up. It is refused, and nothing changes, when it no longer can be.
+func (r *Records) CancelOperation(ctx context.Context, in DecideInput) error {
 	return did("cancel", in.Operation, r.Decisions.CancelOperation(ctx, in.Operation, in.Decision))
 }
 
-// FinishCancel records that what the operation did is undone.
-func (r *Records) FinishCancel(ctx context.Context, in Input) error {
-	defer r.Watch.wakeIn(daap.Namespace(in.Database))
+// FinishCancellation records that what the operation did is undone.
+func (r *Records) FinishCancellation(ctx context.Context, in Input) error {
+	defer r.Watch.WakeIn(daap.Namespace(in.Database))
 	return did("finish the cancellation of", in.Operation, r.Operations.FinishCancel(ctx, in.Operation))
 }
 
-// Finish records that the operation has succeeded, and the database's status with it.
-func (r *Records) Finish(ctx context.Context, in Input) error {
-	defer r.Watch.wakeIn(daap.Namespace(in.Database))
+// FinishOperation records that the operation has succeeded, and the database's status with it.
+func (r *Records) FinishOperation(ctx context.Context, in Input) error {
+	defer r.Watch.WakeIn(daap.Namespace(in.Database))
 	return did("finish", in.Operation, r.Operations.FinishOperation(ctx, in.Operation))
 }
 

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/daap-dev/daap/activities/objectstore"
 )
 
 // store is an object store that has every bucket, or fails.
@@ -16,7 +18,7 @@ type store struct {
 	asked           []string
 	listed, reached int
 	// objects are by bucket and name.
-	objects map[string]Object
+	objects map[string]objectstore.Object
 	// info are the texts of objects.
 	info map[string]string
 }
@@ -24,9 +26,9 @@ type store struct {
 // put puts an object there that was written at the time.
 func (s *store) put(name string, size int64, at time.Time) {
 	if s.objects == nil {
-		s.objects = map[string]Object{}
+		s.objects = map[string]objectstore.Object{}
 	}
-	s.objects[name] = Object{size, at}
+	s.objects[name] = objectstore.Object{Size: size, Modified: at}
 }
 
 func (s *store) EnsureBucket(_ context.Context, bucket string) error {
@@ -41,9 +43,9 @@ func (s *store) Reach(context.Context, string) error {
 	return s.err
 }
 
-func (s *store) Count(ctx context.Context, bucket, prefix string) (Removed, error) {
+func (s *store) Count(ctx context.Context, bucket, prefix string) (objectstore.Removed, error) {
 	objects, err := s.Objects(ctx, bucket, prefix)
-	var there Removed
+	var there objectstore.Removed
 	for _, object := range objects {
 		there.Objects, there.Bytes = there.Objects+1, there.Bytes+object.Size
 	}
@@ -55,8 +57,8 @@ func (s *store) AbortUploads(context.Context, string, string) error { return s.e
 // removedBySome is how many are removed at once; more are there in tests.
 const removedBySome = 3
 
-func (s *store) RemoveSome(_ context.Context, bucket, prefix string, which func(string) bool) (Removed, error) {
-	var removed Removed
+func (s *store) RemoveSome(_ context.Context, bucket, prefix string, which func(string) bool) (objectstore.Removed, error) {
+	var removed objectstore.Removed
 	for name, object := range s.objects {
 		under, is := strings.CutPrefix(name, bucket+"/"+prefix)
 		if !is || !which(under) || removed.Objects == removedBySome {
@@ -68,9 +70,9 @@ func (s *store) RemoveSome(_ context.Context, bucket, prefix string, which func(
 	return removed, s.err
 }
 
-func (s *store) Objects(_ context.Context, bucket, prefix string) (map[string]Object, error) {
+func (s *store) Objects(_ context.Context, bucket, prefix string) (map[string]objectstore.Object, error) {
 	s.listed++
-	found := map[string]Object{}
+	found := map[string]objectstore.Object{}
 	for name, object := range s.objects {
 		if under, is := strings.CutPrefix(name, bucket+"/"+prefix); is {
 			found[under] = object

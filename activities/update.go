@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
@@ -16,12 +19,12 @@ import (
 type update struct{ was, first, last daap.Database }
 
 // update reads what the operation makes of its database.
-func (k *Kubernetes) update(ctx context.Context, in Input) (update, error) {
-	db, err := k.record(ctx, in)
+func (s *Steps) update(ctx context.Context, in Input) (update, error) {
+	db, err := s.database(ctx, in)
 	if err != nil {
 		return update{}, err
 	}
-	op, err := k.Databases.Operation(ctx, daap.EveryTeam, in.Operation)
+	op, err := s.Rows.Operation(ctx, daap.EveryTeam, in.Operation)
 	if err != nil {
 		return update{}, fmt.Errorf("read operation %s: %w", in.Operation, err)
 	}
@@ -35,23 +38,23 @@ func (k *Kubernetes) update(ctx context.Context, in Input) (update, error) {
 
 // CheckUpdate finds out, before anything is changed, what would park the update past the point where it can be given
 // up: an image that is not known, and volumes that cannot grow.
-func (k *Kubernetes) CheckUpdate(ctx context.Context, in Input) error {
-	u, err := k.update(ctx, in)
+func (s *Steps) CheckUpdate(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
 	if err != nil {
 		return err
 	}
-	if err := k.imageKnown(u.last); err != nil {
+	if err := s.imageKnown(u.last); err != nil {
 		return err
 	}
 	if u.last.Profile.StorageSize.Cmp(u.was.Profile.StorageSize) <= 0 {
 		return nil
 	}
-	claims, err := k.claims(ctx, u.was)
+	claims, err := s.Cluster.Claims(ctx, u.was)
 	if err != nil {
 		return err
 	}
 	for _, claim := range claims {
-		if err := k.canGrow(ctx, claim); err != nil {
+		if err := s.canGrow(ctx, claim); err != nil {
 			return err
 		}
 	}
@@ -59,65 +62,139 @@ func (k *Kubernetes) CheckUpdate(ctx context.Context, in Input) error {
 }
 
 // canGrow is final where the claim's storage class does not let it grow.
-func (k *Kubernetes) canGrow(ctx context.Context, claim corev1.PersistentVolumeClaim) error {
+func (s *Steps) canGrow(ctx context.Context, claim corev1.PersistentVolumeClaim) error {
 	if claim.Spec.StorageClassName == nil {
 		return nil
 	}
 	var class storagev1.StorageClass
-	if err := k.Client.Get(ctx, client.ObjectKey{Name: *claim.Spec.StorageClassName}, &class); err != nil {
+	if err := s.Cluster.Client.Get(ctx, client.ObjectKey{Name: *claim.Spec.StorageClassName}, &class); err != nil {
 		return fmt.Errorf("get storage class %s: %w", *claim.Spec.StorageClassName, err)
 	}
 	if class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion {
 		return nil
 	}
-	return final(because(daap.CauseRejected,
+	return final(diagnosis.Cause(daap.CauseRejected,
 		"Storage class %s does not let volumes grow (allowVolumeExpansion), and the tier has more storage; "+
 			"nothing is changed yet, so that the operation can be given up", class.Name))
 }
 
-// claims are those of the volumes of the database's instances.
-func (k *Kubernetes) claims(ctx context.Context, db daap.Database) ([]corev1.PersistentVolumeClaim, error) {
-	var claims corev1.PersistentVolumeClaimList
-	err := k.Client.List(ctx, &claims, client.InNamespace(daap.Namespace(db.ID)),
-		client.MatchingLabels{manifest.LabelCluster: manifest.ClusterName(db)})
-	if err != nil {
-		return nil, fmt.Errorf("list volume claims of database %s: %w", db.ID, err)
-	}
-	return claims.Items, nil
-}
-
 // UpdateNamespace labels the database's namespace with its tier to be.
-func (k *Kubernetes) UpdateNamespace(ctx context.Context, in Input) error {
-	u, err := k.update(ctx, in)
+func (s *Steps) UpdateNamespace(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.applyNamespace(ctx, u.last)
+	return s.applyNamespace(ctx, u.last)
+}
+
+// RevertArchive removes the archive's objects in Kubernetes, and its keys, from a database that had none before.
+func (s *Steps) RevertArchive(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil || db.Profile.BackupEnabled {
+		return err
+	}
+	store := manifest.ObjectStore(db, s.Platform)
+	if err := s.Cluster.Delete(ctx, store); err != nil {
+		return err
+	}
+	return s.Keys.Revoke(ctx, db.ID, manifest.ArchiveCredentials)
 }
 
 // UpdateCluster changes what of the Cluster can be changed back.
-func (k *Kubernetes) UpdateCluster(ctx context.Context, in Input) error {
-	u, err := k.update(ctx, in)
+func (s *Steps) UpdateCluster(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.changeCluster(ctx, u.first)
+	return s.changeCluster(ctx, u.first)
+}
+
+// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is. One that
+// is gone has nothing to take back.
+func (s *Steps) RevertCluster(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	err = s.changeCluster(ctx, u.was)
+	if gone := (*cluster.GoneError)(nil); errors.As(err, &gone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.waitInForce(ctx, in, u.was)
 }
 
 // UpdatePooler changes the Pooler.
-func (k *Kubernetes) UpdatePooler(ctx context.Context, in Input) error {
-	u, err := k.update(ctx, in)
+func (s *Steps) UpdatePooler(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.apply(ctx, manifest.Pooler(u.last, k.Platform))
+	return s.Cluster.Apply(ctx, manifest.Pooler(u.last, s.Platform))
+}
+
+// WaitRolloutInForce waits until every instance runs with what of the tier can be changed back, and the pool with all of it.
+func (s *Steps) WaitRolloutInForce(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	return s.waitInForce(ctx, in, u.first)
 }
 
 // GrowCluster changes the rest of the Cluster, which cannot be changed back.
-func (k *Kubernetes) GrowCluster(ctx context.Context, in Input) error {
-	u, err := k.update(ctx, in)
+func (s *Steps) GrowCluster(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
 	if err != nil {
 		return err
 	}
-	return k.changeCluster(ctx, u.last)
+	return s.changeCluster(ctx, u.last)
+}
+
+// WaitUpdateInForce waits until all of the tier is in force.
+func (s *Steps) WaitUpdateInForce(ctx context.Context, in Input) error {
+	u, err := s.update(ctx, in)
+	if err != nil {
+		return err
+	}
+	return s.waitInForce(ctx, in, u.last)
+}
+
+func (s *Steps) waitInForce(ctx context.Context, in Input, db daap.Database) error {
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return s.inForce(ctx, db) })
+}
+
+// inForce says whether all of the database's profile is in force, and if not, what is missing. That a Cluster is
+// healthy does not tell: it says so also before its operator has seen a change. So pods, volumes and PostgreSQL
+// itself are asked for what they have, and a client's way to it is tried.
+func (s *Steps) inForce(ctx context.Context, db daap.Database) (bool, string, error) {
+	if done, progress, err := cluster.Ready(ctx, s.Cluster.Watch, db); !done || err != nil {
+		return false, progress, err
+	}
+	pods, err := s.Cluster.Instances(ctx, db)
+	if err != nil {
+		return false, "", err
+	}
+	if len(pods) != db.Profile.Instances {
+		return false, fmt.Sprintf("%d of %d instances are there", len(pods), db.Profile.Instances), nil
+	}
+	image := s.Platform.PostgresImages[db.Profile.PGVersion]
+	for i := range pods {
+		if missing := cluster.MissingInPod(&pods[i], db, image); missing != "" {
+			return false, missing, nil
+		}
+	}
+	if missing, err := s.Cluster.MissingElsewhere(ctx, db); missing != "" || err != nil {
+		return false, missing, err
+	}
+	if missing, err := s.Postgres.MissingSettings(ctx, db, pods); missing != "" || err != nil {
+		return false, missing, err
+	}
+	// A Service leads to a new pod a moment after that is ready.
+	if err := s.Postgres.SelectOne(ctx, db); err != nil {
+		return false, err.Error(), nil
+	}
+	return true, "", nil
 }

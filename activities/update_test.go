@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -40,7 +39,7 @@ func volume(size string, grows *bool) []client.Object {
 
 func instance(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: name, Labels: map[string]string{
-		manifest.LabelCluster: manifest.ClusterName(orders), podRoleLabel: instanceRole,
+		manifest.LabelCluster: manifest.ClusterName(orders), manifest.LabelPodRole: manifest.RoleInstance,
 	}}
 }
 
@@ -62,8 +61,8 @@ func TestUpdateIsCheckedBeforeAnythingIsChanged(t *testing.T) {
 			t.Parallel()
 			tier := larger()
 			tt.change(tier)
-			k := kubernetesWith(t, volume("1Gi", tt.grows)...)
-			k.Databases = oneDatabase{tier}
+			k := stepsWith(t, volume("1Gi", tt.grows)...)
+			k.Rows = rowsOf{oneDatabase{tier}, &holding{}}
 			err := run(t, k.CheckUpdate)
 			if tt.want == "" {
 				if err != nil {
@@ -80,22 +79,22 @@ func TestUpdateIsCheckedBeforeAnythingIsChanged(t *testing.T) {
 
 func TestClusterWithoutAKnownImageIsNotApplied(t *testing.T) {
 	t.Parallel()
-	k := kubernetesWith(t)
+	k := stepsWith(t)
 	k.Platform.PostgresImages = daap.Catalog{"16": "localhost/postgresql:16"}
 	err := run(t, k.ApplyCluster)
 	if cause := Cause(err, "Create"); cause.Code != daap.CauseVersionUnknown || !strings.Contains(cause.Message, "PostgreSQL 17, only of 16") {
 		t.Errorf("ApplyCluster() = %v, want that no image is known", err)
 	}
 	var clusters cnpgv1.ClusterList
-	if err := k.Client.List(t.Context(), &clusters); err != nil || len(clusters.Items) > 0 {
+	if err := k.Cluster.Client.List(t.Context(), &clusters); err != nil || len(clusters.Items) > 0 {
 		t.Errorf("%d clusters are there, %v, want none", len(clusters.Items), err)
 	}
 }
 
 func TestUpdateChangesFirstWhatCanBeChangedBack(t *testing.T) {
 	t.Parallel()
-	k := kubernetesWith(t)
-	k.Databases = oneDatabase{larger()}
+	k := stepsWith(t)
+	k.Rows = rowsOf{oneDatabase{larger()}, &holding{}}
 	cluster := func(do func(context.Context, Input) error) cnpgv1.ClusterSpec {
 		t.Helper()
 		if err := run(t, do); err != nil {
@@ -103,7 +102,7 @@ func TestUpdateChangesFirstWhatCanBeChangedBack(t *testing.T) {
 		}
 		var found cnpgv1.Cluster
 		key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.ClusterName(orders)}
-		if err := k.Client.Get(t.Context(), key, &found); err != nil {
+		if err := k.Cluster.Client.Get(t.Context(), key, &found); err != nil {
 			t.Fatal(err)
 		}
 		return found.Spec
@@ -124,116 +123,6 @@ func TestUpdateChangesFirstWhatCanBeChangedBack(t *testing.T) {
 		if got.Instances != tt.instances || got.Resources.Limits.Memory().String() != tt.memory ||
 			got.StorageConfiguration.Size != tt.storage || (got.PostgresConfiguration.Synchronous != nil) != tt.waits {
 			t.Errorf("the Cluster is %+v, want %+v", got, tt)
-		}
-	}
-}
-
-// inForceWorld is orders with its larger tier, all of it in force but for PostgreSQL, which nobody asks here.
-func inForceWorld() (db daap.Database, pods []*corev1.Pod, claims []client.Object, pooler *appsv1.Deployment) {
-	db = orders.With(*larger())
-	for _, name := range []string{"pg-1-1", "pg-1-2"} {
-		pods = append(pods, &corev1.Pod{
-			ObjectMeta: instance(name),
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{
-				Name: postgresContainer, Image: "localhost/postgresql:17", Resources: corev1.ResourceRequirements{
-					Requests: corev1.ResourceList{corev1.ResourceCPU: db.Profile.CPU},
-					Limits:   corev1.ResourceList{corev1.ResourceMemory: db.Profile.Memory},
-				},
-			}}},
-			Status: corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
-		})
-	}
-	yes := true
-	claims = volume("2Gi", &yes)
-	pooler = &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: daap.PoolerService},
-		Status:     appsv1.DeploymentStatus{UpdatedReplicas: 1, ReadyReplicas: 1},
-	}
-	pooler.Spec.Template.Annotations = map[string]string{manifest.AnnotationPool: manifest.Pool(db.Profile)}
-	pooler.Spec.Template.Labels = map[string]string{manifest.LabelTier: db.Tier}
-	return db, pods, claims, pooler
-}
-
-func TestWhatIsNotInForceYetIsTold(t *testing.T) {
-	t.Parallel()
-	for name, tt := range map[string]struct {
-		change func(pods []*corev1.Pod, claims []client.Object, pooler *appsv1.Deployment)
-		want   string
-	}{
-		"all but PostgreSQL": {func([]*corev1.Pod, []client.Object, *appsv1.Deployment) {}, ""},
-		"memory of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
-			pods[1].Spec.Containers[0].Resources.Limits[corev1.ResourceMemory] = resource.MustParse("512Mi")
-		}, "Pod pg-1-2 is still the one from before"},
-		"image of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
-			pods[0].Spec.Containers[0].Image = "localhost/postgresql:16"
-		}, "Pod pg-1-1 is still the one from before"},
-		"archiver of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
-			pods[1].Spec.InitContainers = []corev1.Container{{Name: archiverContainer}}
-		}, "Pod pg-1-2 is still the one from before"},
-		"readiness of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
-			pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
-		}, "Pod pg-1-1 is not ready"},
-		"size of the volume": {func(_ []*corev1.Pod, claims []client.Object, _ *appsv1.Deployment) {
-			for _, object := range claims {
-				if claim, is := object.(*corev1.PersistentVolumeClaim); is {
-					claim.Status.Capacity[corev1.ResourceStorage] = resource.MustParse("1Gi")
-				}
-			}
-		}, "Volume claim pg-1-1 has 1Gi of 2Gi"},
-		"settings of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
-			pooler.Spec.Template.Annotations[manifest.AnnotationPool] = manifest.Pool(orders.Profile)
-		}, "Pooler's pods are still those from before"},
-		"tier of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
-			pooler.Spec.Template.Labels[manifest.LabelTier] = "another"
-		}, "Pooler's pods are still those from before"},
-		"pods of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
-			pooler.Status.UpdatedReplicas = 0
-		}, "0 of 1 poolers are ready"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			db, pods, claims, pooler := inForceWorld()
-			tt.change(pods, claims, pooler)
-			objects := append([]client.Object{pooler}, claims...)
-			for _, pod := range pods {
-				objects = append(objects, pod)
-			}
-			p := &Postgres{Kubernetes: kubernetesWith(t, objects...)}
-			found, err := p.Kubernetes.instances(t.Context(), db)
-			if err != nil || len(found) != 2 {
-				t.Fatalf("instances() = %d, %v, want two", len(found), err)
-			}
-			got := ""
-			for i := range found {
-				got += p.missing(&found[i], db)
-			}
-			elsewhere, err := p.missingElsewhere(t.Context(), db)
-			if got += elsewhere; err != nil || got != tt.want {
-				t.Errorf("missing = %q, %v, want %q", got, err, tt.want)
-			}
-		})
-	}
-}
-
-func TestFrozenDatabaseHasAVolumeForEachInstance(t *testing.T) {
-	t.Parallel()
-	claim := func(change func(*corev1.PersistentVolumeClaim)) *corev1.PersistentVolumeClaim {
-		c := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{
-			Namespace: daap.Namespace(orders.ID), Name: "pg-1-1",
-			Labels: map[string]string{manifest.LabelCluster: manifest.ClusterName(orders)},
-		}}
-		change(c)
-		return c
-	}
-	if err := run(t, kubernetesWith(t, claim(func(*corev1.PersistentVolumeClaim) {})).CheckVolumes); err != nil {
-		t.Errorf("CheckVolumes() = %v with a claim", err)
-	}
-	for name, k := range map[string]*Kubernetes{
-		"none is there": kubernetesWith(t),
-		"it is lost":    kubernetesWith(t, claim(func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimLost })),
-	} {
-		if cause := Cause(run(t, k.CheckVolumes), ""); cause.Code != daap.CausePVCPending || !strings.Contains(cause.Message, "1 instances 0 are there") {
-			t.Errorf("%s: the cause is %+v", name, cause)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
 // holds tells a wait that its operation lost the database meanwhile.
@@ -46,7 +48,7 @@ type look func(ctx context.Context) (done bool, progress string, err error)
 
 // waiter waits within an activity: for events where there are any, and by looking again where not.
 type waiter struct {
-	watch      *Watch
+	watch      *cluster.Watch
 	operations holds
 	// diagnose finds out why it takes so long; nil where nobody can tell.
 	diagnose func(ctx context.Context) (*daap.Cause, error)
@@ -56,7 +58,7 @@ type waiter struct {
 // heartbeats, keeps the step's row telling what is missing, and ends with notReady after waitAttempt, with
 // ErrSuperseded when the operation lost the database, and at once when the worker stops.
 func (w waiter) until(ctx context.Context, in Input, look look) error {
-	changed, end := w.watch.subscribe(daap.Namespace(in.Database))
+	changed, end := w.watch.Subscribe(daap.Namespace(in.Database))
 	defer end()
 	try, last := lengthOfTry(ctx)
 	over := time.NewTimer(try)
@@ -64,17 +66,17 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()
 	report := progressReport{operations: w.operations, in: in}
-	diagnosis := newDiagnosisInTurn(w.diagnose)
+	turns := newDiagnosisInTurn(w.diagnose)
 	for {
 		done, progress, err := look(ctx)
 		if err != nil || done {
 			return err
 		}
-		cause := diagnosis.inTurn(ctx)
+		cause := turns.inTurn(ctx)
 		if err := report.say(ctx, progress, cause); err != nil {
 			return err
 		}
-		if hopeless(cause) {
+		if diagnosis.Hopeless(cause) {
 			return final(cause)
 		}
 		select {
@@ -84,7 +86,7 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 				return fmt.Errorf("wait for %s: %w", in.Step, err)
 			}
 		case <-over.C:
-			return notReady(progress, diagnosis.now(ctx), last)
+			return notReady(progress, turns.now(ctx), last)
 		case <-activity.GetWorkerStopChannel(ctx):
 			return errors.New("the worker stops; another one goes on waiting")
 		case <-ctx.Done():

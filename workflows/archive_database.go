@@ -11,20 +11,18 @@ import (
 // before anything is removed; from there it only goes forward.
 func (w Workflows) ArchiveDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube    *activities.Kubernetes
-		pg      *activities.Postgres
-		rows    *activities.Records
-		backups *activities.Backups
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.ArchiveDatabase, in, []step{
-		{name: daap.StepSuspend, do: kube.SuspendBackups, undo: kube.ResumeBackups, within: waiting},
-		{name: daap.StepClients, do: pg.CloseToClients, undo: pg.OpenToClients, within: waiting},
-		{name: daap.StepBackup, do: backups.BackUpNow, undo: backups.Forget, within: waiting},
-		{name: daap.StepMarker, do: backups.MarkLast, undo: backups.Reopen, within: waiting},
-		{name: daap.StepVerify, verify: backups.VerifyArchive, within: storing},
-		{name: daap.StepWorkloads, do: kube.DeleteWorkloads, within: waiting},
-		{name: daap.StepNamespace, do: kube.DeleteNamespace, within: waiting},
-		{name: daap.StepVolumes, verify: kube.WaitVolumesGone, within: waiting},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepSuspend, do: steps.SuspendBackups, undo: steps.ResumeBackups, within: waiting},
+		{name: daap.StepClients, do: steps.CloseToClients, undo: steps.OpenToClients, within: waiting},
+		{name: daap.StepBackup, do: steps.TakeBaseBackup, undo: steps.DeleteBackupObjects, within: waiting},
+		{name: daap.StepMarker, do: steps.ArchiveLastChanges, undo: steps.RecordArchiveOpen, within: waiting},
+		{name: daap.StepVerify, verify: steps.VerifyArchive, within: storing},
+		{name: daap.StepWorkloads, do: steps.DeleteWorkloads, within: waiting},
+		{name: daap.StepNamespace, do: steps.DeleteNamespace, within: waiting},
+		{name: daap.StepVolumes, verify: steps.WaitVolumesGone, within: waiting},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

@@ -10,11 +10,11 @@ import (
 // BackUpDatabase takes a base backup of a database that stays ready. Given up, it lets go of it.
 func (w Workflows) BackUpDatabase(ctx workflow.Context, in Input) error {
 	var (
-		backups *activities.Backups
-		rows    *activities.Records
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.BackUpDatabase, in, []step{
-		{name: daap.StepBackup, do: backups.BackUpNow, undo: backups.Forget, within: waiting},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepBackup, do: steps.TakeBaseBackup, undo: steps.DeleteBackupObjects, within: waiting},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

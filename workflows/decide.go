@@ -125,12 +125,12 @@ func (r *runner) settle(ctx workflow.Context, stay move) (move, error) {
 		return stay, temporal.NewCanceledError()
 	}
 	var rows *activities.Records
-	write, next := rows.Resume, again
+	write, next := rows.ResumeOperation, again
 	switch {
 	case d.Action.Undoes():
-		write, next = rows.Cancel, turnBack
+		write, next = rows.CancelOperation, turnBack
 	case d.Action == daap.ActionSkip:
-		write, next = rows.Skip, skip
+		write, next = rows.SkipStep, skip
 	}
 	in := activities.DecideInput{Operation: r.in.Operation, Step: r.steps[r.at].name, Decision: d.Decision}
 	err := workflow.ExecuteActivity(records(ctx), write, in).Get(ctx, nil)

@@ -11,17 +11,15 @@ import (
 // Until it is recorded as frozen it can be given up, and the database is back.
 func (w Workflows) FreezeDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube    *activities.Kubernetes
-		pg      *activities.Postgres
-		rows    *activities.Records
-		backups *activities.Backups
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.FreezeDatabase, in, []step{
-		{name: daap.StepSuspend, do: kube.SuspendBackups, undo: kube.ResumeBackups, within: waiting},
-		{name: daap.StepClients, do: pg.CloseToClients, undo: pg.OpenToClients, within: waiting},
-		{name: daap.StepMarker, do: backups.MarkLast, undo: backups.Reopen, within: waiting},
-		{name: daap.StepHibernate, do: kube.Hibernate, undo: kube.Wake, within: waiting},
-		{name: daap.StepVolumes, verify: kube.CheckVolumes, within: quick},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepSuspend, do: steps.SuspendBackups, undo: steps.ResumeBackups, within: waiting},
+		{name: daap.StepClients, do: steps.CloseToClients, undo: steps.OpenToClients, within: waiting},
+		{name: daap.StepMarker, do: steps.ArchiveLastChanges, undo: steps.RecordArchiveOpen, within: waiting},
+		{name: daap.StepHibernate, do: steps.HibernateCluster, undo: steps.WakeCluster, within: waiting},
+		{name: daap.StepVolumes, verify: steps.CheckVolumes, within: quick},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

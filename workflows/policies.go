@@ -36,13 +36,13 @@ func records(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// lookFor is how long one look at all databases may take.
-const lookFor = 10 * time.Minute
+// sweepFor is how long one check of all databases may take.
+const sweepFor = 10 * time.Minute
 
-// looking is for looks at all databases, which heartbeat: one that fails is made up for by the next, and not repeated.
-func looking(ctx workflow.Context) workflow.Context {
+// sweeping is for checks of all databases, which heartbeat: the next one makes up for one that fails, so none is retried.
+func sweeping(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: lookFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+		StartToCloseTimeout: sweepFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
 }
 

@@ -31,7 +31,7 @@ func ProbeDestination(ctx workflow.Context, destination string) error {
 		StartToCloseTimeout: probeTry, ScheduleToCloseTimeout: probeTime,
 		RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
 	})
-	return workflow.ExecuteActivity(ctx, destinations.Probe, destination).Get(ctx, nil)
+	return workflow.ExecuteActivity(ctx, destinations.ProbeDestination, destination).Get(ctx, nil)
 }
 
 // Probe has a worker find out whether backups can go to the destination, within ten seconds. Errors:

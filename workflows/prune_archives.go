@@ -22,7 +22,7 @@ const (
 // PruneArchives removes what is older than its retention from the archives that no Cluster writes to any more, and
 // returns a report of it. It fails, with the report, where some of them could not be pruned.
 func PruneArchives(ctx workflow.Context) (activities.RetentionReport, error) {
-	var backups *activities.Backups
+	var sweeps *activities.Sweeps
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		// Longer between signs of life than one archive takes to be listed.
 		StartToCloseTimeout: pruneFor, HeartbeatTimeout: 5 * time.Minute,
@@ -31,6 +31,6 @@ func PruneArchives(ctx workflow.Context) (activities.RetentionReport, error) {
 		},
 	})
 	var report activities.RetentionReport
-	err := workflow.ExecuteActivity(ctx, backups.PruneArchives).Get(ctx, &report)
+	err := workflow.ExecuteActivity(ctx, sweeps.PruneArchives).Get(ctx, &report)
 	return report, err
 }

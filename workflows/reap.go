@@ -13,9 +13,9 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// reap and expireArchives are the Workflow Types of Reap and ExpireArchives, and the IDs of their schedules.
+// reapOrphans and expireArchives are the Workflow Types of ReapOrphans and ExpireArchives, and the IDs of their schedules.
 const (
-	reap           = "reap"
+	reapOrphans    = "reap_orphans"
 	expireArchives = "expire_archives"
 )
 
@@ -25,8 +25,8 @@ const (
 	reapTries = 3
 )
 
-// Reap removes the orphans that somebody asked to remove, and looks for all there are. It returns how many.
-func Reap(ctx workflow.Context) (activities.ReaperReport, error) {
+// ReapOrphans removes the orphans that an operator asked to remove, and finds all there are. It returns how many.
+func ReapOrphans(ctx workflow.Context) (activities.ReaperReport, error) {
 	var reaper *activities.Reaper
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: reapFor / 2, HeartbeatTimeout: 5 * time.Minute,
@@ -55,11 +55,11 @@ func ExpireArchives(ctx workflow.Context) (int, error) {
 func (e Engine) Reap(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
-	err := e.Client.ScheduleClient().GetHandle(ctx, reap).Trigger(ctx, client.ScheduleTriggerOptions{
+	err := e.Client.ScheduleClient().GetHandle(ctx, reapOrphans).Trigger(ctx, client.ScheduleTriggerOptions{
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE,
 	})
 	if err != nil {
-		return fmt.Errorf("trigger schedule %s: %w", reap, err)
+		return fmt.Errorf("trigger schedule %s: %w", reapOrphans, err)
 	}
 	return nil
 }

@@ -12,22 +12,20 @@ import (
 // is given up: what is applied is what the database should be.
 func (w Workflows) ReconcileDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube      *activities.Kubernetes
-		pg        *activities.Postgres
-		rows      *activities.Records
-		reconcile *activities.Reconciliation
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.ReconcileDatabase, in, []step{
-		{name: daap.StepCheck, do: reconcile.CheckReconcile, within: waiting},
-		{name: daap.StepNamespace, do: reconcile.ReconcileNamespace, within: quick},
-		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
-		{name: daap.StepSource, do: reconcile.ReconcileSource, within: quick},
-		{name: daap.StepArchive, do: reconcile.ReconcileArchive, within: storing},
-		{name: daap.StepCluster, do: reconcile.ReconcileCluster, within: waiting},
-		{name: daap.StepPooler, do: reconcile.ReconcilePooler, within: waiting},
-		{name: daap.StepReady, verify: pg.WaitReconciled, within: waiting},
-		{name: daap.StepConnect, verify: pg.Connect, within: connecting},
-		{name: daap.StepBackup, do: reconcile.ReconcileBackups, within: waiting},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepCheck, do: steps.CheckReconcile, within: waiting},
+		{name: daap.StepNamespace, do: steps.ReconcileNamespace, within: quick},
+		{name: daap.StepCredentials, do: steps.CreateCredentials, within: quick},
+		{name: daap.StepSource, do: steps.ReconcileSource, within: quick},
+		{name: daap.StepArchive, do: steps.ReconcileArchive, within: storing},
+		{name: daap.StepCluster, do: steps.ReconcileCluster, within: waiting},
+		{name: daap.StepPooler, do: steps.ReconcilePooler, within: waiting},
+		{name: daap.StepReady, verify: steps.WaitReconcileInForce, within: waiting},
+		{name: daap.StepConnect, verify: steps.VerifyConnection, within: connecting},
+		{name: daap.StepBackup, do: steps.ReconcileBackups, within: waiting},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

@@ -12,22 +12,20 @@ import (
 // out.
 func (w Workflows) RestoreDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube    *activities.Kubernetes
-		pg      *activities.Postgres
-		rows    *activities.Records
-		backups *activities.Backups
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.RestoreDatabase, in, []step{
-		{name: daap.StepMarker, do: pg.MarkSource, within: waiting},
-		{name: daap.StepNamespace, do: kube.ApplyNamespace, undo: kube.RemoveNamespace, within: quick},
-		{name: daap.StepCredentials, do: kube.CreateCredentials, within: quick},
-		{name: daap.StepSource, do: kube.ApplySource, within: quick},
-		{name: daap.StepArchive, do: kube.ApplyArchive, within: storing},
-		{name: daap.StepCluster, do: kube.ApplyCluster, undo: kube.DeleteWorkloads, within: quick},
-		{name: daap.StepPooler, do: kube.ApplyPooler, within: quick},
-		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},
-		{name: daap.StepConnect, verify: pg.Connect, within: connecting},
-		{name: daap.StepBackup, do: backups.BackUp, within: waiting},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepMarker, do: steps.ArchiveSourceChanges, within: waiting},
+		{name: daap.StepNamespace, do: steps.ApplyNamespace, undo: steps.DeleteNamespaceAndVolumes, within: quick},
+		{name: daap.StepCredentials, do: steps.CreateCredentials, within: quick},
+		{name: daap.StepSource, do: steps.ApplySource, within: quick},
+		{name: daap.StepArchive, do: steps.ApplyArchive, within: storing},
+		{name: daap.StepCluster, do: steps.ApplyCluster, undo: steps.DeleteWorkloads, within: quick},
+		{name: daap.StepPooler, do: steps.ApplyPooler, within: quick},
+		{name: daap.StepReady, verify: steps.WaitDatabaseReady, within: waiting},
+		{name: daap.StepConnect, verify: steps.VerifyConnection, within: connecting},
+		{name: daap.StepBackup, do: steps.EnableBackups, within: waiting},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

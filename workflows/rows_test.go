@@ -225,3 +225,5 @@ func (r *rows) BeginIncarnation(_ context.Context, _ uuid.UUID, from int, server
 }
 
 func (r *rows) ForgetBackups(context.Context, uuid.UUID, string, []string) error { return nil }
+
+func (r *rows) SaveCACertificate(context.Context, uuid.UUID, uuid.UUID, string) error { return nil }

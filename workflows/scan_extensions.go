@@ -12,6 +12,6 @@ const scanExtensions = "scan_extensions"
 // ScanExtensions asks the PostgreSQL of every database that is due what it has. Each is due every ten minutes, and
 // within one where it changed.
 func ScanExtensions(ctx workflow.Context) error {
-	var scans *activities.Scans
-	return workflow.ExecuteActivity(looking(ctx), scans.ScanExtensions).Get(ctx, nil)
+	var sweeps *activities.Sweeps
+	return workflow.ExecuteActivity(sweeping(ctx), sweeps.ScanExtensions).Get(ctx, nil)
 }

@@ -26,13 +26,13 @@ type schedule struct {
 // schedules are all there are. None is run while the one before runs.
 func schedules() []schedule {
 	return []schedule{
-		{checkFleet, "Looks at the health of every database", activities.FleetEvery, 5 * time.Second, lookFor},
-		{lookAtBackups, "Looks at the backups of every database", lookEvery, 5 * time.Second, lookFor},
-		{scanExtensions, "Asks the PostgreSQL of databases what it has", lookEvery, 5 * time.Second, lookFor},
-		{lookAtCertificates, "Looks at the certificates of every database", time.Hour, time.Minute, lookFor},
+		{checkFleet, "Checks the health of every database", activities.FleetEvery, 5 * time.Second, sweepFor},
+		{checkBackups, "Checks the backups of every database", sweepEvery, 5 * time.Second, sweepFor},
+		{scanExtensions, "Asks the PostgreSQL of databases for storage, connections and extensions", sweepEvery, 5 * time.Second, sweepFor},
+		{checkCertificates, "Checks the certificates of every database", time.Hour, time.Minute, sweepFor},
 		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
 		{expireArchives, "Deletes archives whose time is over", time.Hour, time.Minute, 10 * time.Minute},
-		{reap, "Looks for what databases left behind", 24 * time.Hour, time.Hour, reapFor},
+		{reapOrphans, "Finds what deleted databases left behind", 24 * time.Hour, time.Hour, reapFor},
 	}
 }
 

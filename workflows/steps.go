@@ -98,10 +98,10 @@ func (r *runner) from(ctx workflow.Context) (int, error) {
 	if !r.kind.ResumesAtPivot() {
 		return 0, nil
 	}
-	var kube *activities.Kubernetes
+	var steps *activities.Steps
 	var begun bool
 	in := activities.Input{Operation: r.in.Operation, Database: r.in.Database}
-	if err := workflow.ExecuteActivity(records(ctx), kube.RemovalBegun, in).Get(ctx, &begun); err != nil || !begun {
+	if err := workflow.ExecuteActivity(records(ctx), steps.CheckRemovalBegun, in).Get(ctx, &begun); err != nil || !begun {
 		return 0, err
 	}
 	return slices.IndexFunc(r.steps, func(s step) bool { return s.name == r.kind.Pivot() }), nil
@@ -117,7 +117,7 @@ func (r *runner) back(ctx workflow.Context) error {
 	}
 	var rows *activities.Records
 	in := activities.Input{Operation: r.in.Operation, Database: r.in.Database, Undo: true}
-	return workflow.ExecuteActivity(records(ctx), rows.FinishCancel, in).Get(ctx, nil)
+	return workflow.ExecuteActivity(records(ctx), rows.FinishCancellation, in).Get(ctx, nil)
 }
 
 // complete does one after the other what the present step is made of, until all is done or the step is skipped,
@@ -178,7 +178,7 @@ func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 	var rows *activities.Records
 	r.parked = true // before the row shows it: a decision made at once must be heard
 	in := activities.ParkInput{Operation: r.in.Operation, Step: r.steps[r.at].name, Cause: cause}
-	if err := workflow.ExecuteActivity(records(ctx), rows.Park, in).Get(ctx, nil); err != nil {
+	if err := workflow.ExecuteActivity(records(ctx), rows.ParkOperation, in).Get(ctx, nil); err != nil {
 		return again, err
 	}
 	if err := markParked(ctx, r.steps[r.at].name, cause); err != nil {

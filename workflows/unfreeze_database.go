@@ -11,17 +11,15 @@ import (
 // is recorded again. Until it is recorded as ready it can be given up, and the database is frozen.
 func (w Workflows) UnfreezeDatabase(ctx workflow.Context, in Input) error {
 	var (
-		kube    *activities.Kubernetes
-		pg      *activities.Postgres
-		rows    *activities.Records
-		backups *activities.Backups
+		steps *activities.Steps
+		rows  *activities.Records
 	)
 	return w.run(ctx, daap.UnfreezeDatabase, in, []step{
-		{name: daap.StepWake, do: kube.Wake, undo: kube.Hibernate, within: waiting},
-		{name: daap.StepPooler, do: kube.ApplyPooler, undo: kube.StopPooler, within: quick},
-		{name: daap.StepReady, verify: kube.WaitReady, within: waiting},
-		{name: daap.StepConnect, verify: pg.Connect, undo: backups.CloseAgain, within: connecting},
-		{name: daap.StepBackup, do: backups.BackUpAgain, undo: backups.SuspendAgain, within: waiting},
-		{name: daap.StepFinish, do: rows.Finish, within: quick},
+		{name: daap.StepWake, do: steps.WakeCluster, undo: steps.HibernateCluster, within: waiting},
+		{name: daap.StepPooler, do: steps.ApplyPooler, undo: steps.StopPooler, within: quick},
+		{name: daap.StepReady, verify: steps.WaitDatabaseReady, within: waiting},
+		{name: daap.StepConnect, verify: steps.VerifyConnection, undo: steps.CloseDatabase, within: connecting},
+		{name: daap.StepBackup, do: steps.RestartBackups, undo: steps.StopBackups, within: waiting},
+		{name: daap.StepFinish, do: rows.FinishOperation, within: quick},
 	})
 }

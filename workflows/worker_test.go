@@ -18,9 +18,8 @@ func TestWorkerTakesEveryWorkflowAndActivity(t *testing.T) {
 	defer c.Close()
 	// An activity whose form is not one, or whose name another has, panics.
 	workflows.NewWorker(c, workflows.Workflows{}, workflows.Activities{
-		Kubernetes: &activities.Kubernetes{}, Postgres: &activities.Postgres{}, Records: &activities.Records{},
-		Engine: &activities.Engine{}, Destinations: &activities.Destinations{}, Backups: &activities.Backups{},
-		Reaper: &activities.Reaper{}, Certificates: &activities.Certificates{}, Fleet: &activities.Fleet{},
-		Reconciliation: &activities.Reconciliation{}, Scans: &activities.Scans{},
+		Steps: &activities.Steps{}, Records: &activities.Records{}, Engine: &activities.Engine{},
+		Destinations: &activities.Destinations{}, Sweeps: &activities.Sweeps{}, Fleet: &activities.Fleet{},
+		Reaper: &activities.Reaper{},
 	}, nil, func(error) {})
 }

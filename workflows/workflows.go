@@ -67,17 +67,13 @@ type step struct {
 
 // Activities are all that the workflows call.
 type Activities struct {
-	Kubernetes     *activities.Kubernetes
-	Postgres       *activities.Postgres
-	Records        *activities.Records
-	Engine         *activities.Engine
-	Destinations   *activities.Destinations
-	Backups        *activities.Backups
-	Reconciliation *activities.Reconciliation
-	Reaper         *activities.Reaper
-	Certificates   *activities.Certificates
-	Fleet          *activities.Fleet
-	Scans          *activities.Scans
+	Steps        *activities.Steps
+	Records      *activities.Records
+	Engine       *activities.Engine
+	Destinations *activities.Destinations
+	Sweeps       *activities.Sweeps
+	Fleet        *activities.Fleet
+	Reaper       *activities.Reaper
 }
 
 // Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
@@ -90,17 +86,16 @@ func Register(registry worker.Registry, w Workflows, a Activities) {
 		})
 	}
 	for name, run := range map[string]any{
-		probeDestination: ProbeDestination, lookAtBackups: LookAtBackups, lookAtCertificates: LookAtCertificates,
+		probeDestination: ProbeDestination, checkBackups: CheckBackups, checkCertificates: CheckCertificates,
 		checkFleet: CheckFleet, scanExtensions: ScanExtensions,
-		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reap: Reap,
+		pruneArchives: PruneArchives, expireArchives: ExpireArchives, reapOrphans: ReapOrphans,
 	} {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
 			Name: name, VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}
 	for _, group := range []any{
-		a.Kubernetes, a.Postgres, a.Records, a.Engine, a.Destinations, a.Backups, a.Reconciliation, a.Reaper,
-		a.Certificates, a.Fleet, a.Scans,
+		a.Steps, a.Records, a.Engine, a.Destinations, a.Sweeps, a.Fleet, a.Reaper,
 	} {
 		registry.RegisterActivity(group)
 	}

@@ -34,7 +34,10 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/cluster"
 	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/objectstore"
+	"github.com/daap-dev/daap/activities/postgres"
 	"github.com/daap-dev/daap/workflows"
 )
 
@@ -162,7 +165,7 @@ func (bucketsThere) EnsureBucket(context.Context, string) error { return nil }
 
 func (bucketsThere) Reach(context.Context, string) error { return nil }
 
-func (bucketsThere) Objects(context.Context, string, string) (map[string]activities.Object, error) {
+func (bucketsThere) Objects(context.Context, string, string) (map[string]objectstore.Object, error) {
 	return nil, nil
 }
 
@@ -170,14 +173,14 @@ func (bucketsThere) Prefixes(context.Context, string, string) ([]string, error) 
 
 func (bucketsThere) Read(context.Context, string, string) ([]byte, error) { return nil, nil }
 
-func (bucketsThere) Count(context.Context, string, string) (activities.Removed, error) {
-	return activities.Removed{}, nil
+func (bucketsThere) Count(context.Context, string, string) (objectstore.Removed, error) {
+	return objectstore.Removed{}, nil
 }
 
 func (bucketsThere) AbortUploads(context.Context, string, string) error { return nil }
 
-func (bucketsThere) RemoveSome(context.Context, string, string, func(string) bool) (activities.Removed, error) {
-	return activities.Removed{}, nil
+func (bucketsThere) RemoveSome(context.Context, string, string, func(string) bool) (objectstore.Removed, error) {
+	return objectstore.Removed{}, nil
 }
 
 func there(ctx context.Context, c client.Client, obj client.Object) error {
@@ -373,26 +376,31 @@ func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	for kind, run := range (workflows.Workflows{StepDeadline: w.deadline}).Of() {
 		env.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{Name: string(kind)})
 	}
-	kube := &activities.Kubernetes{
-		Client: w.kube, Watch: &activities.Watch{Reader: w.kube}, Databases: w.rows, Holds: w.rows, Receipts: w.rows,
+	kube := &cluster.Kubernetes{Client: w.kube, Watch: &cluster.Watch{Reader: w.kube}}
+	steps := &activities.Steps{
+		Rows: w.rows, Results: w.rows, Backups: w.rows,
+		Cluster: kube, Postgres: &postgres.Postgres{Kubernetes: kube}, Archives: &objectstore.Archives{Store: bucketsThere{}},
+		Keys: &objectstore.Keys{Kubernetes: kube, Shared: manifest.Archive{AccessKey: "an-access-key", SecretKey: "a-secret-key"}},
 		Platform: manifest.Platform{
 			PostgresImages: daap.Catalog{"17": "localhost/postgresql:17"},
-			Archive:        manifest.Archive{Endpoint: "https://s3.example.com", AccessKey: "an-access-key", SecretKey: "a-secret-key"},
+			Archive:        manifest.Archive{Endpoint: "https://s3.example.com"},
 		},
-		Buckets: bucketsThere{},
 	}
-	env.RegisterActivity(kube)
-	backups := &activities.Backups{Postgres: &activities.Postgres{Kubernetes: kube}, Databases: w.rows}
-	env.RegisterActivity(backups)
-	env.RegisterActivity(&activities.Reconciliation{Backups: backups, Incarnations: w.rows})
+	env.RegisterActivity(steps)
 	env.RegisterActivity(&activities.Records{Operations: w.rows, Decisions: w.rows})
 	// No PostgreSQL runs in the world, so that nothing can be asked of it.
-	for _, name := range []string{"Connect", "StopSuperseded", "MarkSource", "WaitRolledOut", "WaitUpdated", "WaitReconciled", "CloseAgain", "MarkLast", "VerifyArchive"} {
-		env.RegisterActivityWithOptions(func(context.Context, activities.Input) error { return nil }, activity.RegisterOptions{Name: name})
+	instead := func(name string, do func(context.Context, activities.Input) error) {
+		env.RegisterActivityWithOptions(do, activity.RegisterOptions{Name: name, DisableAlreadyRegisteredCheck: true})
 	}
-	env.RegisterActivityWithOptions(kube.ApplyCluster, activity.RegisterOptions{Name: "RevertCluster"})
-	env.RegisterActivityWithOptions(kube.StopPooler, activity.RegisterOptions{Name: "CloseToClients"})
-	env.RegisterActivityWithOptions(kube.ApplyPooler, activity.RegisterOptions{Name: "OpenToClients"})
+	for _, name := range []string{
+		"VerifyConnection", "StopSuperseded", "ArchiveSourceChanges", "WaitRolloutInForce", "WaitUpdateInForce", "WaitReconcileInForce",
+		"CloseDatabase", "ArchiveLastChanges", "VerifyArchive",
+	} {
+		instead(name, func(context.Context, activities.Input) error { return nil })
+	}
+	instead("RevertCluster", steps.ApplyCluster)
+	instead("CloseToClients", steps.StopPooler)
+	instead("OpenToClients", steps.ApplyPooler)
 	w.env = env
 	return env
 }

@@ -118,7 +118,7 @@ func archiver(db daap.Database) []cnpgv1.PluginConfiguration {
 		return nil
 	}
 	return []cnpgv1.PluginConfiguration{{
-		Name: BarmanPlugin, IsWALArchiver: ptr(true),
+		Name: BarmanPlugin, IsWALArchiver: new(true),
 		Parameters: map[string]string{"barmanObjectName": ArchiveStore, "serverName": db.ServerName()},
 	}}
 }
@@ -143,7 +143,7 @@ func ScheduledBackup(db daap.Database) *cnpgv1.ScheduledBackup {
 // Suspended is the ScheduledBackup while it takes none.
 func Suspended(db daap.Database) *cnpgv1.ScheduledBackup {
 	backups := ScheduledBackup(db)
-	backups.Spec.Suspend = ptr(true)
+	backups.Spec.Suspend = new(true)
 	return backups
 }
 

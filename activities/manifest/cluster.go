@@ -40,7 +40,7 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				Parameters:  parameters(db.Profile),
 				Synchronous: synchronous(db.Profile),
 			},
-			EnableSuperuserAccess: ptr(false),
+			EnableSuperuserAccess: new(false),
 			Bootstrap:             bootstrap(db),
 			ExternalClusters:      recoveredFrom(db),
 			// The pooler shows the server's certificate, which does not know the pooler's Service by itself.
@@ -53,13 +53,13 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 			},
 			Probes: probes(),
 			// A client that stays connected must not hold up a stop for CNPG's default of three minutes.
-			SmartShutdownTimeout: ptr[int32](15),
+			SmartShutdownTimeout: new(int32(15)),
 			MaxStopDelay:         120,
 			// CNPG's default renews every 2 s, half a write per second for each database on the API server.
 			PrimaryLease: &cnpgv1.PrimaryLeaseConfiguration{
-				LeaseDurationSeconds: ptr[int32](60),
-				RenewDeadlineSeconds: ptr[int32](40),
-				RetryPeriodSeconds:   ptr[int32](10),
+				LeaseDurationSeconds: new(int32(60)),
+				RenewDeadlineSeconds: new(int32(40)),
+				RetryPeriodSeconds:   new(int32(10)),
 			},
 			Plugins: archiver(db),
 		},
@@ -164,8 +164,6 @@ func probes() *cnpgv1.ProbesConfiguration {
 		Readiness: &cnpgv1.ProbeWithStrategy{Probe: everySecond},
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // optional is nil for the empty string, which Kubernetes takes for a value of its own.
 func optional(s string) *string {

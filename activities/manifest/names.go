@@ -22,6 +22,16 @@ const (
 	LabelTier       = "daap.io/tier"
 	// LabelCluster is CNPG's own label on what it makes for a Cluster or Pooler.
 	LabelCluster = "cnpg.io/cluster"
+	// LabelPodRole is CNPG's own label on pods: RoleInstance where PostgreSQL runs, RolePooler where PgBouncer does.
+	LabelPodRole = "cnpg.io/podRole"
+	RoleInstance = "instance"
+	RolePooler   = "pooler"
+)
+
+// Names of containers in the pods of instances: PostgreSQL's, and the one that archives.
+const (
+	PostgresContainer = "postgres"
+	ArchiverContainer = "plugin-barman-cloud"
 )
 
 // Platform is what every database of an installation shares.

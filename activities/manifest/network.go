@@ -103,7 +103,7 @@ func DenyAll(db daap.Database) *networkingv1.NetworkPolicy {
 // PlatformTraffic allows what the database needs to run: its own pods, the operator, DNS, the Kubernetes API, the
 // object store, DAAP's worker, and who reads metrics.
 func PlatformTraffic(db daap.Database, network Network) *networkingv1.NetworkPolicy {
-	own := []networkingv1.NetworkPolicyPeer{{PodSelector: ptr(ownPods())}}
+	own := []networkingv1.NetworkPolicyPeer{{PodSelector: new(ownPods())}}
 	within := ports(portPostgres, portStatus)
 	spec := networkingv1.NetworkPolicySpec{
 		PodSelector: ownPods(),
@@ -210,5 +210,5 @@ func dnsPorts() []networkingv1.NetworkPolicyPort {
 }
 
 func port(protocol corev1.Protocol, number int32) networkingv1.NetworkPolicyPort {
-	return networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: ptr(intstr.FromInt32(number))}
+	return networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: new(intstr.FromInt32(number))}
 }

@@ -20,7 +20,7 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 		Spec: cnpgv1.PoolerSpec{
 			Cluster:   cnpgv1.LocalObjectReference{Name: ClusterName(db)},
 			Type:      cnpgv1.PoolerTypeRW,
-			Instances: ptr[int32](1),
+			Instances: new(int32(1)),
 			Template:  poolerTemplate(db, platform),
 			PgBouncer: &cnpgv1.PgBouncerSpec{
 				PoolMode: cnpgv1.PgBouncerPoolMode(db.Profile.PoolMode),
@@ -44,7 +44,7 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 // Stopped is the Pooler with no PgBouncer.
 func Stopped(db daap.Database, platform Platform) *cnpgv1.Pooler {
 	pooler := Pooler(db, platform)
-	pooler.Spec.Instances = ptr[int32](0)
+	pooler.Spec.Instances = new(int32(0))
 	return pooler
 }
 

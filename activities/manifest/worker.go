@@ -26,7 +26,7 @@ func reserves(p daap.Profile) bool {
 // until it says SET ROLE, which is to open and to close the database.
 func workerRole(db daap.Database) cnpgv1.RoleConfiguration {
 	role := cnpgv1.RoleConfiguration{
-		Name: WorkerRole, Ensure: cnpgv1.EnsurePresent, Login: true, Inherit: ptr(false),
+		Name: WorkerRole, Ensure: cnpgv1.EnsurePresent, Login: true, Inherit: new(false),
 		InRoles: []string{daap.PostgresUser, monitoring}, ConnectionLimit: workerConnections,
 		PasswordSecret: &cnpgv1.LocalObjectReference{Name: WorkerSecret},
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/daap-dev/daap"
-	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/objectstore"
 )
 
 func auditCommand() *cobra.Command {
@@ -78,5 +78,5 @@ func (s service) heads() (auditHeads, error) {
 	if err != nil {
 		return nil, err
 	}
-	return activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
+	return objectstore.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}, nil
 }

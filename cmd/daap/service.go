@@ -22,7 +22,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/objectstore"
 	"github.com/daap-dev/daap/activities/objectstore/minioadmin"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
@@ -116,7 +116,7 @@ func (s service) storeTransport(access config.S3) (*url.URL, *http.Transport, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the object store's endpoint: %w", err)
 	}
-	transport, err := activities.DialGuard{Allowed: s.config.S3Allow}.Transport(endpoint.Scheme == "https")
+	transport, err := objectstore.DialGuard{Allowed: s.config.S3Allow}.Transport(endpoint.Scheme == "https")
 	return endpoint, transport, err
 }
 

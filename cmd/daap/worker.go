@@ -13,7 +13,11 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
 	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/objectstore"
+	"github.com/daap-dev/daap/activities/postgres"
 	"github.com/daap-dev/daap/cmd/internal/config"
 	"github.com/daap-dev/daap/persistence"
 	"github.com/daap-dev/daap/workflows"
@@ -34,40 +38,35 @@ func runWorker(ctx context.Context, s service) error {
 	if err := workflows.Check(ctx, temporal, namespace); err != nil {
 		return err
 	}
-	kube, err := s.kubernetes(store)
+	backups, err := s.backups()
 	if err != nil {
 		return err
 	}
-	backups, err := s.backups(kube)
+	steps, err := s.steps(store, backups)
 	if err != nil {
 		return err
 	}
+	watch := steps.Cluster.Watch
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(activities.GCPercent)
+		debug.SetGCPercent(cluster.GCPercent)
 	}
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching() // after the Worker has stopped: its activities read the watch to their end
-	if err := within(ctx, watching, kube.Watch); err != nil {
+	if err := within(ctx, watching, watch); err != nil {
 		return err
 	}
 	reserved, _, _ := s.config.HeadsBucket()
-	pg := &activities.Postgres{Kubernetes: kube, Certificates: store}
-	looks := &activities.Backups{Postgres: pg, Databases: store}
-	fleet := &activities.Fleet{Watch: kube.Watch, Databases: store}
+	fleet := &activities.Fleet{Watch: watch, Databases: store}
 	fatal := make(chan error, 1)
 	worker := workflows.NewWorker(temporal, workflows.Workflows{StepDeadline: s.config.StepDeadline}, workflows.Activities{
-		Kubernetes:     kube,
-		Postgres:       pg,
-		Records:        &activities.Records{Operations: store, Decisions: store, Watch: kube.Watch},
-		Engine:         &activities.Engine{Client: temporal, Operations: store, Watch: kube.Watch, Holds: store},
-		Destinations:   &activities.Destinations{Store: backups, Reserved: reserved},
-		Backups:        looks,
-		Reconciliation: &activities.Reconciliation{Backups: looks, Incarnations: store},
-		Certificates:   &activities.Certificates{Kubernetes: kube, Databases: store},
-		Fleet:          fleet,
-		Scans:          &activities.Scans{Postgres: pg, Databases: store},
+		Steps:        steps,
+		Records:      &activities.Records{Operations: store, Decisions: store, Watch: watch},
+		Engine:       &activities.Engine{Client: temporal, Operations: store, Watch: watch, Holds: store},
+		Destinations: &activities.Destinations{Store: backups, Reserved: reserved},
+		Sweeps:       &activities.Sweeps{Steps: steps, Rows: store},
+		Fleet:        fleet,
 		Reaper: &activities.Reaper{
-			Kubernetes: kube, Rows: store,
+			Steps: steps, Owners: store, Orphans: store,
 			Expiry: daap.NewExpiry(store, s.databases(store, temporal)),
 		},
 	}, around(&activities.Interceptor{Operations: store}), func(err error) { fatal <- err })
@@ -132,9 +131,8 @@ func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Se
 	return daap.NewSealer(store, heads, report), nil
 }
 
-// backups is the object store that databases are backed up to, which the activities on Kubernetes get with its keys;
-// nil where the settings name none.
-func (s service) backups(kube *activities.Kubernetes) (*activities.ObjectStore, error) {
+// backups returns the object store that databases are backed up to; nil where the settings name none.
+func (s service) backups() (*objectstore.Store, error) {
 	if s.config.Backup.Endpoint == "" {
 		return nil, nil //nolint:nilnil // not to have one is a setting
 	}
@@ -142,29 +140,31 @@ func (s service) backups(kube *activities.Kubernetes) (*activities.ObjectStore, 
 	if err != nil {
 		return nil, err
 	}
-	backups := &activities.ObjectStore{Client: client}
-	kube.Buckets = backups
-	return backups, s.storeKeys(kube)
+	return &objectstore.Store{Client: client}, nil
 }
 
-// storeKeys sets by which keys databases reach the object store. The platform's own are with what makes objects in
-// Kubernetes only where they are to be shared.
-func (s service) storeKeys(kube *activities.Kubernetes) error {
+// storeKeys returns the keys by which databases reach the object store. The platform's own are among them only where
+// they are to be shared.
+func (s service) storeKeys(kube *cluster.Kubernetes) (*objectstore.Keys, error) {
+	keys := &objectstore.Keys{Kubernetes: kube}
+	if s.config.Backup.Endpoint == "" {
+		return keys, nil
+	}
 	if s.config.BackupKeys == config.KeysShared {
 		s.log.Warn("DAAP_BACKUP_KEYS is shared: whoever reads a database's Secrets can read and delete all backups.")
-		kube.Platform.Archive = manifest.Archive(s.config.Backup)
-		return nil
+		keys.Shared = manifest.Archive(s.config.Backup)
+		return keys, nil
 	}
 	admin, err := s.storeAdmin(s.config.Backup)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	kube.Keys = &activities.MinIO{Admin: admin}
-	return nil
+	keys.Issuer = &objectstore.MinIO{Admin: admin}
+	return keys, nil
 }
 
 // within starts the watch, which lives as long as watching, but gives up the first reading with ctx.
-func within(ctx, watching context.Context, watch *activities.Watch) error {
+func within(ctx, watching context.Context, watch *cluster.Watch) error {
 	started := make(chan error, 1)
 	go func() { started <- watch.Start(watching) }()
 	select {
@@ -175,39 +175,27 @@ func within(ctx, watching context.Context, watch *activities.Watch) error {
 	}
 }
 
-// kubernetes returns the activities on Kubernetes with their one shared watch.
-func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, error) {
-	access, err := config.Kubernetes()
-	if err != nil {
-		return nil, err
-	}
+// steps returns the activities of operations' steps.
+func (s service) steps(store *persistence.Store, backups *objectstore.Store) (*activities.Steps, error) {
 	network, err := s.config.Peers()
 	if err != nil {
 		return nil, err
 	}
-	scheme, err := newScheme()
+	kube, why, err := s.kubernetes()
 	if err != nil {
 		return nil, err
 	}
-	direct, err := client.New(access, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
-	}
-	watch, err := activities.NewWatch(access, scheme)
+	keys, err := s.storeKeys(kube)
 	if err != nil {
 		return nil, err
 	}
-	logs, err := kubernetes.NewForConfig(access)
-	if err != nil {
-		return nil, fmt.Errorf("make a Kubernetes client for logs: %w", err)
+	archives := &objectstore.Archives{}
+	if backups != nil {
+		archives.Store = backups
 	}
-	return &activities.Kubernetes{
-		Client:    direct,
-		Watch:     watch,
-		Databases: store,
-		Holds:     store,
-		Receipts:  store,
-		Diagnosis: &activities.Diagnosis{Reader: direct, Logs: activities.PodLogs{Client: logs}},
+	return &activities.Steps{
+		Rows: store, Results: store, Backups: store,
+		Cluster: kube, Postgres: &postgres.Postgres{Kubernetes: kube}, Archives: archives, Keys: keys, Diagnosis: why,
 		Platform: manifest.Platform{
 			PostgresImages: s.config.PostgresVersions,
 			PoolerImage:    s.config.PoolerImage,
@@ -216,6 +204,32 @@ func (s service) kubernetes(store *persistence.Store) (*activities.Kubernetes, e
 			Network:        network,
 		},
 	}, nil
+}
+
+// kubernetes returns Kubernetes with the one shared watch, and what finds out there why something takes long.
+func (s service) kubernetes() (*cluster.Kubernetes, *diagnosis.Diagnosis, error) {
+	access, err := config.Kubernetes()
+	if err != nil {
+		return nil, nil, err
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, nil, err
+	}
+	direct, err := client.New(access, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a Kubernetes client: %w", err)
+	}
+	watch, err := cluster.NewWatch(access, scheme)
+	if err != nil {
+		return nil, nil, err
+	}
+	logs, err := kubernetes.NewForConfig(access)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a Kubernetes client for logs: %w", err)
+	}
+	return &cluster.Kubernetes{Client: direct, Watch: watch},
+		&diagnosis.Diagnosis{Reader: direct, Logs: diagnosis.PodLogs{Client: logs}}, nil
 }
 
 // serveBoth is api and worker in one process; the end of one is the end of both.

@@ -28,6 +28,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/cluster"
 	"github.com/daap-dev/daap/persistence"
 	"github.com/daap-dev/daap/workflows"
 )
@@ -128,7 +129,7 @@ func beWorker() error {
 		return err
 	}
 	ctrllog.SetLogger(logr.FromSlogHandler(quiet.Handler()))
-	debug.SetGCPercent(activities.GCPercent)
+	debug.SetGCPercent(cluster.GCPercent)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	counts := &counts{}
@@ -169,7 +170,7 @@ func (c *counts) work(ctx context.Context, in workerInput) (stop func(), err err
 	}
 	access := in.Kubernetes.access()
 	access.Wrap(c.follow)
-	watch, err := activities.NewWatch(access, known)
+	watch, err := cluster.NewWatch(access, known)
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +183,8 @@ func (c *counts) work(ctx context.Context, in workerInput) (stop func(), err err
 		return nil, err
 	}
 	made := workflows.NewWorker(temporal, workflows.Workflows{}, workflows.Activities{
-		Kubernetes: &activities.Kubernetes{}, Postgres: &activities.Postgres{}, Records: &activities.Records{},
-		Engine: &activities.Engine{}, Destinations: &activities.Destinations{}, Backups: &activities.Backups{},
-		Certificates: &activities.Certificates{}, Reaper: &activities.Reaper{}, Fleet: fleet,
+		Steps: &activities.Steps{}, Records: &activities.Records{}, Engine: &activities.Engine{},
+		Destinations: &activities.Destinations{}, Sweeps: &activities.Sweeps{}, Reaper: &activities.Reaper{}, Fleet: fleet,
 	}, nil, func(err error) { fmt.Fprintln(os.Stderr, "the worker fails:", err) })
 	if err := made.Start(); err != nil {
 		return nil, err

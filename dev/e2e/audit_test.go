@@ -22,7 +22,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/daap-dev/daap"
-	"github.com/daap-dev/daap/activities"
+	"github.com/daap-dev/daap/activities/objectstore"
 )
 
 // sealLag is how long an entry may wait for its seal, and headLag how long the chain's head may be nowhere else.
@@ -73,7 +73,7 @@ func sealedSoon(ctx context.Context, t *testing.T, database uuid.UUID) {
 	})
 }
 
-func heads(t *testing.T) activities.AuditHeads {
+func heads(t *testing.T) objectstore.AuditHeads {
 	t.Helper()
 	endpoint, err := url.Parse(os.Getenv("DAAP_S3_ENDPOINT"))
 	if err != nil {
@@ -86,7 +86,7 @@ func heads(t *testing.T) activities.AuditHeads {
 		t.Fatal(err)
 	}
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(os.Getenv("DAAP_AUDIT_HEADS"), "s3://"), "/")
-	return activities.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}
+	return objectstore.AuditHeads{Client: client, Bucket: bucket, Prefix: prefix}
 }
 
 func isOfChain(ctx context.Context, t *testing.T, conn *pgx.Conn, head daap.Seal) bool {

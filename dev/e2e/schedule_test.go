@@ -31,7 +31,7 @@ func temporalClient(t *testing.T) client.Client {
 func TestScheduleThatSomebodyPausedStaysPausedAfterADeploy(t *testing.T) {
 	t.Parallel()
 	temporal := temporalClient(t)
-	handle := temporal.ScheduleClient().GetHandle(t.Context(), "look_at_certificates")
+	handle := temporal.ScheduleClient().GetHandle(t.Context(), "check_certificates")
 	was, err := handle.Describe(t.Context())
 	if err != nil {
 		t.Fatal(err)

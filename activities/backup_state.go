@@ -1,0 +1,102 @@
+package activities
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	"go.temporal.io/sdk/activity"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/objectstore"
+)
+
+// tryObserveBackups is observeBackups that logs its error.
+func (s *Steps) tryObserveBackups(ctx context.Context, db daap.Database, reachable *objectstore.Reachable) {
+	if err := s.observeBackups(ctx, db, reachable); err != nil {
+		activity.GetLogger(ctx).Warn("The backups of a database cannot be observed.",
+			"database_id", db.ID.String(), "error", err)
+	}
+}
+
+// observeBackups records the state of the database's backups, as Kubernetes, the archive and PostgreSQL show it.
+func (s *Steps) observeBackups(
+	ctx context.Context, db daap.Database, reachable *objectstore.Reachable,
+) error {
+	state := daap.BackupState{ObservedAt: time.Now()}
+	there, err := cluster.Get(ctx, s.Cluster.Watch, db)
+	if err != nil {
+		return err
+	}
+	if there.DeletionTimestamp != nil { // its Backups go with it, and their base backups stay in the archive
+		return fmt.Errorf("cluster of database %s is being deleted", db.ID)
+	}
+	told := apimeta.FindStatusCondition(there.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
+	if told != nil {
+		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, diagnosis.Safe(told.Message)
+	}
+	away := reachable.Away(ctx, db)
+	if away != nil && state.Archiving { // what archives may hang for minutes until it says so
+		state.Archiving, state.ArchivingMessage = false, diagnosis.Safe(away.Error())
+	}
+	if away == nil && !state.Archiving && s.Diagnosis != nil {
+		if cause, err := s.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG tells an exit status alone
+			state.ArchivingMessage = cause.Message
+		}
+	}
+	window, err := s.Cluster.RecoveryWindow(ctx, db)
+	if err != nil {
+		return err
+	}
+	state.FirstRecoverableAt, state.LastSuccessAt = window["firstRecoverabilityPoint"], window["lastSuccessfulBackupTime"]
+	state.LastFailureAt = window["lastFailedBackupTime"]
+	backups, err := s.baseBackups(ctx, db, &state)
+	if err != nil {
+		return err
+	}
+	if err := s.Archives.Inspect(ctx, db, &state, backups, away == nil); err != nil {
+		activity.GetLogger(ctx).Info("An archive cannot be listed.", "database_id", db.ID.String(), "error", err)
+	}
+	if state.LastArchivedAt, state.UnarchivedBytes, err = s.Postgres.Archiving(ctx, db); err != nil {
+		// A database that does not answer is another condition; what is archived is known without it.
+		activity.GetLogger(ctx).Info("A database does not tell what it has archived.",
+			"database_id", db.ID.String(), "error", err)
+	}
+	return s.Backups.SaveBackups(ctx, db, state, backups)
+}
+
+// baseBackups returns the database's base backups in Kubernetes. What begins, fails and succeeds last is noted in the
+// state.
+func (s *Steps) baseBackups(ctx context.Context, db daap.Database, state *daap.BackupState) ([]daap.Backup, error) {
+	found, err := s.Cluster.ObservedBackups(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	var all []daap.Backup
+	for i := range found {
+		backup := cluster.AsBackup(db, &found[i])
+		state.LastBegunAt = &found[i].CreationTimestamp.Time // they are in order of it
+		switch backup.Status {
+		case daap.BackupFailed:
+			at := cmp.Or(backup.StoppedAt, &found[i].CreationTimestamp.Time)
+			state.LastFailureAt, state.LastFailureMessage = at, backup.Error
+		case daap.BackupCompleted:
+			if state.LastSuccessAt == nil || backup.StoppedAt.After(*state.LastSuccessAt) {
+				state.LastSuccessAt = backup.StoppedAt
+			}
+			// The plugin tells each five minutes, and after some of the base backups.
+			if state.FirstRecoverableAt == nil {
+				state.FirstRecoverableAt = backup.StoppedAt
+			}
+		case daap.BackupPending, daap.BackupRunning:
+		}
+		all = append(all, backup)
+	}
+	return all, nil
+}

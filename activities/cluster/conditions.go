@@ -1,0 +1,218 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// objects are what the shared watch has of one database; nil for what is not there.
+type objects struct {
+	cluster  *cnpgv1.Cluster
+	pooler   *cnpgv1.Pooler
+	pool     *appsv1.Deployment
+	pods     []corev1.Pod
+	policies []networkingv1.NetworkPolicy
+}
+
+// Observe returns the conditions of the database that the watch shows.
+func (w *Watch) Observe(ctx context.Context, db daap.Database) (daap.Conditions, error) {
+	return observe(ctx, w, db)
+}
+
+// observe are the conditions of the database that the watch shows.
+func observe(ctx context.Context, watch client.Reader, db daap.Database) (daap.Conditions, error) {
+	all, err := objectsOf(ctx, watch, db)
+	if err != nil {
+		return nil, err
+	}
+	return all.conditions(), nil
+}
+
+func (o objects) conditions() daap.Conditions {
+	return daap.Conditions{o.ready(), o.reachable(), o.replication(), o.policed(), o.drift()}
+}
+
+func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (objects, error) {
+	var all objects
+	var err error
+	namespace := client.InNamespace(daap.Namespace(db.ID))
+	if all.cluster, err = find(ctx, watch, db, manifest.ClusterName(db), &cnpgv1.Cluster{}); err != nil {
+		return all, err
+	}
+	if all.pooler, err = find(ctx, watch, db, daap.PoolerService, &cnpgv1.Pooler{}); err != nil {
+		return all, err
+	}
+	if all.pool, err = find(ctx, watch, db, daap.PoolerService, &appsv1.Deployment{}); err != nil {
+		return all, err
+	}
+	var pods corev1.PodList
+	var policies networkingv1.NetworkPolicyList
+	for _, list := range []client.ObjectList{&pods, &policies} {
+		if err := watch.List(ctx, list, namespace); err != nil {
+			return all, fmt.Errorf("list %T of database %s: %w", list, db.ID, err)
+		}
+	}
+	all.policies = policies.Items
+	all.pods = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
+		return p.Labels[manifest.LabelPodRole] != manifest.RoleInstance || p.Labels[manifest.LabelCluster] != manifest.ClusterName(db)
+	})
+	return all, nil
+}
+
+// find reads the object; nil where it is not there.
+func find[T client.Object](
+	ctx context.Context, watch client.Reader, db daap.Database, name string, object T,
+) (T, error) {
+	var none T
+	err := watch.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: name}, object)
+	if apierrors.IsNotFound(err) {
+		return none, nil
+	}
+	if err != nil {
+		return none, fmt.Errorf("get %T of database %s: %w", object, db.ID, err)
+	}
+	return object, nil
+}
+
+// gone says what became of the Cluster; empty where it is there.
+func (o objects) gone() string {
+	switch {
+	case o.cluster == nil:
+		return "Its Cluster is not there."
+	case o.cluster.DeletionTimestamp != nil:
+		return "Its Cluster is being deleted."
+	}
+	return ""
+}
+
+// ready says whether all that was asked for runs.
+func (o objects) ready() daap.Condition {
+	if gone := o.gone(); gone != "" {
+		return wrong(daap.ConditionReady, "ClusterMissing", gone)
+	}
+	if full := diagnosis.VolumesFull(o.cluster, o.pods); full != nil {
+		return wrong(daap.ConditionReady, "StorageFull", full.Message+". "+full.Remedy)
+	}
+	if o.pool == nil {
+		return wrong(daap.ConditionReady, "PoolerMissing", "Its Pooler runs nothing.")
+	}
+	done, progress := ClusterReady(o.cluster)
+	if done {
+		done, progress = PoolerReady(o.pool)
+	}
+	if done {
+		return well(daap.ConditionReady)
+	}
+	if trouble := podTrouble(o.pods); trouble != "" {
+		progress += "; " + trouble
+	}
+	return wrong(daap.ConditionReady, "NotReady", progress)
+}
+
+// reachable says whether clients reach the primary: CNPG's probe asks PostgreSQL in its pod every second.
+func (o objects) reachable() daap.Condition {
+	if gone := o.gone(); gone != "" {
+		return wrong(daap.ConditionPrimaryReachable, "ClusterMissing", gone)
+	}
+	primary := o.cluster.Status.CurrentPrimary
+	at := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == primary })
+	switch {
+	case primary == "":
+		return wrong(daap.ConditionPrimaryReachable, "NoPrimary", "Its Cluster has no primary.")
+	case at < 0:
+		return wrong(daap.ConditionPrimaryReachable, "NoPod", "Its primary has no pod.")
+	case !diagnosis.PodReady(&o.pods[at]) || o.pods[at].DeletionTimestamp != nil:
+		return wrong(daap.ConditionPrimaryReachable, "PrimaryNotReady", "PostgreSQL in pod "+primary+" does not answer.")
+	case o.pool == nil || o.pool.Status.ReadyReplicas == 0:
+		return wrong(daap.ConditionPrimaryReachable, "NoPool", "No instance of PgBouncer is ready.")
+	}
+	return well(daap.ConditionPrimaryReachable)
+}
+
+// replication says whether all standbys are there.
+func (o objects) replication() daap.Condition {
+	if o.cluster == nil {
+		return wrong(daap.ConditionReplication, "ClusterMissing", o.gone())
+	}
+	want, are := o.cluster.Spec.Instances-1, 0
+	for i := range o.pods {
+		if diagnosis.PodReady(&o.pods[i]) && o.pods[i].Name != o.cluster.Status.CurrentPrimary {
+			are++
+		}
+	}
+	if are >= want {
+		return well(daap.ConditionReplication)
+	}
+	return wrong(daap.ConditionReplication, "StandbysMissing", fmt.Sprintf("%d of %d standbys are ready.", are, want))
+}
+
+// policed says whether all NetworkPolicies are there.
+func (o objects) policed() daap.Condition {
+	var missing []string
+	for _, name := range manifest.PolicyNames() {
+		if !slices.ContainsFunc(o.policies, func(p networkingv1.NetworkPolicy) bool { return p.Name == name }) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return well(daap.ConditionNetworkPolicyPresent)
+	}
+	return wrong(daap.ConditionNetworkPolicyPresent, "PolicyMissing", fmt.Sprintf(
+		"NetworkPolicy %s is not there, so that more can reach the database, or less, than should.",
+		strings.Join(missing, ", ")))
+}
+
+// drift says whether somebody else changed what DAAP applies, who, and what. It is wrong where it is true.
+func (o objects) drift() daap.Condition {
+	drifted := daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionTrue, Reason: "ChangedByHand"}
+	if gone := o.gone(); gone != "" {
+		drifted.Reason, drifted.Message = "ClusterMissing", gone+" Reconcile the database."
+		return drifted
+	}
+	if o.pooler == nil {
+		drifted.Reason, drifted.Message = "PoolerMissing", "Its Pooler is not there. Reconcile the database."
+		return drifted
+	}
+	changed := []metav1.Object{o.cluster, o.pooler}
+	for i := range o.policies {
+		changed = append(changed, &o.policies[i])
+	}
+	var told []string
+	for i, object := range changed {
+		kind := []string{"Cluster", "Pooler", "NetworkPolicy"}[min(i, 2)]
+		for _, by := range ForeignWriters(object.GetManagedFields()) {
+			told = append(told, fmt.Sprintf("%s %s: %s", kind, object.GetName(), by))
+		}
+		lost := removed(object.GetAnnotations()[manifest.AnnotationFields], object.GetManagedFields())
+		if names, more := fieldNames(lost); len(names) > 0 {
+			told = append(told, fmt.Sprintf("%s %s: somebody removed %s", kind, object.GetName(), listed(names, more)))
+		}
+	}
+	if len(told) == 0 {
+		return daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionFalse, Reason: "AsApplied"}
+	}
+	drifted.Message = diagnosis.Safe(strings.Join(told, "; ") + ". Reconcile the database.")
+	return drifted
+}
+
+func well(t daap.ConditionType) daap.Condition {
+	return daap.Condition{Type: t, Status: daap.ConditionTrue, Reason: "AsExpected"}
+}
+
+func wrong(t daap.ConditionType, reason, message string) daap.Condition {
+	return daap.Condition{Type: t, Status: daap.ConditionFalse, Reason: reason, Message: diagnosis.Safe(message)}
+}

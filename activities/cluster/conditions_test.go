@@ -1,0 +1,212 @@
+package cluster
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// running are the objects of a database with one standby, as it should be.
+func running() objects {
+	cluster := healthyCluster()
+	cluster.Spec.Instances, cluster.Status.ReadyInstances = 2, 2
+	pool := deployment(2, 2, 2, 2)
+	all := objects{cluster: cluster, pooler: &cnpgv1.Pooler{}, pool: &pool}
+	for _, name := range []string{"pg-1-1", "pg-1-2"} {
+		all.pods = append(all.pods, corev1.Pod{ObjectMeta: instance(name), Status: corev1.PodStatus{
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		}})
+	}
+	for _, name := range manifest.PolicyNames() {
+		all.policies = append(all.policies, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	return all
+}
+
+// handEdited is the entry that kubectl leaves.
+func handEdited(fields string) []metav1.ManagedFieldsEntry {
+	return []metav1.ManagedFieldsEntry{{
+		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(fields),
+	}}
+}
+
+func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*objects)
+		want   daap.DatabaseHealth
+		says   string // the type and reason of a condition, and what is in its message
+	}{
+		"as it should be": {func(*objects) {}, daap.HealthHealthy, "Drift AsApplied "},
+		"the Cluster is gone": {
+			func(o *objects) { o.cluster = nil }, daap.HealthUnavailable, "Drift ClusterMissing not there",
+		},
+		"the Cluster is being deleted": {
+			func(o *objects) { o.cluster.DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
+			"Ready ClusterMissing being deleted",
+		},
+		"the primary has no pod": {
+			func(o *objects) { o.pods = o.pods[1:] }, daap.HealthUnavailable, "PrimaryReachable NoPod no pod",
+		},
+		"PostgreSQL does not answer": {
+			func(o *objects) { o.pods[0].Status.Conditions = nil }, daap.HealthUnavailable,
+			"PrimaryReachable PrimaryNotReady pod pg-1-1",
+		},
+		"the primary's pod is being deleted": {
+			func(o *objects) { o.pods[0].DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
+			"PrimaryReachable PrimaryNotReady pod pg-1-1",
+		},
+		"nobody is primary": {
+			func(o *objects) { o.cluster.Status.CurrentPrimary = "" }, daap.HealthUnavailable, "PrimaryReachable NoPrimary ",
+		},
+		"no pool": {
+			func(o *objects) { o.pool.Status.ReadyReplicas = 0 }, daap.HealthUnavailable, "PrimaryReachable NoPool PgBouncer",
+		},
+		"half a pool": {
+			func(o *objects) { o.pool.Status.ReadyReplicas = 1 }, daap.HealthDegraded, "Ready NotReady 1 of 2 poolers",
+		},
+		"a standby is not ready": {
+			func(o *objects) { o.pods[1].Status.Conditions, o.cluster.Status.ReadyInstances = nil, 1 }, daap.HealthDegraded,
+			"Replication StandbysMissing 0 of 1 standbys",
+		},
+		"the disk is full": {
+			func(o *objects) { o.cluster.Status.Phase = "Not enough disk space" }, daap.HealthDegraded,
+			"Ready StorageFull Not enough disk space",
+		},
+		"PostgreSQL ended as there is no room": {
+			func(o *objects) {
+				o.pods[0].Status = corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+					Name: manifest.PostgresContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 4}},
+				}}}
+			}, daap.HealthUnavailable, "Ready StorageFull First grow the volume claims",
+		},
+		"a NetworkPolicy is gone": {
+			func(o *objects) { o.policies = o.policies[1:] }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",
+		},
+		"somebody edited the Cluster": {
+			func(o *objects) { o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`) }, daap.HealthDegraded,
+			"Drift ChangedByHand kubectl-edit wrote spec.instances",
+		},
+		"somebody opened a NetworkPolicy": {
+			func(o *objects) { o.policies[2].ManagedFields = handEdited(`{"f:spec":{"f:ingress":{}}}`) }, daap.HealthDegraded,
+			"Drift ChangedByHand NetworkPolicy",
+		},
+		"somebody removed what DAAP applied": {
+			func(o *objects) {
+				o.cluster.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:instances":{},"f:plugins":{}}}`}
+				o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`)
+			}, daap.HealthDegraded, "Drift ChangedByHand somebody removed spec.plugins",
+		},
+		"the Pooler is gone": {
+			func(o *objects) { o.pooler = nil }, daap.HealthDegraded, "Drift PoolerMissing Reconcile",
+		},
+	} {
+		all := running()
+		tt.change(&all)
+		found := all.conditions()
+		if got := found.Health(); got != tt.want {
+			t.Errorf("%s: the database is %s, want %s; %+v", name, got, tt.want, found)
+		}
+		says := strings.SplitN(tt.says, " ", 3)
+		said := false
+		for _, c := range found {
+			said = said || string(c.Type) == says[0] && c.Reason == says[1] && strings.Contains(c.Message, says[2])
+		}
+		if !said {
+			t.Errorf("%s: no condition is %s; they are %+v", name, tt.says, found)
+		}
+	}
+}
+
+func TestTrimmedObjectsTellTheSame(t *testing.T) {
+	t.Parallel()
+	all := running()
+	all.cluster.Spec.ImageName = "localhost/postgresql:17"
+	all.cluster.ManagedFields = append(handEdited(`{"f:spec":{"f:instances":{}}}`), metav1.ManagedFieldsEntry{
+		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:imageName":{}}}`),
+	})
+	all.cluster.Annotations = map[string]string{
+		manifest.AnnotationFields: `{"f:spec":{"f:imageName":{},"f:instances":{},"f:plugins":{}}}`,
+	}
+	all.pooler.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:type":{}}}`),
+	}}
+	all.pooler.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:type":{}}}`}
+	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // nobody asks who wrote what DAAP does not apply
+	for i := range all.pods {
+		all.pods[i].Labels[manifest.LabelTeam] = "shop"
+	}
+	all.pods[1].Status.Conditions = nil
+	all.pods[1].Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "postgres", Image: "large", State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"},
+	}}}
+	all.cluster.Status.Phase = "Waiting for the instances to become active"
+	before := all.conditions()
+	for range 2 { // what is trimmed may be trimmed again
+		for _, object := range []any{all.cluster, all.pooler, all.pool, &all.pods[0], &all.pods[1], &all.policies[0]} {
+			if _, err := reduce(object); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	after := all.conditions()
+	for i := range before {
+		if before[i] != after[i] {
+			t.Errorf("trimmed it is %+v, and was %+v", after[i], before[i])
+		}
+	}
+	for i := range all.pods { // they are told apart by their labels
+		if got := all.pods[i].Labels; got[manifest.LabelPodRole] != manifest.RoleInstance || got[manifest.LabelCluster] != "pg-1" || len(got) != 2 {
+			t.Errorf("of a pod's labels %v are kept", got)
+		}
+	}
+	if got := all.cluster.Annotations[manifest.AnnotationFields]; got != `{"f:spec":{"f:plugins":{}}}` || all.pooler.Annotations != nil {
+		t.Errorf("of the fields that were applied %s and %v are kept, want those that are gone", got, all.pooler.Annotations)
+	}
+	if all.pods[0].ManagedFields != nil {
+		t.Errorf("it is kept who wrote a pod: %v", all.pods[0].ManagedFields)
+	}
+	if all.cluster.Spec.ImageName != "" || len(all.cluster.ManagedFields) != 1 || all.pods[1].Status.ContainerStatuses[0].Image != "" {
+		t.Errorf("what nobody asks for is kept: %+v", all.cluster)
+	}
+	if _, err := reduce(appsv1.Deployment{}); err != nil {
+		t.Errorf("what is no object: %v", err)
+	}
+}
+
+func TestTrimmedBackupTellsTheSame(t *testing.T) {
+	t.Parallel()
+	at := metav1.Now()
+	backup := &cnpgv1.Backup{
+		ObjectMeta: metav1.ObjectMeta{Name: "first", UID: "of-the-backup", CreationTimestamp: at, Labels: map[string]string{"a": "b"}},
+		Spec:       cnpgv1.BackupSpec{Cluster: cnpgv1.LocalObjectReference{Name: manifest.ClusterName(orders)}, Target: cnpgv1.BackupTargetPrimary},
+		Status: cnpgv1.BackupStatus{
+			Phase: cnpgv1.BackupPhaseFailed, BackupID: "20261126T020000", BeginWal: "1", EndWal: "2", StartedAt: &at, StoppedAt: &at,
+			Error: "it failed", CommandOutput: "large",
+		},
+	}
+	before := AsBackup(orders, backup)
+	if _, err := reduce(backup); err != nil {
+		t.Fatal(err)
+	}
+	if after := AsBackup(orders, backup); !reflect.DeepEqual(before, after) {
+		t.Errorf("trimmed it is %+v, and was %+v", after, before)
+	}
+	if !OfIncarnation(orders, *backup) {
+		t.Errorf("trimmed it is of no incarnation: %+v", backup.Spec)
+	}
+	if backup.Spec.Target != "" || backup.Status.CommandOutput != "" || backup.Labels != nil {
+		t.Errorf("what nobody asks for is kept: %+v", backup)
+	}
+}

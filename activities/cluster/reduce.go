@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// reduce keeps of an object what the shared watch is asked for, so that ten thousand databases have room in a worker. Of
+// the managedFields of what DAAP applies it keeps who else wrote them, and of the names of the fields that DAAP applied
+// those that somebody removed. What is reduced stays as it is.
+func reduce(obj any) (any, error) {
+	object, ok := obj.(metav1.Object)
+	if !ok {
+		return obj, nil // a tombstone
+	}
+	object.SetAnnotations(telltale(object))
+	written := object.GetManagedFields()
+	object.SetManagedFields(nil)
+	object.SetOwnerReferences(nil)
+	labels, uid := object.GetLabels(), object.GetUID()
+	object.SetLabels(nil)
+	object.SetUID("")
+	switch o := obj.(type) {
+	case *cnpgv1.Cluster:
+		o.ManagedFields = byOthers(written)
+		o.Spec = cnpgv1.ClusterSpec{Instances: o.Spec.Instances}
+		o.Status = cnpgv1.ClusterStatus{
+			Phase: o.Status.Phase, PhaseReason: o.Status.PhaseReason, Conditions: o.Status.Conditions,
+			ReadyInstances: o.Status.ReadyInstances,
+			CurrentPrimary: o.Status.CurrentPrimary, TargetPrimary: o.Status.TargetPrimary,
+		}
+	case *cnpgv1.Pooler:
+		o.ManagedFields = byOthers(written)
+		o.Spec, o.Status = cnpgv1.PoolerSpec{}, cnpgv1.PoolerStatus{}
+	case *networkingv1.NetworkPolicy:
+		o.ManagedFields = byOthers(written)
+		o.Spec = networkingv1.NetworkPolicySpec{}
+	case *corev1.Pod:
+		o.Labels = only(labels, manifest.LabelCluster, manifest.LabelPodRole)
+		o.Spec = corev1.PodSpec{}
+		o.Status = corev1.PodStatus{
+			Phase: o.Status.Phase, Conditions: telling(o.Status.Conditions),
+			InitContainerStatuses: troubled(o.Status.InitContainerStatuses),
+			ContainerStatuses:     troubled(o.Status.ContainerStatuses),
+		}
+	case *appsv1.Deployment:
+		o.Spec = appsv1.DeploymentSpec{Replicas: o.Spec.Replicas}
+		o.Status.Conditions = nil
+	case *cnpgv1.Backup:
+		o.UID = uid
+		o.Spec = cnpgv1.BackupSpec{Cluster: o.Spec.Cluster}
+		o.Status = cnpgv1.BackupStatus{
+			Phase: o.Status.Phase, BackupID: o.Status.BackupID, BeginWal: o.Status.BeginWal, EndWal: o.Status.EndWal,
+			StartedAt: o.Status.StartedAt, StoppedAt: o.Status.StoppedAt, Error: o.Status.Error,
+		}
+	}
+	return obj, nil
+}
+
+// only is what of the map is of the keys; nil where nothing is.
+func only(all map[string]string, keys ...string) map[string]string {
+	var kept map[string]string
+	for _, key := range keys {
+		if value, there := all[key]; there {
+			if kept == nil {
+				kept = map[string]string{}
+			}
+			kept[key] = value
+		}
+	}
+	return kept
+}
+
+// telltale are the annotations that somebody looks at. That of the fields that DAAP applied has those alone that
+// somebody removed, and is not there where none are.
+func telltale(object metav1.Object) map[string]string {
+	all := object.GetAnnotations()
+	kept := only(all, manifest.AnnotationHibernation)
+	lost := removed(all[manifest.AnnotationFields], object.GetManagedFields())
+	names, err := lost.ToJSON()
+	if err != nil || lost.Empty() {
+		return kept
+	}
+	if kept == nil {
+		kept = map[string]string{}
+	}
+	kept[manifest.AnnotationFields] = string(names)
+	return kept
+}
+
+// byOthers are the entries that may be of somebody who is none of those who run databases.
+func byOthers(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+	var others []metav1.ManagedFieldsEntry
+	for _, entry := range written {
+		if isForeign(entry) {
+			others = append(others, entry)
+		}
+	}
+	return others
+}
+
+// telling are the conditions that somebody looks at.
+func telling(all []corev1.PodCondition) []corev1.PodCondition {
+	var told []corev1.PodCondition
+	for _, c := range all {
+		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status != corev1.ConditionTrue {
+			told = append(told, c)
+		}
+	}
+	return told
+}
+
+// troubled are the containers that wait, failed or have ended before, with what is told of that.
+func troubled(all []corev1.ContainerStatus) []corev1.ContainerStatus {
+	var kept []corev1.ContainerStatus
+	for _, s := range all {
+		now, end := s.State.Terminated, s.LastTerminationState.Terminated
+		if s.State.Waiting == nil && end == nil && (now == nil || now.ExitCode == 0) {
+			continue
+		}
+		reduced := corev1.ContainerStatus{Name: s.Name, State: s.State}
+		if end != nil {
+			reduced.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{
+				ExitCode: end.ExitCode, Reason: end.Reason,
+			}
+		}
+		kept = append(kept, reduced)
+	}
+	return kept
+}

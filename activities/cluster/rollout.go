@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// MissingInPod says what of the profile the pod of an instance does not have yet; empty where it has all. image is that
+// of the version of PostgreSQL.
+func MissingInPod(pod *corev1.Pod, db daap.Database, image string) string {
+	if pod.DeletionTimestamp != nil || !diagnosis.PodReady(pod) {
+		return fmt.Sprintf("Pod %s is not ready", pod.Name)
+	}
+	want := db.Profile
+	archives := slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == manifest.ArchiverContainer
+	})
+	if archives != want.BackupEnabled {
+		return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+	}
+	for _, c := range pod.Spec.Containers {
+		if c.Name != manifest.PostgresContainer {
+			continue
+		}
+		if c.Image != image ||
+			c.Resources.Requests.Cpu().Cmp(want.CPU) != 0 || c.Resources.Limits.Memory().Cmp(want.Memory) != 0 {
+			return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+		}
+	}
+	return ""
+}
+
+// MissingElsewhere says what of the profile volumes and the pool do not have yet; empty where they have all.
+func (k *Kubernetes) MissingElsewhere(ctx context.Context, db daap.Database) (string, error) {
+	claims, err := k.Claims(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	for _, claim := range claims {
+		if has := claim.Status.Capacity[corev1.ResourceStorage]; has.Cmp(db.Profile.StorageSize) < 0 {
+			return fmt.Sprintf("Volume claim %s has %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
+		}
+	}
+	var pooler appsv1.Deployment
+	key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: daap.PoolerService}
+	if err := k.Client.Get(ctx, key, &pooler); err != nil {
+		return "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
+	}
+	template := pooler.Spec.Template
+	if template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) ||
+		template.Labels[manifest.LabelTier] != db.Tier {
+		return "Pooler's pods are still those from before", nil
+	}
+	_, progress := PoolerReady(&pooler)
+	return progress, nil
+}

@@ -1,0 +1,247 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/diagnosis"
+	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/objectstore"
+)
+
+// DeleteWorkloads deletes every Pooler and Cluster in the database's namespace and waits until their pods
+// and volume claims are gone. What is gone already is fine. Where that is no undo, the operation's receipt has what
+// there was.
+func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
+	stays, err := s.enterNamespace(ctx, in)
+	if err != nil {
+		return err
+	}
+	if !in.Undo {
+		if err := s.keepReceipt(ctx, in, stays); err != nil {
+			return err
+		}
+	}
+	namespace := daap.Namespace(in.Database)
+	kinds := []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}}
+	if !stays {
+		kinds = nil // they go with the namespace
+	}
+	for _, kind := range kinds {
+		if err := s.Cluster.Client.DeleteAllOf(ctx, kind, client.InNamespace(namespace)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete every %T in %s: %w", kind, namespace, err)
+		}
+	}
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		lists := []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}}
+		for _, list := range lists {
+			if left, err := s.Cluster.Count(ctx, list, namespace); err != nil || left > 0 {
+				return false, fmt.Sprintf("%d left of %T", left, list), err
+			}
+		}
+		return true, "", nil
+	})
+}
+
+// enterNamespace gives the worker its rights in the database's namespace, which may be half made, and says whether it
+// stays: false where it is gone or being deleted, and the rights with it.
+func (s *Steps) enterNamespace(ctx context.Context, in Input) (stays bool, err error) {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return false, err
+	}
+	var namespace corev1.Namespace
+	err = s.Cluster.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(db.ID)}, &namespace)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get namespace of database %s: %w", db.ID, err)
+	}
+	if namespace.DeletionTimestamp != nil {
+		return false, nil
+	}
+	return true, s.Cluster.GrantWorker(ctx, db)
+}
+
+// counted are the kinds of objects that a receipt counts.
+func counted() map[string]client.ObjectList {
+	stores := &unstructured.UnstructuredList{}
+	stores.SetAPIVersion(manifest.ObjectStoreVersion)
+	stores.SetKind("ObjectStoreList")
+	return map[string]client.ObjectList{
+		"Cluster": &cnpgv1.ClusterList{}, "Pooler": &cnpgv1.PoolerList{}, "Pod": &corev1.PodList{},
+		"PersistentVolumeClaim": &corev1.PersistentVolumeClaimList{}, "Secret": &corev1.SecretList{},
+		"Service": &corev1.ServiceList{}, "ScheduledBackup": &cnpgv1.ScheduledBackupList{},
+		"Backup": &cnpgv1.BackupList{}, "ObjectStore": stores,
+	}
+}
+
+// keepReceipt counts what is about to be removed from Kubernetes; of a namespace that does not stay, what of it may
+// still be seen.
+func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
+	receipt := daap.Receipt{Kubernetes: map[string]int{}}
+	err := s.Cluster.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(in.Database)}, &corev1.Namespace{})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get namespace of database %s: %w", in.Database, err)
+	}
+	kinds := counted()
+	if err != nil {
+		kinds = nil // nothing is in a namespace that is not there, and nobody may look
+	} else {
+		receipt.Kubernetes["Namespace"] = 1
+	}
+	for kind, list := range kinds {
+		n, err := s.Cluster.Count(ctx, list, daap.Namespace(in.Database))
+		if apierrors.IsForbidden(err) && !stays {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			receipt.Kubernetes[kind] = n
+		}
+	}
+	if err := s.Results.SaveReceipt(ctx, in.Operation, receipt); err != nil {
+		return fmt.Errorf("record what is to be removed: %w", err)
+	}
+	return nil
+}
+
+// DeleteNamespace deletes the database's namespace with all in it and waits until it is gone. The keys to the object
+// store that were in it are good for nothing then.
+func (s *Steps) DeleteNamespace(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	stays, err := s.enterNamespace(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := s.Keys.InvalidateIssued(ctx, db, stays); err != nil {
+		return err
+	}
+	var namespace corev1.Namespace
+	namespace.Name = daap.Namespace(in.Database)
+	if err := s.Cluster.Delete(ctx, &namespace); err != nil {
+		return err
+	}
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		err := s.Cluster.Client.Get(ctx, client.ObjectKeyFromObject(&namespace), &namespace)
+		if apierrors.IsNotFound(err) {
+			return true, "", nil
+		}
+		if err != nil {
+			return false, "", fmt.Errorf("get namespace %s: %w", namespace.Name, err)
+		}
+		return false, beingDeleted(&namespace), nil
+	})
+}
+
+// beingDeleted says what holds a namespace's deletion up, as Kubernetes tells it in its conditions.
+func beingDeleted(namespace *corev1.Namespace) string {
+	for _, condition := range namespace.Status.Conditions {
+		if condition.Status == corev1.ConditionTrue && condition.Message != "" {
+			return diagnosis.WithReason("Namespace is being deleted", condition.Message)
+		}
+	}
+	return "Namespace is being deleted"
+}
+
+// WaitVolumesGone waits until no PersistentVolume is bound to a claim of the database.
+func (s *Steps) WaitVolumesGone(ctx context.Context, in Input) error {
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		var volumes corev1.PersistentVolumeList
+		if err := s.Cluster.Client.List(ctx, &volumes); err != nil {
+			return false, "", fmt.Errorf("list persistent volumes: %w", err)
+		}
+		for _, volume := range volumes.Items {
+			claim := volume.Spec.ClaimRef
+			if claim == nil || claim.Namespace != daap.Namespace(in.Database) {
+				continue
+			}
+			if volume.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain {
+				continue // the platform's storage class keeps volumes; there is nothing to wait for
+			}
+			return false, fmt.Sprintf("PersistentVolume %s is %s", volume.Name, volume.Status.Phase), nil
+		}
+		return true, "", nil
+	})
+}
+
+// DeleteNamespaceAndVolumes deletes the database's namespace and waits until it and the volumes of its claims are gone: the
+// undo of all that was made in it.
+func (s *Steps) DeleteNamespaceAndVolumes(ctx context.Context, in Input) error {
+	if err := s.DeleteNamespace(ctx, in); err != nil {
+		return err
+	}
+	return s.WaitVolumesGone(ctx, in)
+}
+
+// DeleteArchive removes all backups of a database whose workloads are gone, so that nothing writes there any more. It is
+// done when nothing is left in the object store. The database's keys to it are invalidated first.
+func (s *Steps) DeleteArchive(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	if s.Archives.Store == nil {
+		return objectstore.ErrNoStore
+	}
+	return alive(ctx, func() error { return s.deleteArchive(ctx, in, db) })
+}
+
+func (s *Steps) deleteArchive(ctx context.Context, in Input, db daap.Database) error {
+	if err := s.Keys.Invalidate(ctx, db.ID, manifest.ArchiveCredentials); err != nil {
+		return err
+	}
+	there, err := s.Archives.Count(ctx, db)
+	if err != nil {
+		return err
+	}
+	counted := daap.Receipt{Objects: int64(there.Objects), Bytes: there.Bytes}
+	if err := s.Results.SaveReceipt(ctx, in.Operation, counted); err != nil {
+		return fmt.Errorf("record what is to be removed: %w", err)
+	}
+	if err := s.Archives.AbortUploads(ctx, db); err != nil {
+		return err
+	}
+	removed := 0
+	err = s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		for range removalsAtOnce {
+			some, err := s.Archives.RemoveSome(ctx, db)
+			if err != nil {
+				return false, "", err
+			}
+			if some.Objects == 0 {
+				return true, "", nil
+			}
+			removed += some.Objects
+		}
+		return false, fmt.Sprintf("%d of %d objects are removed", removed, there.Objects), nil
+	})
+	if err != nil {
+		return err
+	}
+	if there, err = s.Archives.Count(ctx, db); err != nil {
+		return err
+	}
+	if there.Objects > 0 {
+		return fmt.Errorf("%d objects are there again: something still writes to the archive", there.Objects)
+	}
+	now := time.Now()
+	return s.Results.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})
+}
+
+// removalsAtOnce is after how many removals progress is reported.
+const removalsAtOnce = 10

@@ -1,0 +1,49 @@
+package diagnosis
+
+import (
+	"errors"
+	"net"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/daap-dev/daap"
+)
+
+// FromError returns the cause that an error of Kubernetes or of the network tells; nil where it tells none.
+func FromError(err error) *daap.Cause {
+	var code daap.CauseCode
+	switch text := err.Error(); {
+	case webhookWords.in(text):
+		code = daap.CauseOperatorDown
+	case apierrors.IsForbidden(err) && exceededWords.in(text): // the API server has no reason of its own for it
+		code = daap.CauseQuota
+	case apierrors.IsForbidden(err) && rbacWords.in(text):
+		code = daap.CauseForbidden
+	case Futile(err):
+		code = daap.CauseRejected
+	case unreachable(err):
+		code = daap.CauseKubernetesDown
+	default:
+		return nil
+	}
+	return Cause(code, "%s", err.Error())
+}
+
+// Futile reports whether Kubernetes understood the request and refuses it for good: the same again is refused again,
+// until a person mends something.
+func Futile(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsMethodNotSupported(err) ||
+		apierrors.IsForbidden(err) && !terminating(err)
+}
+
+// terminating says whether an object is refused Cause its namespace is being deleted, which passes.
+func terminating(err error) bool { return apierrors.HasStatusCause(err, "NamespaceTerminating") }
+
+// unreachable says whether Kubernetes did not answer, or said that it cannot just now.
+func unreachable(err error) bool {
+	if apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) {
+		return true
+	}
+	var network *net.OpError
+	return errors.As(err, &network)
+}

@@ -1,0 +1,137 @@
+package diagnosis
+
+import (
+	"fmt"
+	"strings"
+
+	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// networkBlocked finds what does not get through to or from the database's pods: the operator to them, or they to the
+// Kubernetes API.
+func networkBlocked(e evidence) *daap.Cause {
+	phase, reason := e.phase()
+	if networkWords.in(phase) {
+		return Cause(daap.CauseNetworkBlocked, "Cluster %s: %s", e.Cluster.Name, WithReason(phase, reason))
+	}
+	for pod, container := range e.containers() {
+		end := lastFailure(container)
+		if end == nil {
+			continue
+		}
+		if said := FirstOf(e.lastErrors(pod, container), end.Message); dialWords.in(said) && apiWords.in(said) {
+			return Cause(daap.CauseNetworkBlocked, "Pod %s, container %s does not reach the Kubernetes API: %s",
+				pod.Name, container.Name, said)
+		}
+	}
+	return nil
+}
+
+func jobFailed(e evidence) *daap.Cause {
+	for i := range e.Jobs {
+		job := &e.Jobs[i]
+		how := fmt.Sprintf("failed %d times so far", job.Status.Failed)
+		if failed := jobCondition(job, batchv1.JobFailed); failed != nil {
+			how = WithReason("failed", failed.Reason)
+		} else if job.Status.Failed < crashesTelling {
+			continue // Kubernetes starts a failed pod anew for many minutes before it calls the Job failed
+		}
+		return Cause(daap.CauseJobFailed, "Job %s %s: %s", job.Name, how, e.lastErrorsOf(job))
+	}
+	return nil
+}
+
+// lastErrorsOf returns what the Job's newest pod that left a log said last.
+func (e evidence) lastErrorsOf(job *batchv1.Job) string {
+	for pod, container := range e.containers() {
+		if said := e.lastErrors(pod, container); said != "" && owns(job.Name, job.UID, pod) {
+			return said
+		}
+	}
+	return "it left no error in its log"
+}
+
+func (e evidence) lastErrors(pod *corev1.Pod, container *corev1.ContainerStatus) string {
+	return lastErrors(e.Logs[containerOf{pod.Name, container.Name}])
+}
+
+func crashLoop(e evidence) *daap.Cause {
+	for pod, container := range e.containers() {
+		waiting := container.State.Waiting
+		backsOff := waiting != nil && crashWords.in(waiting.Reason)
+		end := lastFailure(container)
+		if !backsOff && (end == nil || waiting != nil || container.RestartCount < crashesTelling) {
+			continue
+		}
+		how, said := "", e.lastErrors(pod, container)
+		if end != nil {
+			how = WithReason(fmt.Sprintf(", last with exit code %d", end.ExitCode), end.Reason)
+			said = FirstOf(said, end.Message)
+		}
+		return Cause(daap.CauseCrashLoop, "Pod %s, container %s ended %s times%s: %s", pod.Name, container.Name,
+			fmt.Sprint(max(1, container.RestartCount)), how, FirstOf(said, "it left no error in its log"))
+	}
+	return nil
+}
+
+func pluginMissing(e evidence) *daap.Cause {
+	phase, reason := e.phase()
+	if phase != cnpgv1.PhaseUnknownPlugin && phase != cnpgv1.PhaseFailurePlugin {
+		return nil
+	}
+	return Cause(daap.CausePluginMissing, "Cluster %s: %s", e.Cluster.Name, WithReason(phase, reason))
+}
+
+func clusterUnrecoverable(e evidence) *daap.Cause {
+	phase, reason := e.phase()
+	if phase != cnpgv1.PhaseUnrecoverable {
+		return leftHalfMade(e)
+	}
+	for pod, container := range e.containers() {
+		if said := e.lastErrors(pod, container); said != "" {
+			return Cause(daap.CauseClusterUnrecoverable, "Cluster %s: %s; pod %s, container %s: %s",
+				e.Cluster.Name, WithReason(phase, reason), pod.Name, container.Name, said)
+		}
+	}
+	return Cause(daap.CauseClusterUnrecoverable, "Cluster %s: %s", e.Cluster.Name, WithReason(phase, reason))
+}
+
+// leftHalfMade finds a Cluster whose operator died between making the volume claim of the first instance and the Job
+// that fills it: it waits for that Job for good, also after the operator is back. One that had a primary once is not
+// half made: it hibernates, wakes up, or lost its pod.
+func leftHalfMade(e evidence) *daap.Cause {
+	if e.Cluster == nil || e.Cluster.Status.CurrentPrimary != "" ||
+		len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
+		e.At.Sub(e.Cluster.CreationTimestamp.Time) < patience || operatorDown(e) != nil {
+		return nil
+	}
+	for i := range e.Pods {
+		if e.Pods[i].Labels[manifest.LabelPodRole] != manifest.RolePooler {
+			return nil
+		}
+	}
+	return Cause(daap.CauseClusterUnrecoverable,
+		"Cluster %s: its operator died while it made the first instance; volume claim %s waits for a Job that is not there",
+		e.Cluster.Name, strings.Join(e.Cluster.Status.DanglingPVC, ", "))
+}
+
+func operatorDown(e evidence) *daap.Cause {
+	if !e.OperatorsKnown {
+		return nil
+	}
+	if len(e.Operators) == 0 {
+		return Cause(daap.CauseOperatorDown, "No Deployment of CloudNativePG's operator is there")
+	}
+	for _, operator := range e.Operators {
+		if operator.Status.ReadyReplicas > 0 {
+			return nil
+		}
+	}
+	return Cause(daap.CauseOperatorDown, "No replica of Deployment %s/%s is ready",
+		e.Operators[0].Namespace, e.Operators[0].Name)
+}

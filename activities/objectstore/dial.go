@@ -1,0 +1,109 @@
+package objectstore
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// connectTimeout bounds the connection to an object store.
+const connectTimeout = 5 * time.Second
+
+// DialGuard keeps clients of object stores from addresses where the machine or its cloud listens, whatever their names
+// resolve to: those of loopback, of the link, and of services that give the machine's credentials away. Private
+// networks are where object stores are.
+type DialGuard struct {
+	// Allowed are networks that are dialed all the same, such as 127.0.0.0/8 where everything is on one machine.
+	Allowed []netip.Prefix
+	// Resolver looks names up; nil is the machine's own.
+	Resolver *net.Resolver
+}
+
+// responseTimeout bounds how long an object store may take to begin its answer.
+const responseTimeout = 30 * time.Second
+
+// guarded are the networks that are not dialed; the first that has an address says what that is.
+var guarded = []struct {
+	network netip.Prefix
+	what    string
+}{
+	{netip.MustParsePrefix("169.254.169.254/32"), "a cloud's metadata service"},
+	{netip.MustParsePrefix("fd00:ec2::254/128"), "a cloud's metadata service"},  // AWS
+	{netip.MustParsePrefix("fd20:ce::254/128"), "a cloud's metadata service"},   // Google
+	{netip.MustParsePrefix("100.100.100.200/32"), "a cloud's metadata service"}, // Alibaba
+	{netip.MustParsePrefix("192.0.0.192/32"), "a cloud's metadata service"},     // Oracle
+	{netip.MustParsePrefix("168.63.129.16/32"), "a cloud's metadata service"},   // Azure
+	{netip.MustParsePrefix("127.0.0.0/8"), "a loopback address"},
+	{netip.MustParsePrefix("::1/128"), "a loopback address"},
+	{netip.MustParsePrefix("0.0.0.0/8"), "an unspecified address"},
+	{netip.MustParsePrefix("::/96"), "an unspecified address"},
+	{netip.MustParsePrefix("169.254.0.0/16"), "a link-local address"},
+	{netip.MustParsePrefix("fe80::/10"), "a link-local address"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "a multicast address"},
+	{netip.MustParsePrefix("ff00::/8"), "a multicast address"},
+	{netip.MustParsePrefix("255.255.255.255/32"), "a broadcast address"},
+}
+
+// nat64 is the network whose addresses stand for the IPv4 address in their last four bytes (RFC 6052).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// Transport is how object stores are reached: guarded, and by themselves alone. No proxy of the environment is asked,
+// which would look names up where nobody guards. secure says that it speaks TLS.
+func (g DialGuard) Transport(secure bool) (*http.Transport, error) {
+	transport, err := minio.DefaultTransport(secure)
+	if err != nil {
+		return nil, fmt.Errorf("make a transport to the object store: %w", err)
+	}
+	transport.Proxy = nil
+	transport.DialContext = g.dial
+	transport.ResponseHeaderTimeout = responseTimeout
+	return transport, nil
+}
+
+// dial looks at the address that is dialed, after the name was looked up: nothing can come between the two.
+func (g DialGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := net.Dialer{
+		Timeout:  connectTimeout,
+		Resolver: g.Resolver,
+		ControlContext: func(_ context.Context, _, dialed string, _ syscall.RawConn) error {
+			return g.check(address, dialed)
+		},
+	}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// check is why the address that a host was found at is not dialed; nil where it is.
+func (g DialGuard) check(host, dialed string) error {
+	at, err := netip.ParseAddrPort(dialed)
+	if err != nil {
+		return fmt.Errorf("dial %s: %q is no address", host, dialed)
+	}
+	address := plain(at.Addr())
+	for _, network := range g.Allowed {
+		if network.Contains(address) {
+			return nil
+		}
+	}
+	for _, refused := range guarded {
+		if refused.network.Contains(address) {
+			return fmt.Errorf("%s is at %s, %s, which is not dialed unless its network is in DAAP_S3_ALLOW",
+				host, at.Addr(), refused.what)
+		}
+	}
+	return nil
+}
+
+// plain is the address without its zone, and the IPv4 address where one of IPv6 stands for it.
+func plain(address netip.Addr) netip.Addr {
+	if nat64.Contains(address) {
+		bytes := address.As16()
+		return netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	return address.Unmap().WithZone("")
+}

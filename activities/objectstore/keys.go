@@ -1,0 +1,129 @@
+package objectstore
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// Keys gives databases keys to the object store, in Secrets of theirs.
+type Keys struct {
+	Kubernetes *cluster.Kubernetes
+	// Issuer makes each database keys of its own; nil where all have the shared ones.
+	Issuer issuer
+	// Shared are the platform's own keys, where there is no Issuer.
+	Shared manifest.Archive
+}
+
+// Issue gives the database keys of its own, which the policy bounds, in the Secret of that name; where the platform has
+// none made, its own key is there. The Secret decides: it has the only copy of the secret key, and it is written before
+// the account, so that there is no account without a Secret.
+func (k *Keys) Issue(ctx context.Context, db daap.Database, secret string, policy []byte) error {
+	if k.Issuer == nil {
+		return k.Kubernetes.Apply(ctx, manifest.StoreSecret(db, secret, k.Shared.AccessKey, k.Shared.SecretKey))
+	}
+	account, err := k.account(ctx, db, secret)
+	if err != nil {
+		return err
+	}
+	account.Policy = policy
+	if err := k.Issuer.Issue(ctx, account); err != nil {
+		return &Error{err}
+	}
+	return nil
+}
+
+// account reads the keys in the Secret, and makes what is not there or not the database's own. Of two that make them at
+// the same time, one fails and is tried again.
+func (k *Keys) account(ctx context.Context, db daap.Database, secret string) (StoreAccount, error) {
+	account := StoreAccount{AccessKey: AccessKey(db.ID, secret)}
+	var there corev1.Secret
+	err := k.Kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: secret}, &there)
+	if client.IgnoreNotFound(err) != nil {
+		return account, fmt.Errorf("get secret %s of database %s: %w", secret, db.ID, err)
+	}
+	if had, key := manifest.StoreKeys(&there); had == account.AccessKey && key != "" {
+		account.SecretKey = key
+	} else {
+		account.SecretKey = rand.Text()
+	}
+	built := manifest.StoreSecret(db, secret, account.AccessKey, account.SecretKey)
+	if apierrors.IsNotFound(err) {
+		if err := k.Kubernetes.Client.Create(ctx, built, client.FieldOwner(manifest.FieldOwner)); err != nil {
+			return account, fmt.Errorf("create secret %s of database %s: %w", secret, db.ID, err)
+		}
+		return account, nil
+	}
+	built.ResourceVersion = there.ResourceVersion
+	return account, k.Kubernetes.Apply(ctx, built)
+}
+
+// Revoke takes the keys in the Secret of that name away from the database. The Secret goes last, so that another try
+// knows of them.
+func (k *Keys) Revoke(ctx context.Context, database uuid.UUID, secret string) error {
+	if err := k.Invalidate(ctx, database, secret); err != nil {
+		return err
+	}
+	var object corev1.Secret
+	object.Namespace, object.Name = daap.Namespace(database), secret
+	return k.Kubernetes.Delete(ctx, &object)
+}
+
+// Secrets name all Secrets with keys to the object store that a database may have.
+var Secrets = []string{manifest.ArchiveCredentials, manifest.SourceCredentials}
+
+// Invalidate makes the keys in the Secrets be good for nothing. Where the platform's own are shared, there is nothing
+// to do.
+func (k *Keys) Invalidate(ctx context.Context, database uuid.UUID, secrets ...string) error {
+	if k.Issuer == nil {
+		return nil
+	}
+	for _, secret := range secrets {
+		if err := k.Issuer.Revoke(ctx, AccessKey(database, secret)); err != nil {
+			return &Error{err}
+		}
+	}
+	return nil
+}
+
+// InvalidateIssued makes all keys of a database that goes be good for nothing. One that never had any does not need
+// the object store for it; where its namespace stays, that is asked for keys that an operation was to give it.
+func (k *Keys) InvalidateIssued(ctx context.Context, db daap.Database, stays bool) error {
+	had := map[string]bool{
+		manifest.ArchiveCredentials: db.Profile.BackupEnabled, manifest.SourceCredentials: db.Source != nil,
+	}
+	for _, secret := range Secrets {
+		issued := had[secret]
+		if !issued && stays {
+			var err error
+			if issued, err = k.Issued(ctx, db.ID, secret); err != nil {
+				return err
+			}
+		}
+		if !issued {
+			continue
+		}
+		if err := k.Invalidate(ctx, db.ID, secret); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Issued reports whether the database has the Secret.
+func (k *Keys) Issued(ctx context.Context, database uuid.UUID, secret string) (bool, error) {
+	err := k.Kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(database), Name: secret}, &corev1.Secret{})
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("get secret %s of database %s: %w", secret, database, err)
+	}
+	return err == nil, nil
+}

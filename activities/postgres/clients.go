@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+)
+
+// clientsTimeout is how long one try waits for the connections of clients to end, and clientsPoll how often it asks.
+const clientsTimeout, clientsPoll = 2 * time.Second, 50 * time.Millisecond
+
+// Close lets no client into the database any more, and ends the connections there are. Safe to repeat.
+func (p *Postgres) Close(ctx context.Context, db daap.Database) error { return p.closed(ctx, db, nil) }
+
+// CloseAndMark closes the database, commits a marker, and ends the segment of the log that the marker is in. It returns
+// that segment, and PostgreSQL's own time between the two.
+func (p *Postgres) CloseAndMark(ctx context.Context, db daap.Database) (segment string, at time.Time, err error) {
+	err = p.closed(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		err := conn.QueryRow(ctx, `SELECT pg_catalog.clock_timestamp()`).Scan(&at)
+		if err == nil {
+			err = believed(at)
+		}
+		if err != nil {
+			return fmt.Errorf("read the time: %w", err)
+		}
+		segment, err = mark(ctx, conn)
+		return err
+	})
+	return segment, at, err
+}
+
+// closed lets nobody into the database and then does what is last, on the same connection; nil does nothing.
+func (p *Postgres) closed(ctx context.Context, db daap.Database, last func(context.Context, *pgx.Conn) error) error {
+	return p.withReadWrite(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := asOwner(ctx, conn, closeDatabase); err != nil || last == nil {
+			return err
+		}
+		return last(ctx, conn)
+	})
+}
+
+// Open lets clients in.
+func (p *Postgres) Open(ctx context.Context, db daap.Database) error {
+	return p.withReadWrite(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		return asOwner(ctx, conn, openDatabase)
+	})
+}
+
+// asOwner does what only the database's owner may.
+func asOwner(ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) error) error {
+	if _, err := conn.Exec(ctx, `SET ROLE `+pgx.Identifier{daap.PostgresUser}.Sanitize()); err != nil {
+		return fmt.Errorf("act for the owner: %w", err)
+	}
+	if err := do(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, `RESET ROLE`); err != nil {
+		return fmt.Errorf("act for the owner no more: %w", err)
+	}
+	return nil
+}
+
+// closeDatabase lets no new connection in and ends those there are, also those to the maintenance database, where one
+// may hold the lock that is needed. PostgreSQL's superuser is the operator, who connects elsewhere.
+func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
+	if err := endClients(ctx, conn); err != nil {
+		return err
+	}
+	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
+	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`); err != nil {
+		return fmt.Errorf("let no client in: %w", err)
+	}
+	poll, over := time.NewTicker(clientsPoll), time.After(clientsTimeout)
+	defer poll.Stop()
+	for {
+		if err := endClients(ctx, conn); err != nil {
+			return err
+		}
+		var left int64
+		err := conn.QueryRow(ctx, `
+			SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a
+			WHERE  a.usename OPERATOR(pg_catalog.=) $1 AND a.datname OPERATOR(pg_catalog.=) $2`,
+			daap.PostgresUser, daap.PostgresDatabase).Scan(&left)
+		if err != nil || left == 0 {
+			return err
+		}
+		select {
+		case <-poll.C:
+		case <-over:
+			return fmt.Errorf("%d connections of clients are left", left)
+		}
+	}
+}
+
+// endClients has all connections of clients end, and does not wait for it.
+func endClients(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `
+		SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
+		WHERE  a.usename OPERATOR(pg_catalog.=) $1`, daap.PostgresUser)
+	if err != nil {
+		return fmt.Errorf("end the connections of clients: %w", err)
+	}
+	return nil
+}
+
+func openDatabase(ctx context.Context, conn *pgx.Conn) error {
+	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
+	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`); err != nil {
+		return fmt.Errorf("let clients in: %w", err)
+	}
+	return nil
+}
+
+// isOpen says whether the database lets clients in.
+func isOpen(ctx context.Context, conn *pgx.Conn) (open bool, err error) {
+	err = conn.QueryRow(ctx, `
+		SELECT d.datallowconn FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) $1`,
+		daap.PostgresDatabase).Scan(&open)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, fmt.Errorf("there is no database %s", daap.PostgresDatabase)
+	}
+	return open, err
+}
+
+// IsOpen reports whether the database lets clients in.
+func (p *Postgres) IsOpen(ctx context.Context, db daap.Database) (open bool, err error) {
+	err = p.withReadOnly(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
+		var err error
+		open, err = isOpen(ctx, conn)
+		return err
+	})
+	return open, err
+}
+
+// TakesNobody reports whether the error of a connection is that nobody is let in: as into a database that was frozen, or
+// restored from one that takes no more changes.
+func TakesNobody(err error) bool { return sqlState(err) == notInState }

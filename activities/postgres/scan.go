@@ -1,0 +1,177 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/activities/diagnosis"
+)
+
+// Scan returns what the database's PostgreSQL tells of its storage, its connections and its extensions at the time. Where
+// it fails part way, what was told before is returned beside the error; WhyNotScanned explains that. It changes nothing.
+func (p *Postgres) Scan(ctx context.Context, db daap.Database, at time.Time) (daap.Scan, []daap.Extension, error) {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	ask, err := p.connectTo(ctx, db)
+	if err != nil {
+		return daap.Scan{}, nil, err
+	}
+	return scanAll(ctx, ask, at)
+}
+
+// scanTimeout bounds all sessions with one team's PostgreSQL that ask what it has.
+const scanTimeout = 30 * time.Second
+
+// asking runs something in a session of the worker's own role in the PostgreSQL database of that name.
+type asking func(ctx context.Context, database string, run func(context.Context, *pgx.Conn) error) error
+
+// connectTo reads once who connects to where.
+func (p *Postgres) connectTo(ctx context.Context, db daap.Database) (asking, error) {
+	as, err := p.worker(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	w, err := p.routeTo(ctx, db, daap.PrimaryService)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, database string, run func(context.Context, *pgx.Conn) error) error {
+		as := as
+		as.database = database
+		return as.session(ctx, w, run)
+	}, nil
+}
+
+// unscannedError is why a PostgreSQL database does not tell its extensions.
+type unscannedError struct {
+	database string
+	err      error
+}
+
+// Error is diagnosis.Safe.
+func (e *unscannedError) Error() string {
+	return fmt.Sprintf("PostgreSQL database %s: %s", diagnosis.Safe(e.database), e.err)
+}
+
+// Unwrap is what the session ended with.
+func (e *unscannedError) Unwrap() error { return e.err }
+
+// errTooMuch says that there is more than is asked for.
+var errTooMuch = errors.New("there is too much to tell")
+
+// scanAll asks the maintenance database for what is true of all, and then each database that takes connections for its
+// extensions. Of one that fails, what was told before is returned all the same.
+func scanAll(ctx context.Context, ask asking, at time.Time) (daap.Scan, []daap.Extension, error) {
+	var scan daap.Scan
+	var names []string
+	err := ask(ctx, maintenanceDatabase, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if scan, err = measured(ctx, conn); err == nil {
+			names, err = postgresDatabases(ctx, conn)
+		}
+		return err
+	})
+	if err != nil {
+		return daap.Scan{}, nil, &unscannedError{maintenanceDatabase, err}
+	}
+	scan.ScannedAt = &at
+	if len(names) > maxPostgresDatabases {
+		return scan, nil, fmt.Errorf("%w: more than %d PostgreSQL databases", errTooMuch, maxPostgresDatabases)
+	}
+	var all []daap.Extension
+	for _, name := range names {
+		var found []daap.Extension
+		err := ask(ctx, name, func(ctx context.Context, conn *pgx.Conn) (err error) {
+			found, err = extensionsOf(ctx, conn, name)
+			return err
+		})
+		if sqlState(err) == noSuchDatabase { // dropped, or given another name, since
+			continue
+		}
+		if err != nil {
+			return scan, nil, &unscannedError{name, err}
+		}
+		if all = append(all, found...); len(all) > maxExtensions {
+			return scan, nil, fmt.Errorf("%w: more than %d extensions", errTooMuch, maxExtensions)
+		}
+	}
+	scan.ListedAt = &at
+	return scan, all, nil
+}
+
+// monitoring is the role of those who may know of everybody's databases, sessions and WAL.
+const monitoring = "pg_monitor"
+
+// measured reads how much storage and how many connections there are in use. Where the worker's role does not monitor
+// yet, WAL is not known.
+func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
+	var scan daap.Scan
+	var monitors bool
+	err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_has_role($1, 'MEMBER')`, monitoring).Scan(&monitors)
+	if err == nil && monitors {
+		_, err = conn.Exec(ctx, `SET ROLE `+monitoring)
+	}
+	if err != nil {
+		return scan, fmt.Errorf("monitor: %w", err)
+	}
+	err = conn.QueryRow(ctx, `
+		SELECT COALESCE(pg_catalog.int8(pg_catalog.sum(pg_catalog.pg_database_size(d.oid))), 0)
+		FROM   pg_catalog.pg_database AS d
+		WHERE  $1::pg_catalog.bool OR pg_catalog.has_database_privilege(d.oid, 'CONNECT')`, monitors).Scan(&scan.UsedBytes)
+	if err == nil && monitors {
+		err = conn.QueryRow(ctx, `
+			SELECT COALESCE(pg_catalog.int8(pg_catalog.sum(w.size)), 0) FROM pg_catalog.pg_ls_waldir() AS w`,
+		).Scan(&scan.WALBytes)
+	}
+	if err == nil && max(scan.UsedBytes, scan.WALBytes) > maxStorage || min(scan.UsedBytes, scan.WALBytes) < 0 {
+		err = fmt.Errorf("it says that it has %d and %d bytes", scan.UsedBytes, scan.WALBytes)
+	}
+	if err != nil {
+		return scan, fmt.Errorf("read how much storage is used: %w", err)
+	}
+	scan.UsedBytes += scan.WALBytes
+	var most, reserved, superusers int32
+	var n int64
+	err = conn.QueryRow(ctx, `
+		SELECT pg_catalog.current_setting('max_connections')::pg_catalog.int4,
+		       pg_catalog.current_setting('superuser_reserved_connections')::pg_catalog.int4,
+		       COALESCE(pg_catalog.current_setting('reserved_connections', true), '0')::pg_catalog.int4,
+		       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a
+		        WHERE  a.usename IS NOT NULL AND a.datname IS NOT NULL
+		               AND a.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
+		               AND COALESCE(a.backend_type, 'client backend') OPERATOR(pg_catalog.=) 'client backend')`,
+	).Scan(&most, &superusers, &reserved, &n)
+	if err == nil && (most < 0 || superusers < 0 || reserved < 0 || n < 0 || n > int64(most)) {
+		err = fmt.Errorf("it says that there are %d of %d", n, most)
+	}
+	if err != nil {
+		return scan, fmt.Errorf("read how many connections there are: %w", err)
+	}
+	scan.Connections, scan.MaxConnections = int(n), int(most)-int(superusers)-int(reserved)
+	return scan, nil
+}
+
+// WhyNotScanned is the error of a scan in one word and for people.
+func WhyNotScanned(err error) (reason, message string) {
+	if errors.Is(err, errTooMuch) {
+		return "TooMuch", diagnosis.Safe(err.Error())
+	}
+	var where *unscannedError
+	errors.As(err, &where)
+	switch state := sqlState(err); {
+	case where == nil:
+	case state == insufficientPrivilege, state == invalidPassword, state == invalidAuthorization:
+		return "PermissionDenied", fmt.Sprintf("DAAP may not connect to the PostgreSQL database %s. Its owner lets it in by "+
+			"GRANT CONNECT ON DATABASE … TO daap.", diagnosis.Safe(where.database))
+	case state == tooManyConnections:
+		return "TooManyConnections", fmt.Sprintf("DAAP has no connection to the PostgreSQL database %s, as all are in use.",
+			diagnosis.Safe(where.database))
+	case state == queryCanceled:
+		return "TooSlow", fmt.Sprintf("The PostgreSQL database %s did not answer in time.", diagnosis.Safe(where.database))
+	}
+	return "ConnectFailed", diagnosis.Safe(err.Error())
+}

@@ -1,0 +1,67 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/daap-dev/daap/activities/cluster"
+	"github.com/daap-dev/daap/activities/manifest"
+)
+
+// WakeCluster has CNPG make the pods of the Cluster again, and waits until all of them are ready.
+func (s *Steps) WakeCluster(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := s.changeCluster(ctx, db); err != nil {
+		return err
+	}
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		there, err := cluster.Get(ctx, s.Cluster.Client, db)
+		if err != nil {
+			return false, "", err
+		}
+		if cluster.Hibernation(there) != nil {
+			return false, "Cluster hibernates still", nil
+		}
+		done, progress := cluster.ClusterReady(there)
+		return done, progress, nil
+	})
+}
+
+// CloseDatabase takes back that clients are let in: it closes the database, and has archived what was committed while it
+// was open.
+func (s *Steps) CloseDatabase(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	if db.Profile.BackupEnabled {
+		return s.ArchiveLastChanges(ctx, in)
+	}
+	return s.Postgres.Close(ctx, db)
+}
+
+// RestartBackups lets base backups begin at the times of the tier again, takes one now, and records that changes are
+// archived again.
+func (s *Steps) RestartBackups(ctx context.Context, in Input) error {
+	db, err := s.database(ctx, in)
+	if err != nil {
+		return err
+	}
+	if err := s.Cluster.Apply(ctx, manifest.ScheduledBackup(db)); err != nil {
+		return err
+	}
+	if err := s.RecordArchiveOpen(ctx, in); err != nil {
+		return err
+	}
+	return s.backUp(ctx, in, db, cluster.BackupFilter{Prefix: in.Operation.String()})
+}
+
+// StopBackups takes back RestartBackups.
+func (s *Steps) StopBackups(ctx context.Context, in Input) error {
+	if err := s.DeleteBackupObjects(ctx, in); err != nil {
+		return err
+	}
+	return s.SuspendBackups(ctx, in)
+}
