@@ -10,7 +10,7 @@ import (
 // DatabaseView is all that is known of one database as of one moment.
 type DatabaseView struct {
 	Observed
-	// Extensions are those of the last complete list, in order of PostgreSQL database and name.
+	// Extensions are the last complete list, in order of PostgreSQL database and name.
 	Extensions []Extension
 }
 

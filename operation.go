@@ -102,7 +102,7 @@ type kind struct {
 	from []DatabaseStatus
 	done string
 	// during is the database's status while the operation goes forward, undoing while it is rolled back, and after once
-	// it has succeeded. What the database costs before and after follows from the statuses: Operation.Cost.
+	// it has succeeded. The cost before and after follows from the statuses: Operation.Cost.
 	during, undoing, after DatabaseStatus
 	// makes says that the operation makes its database, so that rolling it back leaves none.
 	makes bool

@@ -24,7 +24,7 @@ func OnTheWay(rollsBack bool) OperationState {
 	return OperationRunning
 }
 
-// Meanwhile is the status of the operation's database while it gets on, forward or back.
+// Meanwhile is the status of the operation's database while the operation is not parked.
 func (o Operation) Meanwhile() DatabaseStatus {
 	if o.CancelledBy != "" {
 		return o.Kind.fixed().undoing
