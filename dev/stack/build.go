@@ -98,16 +98,14 @@ func firstCause(all ...error) error {
 
 // announce says what a cold cache will cost.
 func (b *builder) announce() {
-	seconds := 0
-	for _, part := range buildParts() {
-		if !exists(b.bin(part.name)) {
-			seconds += part.cpu
-		}
+	left := 0
+	for _, parts := range b.missing() {
+		left += seconds(parts)
 	}
-	if seconds < 60 {
+	if left < 60 {
 		return
 	}
-	minutes := (seconds/runtime.NumCPU() + 59) / 60
+	minutes := (left/runtime.NumCPU() + 59) / 60
 	fmt.Printf("Building the parts into %s: about %d minutes on this machine's %d cores, once.\n",
 		b.cache, minutes, runtime.NumCPU())
 }
@@ -140,35 +138,6 @@ func (b *builder) step(ctx context.Context, name, target string, make func(conte
 	return nil
 }
 
-func (b *builder) binaries(ctx context.Context) error {
-	for _, part := range buildParts() {
-		err := b.step(ctx, part.name, b.bin(part.name), func(ctx context.Context, target string) error {
-			return b.compile(ctx, part, target)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if exists(b.bin("kubectl")) {
-		return nil
-	}
-	return os.Symlink("kubernetes", b.bin("kubectl"))
-}
-
-func (b *builder) compile(ctx context.Context, part buildPart, target string) error {
-	cmd := groupCommand(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-ldflags", "-s -w "+part.flags, "-o", target, part.pkg)
-	cmd.Dir = b.parts(part.module)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	began := time.Now()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, lastLines(string(out), 15))
-	}
-	usage := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return b.note("%s: %.0f s, %.0f s of processor", part.name, time.Since(began).Seconds(), usage.Seconds())
-}
-
 // groupCommand is a command that is ended together with all that it started:
 // compilers and package tools would otherwise work on after an interruption.
 func groupCommand(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -198,10 +167,7 @@ func (b *builder) manifests(ctx context.Context) error {
 		"plugin.yaml":   {"github.com/cloudnative-pg/plugin-barman-cloud", "manifest.yaml"},
 	} {
 		err := b.step(ctx, name, b.manifest(name), func(ctx context.Context, target string) error {
-			cmd := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", source[0])
-			cmd.Dir = b.parts("cnpg")
-			cmd.Env = append(os.Environ(), "GOWORK=off")
-			out, err := cmd.Output()
+			out, err := b.goCommand(ctx, "cnpg", "list", "-m", "-f", "{{.Dir}}", source[0]).Output()
 			if err != nil {
 				return err
 			}

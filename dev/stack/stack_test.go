@@ -47,6 +47,27 @@ func TestPinsHashFollowsTheFiles(t *testing.T) {
 	}
 }
 
+func TestLongestBuildBeginsFirst(t *testing.T) {
+	t.Parallel()
+	parts := []buildPart{
+		{name: "small", module: "one", cpu: 5},
+		{name: "first", module: "two", cpu: 30},
+		{name: "middle", module: "three", cpu: 40},
+		{name: "second", module: "two", cpu: 20},
+	}
+	var got []string
+	for _, module := range byModule(parts) {
+		var names []string
+		for _, part := range module {
+			names = append(names, part.name)
+		}
+		got = append(got, strings.Join(names, "+"))
+	}
+	if want := []string{"first+second", "middle", "small"}; !slices.Equal(got, want) {
+		t.Errorf("the builds begin in the order %v, want %v", got, want)
+	}
+}
+
 func TestParseHierarchies(t *testing.T) {
 	hybrid := `sysfs /sys sysfs rw 0 0
 cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0
