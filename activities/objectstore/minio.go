@@ -7,11 +7,11 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore/minioadmin"
 )
 
-// MinIO makes accounts by MinIO's own API for administrators.
+// MinIO issues and revokes accounts through MinIO's admin API.
 type MinIO struct{ Admin *minioadmin.Client }
 
-// Issue makes a user of the account, and the policy of the same name be the only one of that user. Users have no
-// parent: whoever has the keys of a service account may delete and look at all others of the same parent.
+// Issue creates the user of the account, with the policy of the same name as its only one; safe to repeat. It creates no
+// service account: the holder of one can list and delete all others of the same parent, and a user has no parent.
 func (m *MinIO) Issue(ctx context.Context, account StoreAccount) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -27,7 +27,7 @@ func (m *MinIO) Issue(ctx context.Context, account StoreAccount) error {
 	return nil
 }
 
-// Revoke removes the user with all that it made of its rights, and its policy.
+// Revoke deletes the user with its service accounts, and its policy; safe to repeat.
 func (m *MinIO) Revoke(ctx context.Context, accessKey string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
