@@ -29,9 +29,9 @@ type AuditEntry struct {
 
 // Resource is what an action is about; the zero value is nothing in particular.
 type Resource struct {
-	// Kind is database, operation or api_key.
-	Kind string
-	ID   uuid.UUID
+	// Kind is database, operation, api_key, tier or orphan. The keys are those that the hashes of entries are over.
+	Kind string    `json:"Kind"`
+	ID   uuid.UUID `json:"ID"`
 }
 
 // The kinds of resources.

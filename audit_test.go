@@ -306,3 +306,25 @@ func TestSealerSealsAllAndGivesEachNewHeadAwayOnce(t *testing.T) {
 		<-over
 	})
 }
+
+func TestHashIsOverTheSameTextInEveryVersion(t *testing.T) {
+	t.Parallel()
+	id := uuid.UUID{15: 1}
+	raw, err := daap.AuditEntry{
+		ID: id, At: time.Unix(1, 2000).UTC(), Action: "updateTier", Outcome: daap.OutcomeSucceeded, Status: 200,
+		Origin: daap.Origin{
+			Actor: "platform/alice", KeyID: id, Team: "platform", Role: daap.RolePlatformTeam, RequestID: "request-1",
+			Address: "192.0.2.1", Success: 202,
+		},
+		Resource: daap.Resource{Kind: daap.ResourceTier, ID: id},
+		Before:   map[string]any{"cpu": "1"}, After: map[string]any{"cpu": "2"},
+	}.Canonical()
+	const want = `{"id":"00000000-0000-0000-0000-000000000001","at":"1970-01-01T00:00:01.000002Z",` +
+		`"origin":{"actor":"platform/alice","key_id":"00000000-0000-0000-0000-000000000001","team":"platform",` +
+		`"role":"platform-team","request_id":"request-1","address":"192.0.2.1","success":202},"action":"updateTier",` +
+		`"resource":{"Kind":"tier","ID":"00000000-0000-0000-0000-000000000001"},"outcome":"succeeded","status":200,` +
+		`"before":{"cpu":"1"},"after":{"cpu":"2"}}`
+	if err != nil || string(raw) != want {
+		t.Errorf("Canonical() = %s, %v; want %s: entries that are sealed would not agree with their seals", raw, err, want)
+	}
+}

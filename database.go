@@ -108,6 +108,12 @@ func (p DatabasePatch) Apply(db Database) (Database, error) {
 	return patched, nil
 }
 
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
 // DatabaseFilter chooses databases; the zero value chooses all that are not deleted.
 type DatabaseFilter struct {
 	// Team chooses those the team owns.

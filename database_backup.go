@@ -24,25 +24,6 @@ type Backups struct {
 	ObjectStorageDestination string
 }
 
-// BackupsPatch is what a patch of a tier changes of its backups: what is nil stays.
-type BackupsPatch struct {
-	BackupEnabled, WALArchivingEnabled        *bool
-	BackupFrequency, ObjectStorageDestination *string
-	BackupRetentionDays                       *int
-}
-
-// apply changes b. Where backups are switched off, nothing is left of how they were made; where they are switched on,
-// changes are archived unless the patch says otherwise.
-func (p BackupsPatch) apply(b *Backups) {
-	if p.BackupEnabled != nil && *p.BackupEnabled != b.BackupEnabled {
-		*b = Backups{BackupEnabled: *p.BackupEnabled, WALArchivingEnabled: *p.BackupEnabled}
-	}
-	set(&b.BackupFrequency, p.BackupFrequency)
-	set(&b.BackupRetentionDays, p.BackupRetentionDays)
-	set(&b.WALArchivingEnabled, p.WALArchivingEnabled)
-	set(&b.ObjectStorageDestination, p.ObjectStorageDestination)
-}
-
 // MaxBackupRetentionDays is ten years.
 const MaxBackupRetentionDays = 3650
 
@@ -53,27 +34,42 @@ var (
 	destinationText = "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores"
 )
 
-// backups looks at how backups are to be made.
-func (c *checks) backups(b Backups) {
-	if !b.BackupEnabled {
-		if b != (Backups{}) {
-			c.fail("backup_enabled", "must be true where anything is said of how backups are made")
-		}
-		return
+func checkBackupEnabled(p *Profile, _ Catalog) string {
+	if !p.BackupEnabled && p.Backups != (Backups{}) {
+		return "must be true where anything is said of how backups are made"
 	}
-	if !b.WALArchivingEnabled {
-		c.fail("wal_archiving_enabled",
-			"must be true where backup_enabled is: a base backup cannot be restored without the WAL of its time")
+	return ""
+}
+
+func checkWALArchiving(p *Profile, _ Catalog) string {
+	if p.BackupEnabled && !p.WALArchivingEnabled {
+		return "must be true where backup_enabled is: a base backup cannot be restored without the WAL of its time"
 	}
-	if _, err := schedule(b.BackupFrequency); err != nil {
-		c.fail("backup_frequency", "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
+	return ""
+}
+
+func checkFrequency(p *Profile, _ Catalog) string {
+	if !p.BackupEnabled {
+		return ""
 	}
-	if b.BackupRetentionDays < 1 || b.BackupRetentionDays > MaxBackupRetentionDays {
-		c.fail("backup_retention_days", "must be a whole number from 1 to %d", MaxBackupRetentionDays)
+	if _, err := schedule(p.BackupFrequency); err != nil {
+		return "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two"
 	}
-	if !isDestination(b.ObjectStorageDestination) {
-		c.fail("object_storage_destination", "%s", destinationText)
+	return ""
+}
+
+func checkRetention(p *Profile, _ Catalog) string {
+	if p.BackupEnabled && (p.BackupRetentionDays < 1 || p.BackupRetentionDays > MaxBackupRetentionDays) {
+		return fmt.Sprintf("must be a whole number from 1 to %d", MaxBackupRetentionDays)
 	}
+	return ""
+}
+
+func checkDestination(p *Profile, _ Catalog) string {
+	if p.BackupEnabled && !isDestination(p.ObjectStorageDestination) {
+		return destinationText
+	}
+	return ""
 }
 
 // isDestination says whether the text is a destination. S3's bucket names are DNS names that are no addresses.

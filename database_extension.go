@@ -111,7 +111,7 @@ func ParseExtensionPage(limit int, cursor string) (ExtensionPage, error) {
 	name, version, found := strings.Cut(string(raw), "\x00")
 	after := ExtensionGroup{Name: name, Version: version}
 	if err != nil || !found || name == "" || !printable(name+version) || after.cursor() != cursor {
-		return page, Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
+		return page, invalidCursor()
 	}
 	page.AfterName, page.AfterVersion = name, version
 	return page, nil
@@ -181,15 +181,11 @@ func (e *Extensions) List(ctx context.Context, req Request, filter ExtensionFilt
 		}
 		filter.Versions = slices.DeleteFunc(all, func(v string) bool { return CompareVersions(v, filter.OlderThan) >= 0 })
 	}
-	limit := filter.Page.Limit
-	filter.Page.Limit++ // which tells whether there is a next page
 	var list ExtensionList
-	if list.Groups, err = e.store.ExtensionGroups(ctx, by.Scope, filter); err != nil {
-		return ExtensionList{}, fmt.Errorf("list extensions: %w", err)
-	}
-	if len(list.Groups) > limit {
-		list.Groups = list.Groups[:limit]
-		list.Next = list.Groups[limit-1].cursor()
+	list.Groups, list.Next, err = pageOf("list extensions", &filter.Page.Limit,
+		func() ([]ExtensionGroup, error) { return e.store.ExtensionGroups(ctx, by.Scope, filter) }, ExtensionGroup.cursor)
+	if err != nil {
+		return ExtensionList{}, err
 	}
 	list.Unscanned, err = e.store.UnscannedDatabases(ctx, by.Scope, ScanBelievedSince(time.Now()))
 	if err != nil {

@@ -54,13 +54,7 @@ func (p Profile) Toward(to Profile) Profile {
 // Restarts says whether PostgreSQL has to be started anew for the profile to. Clients of the pool lose their
 // connections in any case: with a tier, its PgBouncer is replaced.
 func (p Profile) Restarts(to Profile) bool {
-	return slices.ContainsFunc(p.difference(to), func(c FieldChange) bool { return restarting[c.Field] })
-}
-
-// restarting are the fields that PostgreSQL or its pod takes up by a start alone; shared_buffers follow the memory, and
-// what archives is a container beside PostgreSQL's.
-var restarting = map[string]bool{
-	"cpu": true, "memory": true, "max_connections": true, "pg_version": true, "backup_enabled": true,
+	return slices.ContainsFunc(tierFields, func(f tierField) bool { return f.restarts && f.text(p) != f.text(to) })
 }
 
 // FieldChange is one field of what is changed, as people read it; nil is where there is none.
@@ -75,26 +69,15 @@ type shown struct{ field, value string }
 // difference is what is another in the profile to.
 func (p Profile) difference(to Profile) []FieldChange { return changes(p.shown(), to.shown()) }
 
-// shown are all fields of the profile, by the names that tiers have for them.
+// shown are the fields of the profile in which databases differ, as people read them.
 func (p Profile) shown() []shown {
-	return []shown{
-		{"instances", fmt.Sprint(p.Instances)},
-		{"ha_replicas", fmt.Sprint(p.HAReplicas)},
-		{"cpu", p.CPU.String()},
-		{"memory", p.Memory.String()},
-		{"storage_size", p.StorageSize.String()},
-		{"storage_class", p.StorageClass},
-		{"pg_version", p.PGVersion},
-		{"pool_mode", string(p.PoolMode)},
-		{"max_connections", fmt.Sprint(p.MaxConnections)},
-		{"destruction_strategy", string(p.DestructionStrategy)},
-		{"pgaudit_log", p.PGAuditText()},
-		{"backup_enabled", fmt.Sprint(p.BackupEnabled)},
-		{"backup_frequency", p.BackupFrequency},
-		{"backup_retention_days", fmt.Sprint(p.BackupRetentionDays)},
-		{"wal_archiving_enabled", fmt.Sprint(p.WALArchivingEnabled)},
-		{"object_storage_destination", p.ObjectStorageDestination},
+	var all []shown
+	for _, f := range tierFields {
+		if !f.initial {
+			all = append(all, shown{f.name, f.text(p)})
+		}
 	}
+	return all
 }
 
 // shown are all that is promised, by the names that the API has for it.

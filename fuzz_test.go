@@ -52,7 +52,7 @@ func FuzzSchedule(f *testing.F) {
 	plain := regexp.MustCompile(`^[ -~]+$`)
 	from := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, text string) {
-		tier, err := daap.TierPatch{BackupsPatch: daap.BackupsPatch{BackupFrequency: &text}}.Apply(backedUp(), catalog)
+		tier, err := daap.TierPatch{"backup_frequency": text}.Apply(backedUp(), catalog)
 		if err != nil {
 			return
 		}
@@ -80,10 +80,8 @@ func FuzzQuantities(f *testing.F) {
 	seed(f, "1", "100m", "99m", "0.1", "100.5m", "1e3", "1e309", "1e99999999", "1e-99999999", "0e2147483647", "1e99", "1E", "1Ei", "1Gi", "1.5Gi", "1G", "300000000001m", "64Ti", "65Ti", "-1Gi",
 		"+1Gi", "NaN", "Inf", "0", "1m", "0x10", "1_000", "1 Gi", "1gi", "１Gi", "00001", "1e-9", "999999999999999999999Gi", "128", "128.0001")
 	f.Fuzz(func(t *testing.T, text string) {
-		for field, patch := range map[string]daap.TierPatch{
-			"cpu": {CPU: &text}, "memory": {Memory: &text}, "storage_size": {StorageSize: &text},
-		} {
-			tier, err := patch.Apply(backedUp(), catalog)
+		for _, field := range []string{"cpu", "memory", "storage_size"} {
+			tier, err := daap.TierPatch{field: text}.Apply(backedUp(), catalog)
 			if err != nil {
 				continue
 			}
@@ -115,7 +113,7 @@ func FuzzDestination(f *testing.F) {
 		"s3://backups/%2e%2e", "s3://bac-.kups", "s3://bac.-kups", "s3://"+strings.Repeat("a", 64), "S3://backups", "s3://Backups",
 		"s3://backups/a/b/c/d/e", "s3://backups/team\n", "file:///etc/passwd", "s3://backups\\team", "s3://xn--a")
 	f.Fuzz(func(t *testing.T, text string) {
-		_, err := daap.TierPatch{BackupsPatch: daap.BackupsPatch{ObjectStorageDestination: &text}}.Apply(backedUp(), catalog)
+		_, err := daap.TierPatch{"object_storage_destination": text}.Apply(backedUp(), catalog)
 		if err != nil {
 			return
 		}
@@ -138,7 +136,7 @@ func FuzzDestination(f *testing.F) {
 func FuzzStorageClass(f *testing.F) {
 	seed(f, "fast", "fast.ssd", "a..b", "a.-b", "a-.b", ".a", "a.", strings.Repeat("a", 253), strings.Repeat("a", 254))
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, err := (daap.TierPatch{StorageClass: &text}).Apply(backedUp(), catalog); err != nil || text == "" {
+		if _, err := (daap.TierPatch{"storage_class": text}).Apply(backedUp(), catalog); err != nil || text == "" {
 			return
 		}
 		if wrong := validation.IsDNS1123Subdomain(text); len(wrong) > 0 {

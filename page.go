@@ -40,18 +40,30 @@ func ParsePage(limit int, cursor string) (Page, error) {
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil || len(raw) != len(uuid.UUID{}) || Cursor(uuid.UUID(raw)) != cursor {
-		return Page{}, Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
+		return Page{}, invalidCursor()
 	}
 	return Page{Limit: limit, After: uuid.UUID(raw)}, nil
 }
 
-// onePage reads a page and returns it with the cursor of the next one, empty on the last. page is what read goes
-// by: it reads one item more, which tells whether there is a next page.
+func invalidCursor() *Error {
+	return Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
+}
+
+// onePage reads a page in order of IDs and returns it with the cursor of the next one, empty on the last. read reads the
+// page that it is given a pointer to.
 func onePage[T any](
 	doing string, page *Page, read func() ([]T, error), id func(T) uuid.UUID,
 ) ([]T, string, error) {
-	limit := page.Limit
-	page.Limit++
+	return pageOf(doing, &page.Limit, read, func(item T) string { return Cursor(id(item)) })
+}
+
+// pageOf is onePage for any order. It raises the limit by one item, which tells whether there is a next page; cursor is
+// that of what follows the item.
+func pageOf[T any](
+	doing string, most *int, read func() ([]T, error), cursor func(T) string,
+) ([]T, string, error) {
+	limit := *most
+	*most++
 	items, err := read()
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", doing, err)
@@ -59,5 +71,5 @@ func onePage[T any](
 	if len(items) <= limit {
 		return items, "", nil
 	}
-	return items[:limit], Cursor(id(items[limit-1])), nil
+	return items[:limit], cursor(items[limit-1]), nil
 }

@@ -2,6 +2,7 @@ package daap
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -75,22 +76,32 @@ func DestructionStrategies() []DestructionStrategy {
 	return []DestructionStrategy{StrategyFreeze, StrategyArchive, StrategyHardDelete}
 }
 
-// bound is the range of a quantity, both ends in it; Text is how people are told.
+// bound is the range of a quantity, both ends included. text says it to people; whole rounds a quantity up to the unit
+// that is stored.
 type bound struct {
 	min, max resource.Quantity
 	text     string
+	whole    func(resource.Quantity) resource.Quantity
 }
 
 // The bounds of what an instance gets: from what PostgreSQL needs to start to what nodes may have. The API's
 // contract carries the same texts as x-rule.
 var (
-	cpuBound     = newBound("100m", "128", "must be cores from 100m to 128, such as 500m or 2")
-	memoryBound  = newBound("256Mi", "1Ti", "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi")
-	storageBound = newBound("1Gi", "64Ti", "must be storage from 1Gi to 64Ti, such as 10Gi")
+	cpuBound     = newBound("100m", "128", "must be cores from 100m to 128, such as 500m or 2", wholeMillis)
+	memoryBound  = newBound("256Mi", "1Ti", "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi", wholeBytes)
+	storageBound = newBound("1Gi", "64Ti", "must be storage from 1Gi to 64Ti, such as 10Gi", wholeBytes)
 )
 
-func newBound(from, to, text string) bound {
-	return bound{resource.MustParse(from), resource.MustParse(to), text}
+func newBound(from, to, text string, whole func(resource.Quantity) resource.Quantity) bound {
+	return bound{resource.MustParse(from), resource.MustParse(to), text, whole}
+}
+
+func wholeMillis(q resource.Quantity) resource.Quantity {
+	return *resource.NewMilliQuantity(q.MilliValue(), resource.DecimalSI)
+}
+
+func wholeBytes(q resource.Quantity) resource.Quantity {
+	return *resource.NewQuantity(q.Value(), resource.BinarySI)
 }
 
 // Bounds of the numbers of a tier.
@@ -100,20 +111,16 @@ const (
 	MaxMaxConnections = 10_000
 )
 
-// TierSpec is a tier that is asked for, with quantities as Kubernetes writes them.
+// TierSpec is a tier that somebody asks for.
 type TierSpec struct {
-	Name        string
-	Description string
-	CPU, Memory, StorageSize,
-	StorageClass, PGVersion string
-	Instances, HAReplicas, MaxConnections int
-	PoolMode                              PoolMode
-	DestructionStrategy                   DestructionStrategy
-	DeletionProtection                    bool
-	// PGAuditLog is what pgAudit logs; empty for what it always does.
-	PGAuditLog []PGAuditClass
-	Backups
+	Name string
+	// Fields are its other fields; one that is absent has its default.
+	Fields TierPatch
 }
+
+// TierPatch is a JSON merge patch of a tier: values by the names of fields, in the form that JSON has. A field that is
+// absent stays as it is.
+type TierPatch map[string]any
 
 // Catalog is the PostgreSQL major versions that the platform offers, each with its image.
 type Catalog map[string]string
@@ -131,122 +138,71 @@ func compareVersions(a, b string) int {
 // tier returns the tier that the spec describes, or an Error of CodeValidationFailed that names every field at fault.
 func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	var c checks
-	t := Tier{Name: s.Name, Description: s.Description, Profile: Profile{
-		Instances: s.Instances, HAReplicas: s.HAReplicas, StorageClass: s.StorageClass, PGVersion: s.PGVersion,
-		PoolMode: s.PoolMode, MaxConnections: s.MaxConnections, DestructionStrategy: s.DestructionStrategy,
-		DeletionProtection: s.DeletionProtection, Backups: s.Backups,
-	}}
+	t := Tier{Name: s.Name, Profile: Profile{PoolMode: PoolTransaction}}
 	c.name("name", s.Name, NameRule)
-	c.text("description", s.Description, maxDescription)
-	// As they are kept: in thousandths of a core and bytes, rounded up as Kubernetes does, and written in one way.
-	cpu := c.quantity("cpu", s.CPU, cpuBound)
-	memory := c.quantity("memory", s.Memory, memoryBound)
-	storage := c.quantity("storage_size", s.StorageSize, storageBound)
-	t.CPU = *resource.NewMilliQuantity(cpu.MilliValue(), resource.DecimalSI)
-	t.Memory = *resource.NewQuantity(memory.Value(), resource.BinarySI)
-	t.StorageSize = *resource.NewQuantity(storage.Value(), resource.BinarySI)
-	t.PGAuditLog = c.pgAudit(s.PGAuditLog)
-	c.profile(t.Profile, catalog)
+	s.Fields.apply(&c, &t, catalog)
 	return t, c.err()
 }
 
-// profile looks at what is no quantity.
-func (c *checks) profile(p Profile, catalog Catalog) {
-	if p.Instances < 1 || p.Instances > MaxInstances {
-		c.fail("instances", "must be a whole number from 1 to %d", MaxInstances)
+// Apply returns the tier with the patch applied, or an Error of CodeValidationFailed and the tier unchanged.
+func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
+	var c checks
+	patched := t
+	p.apply(&c, &patched, catalog)
+	if err := c.err(); err != nil {
+		return t, err
 	}
-	if p.HAReplicas < 0 || p.HAReplicas >= max(1, p.Instances) {
-		c.fail("ha_replicas", "must be a whole number from 0 to one less than instances")
+	return patched, nil
+}
+
+func (p TierPatch) apply(c *checks, t *Tier, catalog Catalog) {
+	p.switchBackups(&t.Profile)
+	known, refused := map[string]bool{fieldDescription: true}, map[string]bool{}
+	if value, given := p[fieldDescription]; given {
+		t.Description, _ = value.(string)
 	}
-	if p.StorageClass != "" && (len(p.StorageClass) > maxDNSName || !dnsName.MatchString(p.StorageClass)) {
-		c.fail("storage_class", "must be the name of a storage class in Kubernetes, or empty for the platform's own")
+	c.text(fieldDescription, t.Description, maxDescription)
+	for _, f := range tierFields {
+		known[f.name] = true
+		value, given := p[f.name]
+		if !given {
+			continue
+		}
+		raw, err := json.Marshal(value)
+		if err == nil {
+			err = f.set(&t.Profile, raw)
+		}
+		if err != nil {
+			refused[f.name] = true
+			c.fail(f.name, "%s", err)
+		}
 	}
-	if _, offered := catalog[p.PGVersion]; !offered {
-		c.fail("pg_version", "must be one that the platform offers: %s", strings.Join(catalog.Versions(), ", "))
+	for _, f := range tierFields {
+		if f.check == nil || refused[f.name] {
+			continue
+		}
+		if wrong := f.check(&t.Profile, catalog); wrong != "" {
+			c.fail(f.name, "%s", wrong)
+		}
 	}
-	if !slices.Contains(PoolModes(), p.PoolMode) {
-		c.fail("pool_mode", "must be session or transaction")
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		if !known[name] {
+			c.fail(name, "is not a field of a tier")
+		}
 	}
-	if p.MaxConnections < MinMaxConnections || p.MaxConnections > MaxMaxConnections {
-		c.fail("max_connections", "must be a whole number from %d to %d", MinMaxConnections, MaxMaxConnections)
+}
+
+// switchBackups prepares the profile for a patch that switches backups on or off. Off leaves no setting of backups; on
+// archives WAL, unless the patch says otherwise.
+func (p TierPatch) switchBackups(of *Profile) {
+	if on, given := p[fieldBackupEnabled].(bool); given && on != of.BackupEnabled {
+		of.Backups = Backups{BackupEnabled: on, WALArchivingEnabled: on}
 	}
-	if !slices.Contains(DestructionStrategies(), p.DestructionStrategy) {
-		c.fail("destruction_strategy", "must be freeze, archive or hard_delete")
-	}
-	if p.DestructionStrategy == StrategyArchive && !p.BackupEnabled {
-		c.fail("destruction_strategy", "must not be archive where backup_enabled is false: there would be no archive")
-	}
-	c.backups(p.Backups)
 }
 
 // plainQuantity is what a quantity that could be within bounds looks like. Others are not even compared: the exponent
 // of 1e99999999 alone takes Kubernetes' own arithmetic minutes and gigabytes.
 var plainQuantity = regexp.MustCompile(`^[0-9]{0,18}\.?[0-9]{0,18}([numkKMGTPE]i?|[eE][0-9]{1,2})?$`)
-
-// quantity reads a quantity of Kubernetes; the zero quantity where it is none or out of bounds.
-func (c *checks) quantity(field, text string, b bound) resource.Quantity {
-	if plainQuantity.MatchString(text) {
-		if q, err := resource.ParseQuantity(text); err == nil && q.Cmp(b.min) >= 0 && q.Cmp(b.max) <= 0 {
-			return q
-		}
-	}
-	c.fail(field, "%s", b.text)
-	return resource.Quantity{}
-}
-
-// TierPatch is a JSON merge patch of a tier: what is nil stays.
-type TierPatch struct {
-	Description, CPU, Memory, StorageSize, StorageClass, PGVersion *string
-	Instances, HAReplicas, MaxConnections                          *int
-	PoolMode                                                       *PoolMode
-	DestructionStrategy                                            *DestructionStrategy
-	DeletionProtection                                             *bool
-	PGAuditLog                                                     *[]PGAuditClass
-	BackupsPatch
-}
-
-// Apply returns the tier with the patch applied, or an Error of CodeValidationFailed and the tier unchanged.
-func (p TierPatch) Apply(t Tier, catalog Catalog) (Tier, error) {
-	s := t.Spec()
-	set(&s.Description, p.Description)
-	set(&s.CPU, p.CPU)
-	set(&s.Memory, p.Memory)
-	set(&s.StorageSize, p.StorageSize)
-	set(&s.StorageClass, p.StorageClass)
-	set(&s.PGVersion, p.PGVersion)
-	set(&s.Instances, p.Instances)
-	set(&s.HAReplicas, p.HAReplicas)
-	set(&s.MaxConnections, p.MaxConnections)
-	set(&s.PoolMode, p.PoolMode)
-	set(&s.DestructionStrategy, p.DestructionStrategy)
-	set(&s.DeletionProtection, p.DeletionProtection)
-	set(&s.PGAuditLog, p.PGAuditLog)
-	p.apply(&s.Backups)
-	patched, err := s.tier(catalog)
-	if err != nil {
-		return t, err
-	}
-	patched.ID, patched.CreatedAt, patched.UpdatedAt = t.ID, t.CreatedAt, t.UpdatedAt
-	return patched, nil
-}
-
-func set[T any](field, value *T) {
-	if value != nil {
-		*field = *value
-	}
-}
-
-// Spec is the tier as it was asked for.
-func (t Tier) Spec() TierSpec {
-	return TierSpec{
-		Name: t.Name, Description: t.Description,
-		CPU: t.CPU.String(), Memory: t.Memory.String(), StorageSize: t.StorageSize.String(),
-		StorageClass: t.StorageClass, PGVersion: t.PGVersion,
-		Instances: t.Instances, HAReplicas: t.HAReplicas, MaxConnections: t.MaxConnections,
-		PoolMode: t.PoolMode, DestructionStrategy: t.DestructionStrategy,
-		DeletionProtection: t.DeletionProtection, PGAuditLog: t.PGAuditLog, Backups: t.Backups,
-	}
-}
 
 // Guarantees is what a tier promises, in words for those who know nothing of Kubernetes.
 type Guarantees struct {

@@ -30,13 +30,18 @@ func PGAuditClasses() []PGAuditClass {
 	}
 }
 
-// PGAuditText is what PostgreSQL's setting pgaudit.log says for the profile. A profile that names no classes is from
-// before tiers had them.
-func (p Profile) PGAuditText() string {
-	classes := p.PGAuditLog
-	if len(classes) == 0 {
-		classes = alwaysAudited
+// PGAuditText is the value of PostgreSQL's setting pgaudit.log for the profile.
+func (p Profile) PGAuditText() string { return joined(p.pgAuditClasses()) }
+
+// pgAuditClasses are the classes of the profile. One that names none is from before tiers had them.
+func (p Profile) pgAuditClasses() []PGAuditClass {
+	if len(p.PGAuditLog) == 0 {
+		return alwaysAudited
 	}
+	return p.PGAuditLog
+}
+
+func joined(classes []PGAuditClass) string {
 	words := make([]string, len(classes))
 	for i, class := range classes {
 		words[i] = string(class)
@@ -44,12 +49,10 @@ func (p Profile) PGAuditText() string {
 	return strings.Join(words, ", ")
 }
 
-// pgAudit returns the classes in the order of PGAuditClasses, so that another order is no change; none is what is
-// always logged. A tier may only add to that.
-func (c *checks) pgAudit(asked []PGAuditClass) []PGAuditClass {
-	if len(asked) == 0 {
-		return alwaysAudited
-	}
+// checkPGAudit sorts the classes as PGAuditClasses does, so that another order is no change; none is what is always
+// logged. A tier may only add to that.
+func checkPGAudit(p *Profile, _ Catalog) string {
+	asked := p.pgAuditClasses()
 	var classes []PGAuditClass
 	for _, class := range PGAuditClasses() {
 		if slices.Contains(asked, class) {
@@ -57,7 +60,8 @@ func (c *checks) pgAudit(asked []PGAuditClass) []PGAuditClass {
 		}
 	}
 	if len(classes) != len(asked) || !slices.Equal(classes[:min(len(classes), len(alwaysAudited))], alwaysAudited) {
-		c.fail("pgaudit_log", "must be classes of pgAudit, each once, ddl and role among them: they are always logged")
+		return "must be classes of pgAudit, each once, ddl and role among them: they are always logged"
 	}
-	return classes
+	p.PGAuditLog = classes
+	return ""
 }

@@ -122,7 +122,7 @@ func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch Tie
 	if err != nil {
 		return TierView{}, err
 	}
-	if patch.ObjectStorageDestination != nil {
+	if _, moves := patch[fieldDestination]; moves {
 		if err := t.probe(ctx, id, patch); err != nil {
 			return TierView{}, err
 		}

@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
 	"time"
 
 	"github.com/daap-dev/daap"
@@ -20,7 +23,13 @@ func (h *Handler) ListTiers(ctx context.Context, params oas.ListTiersParams) (*o
 	if err != nil {
 		return nil, err
 	}
-	return &oas.TierListResponse{Data: each(tiers, tierToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
+	data := make([]oas.TierView, len(tiers))
+	for i, tier := range tiers {
+		if data[i], err = tierToOAS(tier); err != nil {
+			return nil, err
+		}
+	}
+	return &oas.TierListResponse{Data: data, Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
 // CreateTier offers a new tier.
@@ -29,7 +38,11 @@ func (h *Handler) ListTiers(ctx context.Context, params oas.ListTiersParams) (*o
 func (h *Handler) CreateTier(
 	ctx context.Context, req *oas.CreateTierRequest, _ oas.CreateTierParams,
 ) (*oas.TierResponse, error) {
-	tier, err := h.tiers.Create(ctx, h.requestOf(ctx), tierSpecFromOAS(req))
+	spec, err := tierSpecFromOAS(req)
+	if err != nil {
+		return nil, err
+	}
+	tier, err := h.tiers.Create(ctx, h.requestOf(ctx), spec)
 	return tierResponse(ctx, tier, err)
 }
 
@@ -47,7 +60,11 @@ func (h *Handler) GetTier(ctx context.Context, params oas.GetTierParams) (*oas.T
 func (h *Handler) UpdateTier(
 	ctx context.Context, req oas.UpdateTierReq, params oas.UpdateTierParams,
 ) (*oas.TierResponse, error) {
-	tier, err := h.tiers.Update(ctx, h.requestOf(ctx), params.ID, tierPatchFromOAS(req))
+	patch, err := tierPatchFromOAS(req)
+	if err != nil {
+		return nil, err
+	}
+	tier, err := h.tiers.Update(ctx, h.requestOf(ctx), params.ID, patch)
 	return tierResponse(ctx, tier, err)
 }
 
@@ -63,40 +80,22 @@ func tierResponse(ctx context.Context, tier daap.TierView, err error) (*oas.Tier
 	if err != nil {
 		return nil, err
 	}
-	return &oas.TierResponse{Data: tierToOAS(tier), Error: noError, Meta: meta(ctx)}, nil
-}
-
-func tierSpecFromOAS(req *oas.CreateTierRequest) daap.TierSpec {
-	return daap.TierSpec{
-		Name:                req.Name,
-		Description:         req.Description.Value,
-		CPU:                 req.CPU,
-		Memory:              req.Memory,
-		StorageSize:         req.StorageSize,
-		StorageClass:        req.StorageClass.Value,
-		PGVersion:           req.PgVersion,
-		Instances:           req.Instances.Value,
-		HAReplicas:          req.HaReplicas.Value,
-		MaxConnections:      req.MaxConnections.Value,
-		PoolMode:            daap.PoolMode(req.PoolMode.Or(oas.PoolModeTransaction)),
-		DestructionStrategy: daap.DestructionStrategy(req.DestructionStrategy),
-		DeletionProtection:  req.DeletionProtection.Value,
-		PGAuditLog:          each(req.PgauditLog, pgAuditClassFromOAS),
-		Backups: daap.Backups{
-			BackupEnabled:            req.BackupEnabled.Value,
-			BackupFrequency:          req.BackupFrequency.Value,
-			BackupRetentionDays:      req.BackupRetentionDays.Value,
-			WALArchivingEnabled:      req.WalArchivingEnabled.Or(req.BackupEnabled.Value),
-			ObjectStorageDestination: req.ObjectStorageDestination.Value,
-		},
+	data, err := tierToOAS(tier)
+	if err != nil {
+		return nil, err
 	}
+	return &oas.TierResponse{Data: data, Error: noError, Meta: meta(ctx)}, nil
 }
 
-func pgAuditClassToOAS(c daap.PGAuditClass) oas.PGAuditClass { return oas.PGAuditClass(c) }
+// tierSpecFromOAS and tierPatchFromOAS hand the body on as it is: its fields are those of daap.TierFields, and the domain
+// reads them by that list.
+func tierSpecFromOAS(req *oas.CreateTierRequest) (daap.TierSpec, error) {
+	fields, err := tierFieldsFromOAS(req)
+	delete(fields, "name")
+	return daap.TierSpec{Name: req.Name, Fields: fields}, err
+}
 
-func pgAuditClassFromOAS(c oas.PGAuditClass) daap.PGAuditClass { return daap.PGAuditClass(c) }
-
-func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
+func tierPatchFromOAS(req oas.UpdateTierReq) (daap.TierPatch, error) {
 	var body oas.UpdateTierRequest
 	switch req := req.(type) {
 	case *oas.UpdateTierApplicationJSON:
@@ -104,62 +103,41 @@ func tierPatchFromOAS(req oas.UpdateTierReq) daap.TierPatch {
 	case *oas.UpdateTierApplicationMergePatchJSON:
 		body = oas.UpdateTierRequest(*req)
 	}
-	return daap.TierPatch{
-		Description:         given(body.Description.Value, body.Description.Set),
-		CPU:                 given(body.CPU.Value, body.CPU.Set),
-		Memory:              given(body.Memory.Value, body.Memory.Set),
-		StorageSize:         given(body.StorageSize.Value, body.StorageSize.Set),
-		StorageClass:        given(body.StorageClass.Value, body.StorageClass.Set),
-		PGVersion:           given(body.PgVersion.Value, body.PgVersion.Set),
-		Instances:           given(body.Instances.Value, body.Instances.Set),
-		HAReplicas:          given(body.HaReplicas.Value, body.HaReplicas.Set),
-		MaxConnections:      given(body.MaxConnections.Value, body.MaxConnections.Set),
-		PoolMode:            given(daap.PoolMode(body.PoolMode.Value), body.PoolMode.Set),
-		DestructionStrategy: given(daap.DestructionStrategy(body.DestructionStrategy.Value), body.DestructionStrategy.Set),
-		DeletionProtection:  given(body.DeletionProtection.Value, body.DeletionProtection.Set),
-		PGAuditLog:          given(each(body.PgauditLog, pgAuditClassFromOAS), body.PgauditLog != nil),
-		BackupsPatch: daap.BackupsPatch{
-			BackupEnabled:            given(body.BackupEnabled.Value, body.BackupEnabled.Set),
-			BackupFrequency:          given(body.BackupFrequency.Value, body.BackupFrequency.Set),
-			BackupRetentionDays:      given(body.BackupRetentionDays.Value, body.BackupRetentionDays.Set),
-			WALArchivingEnabled:      given(body.WalArchivingEnabled.Value, body.WalArchivingEnabled.Set),
-			ObjectStorageDestination: given(body.ObjectStorageDestination.Value, body.ObjectStorageDestination.Set),
-		},
-	}
+	return tierFieldsFromOAS(&body)
 }
 
-func tierToOAS(v daap.TierView) oas.TierView {
+func tierFieldsFromOAS(body json.Marshaler) (daap.TierPatch, error) {
+	raw, err := body.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encode the fields of a tier: %w", err)
+	}
+	var fields daap.TierPatch
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return nil, fmt.Errorf("decode the fields of a tier: %w", err)
+	}
+	return fields, nil
+}
+
+func tierToOAS(v daap.TierView) (oas.TierView, error) {
 	promised := oas.Guarantees(v.Guarantees())
 	if !v.Full {
 		return oas.NewTierOfferTierView(oas.TierOffer{
 			ID: v.ID, Name: v.Name, Description: v.Description, Guarantees: promised,
-		})
+		}), nil
 	}
-	s := v.Spec()
-	return oas.NewTierTierView(oas.Tier{
-		ID:                       v.ID,
-		Name:                     s.Name,
-		Description:              s.Description,
-		Instances:                s.Instances,
-		HaReplicas:               s.HAReplicas,
-		CPU:                      s.CPU,
-		Memory:                   s.Memory,
-		StorageSize:              s.StorageSize,
-		StorageClass:             s.StorageClass,
-		PgVersion:                s.PGVersion,
-		PoolMode:                 oas.PoolMode(s.PoolMode),
-		MaxConnections:           s.MaxConnections,
-		DestructionStrategy:      oas.DestructionStrategy(s.DestructionStrategy),
-		DeletionProtection:       s.DeletionProtection,
-		PgauditLog:               each(s.PGAuditLog, pgAuditClassToOAS),
-		BackupEnabled:            s.BackupEnabled,
-		BackupFrequency:          s.BackupFrequency,
-		BackupRetentionDays:      s.BackupRetentionDays,
-		WalArchivingEnabled:      s.WALArchivingEnabled,
-		ObjectStorageDestination: s.ObjectStorageDestination,
-		NextBackupAt:             nilTime(v.NextBackup(time.Now())),
-		Guarantees:               promised,
-		CreatedAt:                v.CreatedAt.UTC(),
-		UpdatedAt:                v.UpdatedAt.UTC(),
+	next := nilTime(v.NextBackup(time.Now()))
+	all := v.Values()
+	maps.Copy(all, map[string]any{
+		"id": v.ID, "name": v.Name, "description": v.Description, "guarantees": &promised, "next_backup_at": &next,
+		"created_at": v.CreatedAt.UTC(), "updated_at": v.UpdatedAt.UTC(),
 	})
+	raw, err := json.Marshal(all)
+	if err != nil {
+		return oas.TierView{}, fmt.Errorf("encode tier %s: %w", v.ID, err)
+	}
+	var tier oas.Tier
+	if err := tier.UnmarshalJSON(raw); err != nil {
+		return oas.TierView{}, fmt.Errorf("decode tier %s: %w", v.ID, err)
+	}
+	return oas.NewTierTierView(tier), nil
 }

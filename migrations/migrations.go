@@ -4,9 +4,7 @@ package migrations
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -14,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/daap-dev/daap/persistence"
 )
 
 // Files are the migrations, in the order of their names. One that has been released never changes.
@@ -68,13 +68,9 @@ func Up(ctx context.Context, databaseURL string) error {
 
 // parse reads the URL of a PostgreSQL to migrate.
 func parse(databaseURL string) (*pgx.ConnConfig, error) {
-	if _, err := url.Parse(databaseURL); err != nil {
-		// The parser's own words may quote a part of the password.
-		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
-	}
-	cfg, err := pgx.ParseConfig(databaseURL)
+	cfg, err := persistence.ParseURL(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("parse the PostgreSQL URL: %w", err)
+		return nil, err
 	}
 	cfg.ConnectTimeout = connectTimeout
 	cfg.RuntimeParams["application_name"] = "daap migrate"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -198,8 +199,9 @@ func TestUpSaysWhatItCouldNotReach(t *testing.T) {
 	}
 }
 
-func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
-	t.Parallel()
+// migratedFrom returns a store on a database that was at the version with the rows that the SQL makes, and then migrated.
+func migratedFrom(t *testing.T, version int64, sql string) (*persistence.Store, *pgxpool.Pool) {
+	t.Helper()
 	url := persistencetest.EmptyURL(t)
 	cfg, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -211,16 +213,10 @@ func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := provider.UpTo(t.Context(), 3); err != nil {
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	const made = `
-		INSERT INTO databases (id, name, owner_team, status, incarnation, deleted_at) VALUES
-			('00000000-0000-7000-8000-000000000001', 'orders', 'shop', 'ready', 1, NULL),
-			('00000000-0000-7000-8000-000000000002', 'gone', 'shop', 'deleted', 1, now());
-		INSERT INTO operations (id, database_id, kind, state, started_at, finished_at)
-		SELECT id, id, 'provision_database', 'succeeded', now(), now() FROM databases`
-	if _, err := db.ExecContext(t.Context(), made); err != nil {
+	if _, err := db.ExecContext(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}
 	if err := migrations.Up(t.Context(), url); err != nil {
@@ -230,8 +226,18 @@ func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
-	store := persistence.New(pool)
+	t.Cleanup(pool.Close)
+	return persistence.New(pool), pool
+}
+
+func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
+	t.Parallel()
+	store, _ := migratedFrom(t, 3, `
+		INSERT INTO databases (id, name, owner_team, status, incarnation, deleted_at) VALUES
+			('00000000-0000-7000-8000-000000000001', 'orders', 'shop', 'ready', 1, NULL),
+			('00000000-0000-7000-8000-000000000002', 'gone', 'shop', 'deleted', 1, now());
+		INSERT INTO operations (id, database_id, kind, state, started_at, finished_at)
+		SELECT id, id, 'provision_database', 'succeeded', now(), now() FROM databases`)
 	for id, live := range map[string]bool{
 		"00000000-0000-7000-8000-000000000001": true, "00000000-0000-7000-8000-000000000002": false,
 	} {

@@ -61,7 +61,7 @@ func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilt
 		FROM   backups b
 		JOIN   databases d ON d.id = b.database_id` + w.where() + ` ORDER BY b.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
 	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
-	backups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Backup])
+	backups, err := pgx.CollectRows(rows, scanBackup)
 	if err != nil {
 		return nil, because(err, "read backups")
 	}
@@ -77,7 +77,7 @@ func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit in
 // that are backed up and not on their way out, but for those that others, or they themselves, are being restored from.
 func (s *Store) DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	return s.withBackups(ctx, `d.status NOT IN ('deleting', 'deleted') AND o.incarnation IS NULL AND NOT EXISTS (
-		SELECT FROM databases r WHERE r.status = 'restoring' AND r.source ->> 'DatabaseID' = d.id::text)`, after, limit)
+		SELECT FROM databases r WHERE r.status = 'restoring' AND r.source ->> 'database_id' = d.id::text)`, after, limit)
 }
 
 // withBackups returns one page of the databases that are backed up and of which the condition holds.
@@ -85,7 +85,7 @@ func (s *Store) withBackups(
 	ctx context.Context, condition string, after uuid.UUID, limit int,
 ) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
-		WHERE  `+condition+` AND (d.profile ->> 'BackupEnabled')::boolean AND d.id > $1
+		WHERE  `+condition+` AND (d.profile ->> 'backup_enabled')::boolean AND d.id > $1
 		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
@@ -159,4 +159,11 @@ func (s *Store) SaveBackups(
 		return because(err, fmt.Sprintf("save the backups of database %s", db.ID))
 	}
 	return nil
+}
+
+func scanBackup(row pgx.CollectableRow) (daap.Backup, error) {
+	var b daap.Backup
+	err := row.Scan(&b.ID, &b.DatabaseID, &b.Name, &b.ServerName, &b.BackupID, &b.Status, &b.StartedAt, &b.StoppedAt,
+		&b.BeginWAL, &b.EndWAL, &b.SizeBytes, &b.Error)
+	return b, err
 }

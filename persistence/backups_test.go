@@ -36,7 +36,7 @@ func TestTierKeepsHowItBacksUp(t *testing.T) {
 	f.must(err)
 	want(t, "backups", read.Backups, daily)
 	hourly := "0 * * * *"
-	_, err = f.PatchTier(t.Context(), everyone, made.ID, daap.TierPatch{BackupsPatch: daap.BackupsPatch{BackupFrequency: &hourly}},
+	_, err = f.PatchTier(t.Context(), everyone, made.ID, daap.TierPatch{"backup_frequency": hourly},
 		daap.Catalog{"17": "pg"})
 	f.must(err)
 	read, err = f.Tier(t.Context(), made.ID)

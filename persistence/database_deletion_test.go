@@ -222,7 +222,7 @@ func TestDestinationsAreThoseOfTiersAndDatabases(t *testing.T) {
 	f := newFixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
-	f.exec(`UPDATE databases SET profile = jsonb_set(profile, '{ObjectStorageDestination}', '"s3://elsewhere"')`)
+	f.exec(`UPDATE databases SET profile = jsonb_set(profile, '{object_storage_destination}', '"s3://elsewhere"')`)
 	all, err := f.Destinations(t.Context())
 	f.must(err)
 	want(t, "destinations", all, []string{"s3://backups/shop", "s3://elsewhere"})

@@ -80,31 +80,11 @@ const selectConditions = `
 func collectConditions(rows pgx.Rows) (map[uuid.UUID]daap.Observed, error) {
 	all := map[uuid.UUID]daap.Observed{}
 	var id uuid.UUID
-	var o daap.Observed
+	var found []conditionRow
 	var at time.Time
-	_, err := pgx.ForEachRow(rows, []any{&id, &o.Conditions, &at, &o.Revision}, func() error {
-		for i := range o.Conditions {
-			o.Conditions[i].ObservedAt = at
-		}
-		all[id], o = o, daap.Observed{}
-		return nil
-	})
-	return all, err
-}
-
-// reserved is of each database what is reserved of its tier's quota.
-func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Cost, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT d.id, sum(r.cpu_millis)::bigint, sum(r.memory_bytes)::bigint, sum(r.storage_bytes)::bigint,
-		       sum(r.databases)::bigint
-		FROM   databases d
-		JOIN   reservations r ON r.database_id = d.id AND r.tier_id = d.tier_id
-		WHERE  d.id = ANY ($1) GROUP BY d.id`, ids) // its error comes out of ForEachRow
-	all := make(map[uuid.UUID]daap.Cost, len(ids))
-	var id uuid.UUID
-	var c daap.Cost
-	_, err := pgx.ForEachRow(rows, []any{&id, &c.CPUMillis, &c.MemoryBytes, &c.StorageBytes, &c.Databases}, func() error {
-		all[id] = c
+	var revision int64
+	_, err := pgx.ForEachRow(rows, []any{&id, &found, &at, &revision}, func() error {
+		all[id], found = daap.Observed{Conditions: conditionsOf(found, at), Revision: revision}, nil
 		return nil
 	})
 	return all, err
@@ -148,7 +128,7 @@ func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Seen) (bo
 		ON CONFLICT (database_id) DO UPDATE
 		SET    health = $2, health_since = CASE WHEN h.health = $2 THEN h.health_since ELSE $4 END, conditions = $3,
 		       observed_at = $4, revision = h.revision + 1
-		WHERE  h.revision = $5`, one.ID, one.Now.Health(), one.Now, at, one.Revision)
+		WHERE  h.revision = $5`, one.ID, one.Now.Health(), toConditionRows(one.Now), at, one.Revision)
 	if err != nil || tag.RowsAffected() == 0 {
 		return false, err
 	}

@@ -34,7 +34,7 @@ func (s *Store) DescribeDatabase(ctx context.Context, scope daap.Scope, id uuid.
 		return err
 	})
 	read.Queue(selectExtensions, args...).Query(func(rows pgx.Rows) (err error) {
-		view.Extensions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Extension])
+		view.Extensions, err = pgx.CollectRows(rows, scanExtension)
 		return err
 	})
 	if err := s.snapshot(ctx, read); err != nil {

@@ -75,6 +75,32 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 	return dbs, nil
 }
 
+// DatabasesByID returns those of the databases that there are or were, by ID.
+func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, fmt.Sprintf("read %d databases", len(ids)))
+	}
+	all := make(map[uuid.UUID]daap.Database, len(dbs))
+	for _, db := range dbs {
+		all[db.ID] = db
+	}
+	return all, nil
+}
+
+// ExpiredArchives returns at most limit archived databases whose time is over, and that nothing works on.
+func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database, error) {
+	rows, _ := s.pool.Query(ctx, selectDatabases+`
+		WHERE  d.status = 'archived' AND d.archived_until < now() AND NOT d.deletion_protection AND o.id IS NULL
+		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
+	dbs, err := pgx.CollectRows(rows, scanDatabase)
+	if err != nil {
+		return nil, because(err, "read archives whose time is over")
+	}
+	return dbs, nil
+}
+
 // CreateDatabase records the database, which may be restored from a source, and the operation that holds it, or
 // neither. The operation is due for dispatch a little later: the caller starts it first. A request that was carried out
 // before gets its answer again. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus
@@ -112,7 +138,7 @@ func (s *Store) CreateDatabase(
 		return accepted{made, &begun}, addAudit(ctx, tx, by.Changed(theDatabase(db.ID), nil, fields{
 			"name": made.Name, "owner_team": made.OwnerTeam, "tier": made.Tier,
 			"description": made.Description, "labels": made.Labels,
-			"operation_id": op.ID, "source": db.Source,
+			"operation_id": op.ID, "source": (*sourceRow)(db.Source),
 		}))
 	})
 	if violates(err, nameOfTeam) {
@@ -234,8 +260,8 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 		                       source, deletion_protection)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		RETURNING created_at, updated_at`,
-		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.TierID, db.Tier, db.Profile, db.Status, db.Incarnation,
-		db.Source, db.DeletionProtection).Scan(&db.CreatedAt, &db.UpdatedAt)
+		db.ID, db.Name, db.OwnerTeam, db.Description, db.Labels, db.TierID, db.Tier, profileRow(db.Profile), db.Status,
+		db.Incarnation, (*sourceRow)(db.Source), db.DeletionProtection).Scan(&db.CreatedAt, &db.UpdatedAt)
 	return db, err
 }
 
@@ -269,7 +295,7 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 		       deleted_at = CASE WHEN $2 = 'deleted' THEN now() END,
 		       archived_until = CASE WHEN $2 <> 'archived' THEN archived_until
 		                             ELSE COALESCE(archived_until, now()
-		                                           + (profile ->> 'BackupRetentionDays')::integer * interval '1 day') END,
+		                                           + (profile ->> 'backup_retention_days')::integer * interval '1 day') END,
 		       tier_id = CASE WHEN $2 <> 'deleted' THEN tier_id END
 		WHERE  id = $1 AND status = ANY ($6)`,
 		id, to, why.code, why.message, why.remedy, daap.StatusesBefore(to))
@@ -288,14 +314,16 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 	var db daap.Database
 	var own, waiting causeColumns
+	var profile profileRow
+	var source *sourceRow
 	var health *daap.DatabaseHealth
 	var since, observed *time.Time
 	err := row.Scan(&db.ID, &db.Name, &db.OwnerTeam, &db.Description, &db.Labels,
-		&db.Tier, &db.TierID, &db.Profile, &db.Status, &db.Incarnation, &db.Source,
+		&db.Tier, &db.TierID, &profile, &db.Status, &db.Incarnation, &source,
 		&own.code, &own.message, &own.remedy, &waiting.code, &waiting.message, &waiting.remedy,
 		&db.DeletionProtection, &db.ArchivedUntil, &db.CAExpiresAt, &db.OperationID, &db.OperationKind,
 		&health, &since, &observed, &db.CreatedAt, &db.UpdatedAt, &db.DeletedAt)
-	db.Cause = own.cause()
+	db.Profile, db.Source, db.Cause = daap.Profile(profile), (*daap.Source)(source), own.cause()
 	if db.Status != daap.DatabaseError {
 		db.WaitingOn = waiting.cause()
 	}

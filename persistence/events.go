@@ -26,7 +26,7 @@ func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter
 		JOIN   databases d ON d.id = e.database_id` +
 		w.where() + ` ORDER BY e.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
 	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Event])
+	events, err := pgx.CollectRows(rows, scanEvent)
 	if err != nil {
 		return nil, because(err, "read events")
 	}
@@ -67,4 +67,10 @@ func addDecision(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.St
 		return err
 	}
 	return addAudit(ctx, tx, op.AuditedDecision(d))
+}
+
+func scanEvent(row pgx.CollectableRow) (daap.Event, error) {
+	var e daap.Event
+	err := row.Scan(&e.ID, &e.DatabaseID, &e.OperationID, &e.Kind, &e.Step, &e.Cause, &e.Actor, &e.Message, &e.CreatedAt)
+	return e, err
 }

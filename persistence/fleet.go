@@ -29,9 +29,9 @@ func (s *Store) Fleet(ctx context.Context, now time.Time) (daap.Fleet, error) {
 // countDatabases goes through all databases once, however many groups there are.
 func countDatabases(read *pgx.Batch, fleet *daap.Fleet) {
 	read.Queue(`
-		SELECT d.status, d.tier_name, d.owner_team, d.profile ->> 'PGVersion', count(*)
+		SELECT d.status, d.tier_name, d.owner_team, d.profile ->> 'pg_version', count(*)
 		FROM   databases d WHERE d.status <> 'deleted'
-		GROUP  BY GROUPING SETS (d.status, d.tier_name, d.owner_team, d.profile ->> 'PGVersion')`).Query(
+		GROUP  BY GROUPING SETS (d.status, d.tier_name, d.owner_team, d.profile ->> 'pg_version')`).Query(
 		func(rows pgx.Rows) error {
 			var status *daap.DatabaseStatus
 			var tier, team, version *string

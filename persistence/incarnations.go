@@ -37,7 +37,7 @@ func (s *Store) BeginIncarnation(ctx context.Context, op uuid.UUID, from int, se
 
 func beginIncarnation(ctx context.Context, tx pgx.Tx, op daap.Operation, is daap.Database) error {
 	_, err := tx.Exec(ctx, `UPDATE databases SET incarnation = $2, source = $3, updated_at = now() WHERE id = $1`,
-		is.ID, is.Incarnation, is.Source)
+		is.ID, is.Incarnation, (*sourceRow)(is.Source))
 	if err != nil {
 		return fmt.Errorf("move database %s to incarnation %d: %w", is.ID, is.Incarnation, err)
 	}

@@ -37,13 +37,13 @@ func fill(b *testing.B, pool *pgxpool.Pool, n int, team string) {
 		 SELECT lpad(to_hex(n), 32, '0')::uuid, 'db-' || n, replace($2, '#', (n % 500)::text),
 		        '0190a0a0-0000-7000-8000-00000000000a', 'small', $3,
 		        jsonb_build_object('env', CASE WHEN n % 2 = 0 THEN 'prod' ELSE 'test' END, 'n', (n / 10)::text), 'ready', 1
-		 FROM   generate_series(1, $1) n`, []any{n, team, profile}},
+		 FROM   generate_series(1, $1) n`, []any{n, team, profile.Values()}},
 		{`INSERT INTO operations (id, database_id, kind, state, started_at, finished_at)
 		 SELECT id, id, 'provision_database', 'succeeded', now(), now() FROM databases`, nil},
 		{`INSERT INTO database_health (database_id, health, conditions, observed_at)
 		 SELECT id, CASE WHEN row_number() OVER () % 1000 = 1 THEN 'unavailable' ELSE 'healthy' END,
-		        (SELECT jsonb_agg(jsonb_build_object('Type', 'Condition' || i, 'Status', 'True', 'Reason', 'AsExpected',
-		                'Message', '', 'Since', now(), 'ObservedAt', now())) FROM generate_series(1, 12) i),
+		        (SELECT jsonb_agg(jsonb_build_object('type', 'Condition' || i, 'status', 'True', 'reason', 'AsExpected',
+		                'message', '', 'since', now())) FROM generate_series(1, 12) i),
 		        CASE WHEN row_number() OVER () % 1000 = 2 THEN now() - interval '1 day' ELSE now() + interval '1 day' END
 		 FROM databases`, nil},
 	} {

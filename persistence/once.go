@@ -3,7 +3,6 @@ package persistence
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -86,8 +85,12 @@ func claimKey(ctx context.Context, tx pgx.Tx, by daap.Grant) (bool, error) {
 }
 
 func keepAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
-	_, err := tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $3 WHERE team = $1 AND key = $2`,
-		by.Caller.Team, by.Once.Key, answer)
+	row, err := answerRow(answer)
+	if err != nil {
+		return fmt.Errorf("keep the answer: %w", err)
+	}
+	_, err = tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $3 WHERE team = $1 AND key = $2`,
+		by.Caller.Team, by.Once.Key, row)
 	if err != nil {
 		return fmt.Errorf("keep the answer: %w", err)
 	}
@@ -108,8 +111,8 @@ func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 	if !bytes.Equal(request, by.Once.Request[:]) {
 		return daap.KeyReused()
 	}
-	if err := json.Unmarshal(kept, answer); err != nil {
-		return fmt.Errorf("decode the kept answer: %w", err)
+	if err := decodeAnswer(kept, answer); err != nil {
+		return fmt.Errorf("read the kept answer: %w", err)
 	}
 	if !covers(by.Scope, answer) {
 		return daap.KeyReused()
@@ -122,8 +125,6 @@ func covers(scope daap.Scope, answer any) bool {
 	switch a := answer.(type) {
 	case *accepted:
 		return scope.Covers(a.Database.OwnerTeam)
-	case *daap.Database:
-		return scope.Covers(a.OwnerTeam)
 	case *daap.Operation:
 		return scope.Covers(a.OwnerTeam)
 	}

@@ -220,7 +220,7 @@ func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 // giveTier records that the database has the operation's tier, with what that costs in place of what it cost before.
 func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	_, err := tx.Exec(ctx, `UPDATE databases SET tier_id = $2, tier_name = $3, profile = $4 WHERE id = $1`,
-		op.DatabaseID, op.Tier.ID, op.Tier.Name, op.Tier.Profile)
+		op.DatabaseID, op.Tier.ID, op.Tier.Name, profileRow(op.Tier.Profile))
 	if err != nil {
 		return fmt.Errorf("give tier %s: %w", op.Tier.Name, err)
 	}
@@ -238,7 +238,7 @@ func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Rece
 		if op.Receipt != nil {
 			was = *op.Receipt
 		}
-		_, err := tx.Exec(ctx, `UPDATE operations SET receipt = $2 WHERE id = $1`, op.ID, was.With(counted))
+		_, err := tx.Exec(ctx, `UPDATE operations SET receipt = $2 WHERE id = $1`, op.ID, receiptRow(was.With(counted)))
 		return err
 	})
 	return because(err, "save receipt")

@@ -137,7 +137,7 @@ func (s *Store) AcceptOperation(
 func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 	rows, _ := tx.Query(ctx, selectOperations+`
 		WHERE  o.kind = ANY ($2) AND o.state IN `+openStates+`
-		AND    d.source ->> 'DatabaseID' = $1::text LIMIT 1`, database, daap.SourceReaders()) // its error comes out of Collect
+		AND    d.source ->> 'database_id' = $1::text LIMIT 1`, database, daap.SourceReaders()) // its error comes out of Collect
 	reading, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
 		return fmt.Errorf("look who restores from database %s: %w", database, err)
@@ -206,7 +206,8 @@ func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Op
 		INSERT INTO operations (id, database_id, kind, state, status_before, tier, backs_up, origin, next_dispatch_at)
 		VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, now() + $9)
 		RETURNING created_at`,
-		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, op.Tier, op.BacksUp, op.Origin, firstDispatch,
+		op.ID, op.DatabaseID, op.Kind, op.State, op.StatusBefore, toTierRow(op.Tier), op.BacksUp, originRow(op.Origin),
+		firstDispatch,
 	).Scan(&op.CreatedAt)
 	if err != nil {
 		return op, fmt.Errorf("insert operation: %w", err)
@@ -231,10 +232,13 @@ func lockOperation(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUI
 func scanOperation(row pgx.CollectableRow) (daap.Operation, error) {
 	var op daap.Operation
 	var why causeColumns
+	var tier *tierRow
+	var origin originRow
+	var receipt *receiptRow
 	err := row.Scan(&op.ID, &op.Kind, &op.State, &op.DatabaseID, &op.DatabaseName, &op.OwnerTeam, &op.Step,
 		&why.code, &why.message, &why.remedy, &op.StatusBefore, &op.CancelledBy, &op.Restarts,
-		&op.Tier, &op.BacksUp, &op.Origin, &op.Receipt, &op.Incarnation,
+		&tier, &op.BacksUp, &origin, &receipt, &op.Incarnation,
 		&op.CreatedAt, &op.StartedAt, &op.FinishedAt)
-	op.Cause = why.cause()
+	op.Cause, op.Tier, op.Origin, op.Receipt = why.cause(), tier.tier(), daap.Origin(origin), (*daap.Receipt)(receipt)
 	return op, err
 }

@@ -2,7 +2,6 @@ package persistence
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,7 +31,7 @@ func (s *Store) OrphansToRemove(ctx context.Context) ([]daap.Orphan, error) {
 
 func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Orphan, error) {
 	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // its error comes out of Collect
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Orphan])
+	found, err := pgx.CollectRows(rows, scanOrphan)
 	if err != nil {
 		return nil, because(err, "read orphans")
 	}
@@ -54,7 +53,7 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 			return daap.Orphan{}, err
 		}
 		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // its error comes out of Collect
-		orphan, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[daap.Orphan])
+		orphan, err := pgx.CollectExactlyOneRow(rows, scanOrphan)
 		if err != nil {
 			return orphan, missing(err, "read orphan", "orphan")
 		}
@@ -89,42 +88,9 @@ func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string)
 	return because(err, "forget an orphan")
 }
 
-// DatabasesByID returns those of the databases that there are or were, by ID.
-func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // its error comes out of Collect
-	dbs, err := pgx.CollectRows(rows, scanDatabase)
-	if err != nil {
-		return nil, because(err, fmt.Sprintf("read %d databases", len(ids)))
-	}
-	all := make(map[uuid.UUID]daap.Database, len(dbs))
-	for _, db := range dbs {
-		all[db.ID] = db
-	}
-	return all, nil
-}
-
-// Destinations returns every place to which backups go or went.
-func (s *Store) Destinations(ctx context.Context) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT object_storage_destination FROM tiers WHERE backup_enabled
-		UNION
-		SELECT profile ->> 'ObjectStorageDestination' FROM databases WHERE (profile ->> 'BackupEnabled')::boolean
-		ORDER  BY 1`) // its error comes out of Collect
-	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, because(err, "read where backups go")
-	}
-	return all, nil
-}
-
-// ExpiredArchives returns at most limit archived databases whose time is over, and that nothing works on.
-func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+`
-		WHERE  d.status = 'archived' AND d.archived_until < now() AND NOT d.deletion_protection AND o.id IS NULL
-		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
-	dbs, err := pgx.CollectRows(rows, scanDatabase)
-	if err != nil {
-		return nil, because(err, "read archives whose time is over")
-	}
-	return dbs, nil
+func scanOrphan(row pgx.CollectableRow) (daap.Orphan, error) {
+	var o daap.Orphan
+	err := row.Scan(&o.ID, &o.Kind, &o.Name, &o.DatabaseID, &o.Reason, &o.FirstSeenAt, &o.LastSeenAt,
+		&o.RemovalRequestedAt, &o.RemovalError)
+	return o, err
 }

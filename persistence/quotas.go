@@ -180,6 +180,24 @@ func release(ctx context.Context, tx pgx.Tx, of reservationsOf) error {
 	return nil
 }
 
+// reserved is of each database what is reserved of its tier's quota.
+func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Cost, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT d.id, sum(r.cpu_millis)::bigint, sum(r.memory_bytes)::bigint, sum(r.storage_bytes)::bigint,
+		       sum(r.databases)::bigint
+		FROM   databases d
+		JOIN   reservations r ON r.database_id = d.id AND r.tier_id = d.tier_id
+		WHERE  d.id = ANY ($1) GROUP BY d.id`, ids) // its error comes out of ForEachRow
+	all := make(map[uuid.UUID]daap.Cost, len(ids))
+	var id uuid.UUID
+	var c daap.Cost
+	_, err := pgx.ForEachRow(rows, []any{&id, &c.CPUMillis, &c.MemoryBytes, &c.StorageBytes, &c.Databases}, func() error {
+		all[id] = c
+		return nil
+	})
+	return all, err
+}
+
 // CheckQuotas compares the counters of tiers with the reservations, and these with the databases, those on their way to
 // the tier among them. Where they do not agree, which is a fault of the service, it is an ErrQuotaDrift that names the
 // tiers.
@@ -196,7 +214,7 @@ func (s *Store) CheckQuotas(ctx context.Context) error {
 		OR     u.databases <> (SELECT count(*) FROM databases d WHERE d.tier_id = t.id)
 		       + (SELECT count(*) FROM operations o JOIN databases d ON d.id = o.database_id
 		          WHERE  o.tier IS NOT NULL AND o.state IN `+openStates+`
-		          AND    (o.tier ->> 'ID')::uuid = t.id AND d.tier_id <> t.id)
+		          AND    (o.tier ->> 'id')::uuid = t.id AND d.tier_id <> t.id)
 		ORDER  BY t.name`) // its error comes out of Collect
 	drifted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

@@ -219,7 +219,7 @@ func TestUpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	db, _ := f.ready("shop", "orders")
 	f.quota(daap.Quota{MaxDatabases: ptr(1), MaxCPUCores: ptr(0.75), MaxMemoryGiB: ptr(0.25)}) // memory is over-committed
 	cpu, memory := "750m", "256Mi"
-	_, err := f.PatchTier(t.Context(), everyone, smallID, daap.TierPatch{CPU: &cpu, Memory: &memory}, daap.Catalog{"17": "pg"})
+	_, err := f.PatchTier(t.Context(), everyone, smallID, daap.TierPatch{"cpu": cpu, "memory": memory}, daap.Catalog{"17": "pg"})
 	f.must(err)
 	op := f.updating(db.ID, "small")
 	want(t, "use while it is under way", f.use().Used, daap.Cost{CPUMillis: 750, MemoryBytes: 512 << 20, StorageBytes: 1 << 30, Databases: 1})
@@ -230,7 +230,7 @@ func TestUpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 
 	cpu = "800m"
-	_, err = f.PatchTier(t.Context(), everyone, smallID, daap.TierPatch{CPU: &cpu}, daap.Catalog{"17": "pg"})
+	_, err = f.PatchTier(t.Context(), everyone, smallID, daap.TierPatch{"cpu": cpu}, daap.Catalog{"17": "pg"})
 	f.must(err)
 	_, _, err = f.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{Tier: ptr("small")}, newOperation(t, daap.UpdateDatabase, db.ID))
 	if e := daap.AsError(err); e == nil || e.Code != daap.CodeQuotaExceeded || len(e.Details) != 1 || e.Details[0].Field != "cpu" {

@@ -153,7 +153,7 @@ func (s *Store) ExtensionGroups(
 		       count(DISTINCT e.database_id) FILTER (WHERE e.available_version NOT IN ('', e.version)),
 		       min(e.last_checked_at)`+extensionsInScope+w.where()+`
 		GROUP  BY 1, 2 ORDER BY 1, 2 LIMIT `+w.placeholder(f.Page.Limit), w.args...) // its error comes out of Collect
-	groups, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.ExtensionGroup])
+	groups, err := pgx.CollectRows(rows, scanExtensionGroup)
 	if err != nil {
 		return nil, because(err, "read groups of extensions")
 	}
@@ -188,4 +188,16 @@ func (s *Store) UnscannedDatabases(ctx context.Context, scope daap.Scope, since 
 		LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN `+openStates+`
 		LEFT   JOIN database_scans s ON s.database_id = d.id`+w.where(), w.args...).Scan(&n)
 	return n, because(err, "count databases without a scan")
+}
+
+func scanExtension(row pgx.CollectableRow) (daap.Extension, error) {
+	var e daap.Extension
+	err := row.Scan(&e.DatabaseID, &e.PostgresDatabase, &e.Name, &e.Version, &e.AvailableVersion, &e.LastCheckedAt)
+	return e, err
+}
+
+func scanExtensionGroup(row pgx.CollectableRow) (daap.ExtensionGroup, error) {
+	var g daap.ExtensionGroup
+	err := row.Scan(&g.Name, &g.Version, &g.AvailableVersions, &g.Databases, &g.Outdated, &g.LastCheckedAt)
+	return g, err
 }

@@ -43,11 +43,14 @@ func (f fixture) insert(table string, r row) string {
 	return ""
 }
 
+// minimalProfile has the keys that SQL reads.
+const minimalProfile = `{"pg_version": "17", "backup_enabled": false, "backup_retention_days": 0, "object_storage_destination": ""}`
+
 func databaseRow(changes row) row {
 	name := "a" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	return row{
 		"id": uuid.New(), "name": name, "owner_team": "shop", "labels": `{}`, "status": "ready", "incarnation": 1,
-		"tier_id": smallID, "tier_name": "small", "profile": `{}`,
+		"tier_id": smallID, "tier_name": "small", "profile": minimalProfile,
 	}.with(changes)
 }
 
@@ -107,7 +110,8 @@ func TestDatabasesTableRefusesWhatTheRulesDo(t *testing.T) {
 		"databases_cause_code":     {{"status": "error", "cause_code": "late", "cause_message": "late"}},
 		"databases_ca_certificate": {{"ca_certificate": ""}},
 		"databases_tier":           {{"tier_id": nil}, {"status": "deleted", "deleted_at": "now"}},
-		"databases_profile":        {{"profile": `[]`}},
+		"databases_profile":        {{"profile": `[]`}, {"profile": `{}`}, {"profile": `{"PGVersion": "17"}`}},
+		"databases_source":         {{"source": `[]`}, {"source": `{}`}},
 		"databases_archived":       {{"status": "archived"}},
 		"databases_deleted_at":     {{"status": "deleted"}, {"deleted_at": "now"}},
 	} {
@@ -147,6 +151,7 @@ func TestOperationsTableRefusesWhatCannotBe(t *testing.T) {
 			valid.with(row{"kind": "update_database"}),
 			valid.with(row{"tier": `{}`}),
 			valid.with(row{"kind": "update_database", "tier": `"large"`}),
+			valid.with(row{"kind": "update_database", "tier": `{"name": "large"}`}),
 		},
 		"operations_state": {valid.with(row{"state": "failed", "started_at": "now"}), valid.with(row{"state": "", "started_at": "now"})},
 		"operations_cause": {

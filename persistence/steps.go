@@ -49,6 +49,7 @@ func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) er
 // direction of the step.
 func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.Operation, error) {
 	at := daap.Operation{ID: op}
+	var origin originRow
 	why := columnsOf(step.Cause)
 	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too. So it is
 	// where DAAP's own PostgreSQL was away, which is over now that it takes this.
@@ -64,7 +65,8 @@ func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 		WHERE  id = $1 AND state IN ('running', 'cancelling') AND (cancelled_by IS NOT NULL) = $3
 		RETURNING database_id, kind, COALESCE(origin, '{}')`,
 		op, step.Name, step.State.Undoes(), why.code, why.message, why.remedy, keeps,
-	).Scan(&at.DatabaseID, &at.Kind, &at.Origin)
+	).Scan(&at.DatabaseID, &at.Kind, &origin)
+	at.Origin = daap.Origin(origin)
 	return at, err
 }
 

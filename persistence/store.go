@@ -48,15 +48,11 @@ func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 // start before PostgreSQL does, and Ping tells when it is there. What the URL itself says of timeouts,
 // application_name or pool_max_conns wins over the defaults. The caller closes the pool.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-	if _, err := url.Parse(databaseURL); err != nil {
-		// The parser's own words may quote a part of the password.
-		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
+	given, err := ParseURL(databaseURL)
+	if err != nil {
+		return nil, err
 	}
 	cfg, err := pgxpool.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("parse the PostgreSQL URL: %w", err)
-	}
-	given, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("parse the PostgreSQL URL: %w", err)
 	}
@@ -82,6 +78,19 @@ func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 		return nil, fmt.Errorf("open the PostgreSQL pool: %w", err)
 	}
 	return pool, nil
+}
+
+// ParseURL reads the URL of a PostgreSQL. Its errors never show the password.
+func ParseURL(databaseURL string) (*pgx.ConnConfig, error) {
+	if _, err := url.Parse(databaseURL); err != nil {
+		// The parser's own words may quote a part of the password.
+		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
+	}
+	cfg, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the PostgreSQL URL: %w", err)
+	}
+	return cfg, nil
 }
 
 // Ping returns nil when PostgreSQL answers.

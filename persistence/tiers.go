@@ -2,8 +2,11 @@ package persistence
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,12 +18,9 @@ import (
 // nameOfTier is the unique index on the names of tiers.
 const nameOfTier = "tiers_name_is_one"
 
-const selectTiers = `
-	SELECT t.id, t.name, t.description, t.instances, t.ha_replicas, t.cpu_millis, t.memory_bytes, t.storage_bytes,
-	       t.storage_class, t.pg_version, t.pool_mode, t.max_connections, t.destruction_strategy, t.backup_enabled,
-	       t.backup_frequency, t.backup_retention_days, t.wal_archiving_enabled, t.object_storage_destination,
-	       t.deletion_protection, t.pgaudit_log, t.created_at, t.updated_at
-	FROM   tiers t`
+// selectTiers reads tiers in the order of scanTier.
+var selectTiers = `SELECT t.id, t.name, t.description, t.created_at, t.updated_at, t.` +
+	strings.Join(fieldColumns(), ", t.") + ` FROM tiers t`
 
 // Tier returns the tier. Errors: CodeNotFound.
 func (s *Store) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
@@ -50,13 +50,10 @@ func (s *Store) Tiers(ctx context.Context, f daap.TierFilter) ([]daap.Tier, erro
 // CreateTier records the tier. Errors: CodeNameTaken and those of answerOnce.
 func (s *Store) CreateTier(ctx context.Context, by daap.Grant, t daap.Tier) (daap.Tier, error) {
 	made, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Tier, error) {
+		columns, values := tierColumns(t)
 		err := tx.QueryRow(ctx, `
-			INSERT INTO tiers (id, name, description, instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes,
-			                   storage_class, pg_version, pool_mode, max_connections, destruction_strategy, backup_enabled,
-			                   backup_frequency, backup_retention_days, wal_archiving_enabled, object_storage_destination,
-			                   deletion_protection, pgaudit_log)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
-			RETURNING created_at, updated_at`, tierColumns(t)...).Scan(&t.CreatedAt, &t.UpdatedAt)
+			INSERT INTO tiers (id, `+strings.Join(columns, ", ")+`) VALUES ($1, `+placeholders(2, len(columns))+`)
+			RETURNING created_at, updated_at`, append([]any{t.ID}, values...)...).Scan(&t.CreatedAt, &t.UpdatedAt)
 		if err != nil {
 			return t, err
 		}
@@ -85,15 +82,11 @@ func (s *Store) PatchTier(
 		if err != nil {
 			return t, err
 		}
+		columns, values := tierColumns(t)
 		err = tx.QueryRow(ctx, `
-			UPDATE tiers
-			SET    name = $2, description = $3, instances = $4, ha_replicas = $5, cpu_millis = $6, memory_bytes = $7,
-			       storage_bytes = $8, storage_class = $9, pg_version = $10, pool_mode = $11, max_connections = $12,
-			       destruction_strategy = $13, backup_enabled = $14, backup_frequency = $15, backup_retention_days = $16,
-			       wal_archiving_enabled = $17, object_storage_destination = $18, deletion_protection = $19,
-			       pgaudit_log = $20, updated_at = now()
+			UPDATE tiers SET (`+strings.Join(columns, ", ")+`) = (`+placeholders(2, len(columns))+`), updated_at = now()
 			WHERE  id = $1
-			RETURNING updated_at`, tierColumns(t)...).Scan(&t.UpdatedAt)
+			RETURNING updated_at`, append([]any{id}, values...)...).Scan(&t.UpdatedAt)
 		if err != nil {
 			return t, err
 		}
@@ -129,22 +122,28 @@ func (s *Store) DeleteTier(ctx context.Context, by daap.Grant, id uuid.UUID) (da
 	return t, because(err, "delete tier")
 }
 
+// Destinations returns every place to which backups go or went.
+func (s *Store) Destinations(ctx context.Context) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT object_storage_destination FROM tiers WHERE backup_enabled
+		UNION
+		SELECT profile ->> 'object_storage_destination' FROM databases WHERE (profile ->> 'backup_enabled')::boolean
+		ORDER  BY 1`) // its error comes out of Collect
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, because(err, "read where backups go")
+	}
+	return all, nil
+}
+
 // theTier is a tier as the audit log names it.
 func theTier(id uuid.UUID) daap.Resource { return daap.Resource{Kind: daap.ResourceTier, ID: id} }
 
-// tierFields are what people ask for of a tier, as the audit log has them.
+// tierFields are the fields of a tier as the audit log has them.
 func tierFields(t daap.Tier) fields {
-	s := t.Spec()
-	return fields{
-		"name": s.Name, "description": s.Description, "instances": s.Instances, "ha_replicas": s.HAReplicas,
-		"cpu": s.CPU, "memory": s.Memory, "storage_size": s.StorageSize, "storage_class": s.StorageClass,
-		"pg_version": s.PGVersion, "pool_mode": s.PoolMode, "max_connections": s.MaxConnections,
-		"destruction_strategy": s.DestructionStrategy, "deletion_protection": s.DeletionProtection,
-		"pgaudit_log":    s.PGAuditLog,
-		"backup_enabled": s.BackupEnabled, "backup_frequency": s.BackupFrequency,
-		"backup_retention_days": s.BackupRetentionDays,
-		"wal_archiving_enabled": s.WALArchivingEnabled, "object_storage_destination": s.ObjectStorageDestination,
-	}
+	all := t.Values()
+	all["name"], all["description"] = t.Name, t.Description
+	return all
 }
 
 // lockTier keeps everyone else from changing the tier, and databases from getting it.
@@ -177,24 +176,82 @@ func chooseTier(ctx context.Context, tx pgx.Tx, named string) (daap.Tier, error)
 	return t, nil
 }
 
-func tierColumns(t daap.Tier) []any {
-	return []any{
-		t.ID, t.Name, t.Description, t.Instances, t.HAReplicas, t.CPU.MilliValue(), t.Memory.Value(),
-		t.StorageSize.Value(), t.StorageClass, t.PGVersion, t.PoolMode, t.MaxConnections, t.DestructionStrategy,
-		t.BackupEnabled, t.BackupFrequency, t.BackupRetentionDays, t.WALArchivingEnabled, t.ObjectStorageDestination,
-		t.DeletionProtection, t.PGAuditLog,
+// quantityColumns are the columns of fields that are quantities: PostgreSQL has them as whole numbers of a unit.
+var quantityColumns = map[string]struct {
+	column string
+	number func(*resource.Quantity) int64
+	of     func(int64) *resource.Quantity
+}{
+	"cpu":          {"cpu_millis", (*resource.Quantity).MilliValue, cores},
+	"memory":       {"memory_bytes", (*resource.Quantity).Value, size},
+	"storage_size": {"storage_bytes", (*resource.Quantity).Value, size},
+}
+
+func cores(millis int64) *resource.Quantity {
+	return resource.NewMilliQuantity(millis, resource.DecimalSI)
+}
+
+func size(bytes int64) *resource.Quantity { return resource.NewQuantity(bytes, resource.BinarySI) }
+
+// fieldColumns are the columns of daap.TierFields, in that order. A column has the name of its field, unless
+// quantityColumns says otherwise.
+func fieldColumns() []string {
+	columns := daap.TierFields()
+	for i, name := range columns {
+		if q, is := quantityColumns[name]; is {
+			columns[i] = q.column
+		}
 	}
+	return columns
+}
+
+// tierColumns are the columns of a tier that change, and their values.
+func tierColumns(t daap.Tier) (columns []string, values []any) {
+	values = []any{t.Name, t.Description}
+	all := t.Values()
+	for _, name := range daap.TierFields() {
+		field := all[name]
+		if q, is := quantityColumns[name]; is {
+			of := resource.MustParse(field.(string)) //nolint:forcetypeassert // every quantity is text
+			field = q.number(&of)
+		}
+		values = append(values, field)
+	}
+	return append([]string{"name", "description"}, fieldColumns()...), values
+}
+
+// placeholders are n placeholders of SQL, from the given one on.
+func placeholders(from, n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = "$" + strconv.Itoa(from+i)
+	}
+	return strings.Join(all, ", ")
 }
 
 func scanTier(row pgx.CollectableRow) (daap.Tier, error) {
 	var t daap.Tier
-	var cpu, memory, storage int64
-	err := row.Scan(&t.ID, &t.Name, &t.Description, &t.Instances, &t.HAReplicas, &cpu, &memory, &storage,
-		&t.StorageClass, &t.PGVersion, &t.PoolMode, &t.MaxConnections, &t.DestructionStrategy, &t.BackupEnabled,
-		&t.BackupFrequency, &t.BackupRetentionDays, &t.WALArchivingEnabled, &t.ObjectStorageDestination,
-		&t.DeletionProtection, &t.PGAuditLog, &t.CreatedAt, &t.UpdatedAt)
-	t.CPU = *resource.NewMilliQuantity(cpu, resource.DecimalSI)
-	t.Memory = *resource.NewQuantity(memory, resource.BinarySI)
-	t.StorageSize = *resource.NewQuantity(storage, resource.BinarySI)
+	names := daap.TierFields()
+	found := make([]any, len(names))
+	targets := []any{&t.ID, &t.Name, &t.Description, &t.CreatedAt, &t.UpdatedAt}
+	for i := range found {
+		targets = append(targets, &found[i])
+	}
+	if err := row.Scan(targets...); err != nil {
+		return t, err
+	}
+	values := make(map[string]json.RawMessage, len(names))
+	for i, name := range names {
+		if q, is := quantityColumns[name]; is {
+			found[i] = q.of(found[i].(int64)) //nolint:forcetypeassert // the column is a bigint
+		}
+		raw, err := json.Marshal(found[i])
+		if err != nil {
+			return t, fmt.Errorf("read field %s: %w", name, err)
+		}
+		values[name] = raw
+	}
+	var err error
+	t.Profile, err = daap.ProfileOf(values)
 	return t, err
 }

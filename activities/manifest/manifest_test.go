@@ -2,17 +2,23 @@ package manifest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/tools/txtar"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/activities/manifest/manifesttest"
 )
 
 var update = flag.Bool("update", false, "write the objects into the golden files")
@@ -32,10 +38,9 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var db daap.Database
 			var platform manifest.Platform
-			decode(t, archive, "database.yaml", &db)
 			decode(t, archive, "platform.yaml", &platform)
+			db := databaseIn(t, archive)
 			objects := []struct {
 				name   string
 				object runtime.Object
@@ -95,6 +100,72 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// databaseIn is the database of the case, which is written in names of its own: those of a tier's fields, and no row's.
+func databaseIn(t *testing.T, archive *txtar.Archive) daap.Database {
+	t.Helper()
+	var in struct {
+		ID          uuid.UUID                  `json:"id"`
+		Name        string                     `json:"name"`
+		Team        string                     `json:"team"`
+		Tier        string                     `json:"tier"`
+		Incarnation int                        `json:"incarnation"`
+		Profile     map[string]json.RawMessage `json:"profile"`
+		Source      *struct {
+			ID          uuid.UUID  `json:"id"`
+			Name        string     `json:"name"`
+			Server      string     `json:"server"`
+			Destination string     `json:"destination"`
+			Target      *time.Time `json:"target"`
+		} `json:"source"`
+	}
+	decode(t, archive, "database.yaml", &in)
+	profile, err := daap.ProfileOf(in.Profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := daap.Database{
+		ID: in.ID, Name: in.Name, OwnerTeam: in.Team, Tier: in.Tier, Incarnation: in.Incarnation, Profile: profile,
+	}
+	if from := in.Source; from != nil {
+		db.Source = &daap.Source{
+			DatabaseID: from.ID, Name: from.Name, ServerName: from.Server, Destination: from.Destination, Target: from.Target,
+		}
+	}
+	return db
+}
+
+// notInObjects are the tier fields that Kubernetes does not know: DAAP itself acts on them, and WAL is archived where
+// there are backups.
+var notInObjects = []string{"destruction_strategy", "deletion_protection", "wal_archiving_enabled"}
+
+func TestEachTierFieldIsInTheObjects(t *testing.T) {
+	t.Parallel()
+	archive, err := txtar.ParseFile("testdata/second.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var platform manifest.Platform
+	decode(t, archive, "platform.yaml", &platform)
+	db := databaseIn(t, archive)
+	for _, field := range daap.TierFields() {
+		other := db
+		other.Profile = manifesttest.Changed(t, db.Profile, field)
+		same := reflect.DeepEqual(profileObjects(db, platform), profileObjects(other, platform))
+		if same != slices.Contains(notInObjects, field) {
+			t.Errorf("objects of a database with another %s are the same = %t", field, same)
+		}
+	}
+}
+
+// profileObjects are the objects that depend on the profile.
+func profileObjects(db daap.Database, platform manifest.Platform) []any {
+	all := []any{manifest.Cluster(db, platform), manifest.Pooler(db, platform)}
+	if db.Profile.BackupEnabled {
+		all = append(all, manifest.ObjectStore(db, platform), manifest.ScheduledBackup(db))
+	}
+	return all
 }
 
 func decode(t *testing.T, archive *txtar.Archive, name string, into any) {

@@ -138,10 +138,10 @@ var catalog = daap.Catalog{"17": "localhost/postgresql:17"}
 // tier makes a tier of the name.
 func (m *matrix) tier(name string) uuid.UUID {
 	m.t.Helper()
-	made, err := daap.NewTiers(m.store, catalog, idle{}).Create(m.t.Context(), console, daap.TierSpec{
-		Name: name, CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", StorageClass: "fast", PGVersion: "17", Instances: 1,
-		MaxConnections: 100, PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,
-	})
+	made, err := daap.NewTiers(m.store, catalog, idle{}).Create(m.t.Context(), console, daap.TierSpec{Name: name, Fields: daap.TierPatch{
+		"cpu": "500m", "memory": "512Mi", "storage_size": "1Gi", "storage_class": "fast", "pg_version": "17", "instances": 1, "max_connections": 100,
+		"destruction_strategy": daap.StrategyHardDelete,
+	}})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -160,13 +160,12 @@ type garden struct {
 }
 
 // kept is a tier with everything that one may have.
-var kept = daap.TierSpec{
-	Name: "kept", CPU: "1", Memory: "1Gi", StorageSize: "10Gi", PGVersion: "17", Instances: 2, HAReplicas: 1, MaxConnections: 100,
-	PoolMode: daap.PoolSession, DestructionStrategy: daap.StrategyFreeze, Backups: daap.Backups{
-		BackupEnabled: true, WALArchivingEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 7,
-		ObjectStorageDestination: "s3://backups",
-	},
-}
+var kept = daap.TierSpec{Name: "kept", Fields: daap.TierPatch{
+	"cpu": "1", "memory": "1Gi", "storage_size": "10Gi", "pg_version": "17", "instances": 2, "ha_replicas": 1,
+	"max_connections": 100, "pool_mode": daap.PoolSession, "destruction_strategy": daap.StrategyFreeze,
+	"backup_enabled": true, "backup_frequency": "0 2 * * *", "backup_retention_days": 7,
+	"object_storage_destination": "s3://backups",
+}}
 
 func newGarden(t *testing.T) *garden {
 	t.Helper()
@@ -417,28 +416,27 @@ func (g *garden) accepted(r route, p place, got reply, fail func(string, ...any)
 	}
 	g.shows(r, p, db, fail)
 	if r.id == "updateTier" { // as it was, for the next
-		_, err := g.pool.Exec(g.t.Context(), `
-			UPDATE tiers SET (instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
-			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
-			       object_storage_destination, pgaudit_log) =
-			       (SELECT instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, storage_class, pool_mode, max_connections,
-			       destruction_strategy, backup_enabled, backup_frequency, backup_retention_days, wal_archiving_enabled,
-			       object_storage_destination, pgaudit_log FROM tiers WHERE name = 'kept') WHERE id = $1`, g.tier)
+		_, err := daap.NewTiers(g.store, catalog, idle{}).Update(g.t.Context(), console, uuid.MustParse(g.tier), g.kept().Values())
 		if err != nil {
 			g.t.Fatal(err)
 		}
 	}
 }
 
-// shows compares the database's objects with those of one of the tier kept.
-func (g *garden) shows(r route, p place, db daap.Database, fail func(string, ...any)) {
+// kept is the tier kept as it is stored.
+func (g *garden) kept() daap.Tier {
 	g.t.Helper()
-	tier, err := g.store.Tiers(g.t.Context(), daap.TierFilter{Page: daap.Page{Limit: 1000}})
+	tiers, err := g.store.Tiers(g.t.Context(), daap.TierFilter{Page: daap.Page{Limit: 1000}})
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	i := slices.IndexFunc(tier, func(t daap.Tier) bool { return t.Name == kept.Name })
-	plain := daap.Database{ID: db.ID, OwnerTeam: shop, Incarnation: 1, Source: db.Source}.With(tier[i])
+	return tiers[slices.IndexFunc(tiers, func(t daap.Tier) bool { return t.Name == kept.Name })]
+}
+
+// shows compares the database's objects with those of one of the tier kept.
+func (g *garden) shows(r route, p place, db daap.Database, fail func(string, ...any)) {
+	g.t.Helper()
+	plain := daap.Database{ID: db.ID, OwnerTeam: shop, Incarnation: 1, Source: db.Source}.With(g.kept())
 	if strings.HasSuffix(r.id, "Tier") {
 		plain.Tier = db.Tier
 	}

@@ -135,10 +135,10 @@ func (p process) key(t *testing.T) daap.Credential {
 func (p process) tier(t *testing.T, name string) {
 	t.Helper()
 	tiers, most := daap.NewTiers(p.store, daap.Catalog{"17": ""}, nil), 1_000_000.0
-	made, err := tiers.Create(t.Context(), console, daap.TierSpec{
-		Name: name, CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", PGVersion: "17", Instances: 1, MaxConnections: 100,
-		PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete,
-	})
+	made, err := tiers.Create(t.Context(), console, daap.TierSpec{Name: name, Fields: daap.TierPatch{
+		"cpu": "500m", "memory": "512Mi", "storage_size": "1Gi", "pg_version": "17", "instances": 1, "max_connections": 100,
+		"destruction_strategy": daap.StrategyHardDelete,
+	}})
 	if err == nil {
 		_, err = tiers.SetQuota(t.Context(), console, made.ID, daap.Quota{MaxCPUCores: &most, MaxMemoryGiB: &most})
 	}

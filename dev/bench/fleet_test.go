@@ -134,13 +134,11 @@ func startTemporal(t *testing.T) (sdkclient.Client, string) {
 func (p process) backedUp(t *testing.T) daap.Database {
 	t.Helper()
 	tiers := daap.NewTiers(p.store, daap.Catalog{"17": ""}, idle{})
-	_, err := tiers.Create(t.Context(), console, daap.TierSpec{
-		Name: "kept", CPU: "500m", Memory: "512Mi", StorageSize: "1Gi", PGVersion: "17", Instances: 1, MaxConnections: 100,
-		PoolMode: daap.PoolTransaction, DestructionStrategy: daap.StrategyHardDelete, Backups: daap.Backups{
-			BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 7, WALArchivingEnabled: true,
-			ObjectStorageDestination: "s3://backups",
-		},
-	})
+	_, err := tiers.Create(t.Context(), console, daap.TierSpec{Name: "kept", Fields: daap.TierPatch{
+		"cpu": "500m", "memory": "512Mi", "storage_size": "1Gi", "pg_version": "17", "instances": 1, "max_connections": 100,
+		"destruction_strategy": daap.StrategyHardDelete, "backup_enabled": true, "backup_frequency": "0 2 * * *",
+		"backup_retention_days": 7, "object_storage_destination": "s3://backups",
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

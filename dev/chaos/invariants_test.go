@@ -242,7 +242,7 @@ func nothingStrange(ctx context.Context, t *testing.T) {
 		SELECT key FROM idempotency_keys k
 		WHERE  key LIKE 'chaos-%' AND NOT EXISTS (
 			SELECT FROM operations o
-			WHERE  o.id::text = COALESCE(k.answer #>> '{Operation,ID}', k.answer ->> 'ID'))`) {
+			WHERE  o.id::text = COALESCE(k.answer #>> '{operation,id}', k.answer ->> 'id'))`) {
 		t.Errorf("the idempotency key %s answers with an operation that is not there", key)
 	}
 	for _, op := range query(ctx, t, pgx.RowTo[string], `
