@@ -212,7 +212,7 @@ func tierColumns(t daap.Tier) (columns []string, values []any) {
 	for _, name := range daap.TierFields() {
 		field := all[name]
 		if q, is := quantityColumns[name]; is {
-			of := resource.MustParse(field.(string)) //nolint:forcetypeassert // every quantity is text
+			of := resource.MustParse(fmt.Sprint(field))
 			field = q.number(&of)
 		}
 		values = append(values, field)
@@ -232,10 +232,14 @@ func placeholders(from, n int) string {
 func scanTier(row pgx.CollectableRow) (daap.Tier, error) {
 	var t daap.Tier
 	names := daap.TierFields()
-	found := make([]any, len(names))
+	found, numbers := make([]any, len(names)), make([]int64, len(names))
 	targets := []any{&t.ID, &t.Name, &t.Description, &t.CreatedAt, &t.UpdatedAt}
-	for i := range found {
-		targets = append(targets, &found[i])
+	for i, name := range names {
+		if _, is := quantityColumns[name]; is {
+			targets = append(targets, &numbers[i])
+		} else {
+			targets = append(targets, &found[i])
+		}
 	}
 	if err := row.Scan(targets...); err != nil {
 		return t, err
@@ -243,7 +247,7 @@ func scanTier(row pgx.CollectableRow) (daap.Tier, error) {
 	values := make(map[string]json.RawMessage, len(names))
 	for i, name := range names {
 		if q, is := quantityColumns[name]; is {
-			found[i] = q.of(found[i].(int64)) //nolint:forcetypeassert // the column is a bigint
+			found[i] = q.of(numbers[i])
 		}
 		raw, err := json.Marshal(found[i])
 		if err != nil {

@@ -1,4 +1,4 @@
-package activities
+package cluster
 
 import (
 	"maps"
@@ -25,15 +25,15 @@ var notWaitedFor = map[string]string{
 func TestUpdateWaitsForEachTierField(t *testing.T) {
 	t.Parallel()
 	db, pods, claims, pooler := inForceWorld()
-	p := &Postgres{Kubernetes: kubernetesWith(t, append([]client.Object{pooler}, claims...)...)}
+	k := kubernetesWith(t, append([]client.Object{pooler}, claims...)...)
 	for _, field := range daap.TierFields() {
 		wants := db
 		wants.Profile = manifesttest.Changed(t, db.Profile, field)
-		elsewhere, err := p.missingElsewhere(t.Context(), wants)
+		elsewhere, err := k.MissingElsewhere(t.Context(), wants)
 		if err != nil {
 			t.Fatal(err)
 		}
-		waits := elsewhere != "" || p.missing(pods[0], wants) != "" || len(pods) != wants.Profile.Instances ||
+		waits := elsewhere != "" || MissingInPod(pods[0], wants, "localhost/postgresql:17") != "" || len(pods) != wants.Profile.Instances ||
 			settingsDiffer(db.Profile, wants.Profile)
 		if why, is := notWaitedFor[field]; waits == is {
 			t.Errorf("an update waits for another %s = %t (%s)", field, waits, why)
@@ -41,7 +41,8 @@ func TestUpdateWaitsForEachTierField(t *testing.T) {
 	}
 }
 
-// settingsDiffer says whether missingSettings tells PostgreSQL with the one profile from PostgreSQL with the other.
+// settingsDiffer says whether PostgreSQL has other settings with the one profile than with the other, of those that
+// postgres.MissingSettings reads.
 func settingsDiffer(has, wants daap.Profile) bool {
 	return manifest.StandbysPrefix(has) != manifest.StandbysPrefix(wants) || has.PGAuditText() != wants.PGAuditText() ||
 		has.PGVersion != wants.PGVersion || !maps.Equal(manifest.Parameters(has), manifest.Parameters(wants))
