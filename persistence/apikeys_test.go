@@ -39,9 +39,9 @@ func (f fixture) stored(id uuid.UUID) daap.StoredKey {
 	return key
 }
 
-func TestKeyIsMadeRotatedAndRevoked(t *testing.T) {
+func (s suite) KeyIsMadeRotatedAndRevoked(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	key := f.key("shop")
 	want(t, "stored", f.stored(key.ID), daap.StoredKey{APIKey: key, Hash: firstHash})
 
@@ -52,7 +52,7 @@ func TestKeyIsMadeRotatedAndRevoked(t *testing.T) {
 	if s := f.stored(key.ID); s.Hash != secondHash || s.OldHash != firstHash {
 		t.Errorf("after the rotation hashes are %s and %s", s.Hash, s.OldHash)
 	}
-	f.exec(`UPDATE api_keys SET old_secret_until = now()`)
+	f.pass(time.Hour)
 	if s := f.stored(key.ID); s.OldHash != "" || s.OldSecretUntil != nil {
 		t.Errorf("after the overlap the old hash is %q until %v, want none", s.OldHash, s.OldSecretUntil)
 	}
@@ -79,9 +79,9 @@ func TestKeyIsMadeRotatedAndRevoked(t *testing.T) {
 	}
 }
 
-func TestKeysAreListedNewestFirstByTeam(t *testing.T) {
+func (s suite) KeysAreListedNewestFirstByTeam(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	first, other, last := f.key("shop"), f.key("billing"), f.key("shop")
 	all, err := f.APIKeys(t.Context(), daap.APIKeyFilter{Page: daap.Page{Limit: 2}})
 	f.must(err)
@@ -94,24 +94,24 @@ func TestKeysAreListedNewestFirstByTeam(t *testing.T) {
 	want(t, "of a team", shop, []daap.APIKey{last, first})
 }
 
-func TestUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
+func (s suite) UseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	key := f.key("shop")
 	f.must(f.TouchAPIKey(t.Context(), key.ID))
 	used := f.stored(key.ID).LastUsedAt
 	f.must(f.TouchAPIKey(t.Context(), key.ID))
 	want(t, "last use", f.stored(key.ID).LastUsedAt, used)
-	f.exec(`UPDATE api_keys SET last_used_at = now() - interval '2 minutes'`)
+	f.pass(2 * time.Minute)
 	f.must(f.TouchAPIKey(t.Context(), key.ID))
 	if !value(f.stored(key.ID).LastUsedAt).After(value(used).Add(-time.Second)) {
 		t.Error("a later use is not recorded")
 	}
 }
 
-func TestHashIsReplacedOnlyWhereItIsTheOneBefore(t *testing.T) {
+func (s suite) HashIsReplacedOnlyWhereItIsTheOneBefore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	key := f.key("shop")
 	f.must(f.RehashAPIKey(t.Context(), key.ID, secondHash, firstHash+"x"))
 	want(t, "hash", f.stored(key.ID).Hash, firstHash)
@@ -119,18 +119,19 @@ func TestHashIsReplacedOnlyWhereItIsTheOneBefore(t *testing.T) {
 	want(t, "hash", f.stored(key.ID).Hash, secondHash)
 }
 
-func TestKeyThatHasExpiredMeanwhileIsNotMade(t *testing.T) {
+func (s suite) KeyThatHasExpiredMeanwhileIsNotMade(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	past := time.Now().Add(-time.Minute)
 	key := daap.APIKey{ID: newID(t), Name: "deploy", Team: "shop", Role: daap.RoleProductTeam, CreatedBy: "x", ExpiresAt: &past}
 	_, _, err := f.CreateAPIKey(t.Context(), everyone, daap.StoredKey{APIKey: key, Hash: firstHash})
 	wantCode(t, err, daap.CodeValidationFailed)
-	f.exec(`INSERT INTO api_keys (id, name, team, role, hash, created_by, created_at, expires_at)
-		VALUES (gen_random_uuid(), 'deploy', 'shop', 'product-team', '` + firstHash + `', 'x', now() - interval '2 d', now() - interval '1 d')`)
-	keys, err := f.APIKeys(t.Context(), daap.APIKeyFilter{Page: daap.Page{Limit: 2}})
+	soon := f.now().Add(time.Hour)
+	key.ExpiresAt = &soon
+	_, _, err = f.CreateAPIKey(t.Context(), everyone, daap.StoredKey{APIKey: key, Hash: firstHash})
 	f.must(err)
-	_, _, err = f.RotateAPIKey(t.Context(), everyone, keys[0].ID, secondHash, 0)
+	f.pass(2 * time.Hour)
+	_, _, err = f.RotateAPIKey(t.Context(), everyone, key.ID, secondHash, 0)
 	wantCode(t, err, daap.CodeKeyNotActive)
 }
 
@@ -162,7 +163,7 @@ func TestNoRowHoldsASecret(t *testing.T) {
 }
 
 // holds returns a table that has the text in one of its rows; empty where none has.
-func (f fixture) holds(text string) string {
+func (f postgres) holds(text string) string {
 	f.t.Helper()
 	rows, _ := f.pool.Query(f.t.Context(), `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'`)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])

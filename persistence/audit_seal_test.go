@@ -11,13 +11,13 @@ import (
 )
 
 // seal seals all there is.
-func (f fixture) seal() {
+func (f postgres) seal() {
 	f.t.Helper()
 	_, err := f.SealAudit(f.t.Context(), 1000)
 	f.must(err)
 }
 
-func (f fixture) verify(heads ...daap.Seal) daap.AuditVerification {
+func (f postgres) verify(heads ...daap.Seal) daap.AuditVerification {
 	f.t.Helper()
 	found, err := daap.VerifyAudit(f.t.Context(), f.Store, keptHeads(heads))
 	f.must(err)

@@ -28,9 +28,9 @@ func (f fixture) kept(name string) daap.Database {
 	return f.database(db.ID)
 }
 
-func TestTierKeepsHowItBacksUp(t *testing.T) {
+func (s suite) TierKeepsHowItBacksUp(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	made := f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	read, err := f.Tier(t.Context(), made.ID)
 	f.must(err)
@@ -44,9 +44,9 @@ func TestTierKeepsHowItBacksUp(t *testing.T) {
 	want(t, "frequency", read.BackupFrequency, hourly)
 }
 
-func TestOperationHasTheStepsForBackupsWhereItsDatabaseHasThem(t *testing.T) {
+func (s suite) OperationHasTheStepsForBackupsWhereItsDatabaseHasThem(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	for tier, steps := range map[string]int{"small": len(daap.ProvisionDatabase.Plan(false)), "kept": len(daap.ProvisionDatabase.Plan(true))} {
 		db, op := newDatabase(t, "shop", "on-"+tier)
@@ -62,9 +62,9 @@ func TestOperationHasTheStepsForBackupsWhereItsDatabaseHasThem(t *testing.T) {
 	want(t, "steps of an update", len(update.Steps), len(daap.UpdateDatabase.Plan(true)))
 }
 
-func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
+func (s suite) WhatWasSeenOfBackupsLastStays(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	nothing, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
@@ -100,9 +100,9 @@ func TestWhatWasSeenOfBackupsLastStays(t *testing.T) {
 	want(t, "backups of the next page", len(none), 0)
 }
 
-func TestBackupThatIsSeenNoMoreIsGone(t *testing.T) {
+func (s suite) BackupThatIsSeenNoMoreIsGone(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -131,9 +131,9 @@ func TestBackupThatIsSeenNoMoreIsGone(t *testing.T) {
 	want(t, "left in the end", left(), "recent")
 }
 
-func TestLagCountsFromWhatWasFoundArchived(t *testing.T) {
+func (s suite) LagCountsFromWhatWasFoundArchived(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	at := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -161,9 +161,9 @@ func TestLagCountsFromWhatWasFoundArchived(t *testing.T) {
 	}
 }
 
-func TestArchivesAreNotPrunedWhileTheyAreReadOrRemoved(t *testing.T) {
+func (s suite) ArchivesAreNotPrunedWhileTheyAreReadOrRemoved(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	source, other := f.kept("orders"), f.kept("other")
 	restored, _ := newDatabase(t, "shop", "restored")
@@ -186,9 +186,9 @@ func TestArchivesAreNotPrunedWhileTheyAreReadOrRemoved(t *testing.T) {
 	want(t, "afterwards", pruned(), []uuid.UUID{source.ID, other.ID})
 }
 
-func TestOnlyDatabasesThatRunAndAreBackedUpAreLookedAt(t *testing.T) {
+func (s suite) OnlyDatabasesThatRunAndAreBackedUpAreLookedAt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	f.tier("kept-too", func(p *daap.Profile) { p.Backups, p.MaxConnections = daily, 50 })
 	f.ready("shop", "without")
@@ -209,9 +209,9 @@ func TestOnlyDatabasesThatRunAndAreBackedUpAreLookedAt(t *testing.T) {
 	want(t, "databases", found, []uuid.UUID{first.ID, second.ID, updating.ID})
 }
 
-func TestDatabaseIsRestoredOnlyToATierThatCanTakeIt(t *testing.T) {
+func (s suite) DatabaseIsRestoredOnlyToATierThatCanTakeIt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("other", func(p *daap.Profile) { p.PGVersion = "16" })
 	db, op := f.restoring("orders")
 	want(t, "status", db.Status, daap.DatabaseRestoring)
@@ -225,9 +225,9 @@ func TestDatabaseIsRestoredOnlyToATierThatCanTakeIt(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestRestoreThatIsGivenUpLeavesNoDatabase(t *testing.T) {
+func (s suite) RestoreThatIsGivenUpLeavesNoDatabase(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	begun, op := f.restoring("begun")
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
 	f.must(f.CancelOperation(t.Context(), op.ID, abort))
@@ -242,9 +242,9 @@ func TestRestoreThatIsGivenUpLeavesNoDatabase(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestSourceIsNotDeletedWhileItIsReadNorReadWhileItIsDeleted(t *testing.T) {
+func (s suite) SourceIsNotDeletedWhileItIsReadNorReadWhileItIsDeleted(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.restoring("orders")
 	source := f.database(db.Source.DatabaseID)
 	_, _, err := f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, source.ID))
@@ -261,20 +261,20 @@ func TestSourceIsNotDeletedWhileItIsReadNorReadWhileItIsDeleted(t *testing.T) {
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
-func TestRestoreThatIsSentAgainIsAnsweredThoughItsSourceIsGone(t *testing.T) {
+func (s suite) RestoreThatIsSentAgainIsAnsweredThoughItsSourceIsGone(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	source, _ := f.ready("shop", "orders")
-	ask := func() (daap.Database, error) {
+	ask := func() (daap.Database, daap.Operation, error) {
 		db, _ := newDatabase(t, "shop", "again")
 		db.Status, db.Source = daap.DatabaseRestoring, &daap.Source{DatabaseID: source.ID}
-		made, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, from(f.database(source.ID)), newOperation(t, daap.RestoreDatabase, db.ID))
-		return made, err
+		return f.CreateDatabase(t.Context(), once("a", 1), db, from(f.database(source.ID)), newOperation(t, daap.RestoreDatabase, db.ID))
 	}
-	first, err := ask()
+	first, op, err := ask()
 	f.must(err)
-	f.exec(`UPDATE databases SET status = 'deleting' WHERE name = 'orders'`)
-	again, err := ask()
+	f.succeed(op)
+	f.succeed(f.accepted(daap.DeleteDatabase, source.ID))
+	again, _, err := ask()
 	f.must(err)
 	want(t, "the database of the request that is sent again", again.ID, first.ID)
 }

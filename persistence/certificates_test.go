@@ -38,9 +38,9 @@ func (f fixture) certificate(id uuid.UUID) string {
 	return string(bundle)
 }
 
-func TestSaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
+func (s suite) SaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	other, _ := f.running("shop", "carts")
 	want(t, "certificate before", f.certificate(db.ID), "")
@@ -62,9 +62,9 @@ func TestSaveCACertificateIsFencedByTheDatabaseItsOperationHolds(t *testing.T) {
 	want(t, "certificate after that", f.certificate(db.ID), second+first)
 }
 
-func TestRenewedCAIsRecordedAndToldOnce(t *testing.T) {
+func (s suite) RenewedCAIsRecordedAndToldOnce(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	first, second := newCA(t, 10), newCA(t, 100)
 	f.must(f.SaveCACertificate(t.Context(), op.ID, db.ID, first))
@@ -81,9 +81,9 @@ func TestRenewedCAIsRecordedAndToldOnce(t *testing.T) {
 	want(t, "operation of the event", events[0].OperationID, nil)
 }
 
-func TestCertificatesAreLookedAtOfDatabasesThatTakeConnectionsByThem(t *testing.T) {
+func (s suite) CertificatesAreLookedAtOfDatabasesThatTakeConnectionsByThem(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	looked := func() []uuid.UUID {
 		dbs, err := f.CertifiedDatabases(t.Context(), uuid.Nil, 10)
@@ -100,8 +100,9 @@ func TestCertificatesAreLookedAtOfDatabasesThatTakeConnectionsByThem(t *testing.
 	after, err := f.CertifiedDatabases(t.Context(), db.ID, 10)
 	f.must(err)
 	want(t, "on the page after it", len(after), 0)
-	f.exec(`UPDATE databases SET status = 'frozen'`)
+	f.must(f.FinishOperation(t.Context(), op.ID))
+	f.succeed(f.accepted(daap.FreezeDatabase, db.ID))
 	want(t, "while it is frozen", looked(), []uuid.UUID{db.ID})
-	f.exec(`UPDATE databases SET status = 'archiving'`)
+	f.accepted(daap.DeleteDatabase, db.ID)
 	want(t, "while its Cluster goes", len(looked()), 0)
 }

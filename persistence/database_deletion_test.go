@@ -18,9 +18,9 @@ func (f fixture) used() daap.Cost {
 	return use.Used
 }
 
-func TestFrozenDatabaseHasItsVolumesAloneInTheQuota(t *testing.T) {
+func (s suite) FrozenDatabaseHasItsVolumesAloneInTheQuota(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	full := daap.Cost{CPUMillis: 500, MemoryBytes: 512 << 20, StorageBytes: 1 << 30, Databases: 1}
 	resting := daap.Cost{StorageBytes: 1 << 30, Databases: 1}
 	db := f.frozen("orders")
@@ -42,9 +42,9 @@ func TestFrozenDatabaseHasItsVolumesAloneInTheQuota(t *testing.T) {
 	want(t, "used once it is deleted", f.used(), daap.Cost{})
 }
 
-func TestUnfreezeNeedsRoomInTheQuota(t *testing.T) {
+func (s suite) UnfreezeNeedsRoomInTheQuota(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db := f.frozen("orders")
 	little := 0.4
 	_, err := f.SetTierQuota(t.Context(), everyone, smallID, daap.Quota{MaxCPUCores: &little})
@@ -54,9 +54,9 @@ func TestUnfreezeNeedsRoomInTheQuota(t *testing.T) {
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseFrozen)
 }
 
-func TestArchivedDatabaseIsKeptForItsRetention(t *testing.T) {
+func (s suite) ArchivedDatabaseIsKeptForItsRetention(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	tier := f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	f.succeed(f.accepted(daap.ArchiveDatabase, db.ID))
@@ -82,9 +82,9 @@ func withUpdate(db, other daap.Database) daap.Database {
 	return db
 }
 
-func TestProtectedDatabaseIsNotTakenAway(t *testing.T) {
+func (s suite) ProtectedDatabaseIsNotTakenAway(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("protected", func(p *daap.Profile) { p.Backups, p.DeletionProtection = daily, true })
 	db, op := newDatabase(t, "shop", "orders")
 	db.Tier = "protected"
@@ -102,9 +102,9 @@ func TestProtectedDatabaseIsNotTakenAway(t *testing.T) {
 	f.succeed(f.accepted(daap.DeleteDatabase, db.ID))
 }
 
-func TestReceiptKeepsTheLargestCounts(t *testing.T) {
+func (s suite) ReceiptKeepsTheLargestCounts(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.runningOf(daap.DeleteDatabase)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, counted := range []daap.Receipt{
@@ -125,9 +125,9 @@ func TestReceiptKeepsTheLargestCounts(t *testing.T) {
 	}
 }
 
-func TestClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
+func (s suite) ClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -145,30 +145,31 @@ func TestClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
 	f.must(f.CloseArchive(t.Context(), uuid.New(), &at)) // nobody has looked at its backups yet
 }
 
-func TestArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
+func (s suite) ArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
+	archived := map[string]uuid.UUID{}
 	for _, name := range []string{"over", "protected", "held", "not-yet"} {
-		f.succeed(f.accepted(daap.ArchiveDatabase, f.kept(name).ID))
-	}
-	f.exec(`UPDATE databases SET archived_until = now() - interval '1 second' WHERE name <> 'not-yet'`)
-	f.exec(`UPDATE databases SET deletion_protection = true WHERE name = 'protected'`)
-	held, err := f.ExpiredArchives(t.Context(), 10)
-	f.must(err)
-	for _, db := range held {
-		if db.Name == "held" {
-			f.accepted(daap.DeleteDatabase, db.ID)
+		if name == "not-yet" {
+			f.pass(15 * 24 * time.Hour)
 		}
+		db := f.kept(name)
+		f.succeed(f.accepted(daap.ArchiveDatabase, db.ID))
+		archived[name] = db.ID
 	}
+	on := true
+	_, err := f.patch(t.Context(), everyone, archived["protected"], daap.DatabasePatch{DeletionProtection: &on})
+	f.must(err)
+	f.accepted(daap.DeleteDatabase, archived["held"])
 	expired, err := f.ExpiredArchives(t.Context(), 10)
 	f.must(err)
 	if len(expired) != 1 || expired[0].Name != "over" {
 		t.Fatalf("expired are %+v, want the one whose time is over", expired)
 	}
-	databases := daap.NewDatabases(f.Store, f.Store, noEngine{}, 1000)
+	databases := daap.NewDatabases(f, f, noEngine{}, 1000)
 	for _, want := range []int{1, 0} { // the second time it is on its way out
-		if n, err := daap.NewExpiry(f.Store, databases).Run(t.Context()); err != nil || n != want {
+		if n, err := daap.NewExpiry(f, databases).Run(t.Context()); err != nil || n != want {
 			t.Errorf("Run() = %d, %v; want %d", n, err, want)
 		}
 	}
@@ -177,9 +178,9 @@ func TestArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
 	want(t, "kind", op.Kind, daap.DeleteDatabase)
 }
 
-func TestOrphansAreThoseThatWereFoundLast(t *testing.T) {
+func (s suite) OrphansAreThoseThatWereFoundLast(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	orphan := func(name string) daap.Orphan {
 		return daap.Orphan{ID: newID(t), Kind: daap.OrphanNamespace, Name: name, DatabaseID: newID(t), Reason: "It is nobody's."}
@@ -217,12 +218,15 @@ func TestOrphansAreThoseThatWereFoundLast(t *testing.T) {
 	want(t, "in the end", len(left()), 0)
 }
 
-func TestDestinationsAreThoseOfTiersAndDatabases(t *testing.T) {
+func (s suite) DestinationsAreThoseOfTiersAndDatabases(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
-	f.exec(`UPDATE databases SET profile = jsonb_set(profile, '{object_storage_destination}', '"s3://elsewhere"')`)
+	elsewhere := "s3://elsewhere"
+	_, err := f.PatchTier(t.Context(), everyone, *db.TierID,
+		daap.TierPatch{BackupsPatch: daap.BackupsPatch{ObjectStorageDestination: &elsewhere}}, catalog)
+	f.must(err)
 	all, err := f.Destinations(t.Context())
 	f.must(err)
 	want(t, "destinations", all, []string{"s3://backups/shop", "s3://elsewhere"})

@@ -9,9 +9,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestHealthIsKeptAndOnlyChangesAreEvents(t *testing.T) {
+func (s suite) HealthIsKeptAndOnlyChangesAreEvents(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	begin := time.Now().Truncate(time.Microsecond)
 	running := func() daap.Observed {

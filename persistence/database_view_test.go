@@ -7,9 +7,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestDatabaseIsDescribedWithTheTimeOfEachCheck(t *testing.T) {
+func (s suite) DatabaseIsDescribedWithTheTimeOfEachCheck(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	seen, err := f.DescribeDatabase(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
@@ -22,8 +22,8 @@ func TestDatabaseIsDescribedWithTheTimeOfEachCheck(t *testing.T) {
 	f.look(db.ID, now, daap.HealthHealthy)
 	f.look(db.ID, now.Add(time.Minute), daap.HealthHealthy)
 	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: now.Add(-time.Minute)}, nil))
-	_, err = f.pool.Exec(t.Context(), `INSERT INTO database_scans (database_id, attempted_at, scanned_at) VALUES ($1, $2, $3)`,
-		db.ID, now.Add(-2*time.Minute), now.Add(-3*time.Minute))
+	scanned := now.Add(-3 * time.Minute)
+	err = f.SaveScan(t.Context(), db.ID, daap.Scan{AttemptedAt: now.Add(-2 * time.Minute), ScannedAt: &scanned}, nil)
 	f.must(err)
 	seen, err = f.DescribeDatabase(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
@@ -37,9 +37,9 @@ func TestDatabaseIsDescribedWithTheTimeOfEachCheck(t *testing.T) {
 	want(t, "the scan was answered", value(seen.Scan.ScannedAt), now.Add(-3*time.Minute))
 }
 
-func TestAnotherTeamsDatabaseIsNotDescribed(t *testing.T) {
+func (s suite) AnotherTeamsDatabaseIsNotDescribed(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	scan, extensions := told(time.Now(), [3]string{"app", "hstore", "1.8"})
 	f.must(f.SaveScan(t.Context(), db.ID, scan, extensions))

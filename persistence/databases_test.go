@@ -11,9 +11,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestCreateDatabaseRecordsItWithItsOperation(t *testing.T) {
+func (s suite) CreateDatabaseRecordsItWithItsOperation(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	db.Description, db.Labels = "Orders of the shop", map[string]string{"env": "prod"}
 
@@ -38,9 +38,9 @@ func TestCreateDatabaseRecordsItWithItsOperation(t *testing.T) {
 	want(t, "steps", recorded.Steps, op.Steps)
 }
 
-func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
+func (s suite) CreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
 	_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
@@ -51,16 +51,16 @@ func TestCreateDatabaseRefusesANameTheTeamHas(t *testing.T) {
 	f.created("mail", "orders") // another team's names are its own
 }
 
-func TestCreateDatabaseTakesTheNameOfADeletedOne(t *testing.T) {
+func (s suite) CreateDatabaseTakesTheNameOfADeletedOne(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.deleted("orders")
 	f.created("shop", "orders")
 }
 
-func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
+func (s suite) CreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	taken := 0
 	for _, err := range atOnce(t.Context(), 8, func(ctx context.Context, _ int) error {
 		db, op := newDatabase(t, "shop", "orders")
@@ -75,9 +75,9 @@ func TestCreateDatabaseAtOnceGivesTheNameToOne(t *testing.T) {
 	want(t, "refused", taken, 7)
 }
 
-func TestAMissingDatabaseIsNotFound(t *testing.T) {
+func (s suite) AMissingDatabaseIsNotFound(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, err := f.Database(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
 	_, err = f.CACertificate(t.Context(), daap.EveryTeam, uuid.New())
@@ -88,9 +88,9 @@ func TestAMissingDatabaseIsNotFound(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 }
 
-func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
+func (s suite) DatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	for _, row := range []struct {
 		team, name string
 		labels     map[string]string
@@ -137,9 +137,9 @@ func TestDatabasesChoosesByTeamStatusAndLabels(t *testing.T) {
 	}
 }
 
-func TestDatabasesPagesReturnEachOnceWhileOthersAreCreated(t *testing.T) {
+func (s suite) DatabasesPagesReturnEachOnceWhileOthersAreCreated(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	var wanted, got []uuid.UUID
 	for i := range 25 {
 		db, _ := f.created("shop", fmt.Sprintf("orders-%d", i))
@@ -163,9 +163,9 @@ func TestDatabasesPagesReturnEachOnceWhileOthersAreCreated(t *testing.T) {
 	want(t, "ids", got, wanted)
 }
 
-func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
+func (s suite) PatchDatabaseChangesWhatIsGiven(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.created("shop", "orders")
 	text, prod := "Orders", "prod"
 	patched, err := f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{
@@ -186,9 +186,9 @@ func TestPatchDatabaseChangesWhatIsGiven(t *testing.T) {
 	want(t, "description", patched.Description, text)
 }
 
-func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
+func (s suite) PatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.created("shop", "orders")
 	bell := "\a"
 	_, err := f.patch(t.Context(), everyone, db.ID, daap.DatabasePatch{Description: &bell})
@@ -199,9 +199,9 @@ func TestPatchDatabaseRefusesWhatBreaksRules(t *testing.T) {
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
-func TestPatchDatabaseAtOnceLosesNothing(t *testing.T) {
+func (s suite) PatchDatabaseAtOnceLosesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.created("shop", "orders")
 	const writers = 12
 	for _, err := range atOnce(t.Context(), writers, func(ctx context.Context, i int) error {

@@ -25,10 +25,10 @@ func (f fixture) happened(database uuid.UUID) []daap.EventKind {
 	return kinds
 }
 
-func TestAProvisionThatIsGivenUpGoesBackAndEndsDeleted(t *testing.T) {
+func (s suite) AProvisionThatIsGivenUpGoesBackAndEndsDeleted(t *testing.T) {
 	t.Parallel()
 	for _, parked := range []bool{false, true} {
-		f := newFixture(t)
+		f := s.fixture(t)
 		db, op := f.running("shop", "orders")
 		if parked {
 			f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
@@ -58,9 +58,9 @@ func TestAProvisionThatIsGivenUpGoesBackAndEndsDeleted(t *testing.T) {
 	}
 }
 
-func TestOnlyADeleteOfAReadyDatabaseCanBeGivenUp(t *testing.T) {
+func (s suite) OnlyADeleteOfAReadyDatabaseCanBeGivenUp(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	op := f.accepted(daap.DeleteDatabase, db.ID)
 	f.must(f.BeginOperation(t.Context(), op.ID, false))
@@ -75,9 +75,9 @@ func TestOnlyADeleteOfAReadyDatabaseCanBeGivenUp(t *testing.T) {
 	want(t, "state", f.operation(op.ID).State, daap.OperationRunning)
 }
 
-func TestAStepOfTheOtherDirectionIsNotRecorded(t *testing.T) {
+func (s suite) AStepOfTheOtherDirectionIsNotRecorded(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepCluster, State: daap.StepUndone}))
 	want(t, "undone before it is given up", f.step(op.ID, daap.StepCluster).State, daap.StepPending)
@@ -89,9 +89,9 @@ func TestAStepOfTheOtherDirectionIsNotRecorded(t *testing.T) {
 	want(t, "undone", f.step(op.ID, daap.StepCluster).State, daap.StepUndone)
 }
 
-func TestASkippedStepIsMarkedAndTheOperationGetsOn(t *testing.T) {
+func (s suite) ASkippedStepIsMarkedAndTheOperationGetsOn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepConnect, State: daap.StepFailed, LastError: "no"}))
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
@@ -103,9 +103,9 @@ func TestASkippedStepIsMarkedAndTheOperationGetsOn(t *testing.T) {
 	}
 }
 
-func TestWhatKeepsAStepIsToldWhileItRuns(t *testing.T) {
+func (s suite) WhatKeepsAStepIsToldWhileItRuns(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	pull := daap.NewCause(daap.CauseImagePull, "no image")
 	record := func(step daap.Step) {
@@ -123,9 +123,9 @@ func TestWhatKeepsAStepIsToldWhileItRuns(t *testing.T) {
 	want(t, "cause when it is over", f.operation(op.ID).Cause, nil)
 }
 
-func TestTheTimelineTellsAllThatHappened(t *testing.T) {
+func (s suite) TheTimelineTellsAllThatHappened(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepNamespace, State: daap.StepRunning, Attempts: 1}))
 	for range 2 {
@@ -145,9 +145,9 @@ func TestTheTimelineTellsAllThatHappened(t *testing.T) {
 	want(t, "cause of the park", next[0].Cause, failed.Code)
 }
 
-func TestAPendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
+func (s suite) APendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.created("shop", "orders")
 	done, err := f.CancelPending(t.Context(), daap.EveryTeam, op.ID, cancel)
 	f.must(err)
@@ -162,9 +162,9 @@ func TestAPendingOperationIsCancelledWithoutAWorkflow(t *testing.T) {
 	want(t, "events", f.happened(db.ID), []daap.EventKind{daap.EventAccepted, daap.EventDecided, daap.EventCancelled})
 }
 
-func TestOurOwnPostgreSQLBeingAwayHidesNoOtherCause(t *testing.T) {
+func (s suite) OurOwnPostgreSQLBeingAwayHidesNoOtherCause(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	quota, away := daap.NewCause(daap.CauseQuota, "full"), daap.NewCause(daap.CausePlatformPostgresDown, "away")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepReady, State: daap.StepRunning, Progress: "waits", Cause: &quota}))
@@ -174,11 +174,11 @@ func TestOurOwnPostgreSQLBeingAwayHidesNoOtherCause(t *testing.T) {
 	want(t, "cause of the park", f.operation(op.ID).Cause, &quota)
 }
 
-func TestADeadlineTellsWhatWasKnownToKeepTheStep(t *testing.T) {
+func (s suite) ADeadlineTellsWhatWasKnownToKeepTheStep(t *testing.T) {
 	t.Parallel()
 	pull := daap.NewCause(daap.CauseImagePull, "no image")
 	for step, want := range map[daap.StepName]daap.CauseCode{daap.StepReady: pull.Code, daap.StepConnect: failed.Code} {
-		f := newFixture(t)
+		f := s.fixture(t)
 		_, op := f.running("shop", "orders")
 		f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepReady, State: daap.StepRunning, Progress: "waits", Cause: &pull}))
 		f.must(f.ParkOperation(t.Context(), op.ID, step, failed))

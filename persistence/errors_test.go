@@ -62,9 +62,9 @@ func TestPeopleAreToldWhenPostgreSQLGoesAway(t *testing.T) {
 	want(t, "database", f.database(db.ID), db)
 }
 
-func TestWhatAFailureSaysIsRecordedWhateverItIs(t *testing.T) {
+func (s suite) WhatAFailureSaysIsRecordedWhateverItIs(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	const said, stored = "broken \xff and\x00 ended", "broken \ufffd and ended"
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{

@@ -8,12 +8,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/daap-dev/daap"
-	"github.com/daap-dev/daap/persistence"
-	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
 var failed = daap.NewCause(daap.CauseDeadline, "The Cluster is not ready.")
@@ -30,21 +27,6 @@ func grant(team string, role daap.Role, scope daap.Scope) daap.Grant {
 		Request:    daap.Request{Caller: caller, ID: "request-1", Address: "192.0.2.1", Success: 202},
 		Permission: daap.MayUpdateDatabase, Scope: scope,
 	}
-}
-
-// fixture is a Store on a database of its own.
-type fixture struct {
-	*persistence.Store
-	t    *testing.T
-	pool *pgxpool.Pool
-}
-
-func newFixture(t *testing.T) fixture {
-	t.Helper()
-	pool := persistencetest.New(t)
-	f := fixture{persistence.New(pool), t, pool}
-	f.exec(insertSmall)
-	return f
 }
 
 // newTier is a tier of which little is asked.
@@ -237,13 +219,6 @@ func (f fixture) step(op uuid.UUID, name daap.StepName) daap.Step {
 	}
 	f.t.Fatalf("operation %s has no step %s", op, name)
 	return daap.Step{}
-}
-
-// exec runs SQL for what takes time or another process in real life.
-func (f fixture) exec(sql string) {
-	f.t.Helper()
-	_, err := f.pool.Exec(f.t.Context(), sql)
-	f.must(err)
 }
 
 func (f fixture) must(err error) {

@@ -85,9 +85,9 @@ func (f fixture) fleet(now time.Time) map[string]daap.Database {
 	return all
 }
 
-func TestDatabasesChoosesByHealthAsItIsNow(t *testing.T) {
+func (s suite) DatabasesChoosesByHealthAsItIsNow(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	now := time.Now()
 	all := f.fleet(now)
 	_, err := f.patch(t.Context(), everyone, all["down"].ID, daap.DatabasePatch{Labels: map[string]*string{"env": new("prod")}})
@@ -137,12 +137,12 @@ func TestDatabasesChoosesByHealthAsItIsNow(t *testing.T) {
 	want(t, "unavailable of another team", len(names(daap.DatabaseFilter{Health: daap.HealthUnavailable}, daap.OfTeam("shop"))), 0)
 }
 
-func TestTheDomainsRuleOfWhatRunsIsThatOfSQL(t *testing.T) {
+func (s suite) TheDomainsRuleOfWhatRunsIsThatOfSQL(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.fleet(time.Now())
 	for _, kind := range []daap.OperationKind{daap.RestoreDatabase, daap.BackUpDatabase, daap.UnfreezeDatabase, daap.ArchiveDatabase, daap.DeleteDatabase} {
-		f := newFixture(t)
+		f := s.fixture(t)
 		_, op := f.runningOf(kind)
 		runningAsTheDomainSays(f)
 		f.must(f.ParkOperation(t.Context(), op.ID, op.Kind.Pivot(), failed))
@@ -170,9 +170,9 @@ func runningAsTheDomainSays(f fixture) {
 	}
 }
 
-func TestHealthIsSoSinceItChanged(t *testing.T) {
+func (s suite) HealthIsSoSinceItChanged(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	now := time.Now().Truncate(time.Microsecond)
 	for _, look := range []struct {
@@ -193,9 +193,9 @@ func TestHealthIsSoSinceItChanged(t *testing.T) {
 	}
 }
 
-func TestFleetCountsWhatThereIs(t *testing.T) {
+func (s suite) FleetCountsWhatThereIs(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	empty, err := f.Fleet(t.Context(), time.Now())
 	f.must(err)
 	want(t, "databases of none", empty.Databases+len(empty.ByTier)+len(empty.ByHealth)+len(empty.Open)+len(empty.Parked), 0)

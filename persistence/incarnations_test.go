@@ -11,9 +11,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestIncarnationIsBegunOnceForEachOperation(t *testing.T) {
+func (s suite) IncarnationIsBegunOnceForEachOperation(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -55,9 +55,9 @@ func TestIncarnationIsBegunOnceForEachOperation(t *testing.T) {
 	want(t, "incarnation of another operation", f.database(db.ID).Incarnation, 3)
 }
 
-func TestIncarnationIsToldWithWhenAllWasArchived(t *testing.T) {
+func (s suite) IncarnationIsToldWithWhenAllWasArchived(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -74,9 +74,9 @@ func TestIncarnationIsToldWithWhenAllWasArchived(t *testing.T) {
 	}
 }
 
-func TestIncarnationIsNotBegunForAnOperationThatIsGivenUp(t *testing.T) {
+func (s suite) IncarnationIsNotBegunForAnOperationThatIsGivenUp(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.runningOf(daap.ReconcileDatabase)
 	f.must(f.CancelOperation(t.Context(), op.ID, abort))
 	wantSuperseded(t, f.BeginIncarnation(t.Context(), op.ID, 1, "pg-1"))
@@ -86,9 +86,9 @@ func TestIncarnationIsNotBegunForAnOperationThatIsGivenUp(t *testing.T) {
 	want(t, "status", is.Status, daap.DatabaseReady)
 }
 
-func TestArchiveIsNotPrunedWhileItsOwnDatabaseIsRestoredFromIt(t *testing.T) {
+func (s suite) ArchiveIsNotPrunedWhileItsOwnDatabaseIsRestoredFromIt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("kept", func(p *daap.Profile) { p.Backups = daily })
 	db := f.kept("orders")
 	op := f.accepted(daap.ReconcileDatabase, db.ID)

@@ -2,14 +2,13 @@ package persistence_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/daap-dev/daap"
 )
 
-func (f fixture) lookDue() {
-	f.t.Helper()
-	f.exec(`UPDATE operations SET next_look_at = now() - interval '1 s'`)
-}
+// lookDue lets so much time pass that every workflow is to be looked at.
+func (f fixture) lookDue() { f.pass(time.Minute + time.Second) }
 
 func (f fixture) unchecked() []daap.Operation {
 	f.t.Helper()
@@ -18,9 +17,9 @@ func (f fixture) unchecked() []daap.Operation {
 	return ops
 }
 
-func TestOpenOperationsAreLookedAtInTurn(t *testing.T) {
+func (s suite) OpenOperationsAreLookedAtInTurn(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.running("shop", "orders")
 	_, pending := f.created("shop", "carts")
 	f.ready("shop", "stock")
@@ -31,14 +30,17 @@ func TestOpenOperationsAreLookedAtInTurn(t *testing.T) {
 	f.must(f.RestartLost(t.Context(), f.operation(pending.ID)))
 	f.lookDue()
 	want(t, "looked at before the one that starts anew can be there", len(f.unchecked()), 1)
-	f.exec(`UPDATE operations SET dispatch_attempts = 3`)
+	for range 3 {
+		f.due()
+		want(t, "tried to start", len(f.claimed(10)), 1)
+	}
 	f.lookDue()
 	want(t, "looked at when the new start was tried often", len(f.unchecked()), 2)
 }
 
-func TestALostOperationIsParkedOrStartedAnew(t *testing.T) {
+func (s suite) ALostOperationIsParkedOrStartedAnew(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	seen := f.operation(op.ID)
 	f.must(f.RestartLost(t.Context(), seen))
@@ -63,9 +65,9 @@ func TestALostOperationIsParkedOrStartedAnew(t *testing.T) {
 	wantCode(t, err, daap.CodeDecisionRefused)
 }
 
-func TestALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
+func (s suite) ALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	restarted, err := f.RestartOperation(t.Context(), daap.EveryTeam, op.ID, abort)
@@ -76,9 +78,9 @@ func TestALostOperationThatIsGivenUpStartsBackward(t *testing.T) {
 	want(t, "state", f.operation(op.ID).State, daap.OperationCancelling)
 }
 
-func TestBacklogIsWhatWaitsForItsStart(t *testing.T) {
+func (s suite) BacklogIsWhatWaitsForItsStart(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.created("shop", "orders")
 	f.created("shop", "carts")
 	f.running("shop", "stock")

@@ -3,6 +3,7 @@ package persistence_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,9 +16,9 @@ func once(key string, request byte) daap.Grant {
 	return by
 }
 
-func TestTheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
+func (s suite) TheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	first, firstOp, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 	f.must(err)
@@ -31,9 +32,9 @@ func TestTheSameRequestMakesOneDatabaseAndGetsTheSameAnswer(t *testing.T) {
 	want(t, "databases", len(all), 1)
 }
 
-func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
+func (s suite) AKeyIsRefusedForAnotherRequest(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
 	f.must(err)
@@ -46,9 +47,9 @@ func TestAKeyIsRefusedForAnotherRequest(t *testing.T) {
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 }
 
-func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
+func (s suite) ARefusedRequestLeavesItsKeyFree(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.created("shop", "orders")
 	db, op := newDatabase(t, "shop", "orders")
 	_, _, err := f.CreateDatabase(t.Context(), once("a", 1), db, nil, op)
@@ -58,9 +59,9 @@ func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
 	f.must(err)
 }
 
-func TestTwinsAtOnceAreOneRequest(t *testing.T) {
+func (s suite) TwinsAtOnceAreOneRequest(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	const twins = 8
 	ids := make([]uuid.UUID, twins)
 	dbs, ops := make([]daap.Database, twins), make([]daap.Operation, twins)
@@ -113,4 +114,25 @@ func TestAnAnswerIsForgottenAfterADay(t *testing.T) {
 	var left int
 	f.must(f.pool.QueryRow(t.Context(), `SELECT count(*) FROM idempotency_keys`).Scan(&left))
 	want(t, "answers left", left, 2)
+}
+
+func (s suite) AKeyIsFreeForAnotherRequestAfterADay(t *testing.T) {
+	t.Parallel()
+	f := s.fixture(t)
+	_, op := f.created("shop", "orders")
+	f.must(f.Remember(t.Context(), once("a", 1), op))
+	f.must(f.Remember(t.Context(), once("a", 1), daap.Operation{})) // the first answer stays
+	got, found, err := f.Remembered(t.Context(), once("a", 1))
+	f.must(err)
+	want(t, "found within the day", found, true)
+	want(t, "answer", got.ID, op.ID)
+	f.pass(25 * time.Hour)
+	_, found, err = f.Remembered(t.Context(), once("a", 1))
+	f.must(err)
+	want(t, "found after a day", found, false)
+	f.must(f.Remember(t.Context(), once("a", 2), op))
+	f.must(f.ForgetAnswers(t.Context()))
+	_, found, err = f.Remembered(t.Context(), once("a", 2))
+	f.must(err)
+	want(t, "found again", found, true)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestBeginOperationMovesItToRunningOnce(t *testing.T) {
+func (s suite) BeginOperationMovesItToRunningOnce(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	begun := f.operation(op.ID)
 	want(t, "state", begun.State, daap.OperationRunning)
@@ -22,9 +22,9 @@ func TestBeginOperationMovesItToRunningOnce(t *testing.T) {
 	want(t, "state of a parked one", f.operation(op.ID).State, daap.OperationNeedsAttention)
 }
 
-func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
+func (s suite) ParkOperationRecordsTheCauseOnce(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 	parked, inError := f.operation(op.ID), f.database(db.ID)
@@ -39,12 +39,12 @@ func TestParkOperationRecordsTheCauseOnce(t *testing.T) {
 	want(t, "database parked twice", f.database(db.ID), inError)
 }
 
-func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
+func (s suite) ResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 	t.Parallel()
 	for _, kind := range daap.OperationKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			f := s.fixture(t)
 			db, op := f.runningOf(kind)
 			f.must(f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed))
 			for range 2 {
@@ -59,7 +59,7 @@ func TestResumeOperationReturnsTheDatabaseToItsStatus(t *testing.T) {
 	}
 }
 
-func TestFinishOperationEndsItOnce(t *testing.T) {
+func (s suite) FinishOperationEndsItOnce(t *testing.T) {
 	t.Parallel()
 	for _, kind := range daap.OperationKinds() {
 		for _, parked := range []bool{false, true} {
@@ -69,7 +69,7 @@ func TestFinishOperationEndsItOnce(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				f := newFixture(t)
+				f := s.fixture(t)
 				db, op := f.runningOf(kind)
 				f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepFinish, State: daap.StepRunning}))
 				if parked {
@@ -94,9 +94,9 @@ func TestFinishOperationEndsItOnce(t *testing.T) {
 	}
 }
 
-func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
+func (s suite) AnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.created("shop", "orders")
 	for name, err := range map[string]error{
 		"park":   f.ParkOperation(t.Context(), op.ID, daap.StepCluster, failed),
@@ -112,9 +112,9 @@ func TestAnOperationThatHasNotBegunOnlyBegins(t *testing.T) {
 	f.must(f.HoldsDatabase(t.Context(), op.ID, false))
 }
 
-func TestASupersededOperationChangesNothing(t *testing.T) {
+func (s suite) ASupersededOperationChangesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.running("shop", "orders")
 	f.must(f.HoldsDatabase(t.Context(), op.ID, false))
 	f.accepted(daap.DeleteDatabase, db.ID)
@@ -132,9 +132,9 @@ func TestASupersededOperationChangesNothing(t *testing.T) {
 	want(t, "database", f.database(db.ID), database)
 }
 
-func TestAnOperationThatSucceededIsOver(t *testing.T) {
+func (s suite) AnOperationThatSucceededIsOver(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.ready("shop", "orders")
 	wantSuperseded(t, f.HoldsDatabase(t.Context(), op.ID, false))
 	wantSuperseded(t, f.BeginOperation(t.Context(), op.ID, false))
@@ -146,9 +146,9 @@ func TestAnOperationThatSucceededIsOver(t *testing.T) {
 	want(t, "superseded", len(superseded), 0)
 }
 
-func TestAnUnknownOperationHoldsNothing(t *testing.T) {
+func (s suite) AnUnknownOperationHoldsNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.running("shop", "orders")
 	wantSuperseded(t, f.HoldsDatabase(t.Context(), uuid.New(), false))
 	wantSuperseded(t, f.BeginOperation(t.Context(), uuid.New(), false))

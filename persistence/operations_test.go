@@ -9,9 +9,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestAcceptOperationGivesItTheDatabase(t *testing.T) {
+func (s suite) AcceptOperationGivesItTheDatabase(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	asked := newOperation(t, daap.DeleteDatabase, db.ID)
 
@@ -26,7 +26,7 @@ func TestAcceptOperationGivesItTheDatabase(t *testing.T) {
 	want(t, "steps", op.Steps, asked.Steps)
 }
 
-func TestAcceptOperationTakesOverFromAProvision(t *testing.T) {
+func (s suite) AcceptOperationTakesOverFromAProvision(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(fixture) (daap.Database, daap.Operation){
 		"pending": func(f fixture) (daap.Database, daap.Operation) { return f.created("shop", "orders") },
@@ -39,7 +39,7 @@ func TestAcceptOperationTakesOverFromAProvision(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t)
+			f := s.fixture(t)
 			db, provision := prepare(f)
 			del := f.accepted(daap.DeleteDatabase, db.ID)
 
@@ -63,9 +63,9 @@ func TestAcceptOperationTakesOverFromAProvision(t *testing.T) {
 	}
 }
 
-func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
+func (s suite) AcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	holder := f.accepted(daap.DeleteDatabase, db.ID)
 	for _, state := range []string{"pending", "running", "parked"} {
@@ -86,9 +86,9 @@ func TestAcceptOperationRefusesABusyDatabaseNamingTheHolder(t *testing.T) {
 	}
 }
 
-func TestAcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
+func (s suite) AcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	gone := f.deleted("orders")
 	_, _, err := f.AcceptOperation(t.Context(), everyone, newOperation(t, daap.DeleteDatabase, gone.ID))
 	wantCode(t, err, daap.CodeWrongStatus)
@@ -99,9 +99,9 @@ func TestAcceptOperationRefusesAStatusThatDoesNotAllowIt(t *testing.T) {
 	wantCode(t, err, daap.CodeWrongStatus)
 }
 
-func TestAcceptOperationAtOnceLetsOneWin(t *testing.T) {
+func (s suite) AcceptOperationAtOnceLetsOneWin(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	ready, _ := f.ready("shop", "orders")
 	provisioning, _ := f.running("shop", "carts")
 	for _, db := range []daap.Database{ready, provisioning} {
@@ -128,18 +128,18 @@ func TestAcceptOperationAtOnceLetsOneWin(t *testing.T) {
 	}
 }
 
-func TestAMissingOperationIsNotFound(t *testing.T) {
+func (s suite) AMissingOperationIsNotFound(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, err := f.Operation(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
 	_, err = f.OperationState(t.Context(), daap.EveryTeam, uuid.New())
 	wantCode(t, err, daap.CodeNotFound)
 }
 
-func TestOperationsChoosesByDatabaseStateAndKind(t *testing.T) {
+func (s suite) OperationsChoosesByDatabaseStateAndKind(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	orders, provision := f.ready("shop", "orders")
 	_, other := f.created("shop", "carts")
 	del := f.accepted(daap.DeleteDatabase, orders.ID)

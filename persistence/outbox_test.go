@@ -11,11 +11,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// due makes every pending operation due now.
-func (f fixture) due() {
-	f.t.Helper()
-	f.exec(`UPDATE operations SET next_dispatch_at = now() - interval '1 s' WHERE state = 'pending'`)
-}
+// due lets so much time pass that every pending operation is due.
+func (f fixture) due() { f.pass(2*time.Minute + time.Second) }
 
 func (f fixture) claimed(limit int) []daap.Operation {
 	f.t.Helper()
@@ -25,7 +22,7 @@ func (f fixture) claimed(limit int) []daap.Operation {
 }
 
 // wantDueIn compares when the operation is due with what is wanted, but for the time the test takes.
-func (f fixture) wantDueIn(op uuid.UUID, wait time.Duration) {
+func (f postgres) wantDueIn(op uuid.UUID, wait time.Duration) {
 	f.t.Helper()
 	var got time.Duration
 	err := f.pool.QueryRow(f.t.Context(),
@@ -36,16 +33,14 @@ func (f fixture) wantDueIn(op uuid.UUID, wait time.Duration) {
 	}
 }
 
-func TestClaimPendingReturnsWhatIsDueOldestFirst(t *testing.T) {
+func (s suite) ClaimPendingReturnsWhatIsDueOldestFirst(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, first := f.created("shop", "orders")
 	_, second := f.created("shop", "carts")
 	f.running("shop", "stock")
-	f.wantDueIn(first.ID, 5*time.Second) // the caller starts it first
-	want(t, "claimed at once", len(f.claimed(10)), 0)
-
-	f.due()
+	want(t, "claimed at once", len(f.claimed(10)), 0) // the caller starts it first
+	f.pass(6 * time.Second)
 	ops := f.claimed(10)
 	if len(ops) != 2 {
 		t.Fatalf("claimed %d, want 2", len(ops))
@@ -71,9 +66,9 @@ func TestClaimPendingWaitsTwiceAsLongEachTime(t *testing.T) {
 	f.wantDueIn(op.ID, 2*time.Minute)
 }
 
-func TestClaimPendingAtOnceGivesEachOperationToOne(t *testing.T) {
+func (s suite) ClaimPendingAtOnceGivesEachOperationToOne(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	const operations, sweepers = 40, 4
 	for i := range operations {
 		f.created("shop", fmt.Sprintf("orders-%d", i))
@@ -117,6 +112,27 @@ func TestClaimPendingDoesNotWaitForARowInUse(t *testing.T) {
 	if len(ops) != 1 || ops[0].ID != free.ID {
 		t.Errorf("claimed %v, want the free one alone", ops)
 	}
+}
+
+func (s suite) StartThatWasAcceptedIsDueInTwoMinutesAndOthersLaterEachTime(t *testing.T) {
+	t.Parallel()
+	f := s.fixture(t)
+	_, op := f.created("shop", "orders")
+	for _, wait := range []struct {
+		pass    time.Duration
+		claimed int
+	}{
+		{6 * time.Second, 1}, {6 * time.Second, 1}, {11 * time.Second, 1},
+		{8 * time.Second, 0}, {13 * time.Second, 1}, {20 * time.Second, 0}, {21 * time.Second, 1},
+	} {
+		f.pass(wait.pass)
+		want(t, "claimed", len(f.claimed(10)), wait.claimed)
+	}
+	f.must(f.Dispatched(t.Context(), op.ID))
+	f.pass(time.Minute)
+	want(t, "claimed once its start was accepted", len(f.claimed(10)), 0)
+	f.pass(61 * time.Second)
+	want(t, "claimed when it has not begun then", len(f.claimed(10)), 1)
 }
 
 func TestDispatchedPutsOffAnOperationThatHasNotBegun(t *testing.T) {

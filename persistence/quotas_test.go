@@ -31,9 +31,9 @@ func (f fixture) use() daap.QuotaUse {
 
 func ptr[T any](v T) *T { return &v }
 
-func TestManyCreatesAtOnceMakeAsManyAsTheQuotaAllows(t *testing.T) {
+func (s suite) ManyCreatesAtOnceMakeAsManyAsTheQuotaAllows(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	const asked, allowed = 64, 10
 	f.quota(daap.Quota{MaxDatabases: ptr(allowed)})
 	errs := atOnce(t.Context(), asked, func(ctx context.Context, i int) error {
@@ -55,9 +55,9 @@ func TestManyCreatesAtOnceMakeAsManyAsTheQuotaAllows(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestQuotaNamesWhatHasNoRoom(t *testing.T) {
+func (s suite) QuotaNamesWhatHasNoRoom(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.created("shop", "orders") // 500m, 512Mi, 1Gi
 	f.quota(daap.Quota{MaxCPUCores: ptr(0.9), MaxMemoryGiB: ptr(1.0), MaxStorageGiB: ptr(1.5)})
 	db, op := newDatabase(t, "shop", "carts")
@@ -72,9 +72,9 @@ func TestQuotaNamesWhatHasNoRoom(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestWhatIsReservedIsFreedOnceHoweverTheDatabaseEnds(t *testing.T) {
+func (s suite) WhatIsReservedIsFreedOnceHoweverTheDatabaseEnds(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.deleted("gone")
 	_, op := f.created("shop", "cancelled")
 	_, err := f.CancelPending(t.Context(), daap.EveryTeam, op.ID, cancel)
@@ -95,9 +95,9 @@ func TestWhatIsReservedIsFreedOnceHoweverTheDatabaseEnds(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestQuotaBelowWhatIsUsedIsTakenAndStopsNewDatabases(t *testing.T) {
+func (s suite) QuotaBelowWhatIsUsedIsTakenAndStopsNewDatabases(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.created("shop", "orders")
 	f.quota(daap.Quota{MaxDatabases: ptr(0)})
 	if use := f.use(); !use.OverCommitted() {
@@ -146,9 +146,9 @@ func (f fixture) useOf(tier uuid.UUID) daap.Cost {
 	return use.Used
 }
 
-func TestUpdateReservesTheNewTierAndFreesTheOldOneWhenItIsOver(t *testing.T) {
+func (s suite) UpdateReservesTheNewTierAndFreesTheOldOneWhenItIsOver(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	large := f.tier("large", func(p *daap.Profile) { p.Instances, p.StorageSize = 2, resource.MustParse("5Gi") })
 	small := f.useOfOne()
 	for end, finish := range map[string]func(op daap.Operation){
@@ -213,9 +213,9 @@ func (f fixture) useOfOne() daap.Cost {
 	return tier.Cost()
 }
 
-func TestUpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
+func (s suite) UpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	f.quota(daap.Quota{MaxDatabases: ptr(1), MaxCPUCores: ptr(0.75), MaxMemoryGiB: ptr(0.25)}) // memory is over-committed
 	cpu, memory := "750m", "256Mi"
@@ -239,9 +239,9 @@ func TestUpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	want(t, "status of what is refused", f.database(db.ID).Status, daap.DatabaseReady)
 }
 
-func TestUpdateThatCannotBeIsRefusedAndChangesNothing(t *testing.T) {
+func (s suite) UpdateThatCannotBeIsRefusedAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.tier("wide", func(p *daap.Profile) { p.StorageClass = "slow" })
 	f.tier("less", func(p *daap.Profile) { p.PGVersion = "16" })
 	f.tier("full", func(p *daap.Profile) { p.CPU = resource.MustParse("64") })
@@ -268,9 +268,9 @@ func TestUpdateThatCannotBeIsRefusedAndChangesNothing(t *testing.T) {
 	f.must(f.CheckQuotas(t.Context()))
 }
 
-func TestTierThatADatabaseHasAllOfTakesNoTime(t *testing.T) {
+func (s suite) TierThatADatabaseHasAllOfTakesNoTime(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	for _, named := range []string{"small", smallID.String()} {
 		_, op, err := f.PatchDatabase(t.Context(), everyone, db.ID, daap.DatabasePatch{Tier: &named}, newOperation(t, daap.UpdateDatabase, db.ID))
@@ -316,9 +316,50 @@ func TestDryRunComesToTheSameAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestUpdatesThatCrossEachOtherBothFinish(t *testing.T) {
+func (s suite) DryRunLeavesNothing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
+	f.tier("large", func(p *daap.Profile) { p.Instances = 3 })
+	ready, _ := f.ready("shop", "orders")
+	dry := once("a", 1)
+	dry.DryRun = true
+	all := func() string {
+		t.Helper()
+		page := daap.Page{Limit: 100}
+		dbs, err := f.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: page})
+		f.must(err)
+		ops, err := f.Operations(t.Context(), daap.EveryTeam, daap.OperationFilter{Page: page})
+		f.must(err)
+		entries, err := f.AuditEntries(t.Context(), daap.AuditFilter{Page: page})
+		f.must(err)
+		tiers, err := f.Tiers(t.Context(), daap.TierFilter{Page: page})
+		f.must(err)
+		return inJSON(t, []any{dbs, ops, entries, tiers, f.happened(ready.ID), f.use()})
+	}
+	before := all()
+	db, op := newDatabase(t, "shop", "carts")
+	made, _, err := f.CreateDatabase(t.Context(), dry, db, nil, op)
+	if err != nil || made.Tier != "small" || made.Profile.PGVersion != "17" {
+		t.Errorf("CreateDatabase() = %+v, %v", made, err)
+	}
+	_, update, err := f.PatchDatabase(t.Context(), dry, ready.ID, daap.DatabasePatch{Tier: ptr("large")}, newOperation(t, daap.UpdateDatabase, ready.ID))
+	if err != nil || update == nil || update.Tier.Instances != 3 {
+		t.Errorf("PatchDatabase() = %+v, %v", update, err)
+	}
+	_, _, err = f.AcceptOperation(t.Context(), dry, newOperation(t, daap.DeleteDatabase, ready.ID))
+	f.must(err)
+	_, err = f.CreateTier(t.Context(), dry, newTier(t, "another"))
+	f.must(err)
+	want(t, "all there is", all(), before)
+	f.must(f.CheckQuotas(t.Context()))
+	_, found, err := f.Remembered(t.Context(), once("a", 2))
+	f.must(err)
+	want(t, "the key is used", found, false)
+}
+
+func (s suite) UpdatesThatCrossEachOtherBothFinish(t *testing.T) {
+	t.Parallel()
+	f := s.fixture(t)
 	f.tier("large", func(p *daap.Profile) { p.CPU = resource.MustParse("1") })
 	const pairs = 8
 	var ops []daap.Operation
@@ -342,9 +383,9 @@ func TestUpdatesThatCrossEachOtherBothFinish(t *testing.T) {
 
 // TestUseIsTheSumOfCostsWhateverHappens lets things happen in any order to databases of two tiers, whose storage does
 // not grow, so that they go both ways.
-func TestUseIsTheSumOfCostsWhateverHappens(t *testing.T) {
+func (s suite) UseIsTheSumOfCostsWhateverHappens(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	f.quota(daap.Quota{MaxDatabases: ptr(6), MaxCPUCores: ptr(2.5)})
 	large := f.tier("large", func(p *daap.Profile) { p.Instances = 2 })
 	_, err := f.SetTierQuota(t.Context(), everyone, large.ID, daap.Quota{MaxDatabases: ptr(3)})

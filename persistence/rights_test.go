@@ -18,33 +18,32 @@ import (
 )
 
 // asService returns a fixture on a database whose pool has a role of its own, with the service's rights.
-func asService(t *testing.T) fixture {
+func asService(t *testing.T) postgres {
 	t.Helper()
 	ownerURL := persistencetest.URL(t)
 	role := "daap_service_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
 	owner, err := pgx.Connect(t.Context(), ownerURL)
-	f := fixture{t: t}
-	f.must(err)
+	must := fixture{t: t}.must
+	must(err)
 	_, err = owner.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'service'`, role))
-	f.must(err)
+	must(err)
 	_, err = owner.Exec(t.Context(), insertSmall)
-	f.must(err)
+	must(err)
 	t.Cleanup(func() {
 		if _, err := owner.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role); err != nil {
 			t.Error(err)
 		}
 		_ = owner.Close(context.Background())
 	})
-	f.must(migrations.Grant(t.Context(), ownerURL, role))
-	f.must(migrations.KeepAudit(t.Context(), ownerURL, 48*time.Hour))
+	must(migrations.Grant(t.Context(), ownerURL, role))
+	must(migrations.KeepAudit(t.Context(), ownerURL, 48*time.Hour))
 	serviceURL, err := url.Parse(ownerURL)
-	f.must(err)
+	must(err)
 	serviceURL.User = url.UserPassword(role, "service")
-	f.pool, err = persistence.Open(t.Context(), serviceURL.String())
-	f.must(err)
-	t.Cleanup(f.pool.Close)
-	f.Store = persistence.New(f.pool)
-	return f
+	pool, err := persistence.Open(t.Context(), serviceURL.String())
+	must(err)
+	t.Cleanup(pool.Close)
+	return newPostgres(t, pool, "")
 }
 
 func TestServicesRoleDoesItsWork(t *testing.T) {
@@ -64,6 +63,11 @@ func TestServicesRoleDoesItsWork(t *testing.T) {
 	f.must(f.BeginOperation(t.Context(), deletion.ID, false))
 	f.must(f.FinishOperation(t.Context(), deletion.ID))
 	want(t, "status", f.database(db.ID).Status, daap.DatabaseDeleted)
+
+	scan, extensions := told(time.Now(), [3]string{"app", "hstore", "1.8"})
+	for range 2 { // the second time replaces what the first one found
+		f.must(f.SaveScan(t.Context(), db.ID, scan, extensions))
+	}
 
 	key := f.key("shop")
 	_, _, err = f.RotateAPIKey(t.Context(), everyone, key.ID, secondHash, time.Hour)

@@ -25,7 +25,7 @@ func (r row) with(changes row) row {
 }
 
 // insert returns the name of the constraint that refuses the row, empty when none does.
-func (f fixture) insert(table string, r row) string {
+func (f postgres) insert(table string, r row) string {
 	f.t.Helper()
 	var columns, values []string
 	var args []any

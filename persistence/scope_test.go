@@ -20,6 +20,10 @@ func inScope(f fixture, scope daap.Scope, db daap.Database, op daap.Operation) m
 			_, err := f.Database(ctx, scope, db.ID)
 			return err
 		},
+		"DescribeDatabase": func(ctx context.Context) error {
+			_, err := f.DescribeDatabase(ctx, scope, db.ID)
+			return err
+		},
 		"CACertificate": func(ctx context.Context) error {
 			_, err := f.CACertificate(ctx, scope, db.ID)
 			return err
@@ -51,9 +55,9 @@ func inScope(f fixture, scope daap.Scope, db daap.Database, op daap.Operation) m
 	}
 }
 
-func TestAnotherTeamsRowsAreMissing(t *testing.T) {
+func (s suite) AnotherTeamsRowsAreMissing(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := f.created("shop", "orders")
 	before := inJSON(t, f.database(db.ID))
 	for whose, scope := range map[string]daap.Scope{"another team": daap.OfTeam("billing"), "nobody": {}, "no team": daap.OfTeam("")} {
@@ -72,8 +76,8 @@ func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	tried := inScope(fixture{t: t}, daap.Scope{}, daap.Database{}, daap.Operation{})
 	elsewhere := []string{ // lists, what has no owner yet, and keys and tiers, which are no team's to change
 		"CreateTier", "PatchTier", "DeleteTier", "SetTierQuota",
-		"Databases", "Operations", "Events", "BackupState", "LastSeen", "Backups", "CreateDatabase", "Remembered", "Remember",
-		"Scan", "DatabaseExtensions", "ExtensionGroups", "ExtensionVersions", "UnscannedDatabases",
+		"Databases", "Operations", "Events", "BackupState", "Backups", "CreateDatabase", "Remembered", "Remember",
+		"ExtensionGroups", "ExtensionVersions", "UnscannedDatabases",
 		"CreateAPIKey", "RotateAPIKey", "RevokeAPIKey", "RequestOrphanRemoval",
 	}
 	store := reflect.TypeFor[*persistence.Store]()
@@ -90,9 +94,9 @@ func TestEveryMethodThatTakesAScopeIsTriedOutOfIt(t *testing.T) {
 	}
 }
 
-func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
+func (s suite) ListsHoldTheRowsInScopeAlone(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	own, ownOp := f.created("shop", "orders")
 	other, _ := f.created("billing", "orders")
 	shop, page := daap.OfTeam("shop"), daap.Page{Limit: 10}
@@ -137,9 +141,9 @@ func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 	}
 }
 
-func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
+func (s suite) AnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	all := once("a", 1)
 	_, _, err := f.CreateDatabase(t.Context(), all, db, nil, op)
@@ -160,9 +164,9 @@ func TestAnswerOfAnotherKeysScopeIsNotGivenAgain(t *testing.T) {
 	wantCode(t, err, daap.CodeIdempotencyKeyReused)
 }
 
-func TestDatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {
+func (s suite) DatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, op := newDatabase(t, "shop", "orders")
 	_, _, err := f.CreateDatabase(t.Context(), grant("billing", daap.RoleProductTeam, daap.OfTeam("billing")), db, nil, op)
 	if err == nil || daap.AsError(err) != nil {
@@ -172,9 +176,9 @@ func TestDatabaseOfATeamOutOfScopeIsNotMade(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 }
 
-func TestEachTeamHasItsOwnIdempotencyKeys(t *testing.T) {
+func (s suite) EachTeamHasItsOwnIdempotencyKeys(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	var made []uuid.UUID
 	for _, team := range []string{"shop", "billing"} {
 		by := grant(team, daap.RoleProductTeam, daap.OfTeam(team))

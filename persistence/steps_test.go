@@ -6,9 +6,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestRecordStepKeepsTheTimesAndTheLastError(t *testing.T) {
+func (s suite) RecordStepKeepsTheTimesAndTheLastError(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	record := func(step daap.Step) daap.Step {
 		t.Helper()
@@ -42,9 +42,9 @@ func TestRecordStepKeepsTheTimesAndTheLastError(t *testing.T) {
 	want(t, "last error of another failure", record(daap.Step{State: daap.StepFailed}).LastError, "")
 }
 
-func TestRecordStepLeavesTheOtherSteps(t *testing.T) {
+func (s suite) RecordStepLeavesTheOtherSteps(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	f.must(f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepCluster, State: daap.StepRunning}))
 	for i, step := range f.operation(op.ID).Steps {
@@ -53,9 +53,9 @@ func TestRecordStepLeavesTheOtherSteps(t *testing.T) {
 	}
 }
 
-func TestRecordStepRefusesAStepTheOperationLacks(t *testing.T) {
+func (s suite) RecordStepRefusesAStepTheOperationLacks(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	_, op := f.running("shop", "orders")
 	if f.RecordStep(t.Context(), op.ID, daap.Step{Name: daap.StepVolumes, State: daap.StepRunning}) == nil {
 		t.Error("record a step of another kind = nil, want an error")

@@ -127,9 +127,9 @@ func TestOpenKeepsThePasswordOfAMalformedURLToItself(t *testing.T) {
 	}
 }
 
-func TestTimesAreUTC(t *testing.T) {
+func (s suite) TimesAreUTC(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.created("shop", "orders")
 	want(t, "location", f.database(db.ID).CreatedAt.Location().String(), "UTC")
 }

@@ -12,9 +12,9 @@ import (
 
 var catalog = daap.Catalog{"17": "localhost/postgresql:17"}
 
-func TestTierIsKeptAsItWasAskedFor(t *testing.T) {
+func (s suite) TierIsKeptAsItWasAskedFor(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	asked := newTier(t, "large")
 	asked.Description, asked.CPU, asked.StorageClass = "For the shop", resource.MustParse("1.5"), "fast"
 	asked.PGAuditLog = []daap.PGAuditClass{daap.PGAuditDDL, daap.PGAuditRole, daap.PGAuditWrite}
@@ -45,9 +45,9 @@ func TestTierIsKeptAsItWasAskedFor(t *testing.T) {
 	want(t, "newest first", all[0].ID, made.ID)
 }
 
-func TestDatabaseKeepsItsTierAsItWas(t *testing.T) {
+func (s suite) DatabaseKeepsItsTierAsItWas(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	want(t, "tier", db.Tier, "small")
 	more := "2Gi"
@@ -58,9 +58,9 @@ func TestDatabaseKeepsItsTierAsItWas(t *testing.T) {
 	want(t, "memory of the next", later.Profile.Memory.String(), more)
 }
 
-func TestTierThatIsNotThereIsRefused(t *testing.T) {
+func (s suite) TierThatIsNotThereIsRefused(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	for _, named := range []string{"nowhere", uuid.NewString(), ""} {
 		db, op := newDatabase(t, "shop", "orders")
 		db.Tier = named
@@ -69,9 +69,9 @@ func TestTierThatIsNotThereIsRefused(t *testing.T) {
 	}
 }
 
-func TestTierGoesOnceNoDatabaseHasIt(t *testing.T) {
+func (s suite) TierGoesOnceNoDatabaseHasIt(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	db, _ := f.ready("shop", "orders")
 	tier := *db.TierID
 	_, err := f.DeleteTier(t.Context(), everyone, tier)
@@ -91,9 +91,9 @@ func TestTierGoesOnceNoDatabaseHasIt(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 }
 
-func TestDatabaseAndTheEndOfItsTierDoNotMeet(t *testing.T) {
+func (s suite) DatabaseAndTheEndOfItsTierDoNotMeet(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := s.fixture(t)
 	for range 20 {
 		tier, err := f.CreateTier(t.Context(), everyone, newTier(t, "fleeting"))
 		f.must(err)
