@@ -25,7 +25,7 @@ func (s *service) key(change func(*daap.APIKey)) uuid.UUID {
 	s.t.Helper()
 	k := daap.APIKey{ID: uuid.Must(uuid.NewV7()), Name: "deploy", Team: "shop", Role: daap.RoleProductTeam}
 	change(&k)
-	s.store.keys[k.ID] = daap.StoredKey{APIKey: k}
+	s.store.PutAPIKey(daap.StoredKey{APIKey: k})
 	return k.ID
 }
 

@@ -30,7 +30,7 @@ import (
 // service is the API on a store in memory. Every answer that comes out of it is held against the contract.
 type service struct {
 	t      testing.TB
-	store  *memory
+	store  *store
 	url    string
 	http   *http.Client
 	client *oas.Client
@@ -40,7 +40,7 @@ type service struct {
 const backlog = 1000
 
 // configOn is the API's configuration on the store, with callers as those who are known.
-func configOn(store *memory) api.Config {
+func configOn(store *store) api.Config {
 	return api.Config{
 		Databases:     daap.NewDatabases(store, store, store, backlog),
 		Operations:    daap.NewOperations(store, store, store, store),
@@ -59,7 +59,7 @@ func configOn(store *memory) api.Config {
 // start serves the API until the test ends; each option may change the configuration before.
 func start(t testing.TB, options ...func(*api.Config)) *service {
 	t.Helper()
-	store := newMemory()
+	store := newStore(t)
 	cfg := configOn(store)
 	for _, option := range options {
 		option(&cfg)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -28,7 +29,7 @@ func tries(s *service) map[string]try {
 	database := func() string {
 		_, op := s.create("shop", "db-"+uuid.NewString()[:8])
 		s.store.succeed(op)
-		return "/databases/" + s.store.operations[op].DatabaseID.String()
+		return "/databases/" + s.store.operation(op).DatabaseID.String()
 	}
 	backedUp := func() string {
 		path := database()
@@ -38,7 +39,7 @@ func tries(s *service) map[string]try {
 	}
 	orphan := func() string {
 		id := uuid.Must(uuid.NewV7())
-		s.store.orphans[id] = daap.Orphan{ID: id, Kind: daap.OrphanNamespace, Name: "daap-" + id.String()}
+		s.store.must(s.store.SaveOrphans(s.t.Context(), time.Now(), []daap.Orphan{{ID: id, Kind: daap.OrphanNamespace, Name: "daap-" + id.String()}}))
 		return "/orphans/" + id.String()
 	}
 	frozen := func() string {
@@ -56,7 +57,7 @@ func tries(s *service) map[string]try {
 	noTier := "/tiers/" + missing
 	tier := func() string {
 		id := uuid.Must(uuid.NewV7())
-		s.store.tiers[id] = smallTier(id, "t-"+id.String()[:8])
+		s.store.PutTier(smallTier(id, "t-"+id.String()[24:]))
 		return "/tiers/" + id.String()
 	}
 	noDatabase, noOperation, noKey := "/databases/"+missing, "/operations/"+missing, "/api-keys/"+missing
@@ -155,9 +156,9 @@ func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
 		}
 	}
 	var update daap.Operation
-	for _, op := range s.store.operations {
+	for _, op := range s.store.operations() {
 		if op.Kind == daap.UpdateDatabase {
-			update = op
+			update = s.store.operation(op.ID)
 		}
 	}
 	got := s.do(http.MethodGet, "/operations/"+update.ID.String(), "")
@@ -209,8 +210,8 @@ func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
 			t.Errorf("%s: logged %+v, want one entry of a dry run", name, log)
 		}
 	}
-	if after := s.do(http.MethodGet, at, "").data(t); after != before || len(s.store.databases) != 1 || len(s.store.operations) != 1 {
-		t.Errorf("%d databases, %d operations, and\n%s\nwant\n%s", len(s.store.databases), len(s.store.operations), after, before)
+	if after := s.do(http.MethodGet, at, "").data(t); after != before || len(s.store.databases()) != 1 || len(s.store.operations()) != 1 {
+		t.Errorf("%d databases, %d operations, and\n%s\nwant\n%s", len(s.store.databases()), len(s.store.operations()), after, before)
 	}
 }
 
@@ -401,8 +402,8 @@ func TestEntryNamesWhatThePathNames(t *testing.T) {
 func TestFailureIsAuditedAsOne(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.store.panics = "oops"
+	s.store.panics("oops")
 	s.do(http.MethodGet, "/databases", "")
-	s.store.panics = nil
+	s.store.panics(nil)
 	wantEntry(t, s.store.logged(), "listDatabases", daap.OutcomeFailed, http.StatusInternalServerError, "platform")
 }

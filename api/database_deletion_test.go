@@ -29,9 +29,7 @@ func TestDeleteDoesWhatTheTierSaysOrThePlatformTeamChooses(t *testing.T) {
 		if got := s.do(http.MethodDelete, at+query, ""); got.status != http.StatusAccepted {
 			t.Errorf("%s: got %d %s", query, got.status, got.body)
 		}
-		s.store.mu.Lock()
-		kind := s.store.operations[*s.store.databases[db.ID].OperationID].Kind
-		s.store.mu.Unlock()
+		kind := s.store.database(db.ID).OperationKind
 		if kind != want {
 			t.Errorf("%s began a %s, want %s", query, kind, want)
 		}

@@ -116,10 +116,9 @@ func TestConnectionIsGivenOnceItIsKnown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
-	s.store.ca = ""
 	_, err := s.client.GetDatabaseConnection(t.Context(), oas.GetDatabaseConnectionParams{ID: db.ID})
 	wantCode(t, err, oas.ErrorCodeWrongStatus)
-	s.store.ca = pem // while its first base backup is taken
+	s.store.must(s.store.RenewCACertificate(t.Context(), db.ID, pem)) // while its first base backup is taken
 	if _, err := s.client.GetDatabaseConnection(t.Context(), oas.GetDatabaseConnectionParams{ID: db.ID}); err != nil {
 		t.Errorf("once its certificate is known: %v", err)
 	}
@@ -294,7 +293,7 @@ func TestMergePatchLeavesSetsAndRemoves(t *testing.T) {
 				ID: uuid.New(), Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady,
 				Description: "old", Labels: map[string]string{"env": "prod", "tier": "a"},
 			}
-			s.store.databases[db.ID] = db
+			s.store.PutDatabase(db)
 			t.Run(name+" as "+mediaType, func(t *testing.T) {
 				got := s.do(http.MethodPatch, "/databases/"+db.ID.String(), row.patch, "Content-Type", mediaType)
 				var res oas.DatabaseResponse

@@ -76,7 +76,7 @@ func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
 			if undoes := row.state == oas.OperationStateCancelling; undoes != (res.Data.CancelledBy.Value == "platform/alice") {
 				t.Errorf("it was cancelled by %v", res.Data.CancelledBy)
 			}
-			if status := s.store.databases[res.Data.DatabaseID].Status; status != row.status {
+			if status := s.store.database(res.Data.DatabaseID).Status; status != row.status {
 				t.Errorf("the database is %s, want %s", status, row.status)
 			}
 		})

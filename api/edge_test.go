@@ -26,7 +26,7 @@ import (
 // raw is the API as a process serves it, for requests that no client would send. Its log is written as a process does.
 type raw struct {
 	t       *testing.T
-	store   *memory
+	store   *store
 	address string
 	log     *bytes.Buffer
 	server  *http.Server
@@ -37,8 +37,8 @@ func startRaw(t *testing.T) *raw {
 	var log bytes.Buffer
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	logger := zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(&log)), zap.DebugLevel))
-	store := newMemory()
-	store.databases[existing] = daap.Database{ID: existing, Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady}
+	store := newStore(t)
+	store.PutDatabase(daap.Database{ID: existing, Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady})
 	cfg := configOn(store)
 	cfg.Log, cfg.TrustedProxies = logger, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -111,7 +111,7 @@ func TestTricksWithPathsReachNothing(t *testing.T) {
 		}
 		r.send(ask(http.MethodDelete, target))
 	}
-	if r.store.databases[existing].Status != daap.DatabaseReady || len(r.store.operations) != 0 {
+	if r.store.database(existing).Status != daap.DatabaseReady || len(r.store.operations()) != 0 {
 		t.Error("a path that is none changed something")
 	}
 }
@@ -154,7 +154,7 @@ func TestHeadersThatAreNoneDoNothing(t *testing.T) {
 			t.Errorf("%s: %d %v %s, want %d", name, got.status, got.header, got.body, row.want)
 		}
 	}
-	if r.store.databases[existing].Status != daap.DatabaseReady || len(r.store.databases) != 1 {
+	if r.store.database(existing).Status != daap.DatabaseReady || len(r.store.databases()) != 1 {
 		t.Error("a refused request changed something")
 	}
 }
@@ -168,12 +168,12 @@ func TestAddressThatAProxyDidNotWriteIsInNoEntry(t *testing.T) {
 		r.send(ask(http.MethodGet, "/databases/"+existing.String(), "X-Forwarded-For: "+forwarded))
 	}
 	_ = r.server.Shutdown(t.Context())
-	for _, entry := range r.store.log {
+	for _, entry := range r.store.log() {
 		if _, err := netip.ParseAddr(entry.Address); err != nil {
 			t.Errorf("an entry is from %q", entry.Address)
 		}
 	}
-	if len(r.store.log) == 0 {
+	if len(r.store.log()) == 0 {
 		t.Error("there is no entry at all")
 	}
 }
@@ -243,7 +243,7 @@ func TestBodyThatIsNotWhatItSeemsIsRefused(t *testing.T) {
 			t.Errorf("%s is answered with %q", name, got.body)
 		}
 	}
-	if len(s.store.databases) != 0 {
+	if len(s.store.databases()) != 0 {
 		t.Error("a refused request changed something")
 	}
 }
@@ -251,7 +251,7 @@ func TestBodyThatIsNotWhatItSeemsIsRefused(t *testing.T) {
 // TestBodyWithoutAnEndIsCutOff sends more and more; the service must answer after the 64 KiB that it reads.
 func TestBodyWithoutAnEndIsCutOff(t *testing.T) {
 	t.Parallel()
-	_, handler := bare()
+	_, handler := bare(t)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	endless := io.MultiReader(strings.NewReader(`{"description":"`), repeated{})

@@ -52,7 +52,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
-	s.store.err = errors.New("dial 10.0.0.7: password=hunter2")
+	s.store.fail(errors.New("dial 10.0.0.7: password=hunter2"))
 	for _, r := range everyRequest {
 		got := s.do(r.method, r.path, r.body, "X-Request-Id", "find-me")
 		want := "The service failed to answer; try again, and give the platform team request find-me."
@@ -74,7 +74,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 func TestErrorMadeForPeopleIsShownWithoutWhatWrapsIt(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.store.err = fmt.Errorf("select from databases: %w", daap.Unavailable("PostgreSQL is down; try again."))
+	s.store.fail(fmt.Errorf("select from databases: %w", daap.Unavailable("PostgreSQL is down; try again.")))
 	for _, r := range everyRequest {
 		got := s.do(r.method, r.path, r.body)
 		if got.Error.Code != oas.ErrorCodeUnavailable || got.Error.Message != "PostgreSQL is down; try again." {
@@ -87,7 +87,7 @@ func TestTimeoutOfTheStoreIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, cause := range []error{context.DeadlineExceeded, context.Canceled} {
-		s.store.err = fmt.Errorf("query: %w", cause)
+		s.store.fail(fmt.Errorf("query: %w", cause))
 		for _, r := range everyRequest {
 			got := s.do(r.method, r.path, r.body)
 			want := "The service did not answer in time; try again."
@@ -102,7 +102,7 @@ func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code, status := range documentedStatuses() {
-		s.store.err = &daap.Error{Code: daap.Code(code), Message: "Told."}
+		s.store.fail(&daap.Error{Code: daap.Code(code), Message: "Told."})
 		if got := s.do(http.MethodGet, "/databases", ""); got.status != status || got.Error.Message != "Told." {
 			t.Errorf("%s: got %d %s", code, got.status, got.body)
 		}
@@ -113,7 +113,7 @@ func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code := range documentedStatuses() {
-		s.store.err = &daap.Error{Code: daap.Code(code), Message: "Told."}
+		s.store.fail(&daap.Error{Code: daap.Code(code), Message: "Told."})
 		want := map[daap.Code]string{daap.CodeRequestInProgress: "2", daap.CodeUnavailable: "5"}[daap.Code(code)]
 		if got := s.do(http.MethodGet, "/databases", "").header.Get("Retry-After"); got != want {
 			t.Errorf("%s: got Retry-After %q, want %q", code, got, want)
@@ -124,7 +124,7 @@ func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
 func TestCodeThatTheContractDoesNotHaveIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.store.err = &daap.Error{Code: "made_up", Message: "Told."}
+	s.store.fail(&daap.Error{Code: "made_up", Message: "Told."})
 	if got := s.do(http.MethodGet, "/databases", ""); got.Error.Code != oas.ErrorCodeInternal {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
@@ -134,7 +134,7 @@ func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
-	s.store.panics = "password=hunter2"
+	s.store.panics("password=hunter2")
 	got := s.do(http.MethodGet, "/databases", "", "X-Request-Id", "find-me")
 	if got.status != http.StatusInternalServerError || bytes.Contains(got.body, []byte("hunter2")) {
 		t.Errorf("got %d %s", got.status, got.body)
@@ -143,7 +143,7 @@ func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
 	if len(entries) != 1 || entries[0].ContextMap()["request_id"] != "find-me" {
 		t.Errorf("logged %v", entries)
 	}
-	s.store.panics = nil
+	s.store.panics(nil)
 	if got := s.do(http.MethodGet, "/databases", ""); got.status != http.StatusOK {
 		t.Errorf("got %d %s", got.status, got.body)
 	}

@@ -34,7 +34,7 @@ func TestTimelineIsNewestFirstOverAllPages(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	op := s.parked("orders", daap.StepCluster)
-	db := s.store.operations[op].DatabaseID
+	db := s.store.operation(op).DatabaseID
 	s.parked("carts", daap.StepCluster) // another database has a timeline of its own
 	s.decide(op, "retry", http.StatusAccepted)
 	s.store.succeed(op)
@@ -59,7 +59,7 @@ func TestEventTellsItsStepItsCauseAndWhoDecided(t *testing.T) {
 	s := start(t)
 	op := s.parked("orders", daap.StepCluster)
 	s.decide(op, "retry", http.StatusAccepted)
-	events, _ := s.timeline(s.store.operations[op].DatabaseID, 100)
+	events, _ := s.timeline(s.store.operation(op).DatabaseID, 100)
 	decision, parked, begun := events[0], events[1], events[2]
 	if decision.Actor.Value != "platform/alice" || decision.Message != "retry: The quota is raised." || !decision.Cause.Null {
 		t.Errorf("the decision is %+v", decision)

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -37,11 +38,17 @@ func TestExportIsALineForEachEntryHoweverMany(t *testing.T) {
 
 func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
 	t.Parallel()
-	store, handler := bare()
+	store, handler := bare(t)
 	for range 3000 {
 		store.Add(daap.AuditEntry{Action: "getDatabase", Outcome: daap.OutcomeSucceeded})
 	}
-	store.failAfter = 2
+	pages := 0
+	store.Before(func(context.Context) error {
+		if pages++; pages == 2 {
+			return errors.New("lost on its way")
+		}
+		return nil
+	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/audit-logs/export", nil)
@@ -65,19 +72,19 @@ func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
 func TestExportThatFailsBeforeItsFirstLineIsAnsweredAsAnError(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.store.err = daap.Unavailable("PostgreSQL is down; try again.")
+	s.store.fail(daap.Unavailable("PostgreSQL is down; try again."))
 	got := s.do(http.MethodGet, "/audit-logs/export", "")
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
-	s.store.err = nil
+	s.store.fail(nil)
 	wantEntry(t, s.store.logged(), "exportAuditLogs", daap.OutcomeFailed, http.StatusServiceUnavailable, "platform")
 }
 
 func TestExportThatPanicsDoesNotEndTheProcess(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	s.store.panics = "password=hunter2"
+	s.store.panics("password=hunter2")
 	if got := s.do(http.MethodGet, "/audit-logs/export", ""); got.status != http.StatusInternalServerError {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
@@ -126,7 +133,7 @@ func (c *slowClient) Write(some []byte) (int, error) {
 // whether it was cut off. It fails where a goroutine is left over.
 func export(t *testing.T, client *slowClient, ctx context.Context) (lines int, took time.Duration, cut bool) {
 	t.Helper()
-	store, handler := bare()
+	store, handler := bare(t)
 	for range exported {
 		store.Add(daap.AuditEntry{Action: "getDatabase", Outcome: daap.OutcomeSucceeded})
 	}

@@ -14,29 +14,31 @@ import (
 func TestDatabaseShowsItsStorageAndExtensionsAsTheyWereTold(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	db, op := s.create("shop", "orders")
-	s.store.succeed(op)
 	now := time.Now()
 	long := now.Add(-time.Hour)
 	hstore := daap.Extension{PostgresDatabase: "app", Name: "hstore", Version: "1.8"}
 	for i, tt := range []struct {
-		scan       daap.Scan
-		extensions []daap.Extension
-		want       string
+		scans []daap.Scan
+		want  string
 	}{
-		{daap.Scan{}, nil, "never NeverScanned <nil>, 0 of it; unknown <nil> <nil> <nil> of 1073741824"},
+		{nil, "never NeverScanned <nil>, 0 of it; unknown <nil> <nil> <nil> of 1073741824"},
 		{
-			daap.Scan{AttemptedAt: now, ScannedAt: &now, ListedAt: &now, UsedBytes: 900 << 20, WALBytes: 64 << 20},
-			[]daap.Extension{hstore},
+			[]daap.Scan{{AttemptedAt: now, ScannedAt: &now, ListedAt: &now, UsedBytes: 900 << 20, WALBytes: 64 << 20}},
 			"fresh <nil> now, 1 of it; filling_up 943718400 67108864 now of 1073741824",
 		},
 		{
-			daap.Scan{AttemptedAt: now, Reason: "PermissionDenied", Message: "no entry", ScannedAt: &now, ListedAt: &long, UsedBytes: 1000 << 20},
-			nil,
+			[]daap.Scan{
+				{AttemptedAt: long, ScannedAt: &long, ListedAt: &long},
+				{AttemptedAt: now, Reason: "PermissionDenied", Message: "no entry", ScannedAt: &now, UsedBytes: 1000 << 20},
+			},
 			"stale PermissionDenied long ago, 1 of it; almost_full 1048576000 <nil> now of 1073741824",
 		},
 	} {
-		s.store.told(db.ID, tt.scan, tt.extensions...)
+		db, op := s.create("shop", fmt.Sprintf("orders-%d", i))
+		s.store.succeed(op)
+		for _, scan := range tt.scans {
+			s.store.told(db.ID, scan, hstore)
+		}
 		got, err := s.client.GetDatabase(t.Context(), oas.GetDatabaseParams{ID: db.ID})
 		if err != nil {
 			t.Fatal(err)
@@ -78,11 +80,10 @@ func TestExtensionsAreListedWithHowManyDatabasesAreNotScanned(t *testing.T) {
 	s := start(t)
 	now := time.Now()
 	scan := daap.Scan{AttemptedAt: now, ScannedAt: &now, ListedAt: &now}
-	orders, _ := s.create("shop", "orders")
-	bills, _ := s.create("billing", "bills")
-	s.create("shop", "unasked")
-	s.store.told(orders.ID, scan, daap.Extension{Name: "hstore", Version: "1.9", AvailableVersion: "1.10"}, daap.Extension{Name: "plpgsql", Version: "1.0"})
-	s.store.told(bills.ID, scan, daap.Extension{Name: "hstore", Version: "1.10", AvailableVersion: "1.10"}, daap.Extension{Name: "hstore", Version: "1.2"})
+	orders, bills := s.ready("shop", "orders"), s.ready("billing", "bills")
+	s.ready("shop", "unasked")
+	s.store.told(orders, scan, daap.Extension{Name: "hstore", Version: "1.9", AvailableVersion: "1.10"}, daap.Extension{Name: "plpgsql", Version: "1.0"})
+	s.store.told(bills, scan, daap.Extension{Name: "hstore", Version: "1.10", AvailableVersion: "1.10"}, daap.Extension{PostgresDatabase: "second", Name: "hstore", Version: "1.2"})
 	list := func(limit int, name, older string) (all []string) {
 		t.Helper()
 		params := oas.ListExtensionsParams{Limit: oas.NewOptInt(limit)}

@@ -148,17 +148,22 @@ func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
 		t.Errorf("of no databases the fleet is %+v", empty)
 	}
 
-	oldest := daap.OldestDatabase{ID: uuid.New(), Since: time.Now()}
-	first := daap.OldestOperation{ID: uuid.New(), CreatedAt: time.Now()}
-	s.store.fleet = daap.Fleet{
-		Databases: 3, ByStatus: map[daap.DatabaseStatus]int{daap.DatabaseReady: 2, daap.DatabaseError: 1},
-		ByHealth: map[daap.DatabaseHealth]daap.FleetHealth{daap.HealthDegraded: {Databases: 2, Oldest: &oldest}},
-		ByTier:   []daap.FleetGroup{{Name: "small", Databases: 3}}, ByTeam: []daap.FleetGroup{{Name: "shop", Databases: 3}},
-		ByPGVersion: []daap.FleetGroup{{Name: "17", Databases: 3}},
-		Open:        []daap.OpenOperations{{Kind: daap.UpdateDatabase, Running: 1, NeedsAttention: 1, Oldest: first}},
-		Parked:      []daap.ParkedOperations{{Cause: daap.CauseQuota, Operations: 1, Oldest: first}},
-		Sweep:       daap.FleetSweep{LastAt: &oldest.Since, FirstAt: &oldest.Since, Databases: 2, Late: 1},
+	s.do(http.MethodPost, "/tiers", large)
+	up, reached := condition(daap.ConditionReady, daap.ConditionTrue), condition(daap.ConditionPrimaryReachable, daap.ConditionTrue)
+	behind := condition(daap.ConditionReplication, daap.ConditionFalse)
+	late, updating, stuck := s.ready("shop", "late"), s.ready("shop", "updating"), s.ready("shop", "stuck")
+	s.store.look(late, time.Now().Add(-3*time.Minute), up, reached, behind)
+	s.store.look(updating, time.Now(), up, reached, behind)
+	db := s.store.database(late)
+	db.UpdatedAt = time.Now().Add(-time.Hour)
+	s.store.PutDatabase(db)
+	var updates []uuid.UUID
+	for _, id := range []uuid.UUID{updating, stuck} {
+		s.do(http.MethodPatch, "/databases/"+id.String(), `{"tier":"large"}`)
+		updates = append(updates, *s.store.database(id).OperationID)
+		s.store.begin(updates[len(updates)-1], daap.StepCheck)
 	}
+	s.store.park(updates[1], daap.NewCause(daap.CauseQuota, "Too many pods."))
 	if res, err = s.client.GetFleet(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -171,17 +176,17 @@ func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
 	}
 	degraded, healthy := got.Databases.ByHealth[1], got.Databases.ByHealth[0]
 	open, parked := got.Operations.Open[0], got.Operations.Parked[0]
-	if got.Databases.Total != 3 || !maps.Equal(statuses, map[oas.DatabaseStatus]int{"ready": 2, "error": 1}) ||
+	if got.Databases.Total != 3 || !maps.Equal(statuses, map[oas.DatabaseStatus]int{"ready": 1, "updating": 1, "error": 1}) ||
 		got.Databases.ByTier[0].Tier != "small" || got.Databases.ByTeam[0].Team != "shop" || got.Databases.ByPgVersion[0].PgVersion != "17" {
 		t.Errorf("the databases are %+v", got.Databases)
 	}
-	if degraded.Health != "degraded" || degraded.Oldest.Value.DatabaseID != oldest.ID || degraded.Databases != 2 || !healthy.Oldest.Null {
+	if degraded.Health != "degraded" || degraded.Oldest.Value.DatabaseID != late || degraded.Databases != 2 || !healthy.Oldest.Null {
 		t.Errorf("degraded are %+v, healthy %+v", degraded, healthy)
 	}
-	if open.Operations != 2 || open.NeedsAttention != 1 || open.Oldest.OperationID != first.ID || parked.Cause != "QUOTA" || parked.Oldest.OperationID != first.ID {
+	if open.Operations != 2 || open.NeedsAttention != 1 || open.Oldest.OperationID != updates[0] || parked.Cause != "QUOTA" || parked.Oldest.OperationID != updates[1] {
 		t.Errorf("open are %+v, parked %+v", open, parked)
 	}
-	if !got.Sweep.Behind || got.Sweep.Late != 1 || got.Sweep.Databases != 2 || got.Sweep.LastAt.Null {
+	if !got.Sweep.Behind || got.Sweep.Late != 1 || got.Sweep.Databases != 3 || got.Sweep.LastAt.Null {
 		t.Errorf("the sweep is %+v", got.Sweep)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/daap-dev/daap"
 )
 
 // FuzzCreateDatabaseBody holds for any body: the service does not fail, and answers as the contract says.
@@ -19,9 +21,8 @@ func FuzzCreateDatabaseBody(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
-	store, handler := bare()
+	store, handler := bare(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		clear(store.databases)
 		req := httptest.NewRequest(http.MethodPost, "/databases", bytes.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("X-API-Key", platformKey)
@@ -32,11 +33,15 @@ func FuzzCreateDatabaseBody(f *testing.F) {
 		}
 		switch w.Code {
 		case http.StatusAccepted:
-			if len(store.databases) != 1 {
-				t.Errorf("%q was accepted and is not there", body)
+			all, err := store.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: everything})
+			if err != nil || len(all) != 1 {
+				t.Fatalf("%q was accepted, and there are %d databases (%v)", body, len(all), err)
 			}
+			store.succeed(*all[0].OperationID)
+			all[0].Status = daap.DatabaseDeleted // its name is free for the next
+			store.PutDatabase(all[0])
 		case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
-			if len(store.databases) != 0 {
+			if all, err := store.Databases(t.Context(), daap.EveryTeam, daap.DatabaseFilter{Page: everything}); err != nil || len(all) != 0 {
 				t.Errorf("%q was refused and is there", body)
 			}
 		default:

@@ -33,12 +33,12 @@ func TestCreateWithTheSameKeyMakesOneDatabase(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	first := s.do(http.MethodPost, "/databases", orders, keyHeader, "one")
-	for _, op := range s.store.operations {
+	for _, op := range s.store.operations() {
 		s.store.succeed(op.ID) // the answer is the first one, whatever has happened since
 	}
 	wantReplay(t, http.StatusAccepted, first, s.do(http.MethodPost, "/databases", orders, keyHeader, "one"))
-	if len(s.store.databases) != 1 || len(s.store.operations) != 1 {
-		t.Errorf("there are %d databases and %d operations", len(s.store.databases), len(s.store.operations))
+	if len(s.store.databases()) != 1 || len(s.store.operations()) != 1 {
+		t.Errorf("there are %d databases and %d operations", len(s.store.databases()), len(s.store.operations()))
 	}
 }
 
@@ -54,8 +54,8 @@ func TestTwinsAtTheSameTimeMakeOneDatabase(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if len(s.store.databases) != 1 || len(s.store.operations) != 1 {
-		t.Errorf("there are %d databases and %d operations", len(s.store.databases), len(s.store.operations))
+	if len(s.store.databases()) != 1 || len(s.store.operations()) != 1 {
+		t.Errorf("there are %d databases and %d operations", len(s.store.databases()), len(s.store.operations()))
 	}
 }
 
@@ -63,13 +63,13 @@ func TestRequestsWithoutAKeyAndWithOthersEachTakeEffect(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, headers := range [][]string{nil, nil, {keyHeader, "one"}, {keyHeader, "two"}} {
-		body := `{"name":"orders","owner_team":"t` + strings.Repeat("x", 1+len(s.store.databases)) + `","tier":"small"}`
+		body := `{"name":"orders","owner_team":"t` + strings.Repeat("x", 1+len(s.store.databases())) + `","tier":"small"}`
 		if got := s.do(http.MethodPost, "/databases", body, headers...); got.status != http.StatusAccepted {
 			t.Errorf("got %d %s", got.status, got.body)
 		}
 	}
-	if len(s.store.databases) != 4 {
-		t.Errorf("there are %d databases", len(s.store.databases))
+	if len(s.store.databases()) != 4 {
+		t.Errorf("there are %d databases", len(s.store.databases()))
 	}
 }
 
@@ -83,7 +83,7 @@ func TestPatchWithTheSameKeyIsAppliedOnce(t *testing.T) {
 	first := patch("a", keyHeader, "one")
 	patch("b")
 	wantReplay(t, http.StatusOK, first, patch("a", keyHeader, "one"))
-	if got := s.store.databases[db.ID].Description; got != "b" {
+	if got := s.store.database(db.ID).Description; got != "b" {
 		t.Errorf("the description is %q, want that of the later patch", got)
 	}
 }
@@ -109,7 +109,7 @@ func TestDecisionWithTheSameKeyIsTakenOnce(t *testing.T) {
 	s.store.succeed(op)
 	wantReplay(t, http.StatusAccepted, first, s.decide(op, "retry", http.StatusAccepted, keyHeader, "one"))
 	decisions := 0
-	for _, e := range s.store.events {
+	for _, e := range s.store.events(s.store.operation(op).DatabaseID) {
 		if e.Kind == daap.EventDecided {
 			decisions++
 		}
@@ -214,7 +214,7 @@ func TestBacklogThatIsTooLongRefusesMoreAndSaysWhenToTryAgain(t *testing.T) {
 	s.store.succeed(op)
 	for range backlog + 1 {
 		waits := pending()
-		s.store.operations[waits.ID] = waits
+		s.store.PutOperation(waits)
 	}
 	for _, got := range []answer{
 		s.do(http.MethodPost, "/databases", `{"name":"carts","owner_team":"shop","tier":"small"}`),
@@ -224,7 +224,7 @@ func TestBacklogThatIsTooLongRefusesMoreAndSaysWhenToTryAgain(t *testing.T) {
 			t.Errorf("got %d, Retry-After %s, %s", got.status, got.header.Get("Retry-After"), got.body)
 		}
 	}
-	if len(s.store.databases) != 1 || s.store.databases[db.ID].Status != daap.DatabaseReady {
+	if len(s.store.databases()) != 1 || s.store.database(db.ID).Status != daap.DatabaseReady {
 		t.Error("a refused request changed something")
 	}
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -148,8 +149,8 @@ func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
 func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bare()
-		db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
+		store, handler := bare(t)
+		db := store.held()
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
 		if took := time.Since(begin); w.Code != 200 || took < time.Minute || took > 61*time.Second {
@@ -161,8 +162,8 @@ func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bare()
-		db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
+		store, handler := bare(t)
+		db := store.held()
 		time.AfterFunc(10*time.Second, func() { store.succeed(*db.OperationID) })
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, asPlatform("/operations/"+db.OperationID.String()+"?wait=60s"))
@@ -175,8 +176,8 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, handler := bare()
-		store.hang = true
+		store, handler := bare(t)
+		store.Before(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		begin, w := time.Now(), httptest.NewRecorder()
 		handler.ServeHTTP(w, asPlatform("/databases"))
 		if took := time.Since(begin); w.Code != 503 || took != api.DefaultTimeout {
@@ -189,9 +190,19 @@ func pending() daap.Operation {
 	return daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationPending}
 }
 
+// held puts a database into the store that a pending operation holds, and returns it.
+func (s *store) held() daap.Database {
+	s.t.Helper()
+	db, op := daap.Database{ID: uuid.New(), Status: daap.DatabaseProvisioning}, pending()
+	op.DatabaseID = db.ID
+	s.PutDatabase(db)
+	s.PutOperation(op)
+	return s.database(db.ID)
+}
+
 // bare is the API on a store in memory, without a server around it.
-func bare() (*memory, http.Handler) {
-	store := newMemory()
+func bare(t testing.TB) (*store, http.Handler) {
+	store := newStore(t)
 	return store, api.New(configOn(store))
 }
 
@@ -205,8 +216,8 @@ func asPlatform(path string) *http.Request {
 // TestWaitOutlastsTheServersOwnTimeouts spends a second of real time: connections have no other.
 func TestWaitOutlastsTheServersOwnTimeouts(t *testing.T) {
 	t.Parallel()
-	store, handler := bare()
-	db := store.hold(daap.Grant{}, daap.Database{ID: uuid.New()}, pending()).db
+	store, handler := bare(t)
+	db := store.held()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
 	server.Start()

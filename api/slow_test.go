@@ -80,7 +80,7 @@ func (d *drippers) cutOff() int {
 // serveSlow serves the API as a process does, with shorter bounds of time where a test cannot wait for them.
 func serveSlow(t *testing.T, change func(*http.Server)) string {
 	t.Helper()
-	_, handler := bare()
+	_, handler := bare(t)
 	server := api.NewServer(handler, zap.NewNop())
 	change(server)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

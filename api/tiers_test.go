@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -31,147 +30,6 @@ func smallTier(id uuid.UUID, name string) daap.Tier {
 // large is the body of a tier that is asked for.
 const large = `{"name":"large","cpu":"2","memory":"4Gi","storage_size":"20Gi","pg_version":"17","instances":3,` +
 	`"ha_replicas":1,"max_connections":400,"pool_mode":"session","destruction_strategy":"hard_delete","deletion_protection":false,"backup_enabled":false}`
-
-// choose finds a tier by its name or ID; the caller has entered.
-func (m *memory) choose(named string) (daap.Tier, error) {
-	for id, t := range m.tiers {
-		if t.Name == named || id.String() == named {
-			return t, nil
-		}
-	}
-	return daap.Tier{}, daap.TierNotFound()
-}
-
-// Probe finds every destination good but those of the bucket closed.
-func (m *memory) Probe(ctx context.Context, destination string) error {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return err
-	}
-	m.probed = append(m.probed, destination)
-	if strings.HasPrefix(destination, "s3://closed") {
-		return daap.Invalid(daap.Detail{Field: "object_storage_destination", Message: "cannot be used: Access Denied"})
-	}
-	return nil
-}
-
-func (m *memory) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return daap.Tier{}, err
-	}
-	return m.tier(id)
-}
-
-func (m *memory) tier(id uuid.UUID) (daap.Tier, error) {
-	if t, known := m.tiers[id]; known {
-		return t, nil
-	}
-	return daap.Tier{}, daap.NotFound("tier")
-}
-
-func (m *memory) Tiers(ctx context.Context, filter daap.TierFilter) ([]daap.Tier, error) {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return nil, err
-	}
-	return pageOf(m.tiers, filter.Page, func(daap.Tier) bool { return true }), nil
-}
-
-func (m *memory) CreateTier(ctx context.Context, by daap.Grant, t daap.Tier) (daap.Tier, error) {
-	return m.changeTier(ctx, by, t.ID, func() (daap.Tier, error) {
-		if _, err := m.choose(t.Name); err == nil {
-			return t, daap.TierNameTaken(t.Name)
-		}
-		m.tiers[t.ID] = t
-		return t, nil
-	})
-}
-
-func (m *memory) PatchTier(
-	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.TierPatch, catalog daap.Catalog,
-) (daap.Tier, error) {
-	return m.changeTier(ctx, by, id, func() (daap.Tier, error) {
-		t, err := m.tier(id)
-		if err != nil {
-			return t, err
-		}
-		if t, err = patch.Apply(t, catalog); err == nil {
-			m.tiers[id] = t
-		}
-		return t, err
-	})
-}
-
-func (m *memory) DeleteTier(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.Tier, error) {
-	return m.changeTier(ctx, by, id, func() (daap.Tier, error) {
-		t, err := m.tier(id)
-		if err != nil {
-			return t, err
-		}
-		having := 0
-		for _, db := range m.databases {
-			if db.TierID != nil && *db.TierID == id && db.Status != daap.DatabaseDeleted {
-				having++
-			}
-		}
-		if having > 0 {
-			return t, daap.TierInUse(having)
-		}
-		delete(m.tiers, id)
-		return t, nil
-	})
-}
-
-func (m *memory) TierQuota(ctx context.Context, id uuid.UUID) (daap.QuotaUse, error) {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return daap.QuotaUse{}, err
-	}
-	return m.quota(id)
-}
-
-func (m *memory) quota(id uuid.UUID) (daap.QuotaUse, error) {
-	use := daap.QuotaUse{Quota: m.quotas[id]}
-	if _, err := m.tier(id); err != nil {
-		return use, err
-	}
-	for _, db := range m.databases {
-		if db.TierID == nil || *db.TierID != id || db.Status == daap.DatabaseDeleted {
-			continue
-		}
-		cost := db.Profile.Cost()
-		use.Used.CPUMillis += cost.CPUMillis
-		use.Used.MemoryBytes += cost.MemoryBytes
-		use.Used.StorageBytes += cost.StorageBytes
-		use.Used.Databases++
-	}
-	return use, nil
-}
-
-func (m *memory) SetTierQuota(ctx context.Context, by daap.Grant, id uuid.UUID, q daap.Quota) (daap.QuotaUse, error) {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return daap.QuotaUse{}, err
-	}
-	return answerOnce(m, by, daap.Resource{Kind: daap.ResourceTier, ID: id}, func() (daap.QuotaUse, error) {
-		if _, err := m.tier(id); err != nil {
-			return daap.QuotaUse{}, err
-		}
-		m.quotas[id] = q
-		return m.quota(id)
-	})
-}
-
-func (m *memory) changeTier(
-	ctx context.Context, by daap.Grant, id uuid.UUID, change func() (daap.Tier, error),
-) (daap.Tier, error) {
-	defer m.mu.Unlock()
-	if err := m.enter(ctx); err != nil {
-		return daap.Tier{}, err
-	}
-	return answerOnce(m, by, daap.Resource{Kind: daap.ResourceTier, ID: id}, change)
-}
 
 func TestTierIsMadeChangedAndRemoved(t *testing.T) {
 	t.Parallel()
@@ -204,7 +62,10 @@ func TestTierIsMadeChangedAndRemoved(t *testing.T) {
 		!strings.Contains(used.Error.Message, "1 databases") {
 		t.Errorf("in use: got %d %s", used.status, used.body)
 	}
-	clear(s.store.databases)
+	for _, db := range s.store.databases() {
+		s.store.succeed(*db.OperationID)
+		s.store.succeed(s.delete(db.ID))
+	}
 	if gone := s.do(http.MethodDelete, at, ""); gone.status != http.StatusOK {
 		t.Errorf("deleted: got %d %s", gone.status, gone.body)
 	}
@@ -375,9 +236,8 @@ func TestTierAddsToWhatPGAuditLogs(t *testing.T) {
 func TestDatabaseShowsItsTier(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, named := range []string{"small", small.ID.String()} {
-		clear(s.store.databases)
-		got := s.do(http.MethodPost, "/databases", `{"name":"orders","tier":"`+named+`"}`)
+	for name, named := range map[string]string{"orders": "small", "carts": small.ID.String()} {
+		got := s.do(http.MethodPost, "/databases", `{"name":"`+name+`","tier":"`+named+`"}`)
 		var db struct{ Tier string }
 		if err := json.Unmarshal([]byte(got.data(t)), &db); err != nil || db.Tier != "small" {
 			t.Errorf("by %s: got %d %s", named, got.status, got.body)
