@@ -153,12 +153,12 @@ func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &ledger{}
-			db, op, err := daap.NewDatabases(l, l, l, 1).Create(t.Context(), tt.by,
-				daap.DatabaseSpec{Name: "orders", OwnerTeam: tt.named})
+			s := newStore(t)
+			db, op, err := s.databases().Create(t.Context(), tt.by,
+				daap.DatabaseSpec{Name: "orders", OwnerTeam: tt.named, Tier: "medium"})
 			if tt.want == "" {
 				wantCode(t, "Create()", err, daap.CodeForbidden)
-				if l.op.ID != uuid.Nil {
+				if s.recorded() > 0 {
 					t.Error("an operation is recorded all the same")
 				}
 				return

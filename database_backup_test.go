@@ -91,42 +91,56 @@ func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
 	first := time.Now().Add(-time.Hour).Truncate(time.Second)
 	tier := medium()
 	tier.Backups = daily
-	source := daap.Database{ID: uuid.New(), Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 2}.With(tier)
+	db := daap.Database{ID: uuid.New(), Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 2}.With(tier)
+	type source struct {
+		db         daap.Database
+		state      daap.BackupState
+		backlogged bool
+	}
 	at := func(d time.Duration) *time.Time { target := first.Add(d); return &target }
 	for name, tt := range map[string]struct {
-		change func(*ledger)
+		change func(*source)
 		target *time.Time
 		code   daap.Code
 	}{
-		"latest":                   {func(*ledger) {}, nil, ""},
-		"the first moment":         {func(*ledger) {}, at(0), ""},
-		"a moment too early":       {func(*ledger) {}, at(-time.Second), daap.CodeValidationFailed},
-		"in the future":            {func(*ledger) {}, at(2 * time.Hour), daap.CodeValidationFailed},
-		"no backups":               {func(l *ledger) { l.db.Profile.Backups = daap.Backups{} }, nil, daap.CodeWrongStatus},
-		"no base backup yet":       {func(l *ledger) { l.backups = daap.BackupState{} }, nil, daap.CodeWrongStatus},
-		"source being provisioned": {func(l *ledger) { l.db.Status = daap.DatabaseProvisioning }, nil, daap.CodeWrongStatus},
-		"source needs attention":   {func(l *ledger) { l.db.Status = daap.DatabaseError }, nil, daap.CodeWrongStatus},
-		"source is deleted":        {func(l *ledger) { l.db.Status = daap.DatabaseDeleted }, nil, daap.CodeWrongStatus},
-		"source is being updated":  {func(l *ledger) { l.db.Status = daap.DatabaseUpdating }, nil, ""},
-		"too many operations wait": {func(l *ledger) { l.backlogged = true }, nil, daap.CodeUnavailable},
+		"latest":                   {func(*source) {}, nil, ""},
+		"the first moment":         {func(*source) {}, at(0), ""},
+		"a moment too early":       {func(*source) {}, at(-time.Second), daap.CodeValidationFailed},
+		"in the future":            {func(*source) {}, at(2 * time.Hour), daap.CodeValidationFailed},
+		"no backups":               {func(s *source) { s.db.Profile.Backups = daap.Backups{} }, nil, daap.CodeWrongStatus},
+		"no base backup yet":       {func(s *source) { s.state.FirstRecoverableAt = nil }, nil, daap.CodeWrongStatus},
+		"source being provisioned": {func(s *source) { s.db.Status = daap.DatabaseProvisioning }, nil, daap.CodeWrongStatus},
+		"source needs attention":   {func(s *source) { s.db.Status = daap.DatabaseError }, nil, daap.CodeWrongStatus},
+		"source is deleted":        {func(s *source) { s.db.Status = daap.DatabaseDeleted }, nil, daap.CodeWrongStatus},
+		"source is being updated":  {func(s *source) { s.db.Status = daap.DatabaseUpdating }, nil, ""},
+		"too many operations wait": {func(s *source) { s.backlogged = true }, nil, daap.CodeUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &ledger{db: source, tier: tier, backups: daap.BackupState{FirstRecoverableAt: &first}}
-			tt.change(l)
-			db, op, err := daap.NewDatabases(l, l, l, 1).Restore(t.Context(), product, source.ID, daap.RestoreSpec{Name: "back", Target: tt.target})
+			s, from := newStore(t), source{db: db, state: daap.BackupState{ObservedAt: time.Now(), FirstRecoverableAt: &first}}
+			tt.change(&from)
+			s.PutTier(tier)
+			s.PutDatabase(from.db)
+			if err := s.SaveBackups(t.Context(), from.db, from.state, nil); err != nil {
+				t.Fatal(err)
+			}
+			if from.backlogged {
+				s.fill()
+			}
+			before := s.recorded()
+			db, op, err := s.databases().Restore(t.Context(), product, from.db.ID, daap.RestoreSpec{Name: "back", Target: tt.target})
 			if tt.code != "" {
 				wantCode(t, "Restore()", err, tt.code)
-				if l.op.ID != uuid.Nil || len(l.started) > 0 {
+				if s.recorded() != before || len(s.started) > 0 {
 					t.Error("something is recorded or started all the same")
 				}
 				return
 			}
-			if err != nil || op.Kind != daap.RestoreDatabase || db.Status != daap.DatabaseRestoring || db.OwnerTeam != "shop" || len(l.started) != 1 {
-				t.Fatalf("Restore() = %+v, %+v, %v; started %v", db, op, err, l.started)
+			if err != nil || op.Kind != daap.RestoreDatabase || db.Status != daap.DatabaseRestoring || db.OwnerTeam != "shop" || len(s.started) != 1 {
+				t.Fatalf("Restore() = %+v, %+v, %v; started %v", db, op, err, s.started)
 			}
-			if db.Source.DatabaseID != source.ID || db.Source.ServerName != "pg-2" || db.Source.Target != tt.target ||
-				db.Source.Destination != "s3://backups/shop/"+source.ID.String() {
+			if db.Source.DatabaseID != from.db.ID || db.Source.ServerName != "pg-2" || db.Source.Target != tt.target ||
+				db.Source.Destination != "s3://backups/shop/"+from.db.ID.String() {
 				t.Errorf("the source is %+v", db.Source)
 			}
 		})

@@ -109,14 +109,16 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 
 func TestDatabaseThatDoesNotRunHasNoConditions(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[daap.DatabaseStatus]int{daap.DatabaseReady: 1, daap.DatabaseFrozen: 0, daap.DatabaseArchived: 0} {
-		l := &ledger{seen: daap.Observed{
-			Database:   daap.Database{Status: status},
-			Conditions: daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}},
-		}}
-		got, err := daap.NewDatabases(l, l, l, 1).Describe(t.Context(), product, uuid.New())
-		if err != nil || len(got.Conditions) != want {
-			t.Errorf("%s has the conditions %v, %v; want %d", status, got.Conditions, err, want)
+	for status, want := range map[daap.DatabaseStatus]bool{daap.DatabaseReady: true, daap.DatabaseFrozen: false, daap.DatabaseArchived: false} {
+		s, db, at := newStore(t), daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: status}, time.Now()
+		s.PutDatabase(db)
+		seen := daap.Observed{Database: db}.See(daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}}, at)
+		if _, err := s.SaveHealth(t.Context(), at, []daap.Seen{seen}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.databases().Describe(t.Context(), product, db.ID)
+		if err != nil || (len(got.Conditions) > 0) != want {
+			t.Errorf("%s has the conditions %v, %v; want some: %t", status, got.Conditions, err, want)
 		}
 	}
 }

@@ -147,18 +147,20 @@ func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &ledger{
-				db: daap.Database{Name: "orders", Status: daap.DatabaseReady}.With(medium()), tier: tt.to,
-				quotas: map[uuid.UUID]daap.QuotaUse{
-					medium().ID: {Used: medium().Cost(), Quota: daap.Quota{MaxCPUCores: &limit}}, large.ID: {},
-				},
+			s := newStore(t)
+			db := s.ready()
+			if _, err := daap.NewTiers(s, nil, nil).SetQuota(t.Context(), platform, medium().ID, daap.Quota{MaxCPUCores: &limit}); err != nil {
+				t.Fatal(err)
 			}
-			preview, err := daap.NewDatabases(l, l, l, 1).PreviewUpdate(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &tt.to.Name})
-			if err != nil || preview.Operation != daap.UpdateDatabase {
+			s.PutTier(large)
+			s.PutTier(tt.to)
+			before := s.recorded()
+			preview, err := s.databases().PreviewUpdate(t.Context(), platform, db.ID, daap.DatabasePatch{Tier: &tt.to.Name})
+			if err != nil || (preview.Operation == daap.UpdateDatabase) != (len(tt.want) > 0) {
 				t.Fatalf("PreviewUpdate() = %+v, %v", preview, err)
 			}
-			if len(preview.Quotas) != len(tt.want) || l.op.ID != uuid.Nil || len(l.started) > 0 {
-				t.Errorf("PreviewUpdate() = %+v; recorded %v, started %v", preview.Quotas, l.op.ID, l.started)
+			if len(preview.Quotas) != len(tt.want) || s.recorded() != before || len(s.started) > 0 {
+				t.Errorf("PreviewUpdate() = %+v; recorded %d, started %v", preview.Quotas, s.recorded()-before, s.started)
 			}
 			for _, effect := range preview.Quotas {
 				if want, there := tt.want[effect.Tier]; !there || effect.Then != want || effect.After().MaxCPUCores != effect.Now.MaxCPUCores {
@@ -171,8 +173,7 @@ func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
 
 func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
 	t.Parallel()
-	l := &ledger{tier: medium(), quotas: map[uuid.UUID]daap.QuotaUse{}}
-	databases := daap.NewDatabases(l, l, l, 1)
+	s := newStore(t)
 	for role, tt := range map[string]struct {
 		by         daap.Request
 		told, kept string
@@ -180,7 +181,7 @@ func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
 		"platform team": {platform, "memory", "high_availability"},
 		"product team":  {product, "high_availability", "memory"},
 	} {
-		preview, err := databases.PreviewCreate(t.Context(), tt.by, daap.DatabaseSpec{Name: "orders", Tier: "medium"})
+		preview, err := s.databases().PreviewCreate(t.Context(), tt.by, daap.DatabaseSpec{Name: "orders", Tier: "medium"})
 		if err != nil || preview.Operation != daap.ProvisionDatabase || preview.Restarts || len(preview.Quotas) != 1 {
 			t.Fatalf("%s: PreviewCreate() = %+v, %v", role, preview, err)
 		}
@@ -191,25 +192,28 @@ func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
 			t.Errorf("%s: told %+v, want %s and not %s", role, preview.Changes, tt.told, tt.kept)
 		}
 	}
-	if l.op.ID != uuid.Nil || len(l.started) > 0 {
-		t.Errorf("recorded %v and started %v", l.op.ID, l.started)
+	if s.recorded() > 0 || len(s.started) > 0 {
+		t.Errorf("recorded %d and started %v", s.recorded(), s.started)
 	}
 }
 
 func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
 	t.Parallel()
-	l := &ledger{tier: medium()}
-	databases, text := daap.NewDatabases(l, l, l, 1), "more"
-	if _, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Description: &text}); err != nil || op != nil || len(l.started) > 0 {
-		t.Errorf("Update() of a description = %v, %v; started %v", op, err, l.started)
+	s, large, text := newStore(t), medium(), "more"
+	large.ID, large.Name, large.CPU = uuid.New(), "large", resource.MustParse("4")
+	s.PutTier(large)
+	db, databases := s.ready(), s.databases()
+	if _, op, err := databases.Update(t.Context(), platform, db.ID, daap.DatabasePatch{Description: &text}); err != nil || op != nil || len(s.started) > 0 {
+		t.Errorf("Update() of a description = %v, %v; started %v", op, err, s.started)
 	}
-	_, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &l.tier.Name})
-	if err != nil || op == nil || !slices.Equal(l.started, []uuid.UUID{op.ID}) || len(l.startedUnrecorded) > 0 {
-		t.Errorf("Update() of the tier = %v, %v; started %v, %v of them unrecorded", op, err, l.started, l.startedUnrecorded)
+	_, op, err := databases.Update(t.Context(), platform, db.ID, daap.DatabasePatch{Tier: &large.Name})
+	if err != nil || op == nil || !slices.Equal(s.started, []uuid.UUID{op.ID}) || len(s.unrecorded) > 0 {
+		t.Errorf("Update() of the tier = %v, %v; started %v, %v of them unrecorded", op, err, s.started, s.unrecorded)
 	}
-	l.backlogged = true
-	if _, op, err := databases.Update(t.Context(), platform, uuid.New(), daap.DatabasePatch{Tier: &l.tier.Name}); daap.AsError(err) == nil || op != nil {
-		t.Errorf("Update() above the backlog = %v, %v", op, err)
+	s.fill()
+	_, op, err = databases.Update(t.Context(), platform, db.ID, daap.DatabasePatch{Tier: &large.Name})
+	if wantCode(t, "Update() above the backlog", err, daap.CodeUnavailable); op != nil {
+		t.Errorf("Update() above the backlog = %v", op)
 	}
 }
 

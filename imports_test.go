@@ -26,6 +26,14 @@ var reach = map[string]struct {
 		never: []string{module + "/api", module + "/workflows", module + "/activities", "go.temporal.io", "k8s.io/api", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"},
 		why:   "rows know neither HTTP, Temporal nor Kubernetes",
 	},
+	"./persistence/memory": {
+		never: []string{module + "/api", module + "/migrations", module + "/workflows", module + "/activities", "github.com/jackc", "go.temporal.io", "net/http"},
+		why:   "tests of every package use the store in memory, without PostgreSQL",
+	},
+	"./cmd/daap": {
+		never: []string{module + "/persistence/memory"},
+		why:   "a store that forgets is for tests",
+	},
 	"./activities/manifest": {
 		never: []string{module + "/api", module + "/persistence", "go.temporal.io", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/jackc"},
 		why:   "manifests are pure functions",

@@ -4,23 +4,36 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
 )
 
-// desk is where decisions arrive: a row, and a workflow that may be there.
+// desk is where decisions arrive: the store, and a workflow that may be there.
 type desk struct {
-	ledger
+	*store
 	// decide is what the workflow says; ErrNoWorkflow when there is none.
 	decide error
-	// pending says that the operation can be cancelled without a workflow.
-	pending bool
-	// told, restarted and cancelled are what became of decisions; ids under what name the workflow was told.
-	told, restarted, cancelled []daap.Action
-	ids                        []string
-	answers                    map[string]daap.Operation
+	// told are the decisions that the workflow took, ids under what name it was told of each.
+	told []daap.Action
+	ids  []string
+}
+
+// newDesk returns a desk with an operation of the state that provisions a database.
+func newDesk(t *testing.T, state daap.OperationState) (*desk, daap.Operation) {
+	t.Helper()
+	d := &desk{store: newStore(t)}
+	db := daap.Database{ID: uuid.New(), Name: "orders", OwnerTeam: "shop", Status: daap.DatabaseProvisioning}
+	op := daap.Operation{ID: uuid.New(), DatabaseID: db.ID, Kind: daap.ProvisionDatabase, State: state, Step: daap.StepReady}
+	if state == daap.OperationNeedsAttention {
+		cause := daap.NewCause(daap.CauseQuota, "Too many pods.")
+		db.Status, op.Cause = daap.DatabaseError, &cause
+	}
+	d.PutDatabase(db)
+	d.PutOperation(op.Planned())
+	return d, op
 }
 
 func (d *desk) Decide(_ context.Context, _ daap.Operation, decision daap.Decision, id string) error {
@@ -29,32 +42,6 @@ func (d *desk) Decide(_ context.Context, _ daap.Operation, decision daap.Decisio
 		d.told = append(d.told, decision.Action)
 	}
 	return d.decide
-}
-
-func (d *desk) CancelPending(_ context.Context, _ daap.Scope, _ uuid.UUID, decision daap.Decision) (bool, error) {
-	if d.pending {
-		d.cancelled = append(d.cancelled, decision.Action)
-	}
-	return d.pending, nil
-}
-
-func (d *desk) RestartOperation(
-	_ context.Context, _ daap.Scope, _ uuid.UUID, decision daap.Decision,
-) (daap.Operation, error) {
-	d.restarted = append(d.restarted, decision.Action)
-	return d.op, nil
-}
-
-func (d *desk) Remembered(_ context.Context, by daap.Grant) (daap.Operation, bool, error) {
-	answer, found := d.answers[by.Once.Key]
-	return answer, found, nil
-}
-
-func (d *desk) Remember(_ context.Context, by daap.Grant, answer daap.Operation) error {
-	if by.Once.Key != "" {
-		d.answers[by.Once.Key] = answer
-	}
-	return nil
 }
 
 func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
@@ -81,11 +68,22 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := &desk{decide: tt.engine, pending: tt.state == daap.OperationPending && !tt.begun}
-			d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: tt.state, Step: daap.StepReady}
-			_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), platform, d.op.ID,
+			d, op := newDesk(t, tt.state)
+			d.decide = tt.engine
+			if tt.begun {
+				began := time.Now()
+				op.StartedAt = &began
+				d.PutOperation(op)
+			}
+			_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), platform, op.ID,
 				daap.Decision{Action: tt.action, Reason: "why"})
-			got := map[bool]string{len(d.told) > 0: "told", len(d.cancelled) > 0: "cancelled", len(d.restarted) > 0: "restarted"}[true]
+			after, failed := d.Operation(t.Context(), daap.EveryTeam, op.ID)
+			if failed != nil {
+				t.Fatal(failed)
+			}
+			got := map[bool]string{
+				len(d.told) > 0: "told", after.State == daap.OperationCancelled: "cancelled", after.Restarts > 0: "restarted",
+			}[true]
 			if e := daap.AsError(err); e != nil {
 				got = string(e.Code)
 			}
@@ -98,23 +96,22 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 
 func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
-	d := &desk{answers: map[string]daap.Operation{}}
-	d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationNeedsAttention}
+	d, op := newDesk(t, daap.OperationNeedsAttention)
 	decide := func(request byte) error {
 		named := platform
 		named.Once = daap.Once{Key: "a", Request: [32]byte{request}}
-		_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), named, d.op.ID,
+		_, err := daap.NewOperations(d, d, d, d).Decide(t.Context(), named, op.ID,
 			daap.Decision{Action: daap.ActionRetry, Reason: "why"})
 		return err
 	}
 	if err := errors.Join(decide(1), decide(1)); err != nil || len(d.told) != 1 {
 		t.Fatalf("told %d times (%v), want once", len(d.told), err)
 	}
-	clear(d.answers) // the process died before it kept the answer
+	d.Pass(25 * time.Hour) // the answer is kept no more, as where the process died before it kept it
 	if err := decide(1); err != nil || d.ids[0] != d.ids[1] {
 		t.Errorf("told under %v (%v), want the same name", d.ids, err)
 	}
-	clear(d.answers)
+	d.Pass(25 * time.Hour)
 	if err := decide(2); err != nil || d.ids[1] == d.ids[2] {
 		t.Errorf("another request is told under the same name %s (%v)", d.ids[2], err)
 	}

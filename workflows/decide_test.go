@@ -130,8 +130,8 @@ func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
 					ways["by update"](w, daap.Decision{Action: action, Step: step.Name, Origin: daap.Origin{Actor: "alice"}})
 				}
 			}, 2*time.Hour)
-			if w.rows.op.State != daap.OperationCancelled || len(w.rows.parks) != len(w.rows.decisions) {
-				t.Errorf("the operation is %s after %d parks and %d decisions", w.rows.op.State, len(w.rows.parks), len(w.rows.decisions))
+			if w.rows.op().State != daap.OperationCancelled || len(w.rows.parks()) != len(w.rows.decisions()) {
+				t.Errorf("the operation is %s after %d parks and %d decisions", w.rows.op().State, len(w.rows.parks()), len(w.rows.decisions()))
 			}
 			if !parkedBack || action == daap.ActionRetry {
 				w.ended(daap.OperationCancelled)
@@ -159,9 +159,7 @@ func TestParkedOperationThatIsTakenOverEndsWhenItsWorkflowIsCancelled(t *testing
 			}
 			ran := 0
 			w.decidedRun(func() {
-				w.rows.mu.Lock()
-				w.rows.op.State = daap.OperationCancelled
-				w.rows.mu.Unlock()
+				w.rows.change(func(op *daap.Operation) { op.State = daap.OperationCancelled })
 				ran = len(w.ran)
 				w.env.CancelWorkflow()
 			}, 2*time.Hour)
@@ -199,8 +197,8 @@ func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
 		if step.Skippable {
 			want = 1
 		}
-		if got := w.tried(visit{step: step.Name}); got != want || w.rows.op.State != daap.OperationSucceeded {
-			t.Errorf("step tried %d times, operation %s; want %d and succeeded", got, w.rows.op.State, want)
+		if got := w.tried(visit{step: step.Name}); got != want || w.rows.op().State != daap.OperationSucceeded {
+			t.Errorf("step tried %d times, operation %s; want %d and succeeded", got, w.rows.op().State, want)
 		}
 	})
 }
@@ -242,7 +240,7 @@ func TestDecisionThatIsNotLegalIsRefusedWithASentence(t *testing.T) {
 func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, daap.DeleteDatabase)
-	w.rows.op.StatusBefore = daap.DatabaseProvisioning
+	w.rows.change(func(op *daap.Operation) { op.StatusBefore = daap.DatabaseProvisioning })
 	var refusal error
 	w.fail = func(at visit) error {
 		if at == (visit{step: daap.StepStop}) && w.tried(at) == 1 {
@@ -273,7 +271,7 @@ func TestDecisionBeforeParkingIsForgotten(t *testing.T) {
 	}
 	w.environment()
 	w.decidedRun(func() {
-		if len(w.rows.decisions) > 0 {
+		if len(w.rows.decisions()) > 0 {
 			t.Error("the early decision took the operation up")
 		}
 		w.signal(daap.Decision{Action: daap.ActionRetry})

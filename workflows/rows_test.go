@@ -2,52 +2,47 @@ package workflows_test
 
 import (
 	"context"
-	"sync"
-	"time"
+	"slices"
+	"testing"
 
-	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/daap-dev/daap"
+	"github.com/daap-dev/daap/persistence/memory"
 )
 
-// rows are DAAP's own rows of one operation and its database, in memory, moved as PostgreSQL moves them.
+// rows are the store, with one pending operation of the kind and its database.
 type rows struct {
-	mu sync.Mutex
-	db daap.Database
-	op daap.Operation
-	// steps are how each step stands, parks why the operation was parked, decisions what was decided.
-	steps     map[daap.StepName]daap.StepState
-	parks     []daap.Cause
-	decisions []daap.Decision
+	*memory.Store
+	t *testing.T
 }
 
-func newRows(kind daap.OperationKind) *rows {
-	r := &rows{
-		db: daap.Database{
-			ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1,
-			Tier: "small", Profile: small,
-		},
-		op: daap.Operation{
-			ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending, BacksUp: input.BacksUp,
-		},
-		steps: map[daap.StepName]daap.StepState{},
+func newRows(t *testing.T, kind daap.OperationKind) rows {
+	t.Helper()
+	db := daap.Database{
+		ID: input.Database, Name: "orders", OwnerTeam: "shop", Status: kind.During(), Incarnation: 1,
+	}.With(daap.Tier{Name: "small", Profile: small})
+	op := daap.Operation{
+		ID: input.Operation, DatabaseID: input.Database, Kind: kind, State: daap.OperationPending, BacksUp: input.BacksUp,
 	}
 	if !kind.Makes() {
-		r.op.StatusBefore = daap.DatabaseReady
+		op.StatusBefore = daap.DatabaseReady
 	}
 	if kind == daap.UnfreezeDatabase {
-		r.op.StatusBefore = daap.DatabaseFrozen
+		op.StatusBefore = daap.DatabaseFrozen
 	}
 	if kind == daap.RestoreDatabase {
-		r.db.Source = &daap.Source{DatabaseID: input.Database, ServerName: "pg-1", Destination: "s3://backups/source"}
+		db.Source = &daap.Source{DatabaseID: input.Database, ServerName: "pg-1", Destination: "s3://backups/source"}
 	}
 	if kind == daap.UpdateDatabase {
 		large := small
 		large.Instances, large.HAReplicas, large.PoolMode = 2, 1, daap.PoolSession
 		large.Memory, large.StorageSize = resource.MustParse("1Gi"), resource.MustParse("2Gi")
-		r.op.Tier = &daap.Tier{Name: "large", Profile: large}
+		op.Tier = &daap.Tier{Name: "large", Profile: large}
 	}
+	r := rows{memory.New(), t}
+	r.PutDatabase(db)
+	r.PutOperation(op.Planned())
 	return r
 }
 
@@ -60,170 +55,50 @@ var small = daap.Profile{
 	},
 }
 
-func (r *rows) state() daap.OperationState {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.op.State
-}
-
-// holds is daap.ErrSuperseded unless the operation is open; the caller has the lock.
-func (r *rows) holds() error {
-	if !r.op.State.Open() {
-		return daap.ErrSuperseded
+func (r rows) db() daap.Database {
+	r.t.Helper()
+	db, err := r.Database(context.Background(), daap.EveryTeam, input.Database)
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	return nil
+	return db
 }
 
-func (r *rows) Database(context.Context, daap.Scope, uuid.UUID) (daap.Database, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.db, nil
-}
-
-func (r *rows) Operation(context.Context, daap.Scope, uuid.UUID) (daap.Operation, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.op, nil
-}
-
-func (r *rows) HoldsDatabase(_ context.Context, _ uuid.UUID, undo bool) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if undo != (r.op.CancelledBy != "") {
-		return daap.ErrSuperseded
+func (r rows) op() daap.Operation {
+	r.t.Helper()
+	op, err := r.Operation(context.Background(), daap.EveryTeam, input.Operation)
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	return r.holds()
+	return op
 }
 
-func (r *rows) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error {
-	if err := r.HoldsDatabase(ctx, id, undo); err != nil {
-		return err
+// change replaces the operation with a changed one, as another process would.
+func (r rows) change(change func(*daap.Operation)) {
+	r.t.Helper()
+	op := r.op()
+	change(&op)
+	r.PutOperation(op)
+}
+
+// step is how the step stands.
+func (r rows) step(name daap.StepName) daap.StepState {
+	r.t.Helper()
+	steps := r.op().Steps
+	i := slices.IndexFunc(steps, func(s daap.Step) bool { return s.Name == name })
+	return steps[i].State
+}
+
+// parks tell why the operation was parked, decisions what was decided.
+func (r rows) parks() []daap.Event     { return r.events(daap.EventParked) }
+func (r rows) decisions() []daap.Event { return r.events(daap.EventDecided) }
+
+func (r rows) events(kind daap.EventKind) []daap.Event {
+	r.t.Helper()
+	all, err := r.Events(context.Background(), daap.EveryTeam,
+		daap.EventFilter{DatabaseID: input.Database, Page: daap.Page{Limit: 1000}})
+	if err != nil {
+		r.t.Fatal(err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.op.State == daap.OperationPending {
-		r.op.State = r.op.OnTheWay()
-	}
-	return nil
+	return slices.DeleteFunc(all, func(e daap.Event) bool { return e.Kind != kind })
 }
-
-func (r *rows) RecordStep(_ context.Context, _ uuid.UUID, step daap.Step) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.op.State == r.op.OnTheWay() && step.State.Undoes() == (r.op.CancelledBy != "") {
-		r.steps[step.Name], r.op.Step = step.State, step.Name
-	}
-	return nil
-}
-
-func (r *rows) ParkOperation(_ context.Context, _ uuid.UUID, step daap.StepName, cause daap.Cause) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.holds(); err != nil || r.op.State == daap.OperationNeedsAttention {
-		return err
-	}
-	r.op.State, r.op.Step = daap.OperationNeedsAttention, step
-	r.parks = append(r.parks, cause)
-	return nil
-}
-
-func (r *rows) decide(d daap.Decision) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.holds(); err != nil || r.op.State != daap.OperationNeedsAttention {
-		return err
-	}
-	r.op.State = r.op.OnTheWay()
-	r.decisions = append(r.decisions, d)
-	return nil
-}
-
-func (r *rows) ResumeOperation(_ context.Context, _ uuid.UUID, d daap.Decision) error {
-	return r.decide(d)
-}
-
-func (r *rows) SkipStep(_ context.Context, _ uuid.UUID, step daap.StepName, d daap.Decision) error {
-	err := r.decide(d)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.steps[step] = daap.StepSkipped
-	return err
-}
-
-func (r *rows) CancelOperation(_ context.Context, _ uuid.UUID, d daap.Decision) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err := r.holds(); err != nil || r.op.CancelledBy != "" {
-		return err
-	}
-	if why := r.op.CancelRefusal(); why != "" {
-		return daap.Refused(why)
-	}
-	r.op.State, r.op.CancelledBy = daap.OperationCancelling, d.Actor
-	r.decisions = append(r.decisions, d)
-	return nil
-}
-
-func (r *rows) FinishCancel(context.Context, uuid.UUID) error {
-	return r.finish(daap.OperationCancelled, r.op.AfterCancel())
-}
-
-func (r *rows) FinishOperation(context.Context, uuid.UUID) error {
-	return r.finish(daap.OperationSucceeded, r.op.Kind.After())
-}
-
-func (r *rows) finish(end daap.OperationState, status daap.DatabaseStatus) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.op.State == end {
-		return nil
-	}
-	if err := r.holds(); err != nil {
-		return err
-	}
-	r.op.State, r.db.Status = end, status
-	if r.op.Tier != nil && end == daap.OperationSucceeded {
-		r.db = r.db.With(*r.op.Tier)
-	}
-	for name, state := range r.steps {
-		if state == daap.StepRunning {
-			r.steps[name] = daap.StepDone
-		}
-	}
-	return nil
-}
-
-func (r *rows) BackedUpDatabases(context.Context, uuid.UUID, int) ([]daap.Database, error) {
-	return nil, nil
-}
-
-func (r *rows) DatabasesWithArchives(context.Context, uuid.UUID, int) ([]daap.Database, error) {
-	return nil, nil
-}
-
-func (r *rows) SaveBackups(context.Context, daap.Database, daap.BackupState, []daap.Backup) error {
-	return nil
-}
-
-func (r *rows) CloseArchive(context.Context, uuid.UUID, *time.Time) error { return nil }
-
-func (r *rows) SaveReceipt(_ context.Context, _ uuid.UUID, counted daap.Receipt) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.op.Receipt = &counted
-	return nil
-}
-
-func (r *rows) BeginIncarnation(_ context.Context, _ uuid.UUID, from int, server string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.op.Incarnation == 0 && r.db.Incarnation == from {
-		r.db = r.db.Next(server)
-		r.op.Incarnation = r.db.Incarnation
-	}
-	return r.holds()
-}
-
-func (r *rows) ForgetBackups(context.Context, uuid.UUID, string, []string) error { return nil }
-
-func (r *rows) SaveCACertificate(context.Context, uuid.UUID, uuid.UUID, string) error { return nil }

@@ -40,12 +40,12 @@ func TestStepsRunInTheOrderOfThePlan(t *testing.T) {
 				if i >= len(w.ran) || w.ran[i] != (visit{step: plan.Name}) {
 					t.Fatalf("ran %v, want the plan %v", w.ran, kind.Steps())
 				}
-				if w.rows.steps[plan.Name] != daap.StepDone {
-					t.Errorf("step %s is %s, want done", plan.Name, w.rows.steps[plan.Name])
+				if w.rows.step(plan.Name) != daap.StepDone {
+					t.Errorf("step %s is %s, want done", plan.Name, w.rows.step(plan.Name))
 				}
 			}
-			if len(w.rows.parks) > 0 {
-				t.Errorf("parked with %v, want never", w.rows.parks)
+			if len(w.rows.parks()) > 0 {
+				t.Errorf("parked with %v, want never", w.rows.parks())
 			}
 			w.ended(daap.OperationSucceeded)
 		})
@@ -76,8 +76,8 @@ func TestStepThatFailsForAWhileSucceeds(t *testing.T) {
 			return nil
 		}
 		w.run()
-		if len(w.rows.parks) > 0 {
-			t.Errorf("parked with %v, want never", w.rows.parks)
+		if len(w.rows.parks()) > 0 {
+			t.Errorf("parked with %v, want never", w.rows.parks())
 		}
 		w.ended(daap.OperationSucceeded)
 	})
@@ -93,14 +93,14 @@ func TestStepThatIsRefusedParksWithItsCauseAndARetryFinishes(t *testing.T) {
 				w.failsOnceAt(step.Name)
 				env := w.environment()
 				env.RegisterDelayedCallback(func() {
-					if got := w.rows.state(); got != daap.OperationNeedsAttention {
+					if got := w.rows.op().State; got != daap.OperationNeedsAttention {
 						t.Errorf("after 48 hours the operation is %s, want it to need attention", got)
 					}
 					decide(w, daap.Decision{Action: daap.ActionRetry, Step: step.Name, Origin: daap.Origin{Actor: "alice"}, Reason: "raised"})
 				}, 48*time.Hour)
 				w.run()
-				if len(w.rows.parks) != 1 || w.rows.parks[0] != quota {
-					t.Errorf("parked with %v, want once with %v", w.rows.parks, quota)
+				if parks := w.rows.parks(); len(parks) != 1 || parks[0].Cause != quota.Code || !contains(parks[0].Message, quota.Message) {
+					t.Errorf("parked with %v, want once with %v", w.rows.parks(), quota)
 				}
 				w.ended(daap.OperationSucceeded)
 			})
@@ -125,8 +125,8 @@ func TestStepOutOfTimeParksWithWhatItWaitedFor(t *testing.T) {
 			w.signal(daap.Decision{Action: daap.ActionRetry})
 		}, 24*time.Hour)
 		w.run()
-		if len(w.rows.parks) != 1 || w.rows.parks[0].Code != daap.CauseDeadline || !contains(w.rows.parks[0].Message, "1 of 3 instances") {
-			t.Errorf("parked with %v, want once for DEADLINE with the last reason", w.rows.parks)
+		if parks := w.rows.parks(); len(parks) != 1 || parks[0].Cause != daap.CauseDeadline || !contains(parks[0].Message, "1 of 3 instances") {
+			t.Errorf("parked with %v, want once for DEADLINE with the last reason", w.rows.parks())
 		}
 		w.ended(daap.OperationSucceeded)
 	})
@@ -146,7 +146,7 @@ func TestStepDeadlineOfThePlatformComesFirst(t *testing.T) {
 		}
 		env := w.environment()
 		env.RegisterDelayedCallback(func() {
-			if got := w.rows.state(); got != daap.OperationNeedsAttention {
+			if got := w.rows.op().State; got != daap.OperationNeedsAttention {
 				t.Errorf("after the platform's deadline the operation is %s, want it to need attention", got)
 			}
 			mended = true
@@ -168,8 +168,8 @@ func TestOperationThatLostItsDatabaseEndsAndDoesNothingMore(t *testing.T) {
 			return nil
 		}
 		w.run()
-		if last := w.ran[len(w.ran)-1]; last.step != step.Name || w.tried(last) != 1 || len(w.rows.parks) != 0 {
-			t.Errorf("ran %v, parked %v; want nothing after one try of %s", w.ran, w.rows.parks, step.Name)
+		if last := w.ran[len(w.ran)-1]; last.step != step.Name || w.tried(last) != 1 || len(w.rows.parks()) != 0 {
+			t.Errorf("ran %v, parked %v; want nothing after one try of %s", w.ran, w.rows.parks(), step.Name)
 		}
 	})
 }
@@ -198,9 +198,9 @@ func TestRunStartedAnewGoesOnFromWhatIsThere(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, kind)
 			w.run()
-			receipt := w.rows.op.Receipt
-			w.rows = newRows(kind) // the operation is open as before; only the world has all that was made
-			w.rows.op.Receipt = receipt
+			receipt := w.rows.op().Receipt
+			w.rows = newRows(t, kind) // the operation is open as before; only the world has all that was made
+			w.rows.change(func(op *daap.Operation) { op.Receipt = receipt })
 			w.run()
 			w.ended(daap.OperationSucceeded)
 		})
@@ -211,8 +211,8 @@ func TestRunStartedAnewOfAnOperationThatWasGivenUpOnlyTakesBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, daap.ProvisionDatabase)
 	w.run()
-	w.rows = newRows(daap.ProvisionDatabase)
-	w.rows.op.CancelledBy = "alice"
+	w.rows = newRows(t, daap.ProvisionDatabase)
+	w.rows.change(func(op *daap.Operation) { op.CancelledBy = "alice" })
 	ran := len(w.ran)
 	backward := input
 	backward.Undo = true

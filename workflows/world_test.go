@@ -56,7 +56,7 @@ type world struct {
 	t    *testing.T
 	kind daap.OperationKind
 	kube client.Client
-	rows *rows
+	rows rows
 	env  *testsuite.TestWorkflowEnvironment
 
 	// fail is the error of one attempt of a step, in place of what it does; nil lets it be.
@@ -91,7 +91,7 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	stores := schema.GroupVersion{Group: "barmancloud.cnpg.io", Version: "v1"}
 	scheme.AddKnownTypeWithName(stores.WithKind("ObjectStore"), &unstructured.Unstructured{})
 	scheme.AddKnownTypeWithName(stores.WithKind("ObjectStoreList"), &unstructured.UnstructuredList{})
-	w := &world{t: t, kind: kind, rows: newRows(kind), tries: map[visit]int{}}
+	w := &world{t: t, kind: kind, rows: newRows(t, kind), tries: map[visit]int{}}
 	// The schemas of Kubernetes' own kinds and those deduced for CNPG's do not go together in the fake's merge.
 	deduced := managedfields.NewDeducedTypeConverter()
 	w.kube = fake.NewClientBuilder().WithScheme(scheme).WithTypeConverters(deduced).WithReturnManagedFields().WithInterceptorFuncs(interceptor.Funcs{
@@ -109,7 +109,7 @@ func newWorld(t *testing.T, kind daap.OperationKind) *world {
 // after has the world be as an operation of the kind leaves it.
 func (w *world) after(kind daap.OperationKind) {
 	w.t.Helper()
-	before := &world{t: w.t, kind: kind, kube: w.kube, rows: newRows(kind), tries: map[visit]int{}}
+	before := &world{t: w.t, kind: kind, kube: w.kube, rows: newRows(w.t, kind), tries: map[visit]int{}}
 	before.run()
 }
 
@@ -437,10 +437,10 @@ func (w *world) ended(want daap.OperationState) {
 	w.t.Helper()
 	status, objects := w.kind.After(), after(w.t, w.kind)
 	if want == daap.OperationCancelled {
-		status, objects = w.rows.op.AfterCancel(), before(w.t, w.kind)
+		status, objects = w.rows.op().AfterCancel(), before(w.t, w.kind)
 	}
-	if w.rows.op.State != want || w.rows.db.Status != status {
-		w.t.Errorf("the operation is %s, the database %s; want %s and %s", w.rows.op.State, w.rows.db.Status, want, status)
+	if w.rows.op().State != want || w.rows.db().Status != status {
+		w.t.Errorf("the operation is %s, the database %s; want %s and %s", w.rows.op().State, w.rows.db().Status, want, status)
 	}
 	if got := w.objects(); got != objects {
 		w.t.Errorf("there is\n%s\nwant\n%s", got, objects)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,8 +35,10 @@ func (r *rows) log(e daap.AuditEntry) {
 
 // addAudit adds the entry, unless it is there already. Its fields become JSON, as in PostgreSQL.
 func (r *rows) addAudit(e daap.AuditEntry) {
-	if slices.ContainsFunc(r.audit, func(other daap.AuditEntry) bool { return other.ID == e.ID }) {
-		return
+	for i := range r.audit {
+		if r.audit[i].ID == e.ID {
+			return
+		}
 	}
 	e.At, e.Before, e.After = e.At.UTC().Truncate(time.Microsecond), asJSON(e.Before), asJSON(e.After)
 	r.audit = append(r.audit, e)

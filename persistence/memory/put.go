@@ -3,6 +3,8 @@ package memory
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/daap-dev/daap"
 )
 
@@ -19,6 +21,11 @@ func (s *Store) PutDatabase(db daap.Database) {
 			r.health[db.ID] = health{health: h.Health, since: h.Since, observedAt: h.ObservedAt, revision: 1}
 		}
 	})
+}
+
+// PutCABundle adds the CA certificates of a database that is there.
+func (s *Store) PutCABundle(id uuid.UUID, bundle daap.CABundle) {
+	s.put(func(r *rows) { r.updateDatabase(id, func(db *database) { db.ca = bundle }) })
 }
 
 // PutOperation adds the operation with its steps. Its start is due now.
