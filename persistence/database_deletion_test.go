@@ -225,7 +225,7 @@ func (s suite) DestinationsAreThoseOfTiersAndDatabases(t *testing.T) {
 	db := f.kept("orders")
 	elsewhere := "s3://elsewhere"
 	_, err := f.PatchTier(t.Context(), everyone, *db.TierID,
-		daap.TierPatch{BackupsPatch: daap.BackupsPatch{ObjectStorageDestination: &elsewhere}}, catalog)
+		daap.TierPatch{"object_storage_destination": elsewhere}, catalog)
 	f.must(err)
 	all, err := f.Destinations(t.Context())
 	f.must(err)
