@@ -50,23 +50,23 @@ const MaxBackupRetentionDays = 3650
 var (
 	destination = regexp.MustCompile(
 		`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
-	destinationText = "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores"
+	destinationText = "must be s3://bucket or s3://bucket/prefix, with letters, digits, dots, hyphens and underscores"
 )
 
 // backups looks at how backups are to be made.
 func (c *checks) backups(b Backups) {
 	if !b.BackupEnabled {
 		if b != (Backups{}) {
-			c.fail("backup_enabled", "must be true where anything is said of how backups are made")
+			c.fail("backup_enabled", "must be true if any other backup setting is given")
 		}
 		return
 	}
 	if !b.WALArchivingEnabled {
 		c.fail("wal_archiving_enabled",
-			"must be true where backup_enabled is: a base backup cannot be restored without the WAL of its time")
+			"must be true if backup_enabled is true: a base backup cannot be restored without its WAL")
 	}
 	if _, err := schedule(b.BackupFrequency); err != nil {
-		c.fail("backup_frequency", "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
+		c.fail("backup_frequency", "must be a five-field cron expression in UTC, such as 0 2 * * * for 02:00 every day")
 	}
 	if b.BackupRetentionDays < 1 || b.BackupRetentionDays > MaxBackupRetentionDays {
 		c.fail("backup_retention_days", "must be a whole number from 1 to %d", MaxBackupRetentionDays)
@@ -97,11 +97,11 @@ var fivePlainFields = regexp.MustCompile(`^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){
 
 func schedule(frequency string) (cron.Schedule, error) {
 	if !fivePlainFields.MatchString(frequency) {
-		return nil, fmt.Errorf("parse %q: it is not five fields with spaces between them", frequency)
+		return nil, fmt.Errorf("parse %q: it does not consist of five fields separated by spaces", frequency)
 	}
 	parsed, err := fiveFields.Parse(frequency)
 	if err == nil && parsed.Next(time.Unix(0, 0)).IsZero() {
-		return nil, fmt.Errorf("parse %q: it never comes", frequency)
+		return nil, fmt.Errorf("parse %q: it never occurs", frequency)
 	}
 	return parsed, err
 }
@@ -126,7 +126,7 @@ func (b Backups) NextBackup(after time.Time) *time.Time {
 func (b Backups) promise() string {
 	switch {
 	case !b.BackupEnabled:
-		return "No backups: what is deleted or lost cannot be had back."
+		return "No backups: deleted or lost data cannot be recovered."
 	case b.BackupRetentionDays == 1:
 		return "Backed up continuously: any second of the last day can be restored."
 	}
@@ -232,13 +232,13 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	_, old := stale(s.ObservedAt, now)
 	switch {
 	case s.ObservedAt.IsZero():
-		return BackupsUnknown, "Nobody has looked yet."
+		return BackupsUnknown, "No check has completed yet."
 	case old:
-		return BackupsUnknown, fmt.Sprintf("Nobody has looked since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
+		return BackupsUnknown, fmt.Sprintf("No check has completed since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
 	case !s.Archiving:
 		return BackupsFailing, "WAL is not archived: " + s.ArchivingMessage
 	case s.Gap != "":
-		return BackupsFailing, fmt.Sprintf("WAL segment %s is missing in the archive: what was written from it until the "+
+		return BackupsFailing, fmt.Sprintf("WAL segment %s is missing in the archive: changes from this segment to the "+
 			"next base backup cannot be restored.", s.Gap)
 	case s.LastFailureAt != nil && (s.LastSuccessAt == nil || s.LastFailureAt.After(*s.LastSuccessAt)):
 		return BackupsFailing, "The last base backup failed: " + s.LastFailureMessage
@@ -249,7 +249,7 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 		return BackupsStale, late
 	}
 	if lag := s.Lag(now); lag > archiveGrace {
-		return BackupsStale, fmt.Sprintf("What was written in the last %s is not archived.", lag.Round(time.Second))
+		return BackupsStale, fmt.Sprintf("Changes of the last %s are not archived.", lag.Round(time.Second))
 	}
 	return BackupsOK, ""
 }
@@ -268,11 +268,11 @@ func (s BackupState) late(b Backups, now time.Time) string {
 	if s.LastBegunAt != nil && s.LastBegunAt.After(begun) {
 		begun = *s.LastBegunAt
 		if took := now.Sub(begun); took > backupGrace && (s.LastFailureAt == nil || s.LastFailureAt.Before(begun)) {
-			return fmt.Sprintf("The base backup that began at %s is not completed.", begun.UTC().Format(time.RFC3339))
+			return fmt.Sprintf("The base backup that started at %s has not completed.", begun.UTC().Format(time.RFC3339))
 		}
 	}
 	if next := b.NextBackup(begun); next != nil && s.ObservedAt.Sub(*next) > beginGrace {
-		return fmt.Sprintf("The base backup of %s has not begun.", next.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("The base backup scheduled for %s has not started.", next.UTC().Format(time.RFC3339))
 	}
 	return ""
 }

@@ -84,9 +84,9 @@ type bound struct {
 // The bounds of what an instance gets: from what PostgreSQL needs to start to what nodes may have. The API's
 // contract carries the same texts as x-rule.
 var (
-	cpuBound     = newBound("100m", "128", "must be cores from 100m to 128, such as 500m or 2")
-	memoryBound  = newBound("256Mi", "1Ti", "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi")
-	storageBound = newBound("1Gi", "64Ti", "must be storage from 1Gi to 64Ti, such as 10Gi")
+	cpuBound     = newBound("100m", "128", "must be a number of CPU cores from 100m to 128, such as 500m or 2")
+	memoryBound  = newBound("256Mi", "1Ti", "must be a memory size from 256Mi to 1Ti, such as 512Mi or 4Gi")
+	storageBound = newBound("1Gi", "64Ti", "must be a storage size from 1Gi to 64Ti, such as 10Gi")
 )
 
 func newBound(from, to, text string) bound {
@@ -159,10 +159,10 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 		c.fail("ha_replicas", "must be a whole number from 0 to one less than instances")
 	}
 	if p.StorageClass != "" && (len(p.StorageClass) > maxDNSName || !dnsName.MatchString(p.StorageClass)) {
-		c.fail("storage_class", "must be the name of a storage class in Kubernetes, or empty for the platform's own")
+		c.fail("storage_class", "must be the name of a Kubernetes storage class, or empty for the platform's default")
 	}
 	if _, offered := catalog[p.PGVersion]; !offered {
-		c.fail("pg_version", "must be one that the platform offers: %s", strings.Join(catalog.Versions(), ", "))
+		c.fail("pg_version", "must be a version that the platform offers: %s", strings.Join(catalog.Versions(), ", "))
 	}
 	if !slices.Contains(PoolModes(), p.PoolMode) {
 		c.fail("pool_mode", "must be session or transaction")
@@ -174,7 +174,7 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 		c.fail("destruction_strategy", "must be freeze, archive or hard_delete")
 	}
 	if p.DestructionStrategy == StrategyArchive && !p.BackupEnabled {
-		c.fail("destruction_strategy", "must not be archive where backup_enabled is false: there would be no archive")
+		c.fail("destruction_strategy", "must not be archive if backup_enabled is false: there would be no archive")
 	}
 	c.backups(p.Backups)
 }
@@ -261,9 +261,10 @@ func (p Profile) Guarantees() Guarantees {
 		Storage:          fmt.Sprintf("%s for your data.", p.StorageSize.String()),
 		Backups:          p.promise(),
 		Deletion: map[DestructionStrategy]string{
-			StrategyFreeze:     "A database that is deleted is frozen: its data stay, and it can be brought back.",
-			StrategyArchive:    "A database that is deleted is archived: it can be restored from its last backup for a while.",
-			StrategyHardDelete: "A database that is deleted is gone for good, with all of its data.",
+			StrategyFreeze: "A deleted database is frozen: its data is kept, and it can be unfrozen.",
+			StrategyArchive: "A deleted database is archived: it can be restored from its backups for as long as they " +
+				"are kept.",
+			StrategyHardDelete: "A deleted database is removed permanently, with all its data.",
 		}[p.DestructionStrategy],
 	}
 }
@@ -271,20 +272,21 @@ func (p Profile) Guarantees() Guarantees {
 func (p Profile) availability() string {
 	switch {
 	case p.Instances == 1:
-		return "One server: it is away while its machine is."
+		return "One server: the database is unavailable while its node is down."
 	case p.HAReplicas == 0:
-		return fmt.Sprintf("%d servers: another takes over when one fails; the last moments may be lost.", p.Instances)
+		return fmt.Sprintf("%d servers: a standby takes over if the primary fails; the most recent changes may be lost.",
+			p.Instances)
 	default:
-		return fmt.Sprintf("%d servers: another takes over when one fails, and nothing that was committed is lost.",
+		return fmt.Sprintf("%d servers: a standby takes over if the primary fails, and no committed change is lost.",
 			p.Instances)
 	}
 }
 
 func (p Profile) connections() string {
 	if p.PoolMode == PoolTransaction {
-		return fmt.Sprintf("%d connections at work at once, shared by many clients through the pool.", p.MaxConnections)
+		return fmt.Sprintf("Up to %d active connections, shared by many clients through the pool.", p.MaxConnections)
 	}
-	return fmt.Sprintf("%d connections at once; the pool keeps one for each client.", p.MaxConnections)
+	return fmt.Sprintf("Up to %d connections; the pool keeps one for each client.", p.MaxConnections)
 }
 
 // TierFilter chooses tiers; the zero value chooses all.
@@ -292,14 +294,14 @@ type TierFilter struct{ Page Page }
 
 // TierNotFound is the field error for a tier that is asked for and is not there.
 func TierNotFound() *Error {
-	return Invalid(Detail{Field: "tier", Message: "must be the name or id of a tier; GET /tiers lists them"})
+	return Invalid(Detail{Field: "tier", Message: "must be the name or ID of a tier; GET /tiers lists them"})
 }
 
 // TierInUse is the error for a tier that cannot go while databases have it.
 func TierInUse(databases int) *Error {
 	return &Error{
 		Code:    CodeTierInUse,
-		Message: fmt.Sprintf("The tier has %d databases; move them to another tier or delete them first.", databases),
+		Message: fmt.Sprintf("%d databases have this tier; move them to another tier or delete them first.", databases),
 	}
 }
 
@@ -307,7 +309,7 @@ func TierInUse(databases int) *Error {
 func TierNameTaken(name string) *Error {
 	return &Error{
 		Code:    CodeNameTaken,
-		Message: fmt.Sprintf("There is a tier named %s already; choose another name.", name),
-		Details: []Detail{{Field: "name", Message: "is taken"}},
+		Message: fmt.Sprintf("A tier named %s already exists; choose another name.", name),
+		Details: []Detail{{Field: "name", Message: "is already in use"}},
 	}
 }

@@ -57,7 +57,8 @@ func (c *checks) pgAudit(asked []PGAuditClass) []PGAuditClass {
 		}
 	}
 	if len(classes) != len(asked) || !slices.Equal(classes[:min(len(classes), len(alwaysAudited))], alwaysAudited) {
-		c.fail("pgaudit_log", "must be classes of pgAudit, each once, ddl and role among them: they are always logged")
+		c.fail("pgaudit_log", "must be a list of distinct pgAudit classes that includes ddl and role, which are always "+
+			"logged")
 	}
 	return classes
 }

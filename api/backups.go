@@ -34,7 +34,7 @@ func (h *Handler) RestoreDatabase(
 		target, err := time.Parse(time.RFC3339, req.TargetTime)
 		if err != nil {
 			return nil, daap.Invalid(daap.Detail{
-				Field: "target_time", Message: "must be a time with its zone, such as 2026-01-02T15:04:05Z, or latest",
+				Field: "target_time", Message: "must be a time with a time zone, such as 2026-01-02T15:04:05Z, or latest",
 			})
 		}
 		spec.Target = &target
