@@ -47,9 +47,9 @@ func (k APIKey) Caller() Caller {
 func (k APIKey) Refusal(now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
-		return "The API key was revoked; ask the platform team for another one."
+		return "The API key was revoked; ask the platform team for a new one."
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
-		return "The API key has expired; ask the platform team for another one."
+		return "The API key has expired; ask the platform team for a new one."
 	}
 	return ""
 }

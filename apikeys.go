@@ -57,7 +57,7 @@ func (k *APIKeys) Create(ctx context.Context, req Request, spec APIKeySpec) (Iss
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return IssuedKey{}, fmt.Errorf("make an API key id: %w", err)
+		return IssuedKey{}, fmt.Errorf("create an API key ID: %w", err)
 	}
 	credential := Credential{KeyID: id, Secret: NewSecret()}
 	hash, err := k.hasher.Hash(ctx, credential.Secret)

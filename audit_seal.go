@@ -83,7 +83,7 @@ func (s *Sealer) giveHead(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	if err := s.heads.PutHead(ctx, head); err != nil {
-		return fmt.Errorf("keep the head of the audit log: %w", err)
+		return fmt.Errorf("export the head of the audit log: %w", err)
 	}
 	s.given = head.Position
 	return nil
@@ -96,7 +96,7 @@ func (s *Sealer) letGo(ctx context.Context, now time.Time) error {
 	for {
 		gone, err := s.store.ForgetAudit(ctx)
 		if err != nil {
-			return fmt.Errorf("let go of old entries of the audit log: %w", err)
+			return fmt.Errorf("remove expired entries of the audit log: %w", err)
 		}
 		if gone == 0 {
 			s.forget = now.Add(forgetInterval)

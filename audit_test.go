@@ -102,15 +102,15 @@ func TestVerifyNamesTheFirstBreak(t *testing.T) {
 		why    string
 	}{
 		"untouched":             {func(*testing.T, *book) {}, 0, ""},
-		"an entry is changed":   {func(_ *testing.T, b *book) { b.chain[4].Entry.Action = "getDatabase" }, 5, "not the one that was sealed"},
-		"two are changed":       {func(_ *testing.T, b *book) { b.chain[6].Entry.Team, b.chain[2].Entry.Team = "x", "y" }, 3, "not the one that was sealed"},
-		"an entry is gone":      {func(_ *testing.T, b *book) { b.chain[4].Entry = nil }, 5, "is gone"},
+		"an entry is changed":   {func(_ *testing.T, b *book) { b.chain[4].Entry.Action = "getDatabase" }, 5, "changed after it was sealed"},
+		"two are changed":       {func(_ *testing.T, b *book) { b.chain[6].Entry.Team, b.chain[2].Entry.Team = "x", "y" }, 3, "changed after it was sealed"},
+		"an entry is gone":      {func(_ *testing.T, b *book) { b.chain[4].Entry = nil }, 5, "is missing"},
 		"entry and seal gone":   {func(_ *testing.T, b *book) { b.chain = slices.Delete(b.chain, 4, 5) }, 6, "between 4 and this one"},
 		"the beginning is gone": {func(_ *testing.T, b *book) { b.chain = b.chain[2:] }, 3, "begins here"},
-		"the tail is cut":       {func(_ *testing.T, b *book) { b.chain = b.chain[:7] }, 10, "ends at 7, but went on at least to 10"},
+		"the tail is cut":       {func(_ *testing.T, b *book) { b.chain = b.chain[:7] }, 10, "ends at 7, but it once reached at least 10"},
 		"all is gone":           {func(_ *testing.T, b *book) { b.chain = nil }, 10, "ends at 0"},
-		"chained anew":          {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "another one than when its head"},
-		"not sealed":            {func(_ *testing.T, b *book) { b.unsealed = 2 }, 0, "2 entries are in no seal"},
+		"chained anew":          {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "differs from the head"},
+		"not sealed":            {func(_ *testing.T, b *book) { b.unsealed = 2 }, 0, "2 entries are not sealed"},
 		"let go of":             {func(_ *testing.T, b *book) { b.chain = b.chain[2:]; b.chain[0].Entry = nil }, 0, ""},
 	}
 	for name, tt := range tests {

@@ -99,19 +99,19 @@ func (v *verifier) next(sealed SealedEntry) error {
 	anchor := v.found.Last == 0 && sealed.Entry == nil && sealed.Position >= 1
 	switch {
 	case v.found.Last == 0 && !anchor && sealed.Position != 1:
-		v.breaks(sealed.Seal, "The chain begins here, with the ones before gone.")
+		v.breaks(sealed.Seal, "The chain begins here: earlier seals are missing.")
 	case v.found.Last != 0 && sealed.Position != v.found.Last+1:
-		v.breaks(sealed.Seal, "The seals between %d and this one are gone.", v.found.Last)
+		v.breaks(sealed.Seal, "The seals between %d and this one are missing.", v.found.Last)
 	case anchor:
 	case sealed.Entry == nil:
-		v.breaks(sealed.Seal, "The entry is gone.")
+		v.breaks(sealed.Seal, "The entry is missing.")
 	default:
 		want, err := v.at.Next(*sealed.Entry)
 		if err != nil {
 			return err
 		}
 		if want.Hash != sealed.Hash {
-			v.breaks(sealed.Seal, "The entry, or the one before, is not the one that was sealed.")
+			v.breaks(sealed.Seal, "This entry or the one before it was changed after it was sealed.")
 		}
 	}
 	if v.found.First == 0 {
@@ -132,14 +132,15 @@ func (v *verifier) compare(head, sealed Seal) {
 	}
 	v.found.Heads++
 	if head.Hash != sealed.Hash {
-		v.breaks(sealed, "The chain is another one than when its head was given away at this position.")
+		v.breaks(sealed, "The chain differs from the head that was exported at this position.")
 	}
 }
 
 // end looks at what the walk did not come by.
 func (v *verifier) end(ctx context.Context, store chainStore) (AuditVerification, error) {
 	if len(v.kept) > 0 {
-		v.breaks(v.kept[0], "The chain ends at %d, but went on at least to %d.", v.found.Last, v.kept[len(v.kept)-1].Position)
+		v.breaks(v.kept[0], "The chain ends at %d, but it once reached at least %d.",
+			v.found.Last, v.kept[len(v.kept)-1].Position)
 		return v.found, nil
 	}
 	unsealed, entry, err := store.UnsealedEntry(ctx, sealedWithin)
@@ -147,7 +148,8 @@ func (v *verifier) end(ctx context.Context, store chainStore) (AuditVerification
 		return AuditVerification{}, fmt.Errorf("read what is not sealed: %w", err)
 	}
 	if v.found.Unsealed = unsealed; unsealed > 0 {
-		v.breaks(Seal{EntryID: entry}, "%d entries are in no seal, this one among them; is a worker running?", unsealed)
+		v.breaks(Seal{EntryID: entry}, "%d entries are not sealed, including this one; check that a worker is running.",
+			unsealed)
 	}
 	return v.found, nil
 }

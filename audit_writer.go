@@ -152,7 +152,7 @@ func (w *AuditWriter) batch() ([]AuditEntry, int) {
 func newAuditEntry(e AuditEntry) (AuditEntry, error) {
 	var err error
 	if e.ID, err = uuid.NewV7(); err != nil {
-		return e, fmt.Errorf("make an audit entry id: %w", err)
+		return e, fmt.Errorf("create an audit entry ID: %w", err)
 	}
 	e.At = time.Now()
 	return e, nil

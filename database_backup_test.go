@@ -32,9 +32,9 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},
 		"failed, then succeeded":       {func(s *daap.BackupState) { s.LastFailureAt = ago(11 * time.Hour) }, daap.BackupsOK, ""},
 		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},
-		"one has not begun":            {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z has not begun"},
+		"one has not begun":            {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "for 2026-01-02T02:00:00Z has not started"},
 		"one runs":                     {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(5*time.Hour) }, daap.BackupsOK, ""},
-		"one does not end":             {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(7*time.Hour) }, daap.BackupsStale, "began at 2026-01-02T05:00:00Z is not completed"},
+		"one does not end":             {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(7*time.Hour) }, daap.BackupsStale, "started at 2026-01-02T05:00:00Z has not completed"},
 		"written and not archived":     {func(s *daap.BackupState) { s.UnarchivedBytes = 1 }, daap.BackupsStale, "last 1h0m0s"},
 		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.ArchivedUntil = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
 	} {
@@ -99,7 +99,7 @@ func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
 		code   daap.Code
 	}{
 		"latest":                   {func(*ledger) {}, nil, ""},
-		"the first moment":         {func(*ledger) {}, at(0), ""},
+		"the earliest time":        {func(*ledger) {}, at(0), ""},
 		"a moment too early":       {func(*ledger) {}, at(-time.Second), daap.CodeValidationFailed},
 		"in the future":            {func(*ledger) {}, at(2 * time.Hour), daap.CodeValidationFailed},
 		"no backups":               {func(l *ledger) { l.db.Profile.Backups = daap.Backups{} }, nil, daap.CodeWrongStatus},

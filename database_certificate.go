@@ -98,8 +98,8 @@ func ChangedCA(database uuid.UUID, was, is CABundle) (Event, bool) {
 	}
 	day := func(c *x509.Certificate) string { return c.NotAfter.UTC().Format(time.DateOnly) }
 	return Event{DatabaseID: database, Kind: EventCACertificateChanged, Message: fmt.Sprintf(
-		"Another CA certificate is in use, until %s. Clients need it before the one they have ends, on %s: "+
-			"ask for the connection again.", day(now[0]), day(before[0]))}, true
+		"A new CA certificate is in use, valid until %s. Clients need it before the previous one expires on %s: get the "+
+			"connection details again.", day(now[0]), day(before[0]))}, true
 }
 
 // CertificateHealth says for how long the CA certificate of a database still holds.

@@ -108,7 +108,7 @@ func (c Conditions) At(now time.Time) Conditions {
 	for i := range told {
 		if since, is := stale(told[i].ObservedAt, now); is && told[i].Status != ConditionUnknown {
 			told[i].Status, told[i].Since = ConditionUnknown, since
-			told[i].Reason, told[i].Message = "Stale", "Nobody has looked at it since then."
+			told[i].Reason, told[i].Message = "Stale", "No check has completed since then."
 		}
 	}
 	return told

@@ -26,8 +26,8 @@ func (db Database) strategy(by Grant, chosen DestructionStrategy) (DestructionSt
 		return db.Profile.DestructionStrategy, nil
 	}
 	if _, limited := by.Scope.Team(); limited {
-		return "", Forbidden(fmt.Sprintf("Databases of tier %s are destroyed by %s; only the platform team may choose "+
-			"another strategy.", db.Tier, db.Profile.DestructionStrategy))
+		return "", Forbidden(fmt.Sprintf("Databases of tier %s are deleted with strategy %s; only the platform team may "+
+			"choose another strategy.", db.Tier, db.Profile.DestructionStrategy))
 	}
 	return chosen, nil
 }
@@ -102,7 +102,7 @@ func (d *Databases) PreviewDelete(
 	}
 	state, err := d.store.BackupState(ctx, by.Scope, id)
 	if err != nil {
-		return DeletePreview{}, fmt.Errorf("read what can be restored of database %s: %w", id, err)
+		return DeletePreview{}, fmt.Errorf("read the recoverable range of database %s: %w", id, err)
 	}
 	return db.previewDelete(strategy, state, time.Now()), nil
 }
@@ -115,28 +115,28 @@ func (db Database) previewDelete(s DestructionStrategy, state BackupState, now t
 	if refusal := AsError(db.Refuses(p.Operation)); refusal != nil {
 		p.Refusal = refusal.Message
 	}
-	connections := "All connections: clients are cut off, and no new ones are let in."
+	connections := "All connections: clients are disconnected, and new connections are refused."
 	switch s {
 	case StrategyFreeze:
-		p.Goes = []string{connections, "Its CPU and memory, also in the quota of its tier."}
-		p.Stays = []string{"All data, in its volumes.", "Its name, its password and its labels."}
+		p.Goes = []string{connections, "Its CPU and memory, which are also released from the tier's quota."}
+		p.Stays = []string{"All data, on its volumes.", "Its name, its password and its labels."}
 		if db.Profile.BackupEnabled {
-			p.Stays = append(p.Stays, "Its backups; none is taken while it is frozen.")
+			p.Stays = append(p.Stays, "Its backups; no backups are taken while it is frozen.")
 		}
-		p.Undo = fmt.Sprintf("POST /databases/%s/unfreeze brings it back as it was.", db.ID)
+		p.Undo = fmt.Sprintf("POST /databases/%s/unfreeze brings the database back as it was.", db.ID)
 	case StrategyArchive:
 		until := now.AddDate(0, 0, db.Profile.BackupRetentionDays)
 		p.StaysUntil = &until
-		p.Goes = []string{connections, "Its PostgreSQL and its volumes, once the archive is verified.", "Its password."}
-		p.Stays = []string{"Its archive, from which every moment of it can be restored.", "Its name and its labels."}
-		p.Undo = fmt.Sprintf("POST /databases/%s/restore makes a new database of it.", db.ID)
+		p.Goes = []string{connections, "PostgreSQL and its volumes, once the archive is verified.", "Its password."}
+		p.Stays = []string{"Its archive, from which any point in its history can be restored.", "Its name and its labels."}
+		p.Undo = fmt.Sprintf("POST /databases/%s/restore creates a new database from its archive.", db.ID)
 	case StrategyHardDelete:
-		p.Goes = []string{connections, "All data, with its volumes."}
+		p.Goes = []string{connections, "All data, and its volumes."}
 		if db.Profile.BackupEnabled {
-			p.Goes = append(p.Goes, "All backups, to the last version.")
+			p.Goes = append(p.Goes, "All backups, including all object versions.")
 		}
 		p.Goes = append(p.Goes, "Its password.")
-		p.Stays = []string{"Its record, its timeline and its entries in the audit log. Its name is free again."}
+		p.Stays = []string{"Its record, its timeline and its audit log entries. Its name becomes available again."}
 	}
 	return p
 }
@@ -196,7 +196,7 @@ var retention = Request{Caller: Caller{Team: "daap", KeyName: "retention", Role:
 func (e *Expiry) Run(ctx context.Context) (int, error) {
 	dbs, err := e.store.ExpiredArchives(ctx, expiredAtOnce)
 	if err != nil {
-		return 0, fmt.Errorf("read archives whose time is over: %w", err)
+		return 0, fmt.Errorf("read expired archives: %w", err)
 	}
 	begun := 0
 	var failed error

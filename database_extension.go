@@ -130,11 +130,11 @@ func (f ExtensionFilter) check() error {
 		most        int
 	}{{"name", f.Name, MaxPostgresName}, {"older_than", f.OlderThan, MaxExtensionVersion}} {
 		if len(field.value) > field.most || !printable(field.value) {
-			c.fail(field.name, "must be text of at most %d bytes, without control characters", field.most)
+			c.fail(field.name, "must be text of at most %d bytes without control characters", field.most)
 		}
 	}
 	if f.OlderThan != "" && f.Name == "" {
-		c.fail("older_than", "needs name: versions of one extension say nothing of another's")
+		c.fail("older_than", "requires name: versions of different extensions cannot be compared")
 	}
 	return c.err()
 }

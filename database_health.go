@@ -109,7 +109,7 @@ func (s Seen) Event() (Event, bool) {
 	}
 	message := fmt.Sprintf("The database is %s.", is)
 	if was != is && s.Revision > 0 {
-		message = fmt.Sprintf("The database is %s, and was %s.", is, was)
+		message = fmt.Sprintf("The database is %s; it was %s.", is, was)
 	}
 	return Event{
 		DatabaseID: s.ID, Kind: EventHealthChanged, Message: strings.Join(append([]string{message}, told...), " "),
@@ -145,13 +145,13 @@ func (o Observed) recorded(now time.Time) Conditions {
 	case health == CertificateOK:
 		all = append(all, ConditionCertificateExpiry.is(ConditionFalse, "AsExpected", ""))
 	default:
-		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate ends on %s.",
+		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate expires on %s.",
 			o.CAExpiresAt.UTC().Format(time.DateOnly)))
 	}
 	cost := o.Profile.CostOf(DatabaseReady)
 	consistent := o.Reserved == cost || o.OperationID != nil && cost.Beyond(o.Reserved) == Cost{}
 	return append(all, ConditionQuotaConsistent.wellIf(consistent, "ReservationDiffers",
-		"What is reserved in the quota of tier %s is not what the database takes.", o.Tier))
+		"The reservation in the quota of tier %s does not match the resources of the database.", o.Tier))
 }
 
 // backedUp are the conditions of backups; none where the database has no backups.

@@ -103,13 +103,14 @@ func (db Database) Refuses(kind OperationKind) error {
 	k := kind.fixed()
 	switch {
 	case len(k.from) == 0:
-		return WrongStatus(db.Status, "is there already")
+		return &Error{Code: CodeWrongStatus, Message: "The database already exists."}
 	case !slices.Contains(k.from, db.Status):
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; only one that is %s can", k.done, either(k.from)))
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; it must be %s", k.done, either(k.from)))
 	case k.destroys != "" && db.DeletionProtection:
 		return DeletionProtected()
 	case k.needsBackups && !db.Profile.BackupEnabled:
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; give it a tier that has", k.done))
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; change it to a tier with backups "+
+			"first", k.done))
 	}
 	return nil
 }
@@ -140,7 +141,7 @@ func (db Database) Actions() (allowed []OperationKind, restricted []Restriction)
 		}
 		err := AsError(db.Refuses(k.name))
 		if err == nil && db.OperationID != nil && !k.takesOver && !k.makes {
-			err = &Error{Message: fmt.Sprintf("Operation %s works on the database.", *db.OperationID)}
+			err = &Error{Message: fmt.Sprintf("Operation %s is in progress on the database.", *db.OperationID)}
 		}
 		if err != nil {
 			restricted = append(restricted, Restriction{k.name, err.Message})

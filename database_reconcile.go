@@ -39,11 +39,13 @@ func (db Database) ServerNames() []string {
 // HasBegun is the event that the operation has begun the incarnation of the database, as the one before is gone.
 // archived is up to when all that was written to that is known to be archived; nil where that is not known.
 func (o Operation) HasBegun(is Database, archived *time.Time) Event {
-	message := "Cluster %s was gone with its volumes. The database is restored as Cluster %s from its own archive %s"
+	message := "Cluster %s and its volumes were gone. The database is being restored as Cluster %s from its own " +
+		"archive %s"
 	args := []any{serverName(is.Incarnation - 1), is.ServerName(), is.Source.ServerName}
 	if archived == nil {
-		return o.Happened(EventIncarnationBegun, message+", with all that was archived.", args...)
+		return o.Happened(EventIncarnationBegun, message+", with everything that was archived.", args...)
 	}
-	return o.Happened(EventIncarnationBegun, message+", with all that was archived: at least what was written until %s.",
+	return o.Happened(EventIncarnationBegun, message+", with everything that was archived: at least all changes until "+
+		"%s.",
 		append(args, archived.UTC().Format(time.RFC3339))...)
 }

@@ -46,7 +46,7 @@ func (d *Databases) Restore(
 	}
 	state, err := d.store.BackupState(ctx, by.Scope, id)
 	if err != nil {
-		return Database{}, Operation{}, fmt.Errorf("read what can be restored of database %s: %w", id, err)
+		return Database{}, Operation{}, fmt.Errorf("read the recoverable range of database %s: %w", id, err)
 	}
 	if spec.Tier == "" && source.TierID != nil {
 		spec.Tier = source.TierID.String()
@@ -86,15 +86,15 @@ func restorable(source Database, state BackupState, target *time.Time, now time.
 		return err
 	}
 	if state.FirstRecoverableAt == nil {
-		return WrongStatus(source.Status, "has no base backup yet that is known of; try again in a minute")
+		return WrongStatus(source.Status, "has no known base backup yet; try again in a minute")
 	}
 	first, last, which := *state.FirstRecoverableAt, now, "now"
 	if state.ClosedAt != nil {
-		last, which = *state.ClosedAt, "the last"
+		last, which = *state.ClosedAt, "the latest"
 	}
 	if target != nil && (target.Before(first) || target.After(last)) {
-		return Invalid(Detail{Field: "target_time", Message: fmt.Sprintf("must be from %s, the first moment that can be "+
-			"restored, to %s, %s", first.UTC().Format(time.RFC3339), which, last.UTC().Format(time.RFC3339))})
+		return Invalid(Detail{Field: "target_time", Message: fmt.Sprintf("must be from %s, the earliest time that can "+
+			"be restored, to %s, %s", first.UTC().Format(time.RFC3339), which, last.UTC().Format(time.RFC3339))})
 	}
 	return nil
 }
@@ -103,11 +103,12 @@ func restorable(source Database, state BackupState, target *time.Time, now time.
 func (db Database) checkRestore(t Tier) error {
 	var c checks
 	if t.StorageSize.Cmp(db.Profile.StorageSize) < 0 {
-		c.fail("tier", "has %s of storage, less than the %s of the source",
+		c.fail("tier", "has %s of storage, less than the source's %s",
 			t.StorageSize.String(), db.Profile.StorageSize.String())
 	}
 	if t.PGVersion != db.Profile.PGVersion {
-		c.fail("tier", "has PostgreSQL %s, and the source %s; a restore needs the same", t.PGVersion, db.Profile.PGVersion)
+		c.fail("tier", "has PostgreSQL %s, but the source has %s; a restore requires the same version",
+			t.PGVersion, db.Profile.PGVersion)
 	}
 	return c.err()
 }

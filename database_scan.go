@@ -111,21 +111,22 @@ func (s Scan) conditions(p Profile, now time.Time) Conditions {
 // storageHeadroom is of a scan that is believed.
 func (s Scan) storageHeadroom(p Profile, now time.Time) Condition {
 	c, size := ConditionStorageHeadroom, p.StorageSize.Value()
-	wal := "how much of it is WAL is not known"
+	wal := "the share of WAL is unknown"
 	if s.WALBytes > 0 {
 		wal = percentText(s.WALBytes, size) + " is WAL"
 	}
-	const full = "%s of the volume of %s is used, %s. Give the database a tier with more storage by PATCH /databases/{id}."
+	const full = "%s of the volume of %s is used; %s. Change the database to a tier with more storage with PATCH " +
+		"/databases/{id}."
 	used, volume := percentText(s.UsedBytes, size), p.StorageSize.String()
 	switch s.Storage(p, now) {
 	case StorageAlmostFull:
-		return c.is(ConditionFalse, "AlmostFull", full+" PostgreSQL stops when it is full.", used, volume, wal)
+		return c.is(ConditionFalse, "AlmostFull", full+" PostgreSQL stops when the volume is full.", used, volume, wal)
 	case StorageFillingUp:
 		return c.is(ConditionFalse, "FillingUp", full, used, volume, wal)
 	case StorageOK:
 		return c.is(ConditionTrue, "AsExpected", "")
 	default:
-		return c.is(ConditionUnknown, "SizeUnknown", "How large the volume is is not known.")
+		return c.is(ConditionUnknown, "SizeUnknown", "The size of the volume is unknown.")
 	}
 }
 
@@ -133,11 +134,11 @@ func (s Scan) storageHeadroom(p Profile, now time.Time) Condition {
 func (s Scan) connectionHeadroom() Condition {
 	c, used := ConditionConnectionHeadroom, percent(int64(s.Connections), int64(s.MaxConnections))
 	if s.MaxConnections <= 0 {
-		return c.is(ConditionUnknown, "LimitUnknown", "How many connections there can be is not known.")
+		return c.is(ConditionUnknown, "LimitUnknown", "The connection limit is unknown.")
 	}
 	return c.wellIf(used < connectionsFrom, "FewLeft",
-		"%s of the %d connections that there are for clients are in use. Connect through the pool, end what is idle, or "+
-			"give the database a tier with more connections by PATCH /databases/{id}.",
+		"%s of the %d client connections are in use. Connect through the pool, close idle connections, or change the "+
+			"database to a tier with more connections with PATCH /databases/{id}.",
 		percentText(int64(s.Connections), int64(s.MaxConnections)), s.MaxConnections)
 }
 
@@ -154,11 +155,12 @@ func (s Scan) extensionsScanned(now time.Time) Condition {
 }
 
 func (t ConditionType) neverScanned() Condition {
-	return t.is(ConditionUnknown, "NeverScanned", "PostgreSQL has not told yet.")
+	return t.is(ConditionUnknown, "NeverScanned", "PostgreSQL has reported nothing yet.")
 }
 
 func (t ConditionType) staleScan() Condition {
-	return t.is(ConditionUnknown, "Stale", "PostgreSQL has told nothing for %d minutes.", int(scanBelievedFor.Minutes()))
+	return t.is(ConditionUnknown, "Stale", "PostgreSQL has reported nothing for %d minutes.",
+		int(scanBelievedFor.Minutes()))
 }
 
 // percent is how much of the whole the part is, 0 where there is no whole. It is rounded down, so that what is told of

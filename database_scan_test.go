@@ -44,18 +44,19 @@ func since(d time.Duration) func(*daap.Scan) {
 
 func TestScanTellsOfStorageConnectionsAndExtensions(t *testing.T) {
 	t.Parallel()
-	const well, more = "True AsExpected", "tier with more storage by PATCH"
+	const well, more = "True AsExpected", "tier with more storage with PATCH"
 	for name, tt := range map[string]struct {
 		scan daap.Scan
 		// storage, connections and extensions are statuses with their reasons; says is in one of the messages.
 		storage, connections, extensions, says string
 	}{
-		"all is well":                  {scanned(), well, well, well, ""},
-		"79 percent of the volume":     {scanned(used(818, 100)), well, well, well, ""},
-		"80 percent of the volume":     {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used, 10 % is WAL. Give the database a " + more},
-		"89 percent of the volume":     {scanned(used(921, 100)), "False FillingUp", well, well, "89 % of"},
-		"90 percent of the volume":     {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used, 50 % is WAL."},
-		"all of it, WAL is not known":  {scanned(used(1024, 0)), "False AlmostFull", well, well, "how much of it is WAL is not known"},
+		"all is well":              {scanned(), well, well, well, ""},
+		"79 percent of the volume": {scanned(used(818, 100)), well, well, well, ""},
+		"80 percent of the volume": {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used, 10 % is WAL. Give the database a " + more},
+		"89 percent of the volume": {scanned(used(921, 100)), "False FillingUp", well, well, "89 % of"},
+		"90 percent of the volume": {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used, 50 % is WAL."},
+		"all of it, WAL is not known": {scanned(used(1024, 0)), "False AlmostFull", well, well, "the share of WAL is " +
+			"unknown"},
 		"89 of 100 connections":        {scanned(connected(89, 100)), well, well, well, ""},
 		"90 of 100 connections":        {scanned(connected(90, 100)), well, "False FewLeft", well, "90 % of the 100 connections"},
 		"no connections are for them":  {scanned(connected(1, 0)), well, "Unknown LimitUnknown", well, ""},
@@ -110,7 +111,7 @@ func TestListOfExtensionsIsFreshOnlyWhereAllWereJustFound(t *testing.T) {
 		"just found":           {scanned(), daap.ExtensionsFresh, ""},
 		"kept out since":       {scanned(refused), daap.ExtensionsStale, "lets nobody in"},
 		"found long ago":       {scanned(since(time.Hour)), daap.ExtensionsStale, "nothing for 30 minutes"},
-		"never asked":          {daap.Scan{}, daap.ExtensionsNever, "has not told yet"},
+		"never asked":          {daap.Scan{}, daap.ExtensionsNever, "has reported nothing yet"},
 		"asked and never told": {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "nobody there"}, daap.ExtensionsNever, "nobody there"},
 	} {
 		if got, reason, why := tt.scan.Extensions(noon); got != tt.want || !strings.Contains(why, tt.why) || (why == "") != (tt.why == "") || (reason == "") != (why == "") {

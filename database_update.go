@@ -23,20 +23,20 @@ func (db Database) CheckTier(t Tier) error {
 	var c checks
 	was, is := db.Profile, t.Profile
 	if is.StorageSize.Cmp(was.StorageSize) < 0 {
-		c.fail("tier", "has %s of storage, less than the %s that the database has; volumes do not shrink",
+		c.fail("tier", "has %s of storage, less than the database's %s; volumes cannot shrink",
 			is.StorageSize.String(), was.StorageSize.String())
 	}
 	if is.StorageClass != was.StorageClass {
-		c.fail("tier", "has another kind of storage than the database; volumes cannot be moved there")
+		c.fail("tier", "has another storage class than the database; volumes cannot be moved")
 	}
 	switch {
 	case was.BackupEnabled && !is.BackupEnabled:
-		c.fail("tier", "has no backups, and the database has; those would end")
+		c.fail("tier", "has no backups, but the database has; the change would end them")
 	case was.BackupEnabled && is.ObjectStorageDestination != was.ObjectStorageDestination:
-		c.fail("tier", "has its backups at another place than the database; what is there cannot be moved")
+		c.fail("tier", "stores backups in another location than the database; existing backups cannot be moved")
 	}
 	if compareVersions(is.PGVersion, was.PGVersion) < 0 {
-		c.fail("tier", "has PostgreSQL %s, older than the database's %s; PostgreSQL does not go back",
+		c.fail("tier", "has PostgreSQL %s, older than the database's %s; PostgreSQL cannot be downgraded",
 			is.PGVersion, was.PGVersion)
 	}
 	return c.err()

@@ -31,8 +31,8 @@ func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
 		"less of the rest":  {func(t *daap.Tier) { t.Instances, t.HAReplicas, t.CPU = 1, 0, resource.MustParse("100m") }, ""},
 		"more storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("11Gi") }, ""},
 		"a newer version":   {func(t *daap.Tier) { t.PGVersion = "18" }, ""},
-		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes do not shrink"},
-		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another kind of storage"},
+		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes cannot shrink"},
+		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another storage class"},
 		"an older version":  {func(t *daap.Tier) { t.PGVersion = "16" }, "PostgreSQL 16, older than the database's 17"},
 		"backups":           {func(t *daap.Tier) { t.Backups = daily }, ""},
 		"an ancient number": {func(t *daap.Tier) { t.PGVersion = "9" }, "PostgreSQL 9, older than the database's 17"},
@@ -71,8 +71,8 @@ func TestDatabaseKeepsItsBackups(t *testing.T) {
 		why    string
 	}{
 		"more often, for longer": {func(b *daap.Backups) { b.BackupFrequency, b.BackupRetentionDays = "0 * * * *", 30 }, ""},
-		"no backups":             {func(b *daap.Backups) { *b = daap.Backups{} }, "those would end"},
-		"another place":          {func(b *daap.Backups) { b.ObjectStorageDestination = "s3://other" }, "cannot be moved"},
+		"no backups":             {func(b *daap.Backups) { *b = daap.Backups{} }, "would end them"},
+		"another location":       {func(b *daap.Backups) { b.ObjectStorageDestination = "s3://other" }, "cannot be moved"},
 	} {
 		to := has
 		tt.change(&to.Backups)

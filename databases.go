@@ -74,10 +74,10 @@ func NewDatabases(store databaseStore, changes databaseChanges, starter operatio
 func (d *Databases) admit(ctx context.Context) error {
 	over, err := d.changes.Backlogged(ctx, d.backlog)
 	if err != nil {
-		return fmt.Errorf("look at the backlog: %w", err)
+		return fmt.Errorf("count the backlog: %w", err)
 	}
 	if over {
-		return Unavailable("Too many accepted operations wait for their start already; try again in a few minutes.")
+		return Unavailable("Too many accepted operations are waiting to start; try again in a few minutes.")
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (d *Databases) make(
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
+		return Database{}, Operation{}, fmt.Errorf("create a database ID: %w", err)
 	}
 	by = by.TakesTime()
 	op, err := newOperation(kind, id, by)
@@ -299,7 +299,8 @@ func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
 	if !db.Status.connectable() || known == "" {
-		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one once PostgreSQL is ready")
+		return Connection{}, WrongStatus(db.Status, "has no connection details; they are available once PostgreSQL is "+
+			"ready")
 	}
 	ca, err := known.At(time.Now())
 	if err != nil {
@@ -329,7 +330,7 @@ func (d *Databases) Events(ctx context.Context, req Request, filter EventFilter)
 func newOperation(kind OperationKind, database uuid.UUID, by Grant) (Operation, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Operation{}, fmt.Errorf("make an operation id: %w", err)
+		return Operation{}, fmt.Errorf("create an operation ID: %w", err)
 	}
 	return Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database, Origin: by.Origin()}, nil
 }

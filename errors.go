@@ -78,7 +78,7 @@ func NotFound(noun string) *Error {
 
 // Invalid is the error for input that breaks rules; details name each field.
 func Invalid(details ...Detail) *Error {
-	message := "The request breaks the rules of its fields; see details."
+	message := "Several fields of the request are not valid; see details."
 	if len(details) == 1 {
 		message = details[0].Field + " " + details[0].Message + "."
 	}
@@ -89,9 +89,10 @@ func Invalid(details ...Detail) *Error {
 func NameTaken(team, name string) *Error {
 	return &Error{
 		Code: CodeNameTaken,
-		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name or delete that one first.",
+		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name, or delete that database "+
+			"first.",
 			team, name),
-		Details: []Detail{{Field: "name", Message: "is taken"}},
+		Details: []Detail{{Field: "name", Message: "is already in use"}},
 	}
 }
 
@@ -99,7 +100,7 @@ func NameTaken(team, name string) *Error {
 func Busy(op Operation) *Error {
 	return &Error{
 		Code: CodeDatabaseBusy,
-		Message: fmt.Sprintf("The database is held by operation %s (%s, %s); wait until it is over.",
+		Message: fmt.Sprintf("Operation %s (%s, %s) holds the database; wait until it is over.",
 			op.ID, op.Kind, op.State),
 		Operation: op.ID,
 	}
@@ -109,7 +110,7 @@ func Busy(op Operation) *Error {
 func BeingRead(op Operation) *Error {
 	return &Error{
 		Code: CodeDatabaseBusy,
-		Message: fmt.Sprintf("Database %s is being restored from this one by operation %s; wait until it is over, or "+
+		Message: fmt.Sprintf("Operation %[2]s is restoring database %[1]s from this one; wait until it is over, or "+
 			"abort it.", op.DatabaseName, op.ID),
 		Operation: op.ID,
 	}
@@ -127,7 +128,7 @@ func WrongStatus(status DatabaseStatus, what string) *Error {
 func DeletionProtected() *Error {
 	return &Error{
 		Code: CodeDeletionProtected,
-		Message: "The database is protected from deletion; switch that off first, with PATCH and " +
+		Message: "The database is protected from deletion; turn the protection off first, with PATCH and " +
 			`{"deletion_protection": false}.`,
 	}
 }

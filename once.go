@@ -31,16 +31,17 @@ func (g Grant) decisionID() string {
 func KeyReused() *Error {
 	return &Error{
 		Code:    CodeIdempotencyKeyReused,
-		Message: "Another request was sent with this Idempotency-Key; send this one with a key of its own.",
-		Details: []Detail{{Field: "Idempotency-Key", Message: "was used for another request"}},
+		Message: "A different request was already sent with this Idempotency-Key; use a new key for this request.",
+		Details: []Detail{{Field: "Idempotency-Key", Message: "was already used for a different request"}},
 	}
 }
 
 // InProgress is the error for a request whose twin is being carried out at this moment.
 func InProgress() *Error {
 	return &Error{
-		Code:    CodeRequestInProgress,
-		Message: "A request with this Idempotency-Key is being carried out; send it again in a moment for its answer.",
+		Code: CodeRequestInProgress,
+		Message: "A request with this Idempotency-Key is still in progress; send it again in a moment to get its " +
+			"response.",
 	}
 }
 

@@ -72,12 +72,12 @@ func (s Standing) Refusal(d Decision) string {
 	case d.Action != ActionCancel && !s.Parked:
 		return fmt.Sprintf("The operation does not need attention now; it is at step %q.", s.Step)
 	case d.Action.Undoes() && s.Cancelling:
-		return "The operation is being cancelled already; retry or skip the step at which that is."
+		return "The operation is already being cancelled; retry or skip its current step."
 	case d.Action.Undoes():
 		return s.Kind.pastPivot(s.Step)
 	case d.Action == ActionSkip && !s.Cancelling:
 		if plan, _ := s.Kind.plan(s.Step); !plan.Skippable {
-			return fmt.Sprintf("Step %q cannot be skipped: what follows needs it.", s.Step)
+			return fmt.Sprintf("Step %q cannot be skipped: later steps need it.", s.Step)
 		}
 	}
 	return ""

@@ -44,7 +44,8 @@ func (o Operation) AfterCancel() DatabaseStatus {
 func (o Operation) CancelRefusal() string {
 	settled := []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseArchived}
 	if o.Kind.fixed().takesOver && !slices.Contains(settled, o.StatusBefore) {
-		return "The deletion took the database over from another operation, which is given up; it only goes forward."
+		return "The deletion took the database over from another operation, which was cancelled; such a deletion cannot " +
+			"be rolled back."
 	}
 	return ""
 }

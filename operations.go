@@ -82,7 +82,7 @@ func (o *Operations) Decide(ctx context.Context, req Request, id uuid.UUID, d De
 		return Operation{}, err
 	}
 	if err := o.decisions.Remember(ctx, by, op); err != nil {
-		return Operation{}, fmt.Errorf("keep the answer for %s of operation %s: %w", d.Action, id, err)
+		return Operation{}, fmt.Errorf("save the answer for %s of operation %s: %w", d.Action, id, err)
 	}
 	return op, nil
 }
@@ -118,13 +118,13 @@ func (o *Operations) decideWithoutWorkflow(ctx context.Context, by Grant, op Ope
 		Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != "",
 	}
 	if !at.Parked {
-		return Unavailable("The operation's workflow is gone, which is found out within two minutes; try again then.")
+		return Unavailable("The operation's workflow is gone. DAAP detects this within two minutes; try again then.")
 	}
 	if why := at.Refusal(d); why != "" {
 		return Refused(why)
 	}
 	if d.Action == ActionSkip {
-		return Refused("The operation's workflow is gone: retry, which finds done what is done, or abort.")
+		return Refused("The operation's workflow is gone: retry, which repeats nothing that is done, or abort.")
 	}
 	restarted, err := o.decisions.RestartOperation(ctx, by.Scope, op.ID, d)
 	if err != nil {

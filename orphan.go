@@ -71,13 +71,13 @@ func (f Found) Verdict(db *Database, now time.Time) (v Verdict, reason string) {
 	case f.GoesSince != nil && now.Sub(*f.GoesSince) < orphanGrace:
 		return VerdictExpected, "It is being removed."
 	case db == nil && now.Sub(f.CreatedAt) < orphanGrace:
-		return VerdictExpected, "It is new."
+		return VerdictExpected, "It was created only recently."
 	case db == nil:
-		return VerdictOrphan, "There is no database of its ID, nor was there one."
+		return VerdictOrphan, "No database has ever had its ID."
 	case db.OperationID != nil:
-		return VerdictExpected, fmt.Sprintf("Operation %s works on its database.", *db.OperationID)
+		return VerdictExpected, fmt.Sprintf("Operation %s is in progress on its database.", *db.OperationID)
 	case f.Retained:
-		return VerdictExpected, "Its storage class keeps volumes."
+		return VerdictExpected, "Its storage class retains volumes."
 	case db.Status == DatabaseDeleted && db.DeletedAt != nil && now.Sub(*db.DeletedAt) < orphanGrace:
 		return VerdictExpected, "Its database was just deleted."
 	case db.Status == DatabaseDeleted:
@@ -85,7 +85,7 @@ func (f Found) Verdict(db *Database, now time.Time) (v Verdict, reason string) {
 	case db.Status == DatabaseArchived && f.Kind != OrphanArchive:
 		return VerdictOrphan, fmt.Sprintf("Its database, %s of %s, is archived.", db.Name, db.OwnerTeam)
 	}
-	return VerdictOwned, "Its database has it."
+	return VerdictOwned, "It belongs to its database."
 }
 
 // OrphanFilter chooses orphans; the zero value chooses all.
@@ -142,13 +142,13 @@ func (o *Orphans) Remove(ctx context.Context, req Request, id uuid.UUID) (Orphan
 }
 
 // ErrOrphans says that something was left behind.
-var ErrOrphans = errors.New("something is there that no database has")
+var ErrOrphans = errors.New("resources exist that belong to no database")
 
 // Probe returns ErrOrphans while there are any.
 func (o *Orphans) Probe(ctx context.Context) error {
 	n, err := o.store.CountOrphans(ctx)
 	if err == nil && n > 0 {
-		return fmt.Errorf("%w: %d of it; GET /orphans lists them", ErrOrphans, n)
+		return fmt.Errorf("%w: %d of them; GET /orphans lists them", ErrOrphans, n)
 	}
 	return err
 }

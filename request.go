@@ -77,7 +77,7 @@ type Grant struct {
 // authorize allows the request what the table of accesses says. Errors: CodeUnauthenticated, CodeForbidden.
 func (r Request) authorize(p Permission) (Grant, error) {
 	if !r.Caller.Known() {
-		return Grant{}, Unauthenticated("This needs an API key; send it in the header X-API-Key.")
+		return Grant{}, Unauthenticated("This request requires an API key; send it in the header X-API-Key.")
 	}
 	grant := Grant{Request: r, Permission: p}
 	switch {
@@ -86,7 +86,7 @@ func (r Request) authorize(p Permission) (Grant, error) {
 	case r.Caller.Role == RoleProductTeam && (p.Access() == AccessOwn || p.Access() == AccessAll):
 		grant.Scope = OfTeam(r.Caller.Team)
 	default:
-		return Grant{}, Forbidden("Only the platform team may do this; ask them.")
+		return Grant{}, Forbidden("Only the platform team may do this; contact the platform team.")
 	}
 	return grant, nil
 }
@@ -104,7 +104,8 @@ func (g Grant) owner(named string) (string, error) {
 		return g.Caller.Team, nil
 	}
 	if !g.Scope.Covers(named) {
-		return "", Forbidden("A product team asks for databases of its own: leave owner_team out, or name your own team.",
+		return "", Forbidden("A product team can create databases only for itself: omit owner_team, or name your own "+
+			"team.",
 			Detail{Field: "owner_team", Message: "must be your own team"})
 	}
 	return named, nil

@@ -78,7 +78,7 @@ func (c *checks) text(field, value string, limit int) {
 
 func (c *checks) labels(labels map[string]string) {
 	if len(labels) > maxLabels {
-		c.fail("labels", "must be at most %d", maxLabels)
+		c.fail("labels", "must have at most %d entries", maxLabels)
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if !labelKey.MatchString(key) {

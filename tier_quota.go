@@ -137,14 +137,14 @@ func (u QuotaUse) DatabasesLeft() *int {
 func (u QuotaUse) Exceeded(tier string, asked Cost) *Error {
 	e := &Error{
 		Code: CodeQuotaExceeded,
-		Message: fmt.Sprintf("The quota of tier %s does not have room for this; choose another tier, delete a database, "+
-			"or ask the platform team for more.", tier),
+		Message: fmt.Sprintf("The quota of tier %s has no room for this; choose another tier, delete a database, or ask "+
+			"the platform team for a larger quota.", tier),
 	}
 	wanted := QuotaUse{Used: asked}.dimensions()
 	for i, d := range u.dimensions() {
 		if d.limit != nil && wanted[i].used > 0 && d.used+wanted[i].used > *d.limit {
 			e.Details = append(e.Details, Detail{Field: d.name, Message: fmt.Sprintf(
-				"has a limit of %s %s; %s are used and %s are asked for",
+				"has a limit of %s %s; %s are in use, and the request needs %s",
 				number(*d.limit), d.unit, number(d.used), number(wanted[i].used))})
 		}
 	}
@@ -208,7 +208,7 @@ type quotaChecker interface {
 }
 
 // ErrQuotaDrift says that the counters of tiers, the reservations and the databases do not agree.
-var ErrQuotaDrift = errors.New("quotas have drifted")
+var ErrQuotaDrift = errors.New("the recorded use of quotas does not match the databases")
 
 // quotaCheckInterval is seldom: only a fault of the service makes quotas drift.
 const quotaCheckInterval = 10 * time.Minute

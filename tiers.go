@@ -76,7 +76,7 @@ func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierVie
 		}
 	}
 	if tier.ID, err = uuid.NewV7(); err != nil {
-		return TierView{}, fmt.Errorf("make a tier id: %w", err)
+		return TierView{}, fmt.Errorf("create a tier ID: %w", err)
 	}
 	made, err := t.store.CreateTier(ctx, by, tier)
 	if err != nil {
