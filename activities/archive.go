@@ -111,7 +111,7 @@ func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Databa
 	}
 	counted := daap.Receipt{Objects: int64(there.Objects), Bytes: there.Bytes}
 	if err := k.Receipts.SaveReceipt(ctx, in.Operation, counted); err != nil {
-		return fmt.Errorf("record what is to be removed: %w", err)
+		return fmt.Errorf("save the receipt: %w", err)
 	}
 	if err := k.Buckets.AbortUploads(ctx, bucket, prefix+"/"); err != nil {
 		return refusedByStore(err)
@@ -137,7 +137,7 @@ func (k *Kubernetes) removeArchive(ctx context.Context, in Input, db daap.Databa
 		return refusedByStore(err)
 	}
 	if there.Objects > 0 {
-		return fmt.Errorf("%d objects are there again: something still writes to the archive", there.Objects)
+		return fmt.Errorf("%d objects reappeared: something still writes to the archive", there.Objects)
 	}
 	now := time.Now()
 	return k.Receipts.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})
@@ -159,7 +159,7 @@ const removalsAtOnce = 10
 
 func noStore() error {
 	return final(because(daap.CauseS3Denied,
-		"The worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups"))
+		"The database has backups, but the worker has no object store: DAAP_BACKUP_ENDPOINT is not set"))
 }
 
 // RevertArchive removes the archive's objects in Kubernetes, and its keys, from a database that had none before.
@@ -233,7 +233,7 @@ func (k *Kubernetes) createBackup(ctx context.Context, in Input, backup *cnpgv1.
 func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string, error) {
 	cluster, err := clusterOf(ctx, k.Watch, db)
 	if apierrors.IsNotFound(err) {
-		return "Cluster is not there", nil
+		return "Cluster does not exist", nil
 	}
 	if err != nil {
 		return "", err
@@ -241,7 +241,7 @@ func (k *Kubernetes) notArchiving(ctx context.Context, db daap.Database) (string
 	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	switch {
 	case told == nil:
-		return "No WAL is archived yet", nil
+		return "No WAL has been archived yet", nil
 	case told.Status != metav1.ConditionTrue:
 		return withReason("WAL is not archived", safe(told.Message)), nil
 	}
@@ -305,7 +305,8 @@ func (k *Kubernetes) backupError(ctx context.Context, db daap.Database, b *cnpgv
 	if storeWords.in(b.Status.Error) {
 		code = daap.CauseS3Denied
 	}
-	cause := because(code, "Base backup %s is %s: %s", b.Name, backupPhase(b), firstOf(b.Status.Error, "it left no error"))
+	cause := because(code, "Base backup %s is %s: %s", b.Name, backupPhase(b), firstOf(b.Status.Error, "it reported "+
+		"no error"))
 	if code == daap.CauseBackupFailed && k.Diagnosis != nil { // the plugin may tell an exit status alone
 		if found, err := k.Diagnosis.Of(ctx, db); err == nil && found != nil {
 			cause = found

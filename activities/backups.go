@@ -123,7 +123,7 @@ func lookAtEach(
 	for {
 		dbs, err := page(ctx, after, lookPage)
 		if err != nil {
-			return fmt.Errorf("read the databases to look at: %w", err)
+			return fmt.Errorf("read the databases to check: %w", err)
 		}
 		var group errgroup.Group
 		group.SetLimit(lookAtOnce)
@@ -145,7 +145,7 @@ func lookAtEach(
 // tryLookAt is lookAt that logs its error.
 func (b *Backups) tryLookAt(ctx context.Context, db daap.Database, stores *stores) {
 	if err := b.lookAt(ctx, db, stores); err != nil {
-		activity.GetLogger(ctx).Warn("The backups of a database cannot be looked at.",
+		activity.GetLogger(ctx).Warn("The backups of a database cannot be checked.",
 			"database_id", db.ID.String(), "error", err)
 	}
 }
@@ -188,7 +188,7 @@ func (b *Backups) lookAt(ctx context.Context, db daap.Database, stores *stores) 
 	}
 	if err := b.archived(ctx, db, &state); err != nil {
 		// A database that does not answer is another condition; what is archived is known without it.
-		activity.GetLogger(ctx).Info("A database does not tell what it has archived.",
+		activity.GetLogger(ctx).Info("A database does not report its archiving status.",
 			"database_id", db.ID.String(), "error", err)
 	}
 	return b.Databases.SaveBackups(ctx, db, state, backups)
@@ -308,7 +308,7 @@ func written(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 		SELECT pg_catalog.int8(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0'::pg_catalog.pg_lsn))`,
 	).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("read how much is written: %w", err)
+		return 0, fmt.Errorf("read the WAL position: %w", err)
 	}
 	return n, nil
 }

@@ -30,7 +30,7 @@ type Certificates struct {
 func (c *Certificates) LookAtCertificates(ctx context.Context) error {
 	return lookAtEach(ctx, c.Databases.CertifiedDatabases, func(ctx context.Context, db daap.Database) {
 		if err := c.lookAt(ctx, db); err != nil {
-			activity.GetLogger(ctx).Warn("The CA certificate of a database cannot be looked at.",
+			activity.GetLogger(ctx).Warn("The CA certificate of a database cannot be checked.",
 				"database_id", db.ID.String(), "error", err)
 		}
 	})

@@ -130,7 +130,7 @@ func (e evidence) phase() (phase, reason string) {
 func unschedulable(e evidence) *daap.Cause {
 	for i := range e.Pods {
 		if message, _ := noNode(&e.Pods[i]); message != "" && !claimWords.in(message) {
-			return because(daap.CauseUnschedulable, "Pod %s has no node: %s", e.Pods[i].Name, message)
+			return because(daap.CauseUnschedulable, "Pod %s cannot be scheduled: %s", e.Pods[i].Name, message)
 		}
 	}
 	return nil
@@ -161,7 +161,7 @@ func claimPending(e evidence) *daap.Cause {
 		}
 		// A claim that waits for its pod to get a node waits for what keeps the pod.
 		if e.At.Sub(claim.CreationTimestamp.Time) > patience && e.eventOf(claim.Name, claimWaitsWords) == nil {
-			said := "nothing says why"
+			said := "no event gives a reason"
 			if event := e.eventOf(claim.Name, claimComingWords); event != nil {
 				said = event.Message
 			}
@@ -171,7 +171,7 @@ func claimPending(e evidence) *daap.Cause {
 	for i := range e.Pods {
 		// The scheduler complains of every claim until it is bound, which takes a moment.
 		if message, since := noNode(&e.Pods[i]); claimWords.in(message) && e.At.Sub(since) > patience {
-			return because(daap.CausePVCPending, "Pod %s waits for its volume: %s", e.Pods[i].Name, message)
+			return because(daap.CausePVCPending, "Pod %s is waiting for its volume: %s", e.Pods[i].Name, message)
 		}
 	}
 	return nil
@@ -202,13 +202,13 @@ func volumesFull(e evidence) *daap.Cause {
 	for pod, container := range e.containers() {
 		end := lastFailure(container)
 		if end != nil && container.Name == postgresContainer && end.ExitCode == fullExitCode {
-			return because(daap.CauseStorageFull, "Pod %s, container %s ended as its volume has no room for WAL",
+			return because(daap.CauseStorageFull, "Pod %s, container %s exited because its volume has no room for WAL",
 				pod.Name, container.Name)
 		}
 		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
 			if fullWords.in(line.Whole) {
 				return because(daap.CauseStorageFull, "Pod %s, container %s: %s", pod.Name, container.Name,
-					firstOf(line.Text, "its log has more"))
+					firstOf(line.Text, "see its log"))
 			}
 		}
 	}
@@ -236,7 +236,7 @@ func storeDenied(e evidence) *daap.Cause {
 	for pod, container := range e.containers() {
 		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
 			if storeWords.in(line.Whole) {
-				said := firstOf(line.Text, "its log has more")
+				said := firstOf(line.Text, "see its log")
 				return because(daap.CauseS3Denied, "Pod %s, container %s: %s", pod.Name, container.Name, said)
 			}
 		}
@@ -266,7 +266,7 @@ func recoveryFailed(e evidence) *daap.Cause {
 				daap.CauseArchiveNotEmpty: notEmptyWords,
 			} {
 				if words.in(line.Whole) {
-					return because(code, "Pod %s: %s", pod.Name, withReason(firstOf(line.Text, "its log has more"), reached))
+					return because(code, "Pod %s: %s", pod.Name, withReason(firstOf(line.Text, "see its log"), reached))
 				}
 			}
 		}
@@ -297,7 +297,7 @@ func networkBlocked(e evidence) *daap.Cause {
 			continue
 		}
 		if said := firstOf(e.lastErrors(pod, container), end.Message); dialWords.in(said) && apiWords.in(said) {
-			return because(daap.CauseNetworkBlocked, "Pod %s, container %s does not reach the Kubernetes API: %s",
+			return because(daap.CauseNetworkBlocked, "Pod %s, container %s cannot reach the Kubernetes API: %s",
 				pod.Name, container.Name, said)
 		}
 	}
@@ -307,7 +307,7 @@ func networkBlocked(e evidence) *daap.Cause {
 func jobFailed(e evidence) *daap.Cause {
 	for i := range e.Jobs {
 		job := &e.Jobs[i]
-		how := fmt.Sprintf("failed %d times so far", job.Status.Failed)
+		how := fmt.Sprintf("has failed %d times so far", job.Status.Failed)
 		if failed := jobCondition(job, batchv1.JobFailed); failed != nil {
 			how = withReason("failed", failed.Reason)
 		} else if job.Status.Failed < crashesTelling {
@@ -325,7 +325,7 @@ func (e evidence) lastErrorsOf(job *batchv1.Job) string {
 			return said
 		}
 	}
-	return "it left no error in its log"
+	return "its log has no error"
 }
 
 func (e evidence) lastErrors(pod *corev1.Pod, container *corev1.ContainerStatus) string {
@@ -342,11 +342,11 @@ func crashLoop(e evidence) *daap.Cause {
 		}
 		how, said := "", e.lastErrors(pod, container)
 		if end != nil {
-			how = withReason(fmt.Sprintf(", last with exit code %d", end.ExitCode), end.Reason)
+			how = withReason(fmt.Sprintf(", most recently with exit code %d", end.ExitCode), end.Reason)
 			said = firstOf(said, end.Message)
 		}
-		return because(daap.CauseCrashLoop, "Pod %s, container %s ended %s times%s: %s", pod.Name, container.Name,
-			fmt.Sprint(max(1, container.RestartCount)), how, firstOf(said, "it left no error in its log"))
+		return because(daap.CauseCrashLoop, "Pod %s, container %s has exited %s times%s: %s", pod.Name, container.Name,
+			fmt.Sprint(max(1, container.RestartCount)), how, firstOf(said, "its log has no error"))
 	}
 	return nil
 }
@@ -388,7 +388,8 @@ func leftHalfMade(e evidence) *daap.Cause {
 		}
 	}
 	return because(daap.CauseClusterUnrecoverable,
-		"Cluster %s: its operator died while it made the first instance; volume claim %s waits for a Job that is not there",
+		"Cluster %s: the operator stopped while creating the first instance; volume claim %s is waiting for a Job that "+
+			"does not exist",
 		e.Cluster.Name, strings.Join(e.Cluster.Status.DanglingPVC, ", "))
 }
 
@@ -407,7 +408,7 @@ func operatorDown(e evidence) *daap.Cause {
 		return nil
 	}
 	if len(e.Operators) == 0 {
-		return because(daap.CauseOperatorDown, "No Deployment of CloudNativePG's operator is there")
+		return because(daap.CauseOperatorDown, "The Deployment of the CloudNativePG operator does not exist")
 	}
 	for _, operator := range e.Operators {
 		if operator.Status.ReadyReplicas > 0 {

@@ -27,7 +27,7 @@ type Foreign struct {
 
 // String says it to people.
 func (f Foreign) String() string {
-	return f.Manager + " wrote " + listed(f.Fields, f.More)
+	return f.Manager + " changed " + listed(f.Fields, f.More)
 }
 
 // listed are the names, and how many more there are, for people.
@@ -134,7 +134,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 		return fields, nil
 	}
 	if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
-		return nil, fmt.Errorf("read the fields of manager %s: %w", entry.Manager, err)
+		return nil, fmt.Errorf("decode the fields of manager %s: %w", entry.Manager, err)
 	}
 	return fields, nil
 }
@@ -254,7 +254,7 @@ func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1
 func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.ManagedFieldsEntry, error) {
 	raw, err := fields.ToJSON()
 	if err != nil {
-		return entry, fmt.Errorf("write the fields of manager %s: %w", entry.Manager, err)
+		return entry, fmt.Errorf("encode the fields of manager %s: %w", entry.Manager, err)
 	}
 	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return entry, nil

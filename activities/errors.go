@@ -148,7 +148,7 @@ func Cause(err error, title string) daap.Cause {
 			return cause
 		}
 	}
-	return daap.NewCause(daap.CauseDeadline, "%s: not done in its time; at last: %s", title, clip(Reason(err)))
+	return daap.NewCause(daap.CauseDeadline, "%s: did not finish in time; most recently: %s", title, clip(Reason(err)))
 }
 
 // Reason is the sentence at the heart of a failed activity, without the engine's own words around it.
@@ -163,11 +163,11 @@ func Reason(err error) string {
 	case errors.As(err, &late):
 		var progress string
 		if late.HasLastHeartbeatDetails() && late.LastHeartbeatDetails(&progress) == nil {
-			return "no worker ended a try; the last one said: " + progress
+			return "no worker finished an attempt; the last one reported: " + progress
 		}
-		return "no worker ended a try; look whether one runs"
+		return "no worker finished an attempt; check that a worker is running"
 	case errors.Is(err, context.DeadlineExceeded):
-		return "it did not end in the time of one try"
+		return "the attempt did not finish in time"
 	}
 	return fmt.Sprint(err)
 }

@@ -41,7 +41,7 @@ const (
 func (s *Scans) ScanExtensions(ctx context.Context) error {
 	return lookAtEach(ctx, s.Databases.DatabasesToScan, func(ctx context.Context, db daap.Database) {
 		if err := s.scan(ctx, db); err != nil {
-			activity.GetLogger(ctx).Warn("What a database told is not recorded.",
+			activity.GetLogger(ctx).Warn("The scan of a database cannot be recorded.",
 				"database_id", db.ID.String(), "error", err)
 		}
 	})
@@ -63,7 +63,7 @@ func (s *Scans) scan(ctx context.Context, db daap.Database) error {
 	scan.AttemptedAt = at
 	if err != nil {
 		scan.Reason, scan.Message = whyNotScanned(err)
-		activity.GetLogger(ctx).Info("A database does not tell its extensions.",
+		activity.GetLogger(ctx).Info("The extensions of a database cannot be listed.",
 			"database_id", db.ID.String(), "reason", scan.Reason, "error", scan.Message)
 	}
 	return s.Databases.SaveScan(ctx, db.ID, scan, extensions)
@@ -104,7 +104,7 @@ func (e *unscannedError) Error() string {
 func (e *unscannedError) Unwrap() error { return e.err }
 
 // errTooMuch says that there is more than is asked for.
-var errTooMuch = errors.New("there is too much to tell")
+var errTooMuch = errors.New("the result is too large")
 
 // scanAll asks the maintenance database for what is true of all, and then each database that takes connections for its
 // extensions. Of one that fails, what was told before is returned all the same.
@@ -170,10 +170,10 @@ func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 		).Scan(&scan.WALBytes)
 	}
 	if err == nil && max(scan.UsedBytes, scan.WALBytes) > maxStorage || min(scan.UsedBytes, scan.WALBytes) < 0 {
-		err = fmt.Errorf("it says that it has %d and %d bytes", scan.UsedBytes, scan.WALBytes)
+		err = fmt.Errorf("invalid sizes: %d and %d bytes", scan.UsedBytes, scan.WALBytes)
 	}
 	if err != nil {
-		return scan, fmt.Errorf("read how much storage is used: %w", err)
+		return scan, fmt.Errorf("read the storage use: %w", err)
 	}
 	scan.UsedBytes += scan.WALBytes
 	var most, reserved, superusers int32
@@ -188,10 +188,10 @@ func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 		               AND COALESCE(a.backend_type, 'client backend') OPERATOR(pg_catalog.=) 'client backend')`,
 	).Scan(&most, &superusers, &reserved, &n)
 	if err == nil && (most < 0 || superusers < 0 || reserved < 0 || n < 0 || n > int64(most)) {
-		err = fmt.Errorf("it says that there are %d of %d", n, most)
+		err = fmt.Errorf("invalid connection counts: %d of %d", n, most)
 	}
 	if err != nil {
-		return scan, fmt.Errorf("read how many connections there are: %w", err)
+		return scan, fmt.Errorf("read the number of connections: %w", err)
 	}
 	scan.Connections, scan.MaxConnections = int(n), int(most)-int(superusers)-int(reserved)
 	return scan, nil
@@ -207,7 +207,7 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	var name string
 	_, err := pgx.ForEachRow(rows, []any{&name}, func() error {
 		if name == "" || len(name) > daap.MaxPostgresName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-			return errors.New("it has a name that is none")
+			return errors.New("invalid database name")
 		}
 		if len(names) > maxPostgresDatabases {
 			return errTooMuch
@@ -216,7 +216,7 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read which PostgreSQL databases there are: %w", err)
+		return nil, fmt.Errorf("list the PostgreSQL databases: %w", err)
 	}
 	return names, nil
 }
@@ -270,10 +270,11 @@ func whyNotScanned(err error) (reason, message string) {
 	switch state := sqlState(err); {
 	case where == nil:
 	case state == insufficientPrivilege, state == invalidPassword, state == invalidAuthorization:
-		return "PermissionDenied", fmt.Sprintf("DAAP may not connect to the PostgreSQL database %s. Its owner lets it in by "+
-			"GRANT CONNECT ON DATABASE … TO daap.", safe(where.database))
+		return "PermissionDenied", fmt.Sprintf("DAAP may not connect to the PostgreSQL database %s. Its owner can allow "+
+			"it with GRANT CONNECT ON DATABASE … TO daap.", safe(where.database))
 	case state == tooManyConnections:
-		return "TooManyConnections", fmt.Sprintf("DAAP has no connection to the PostgreSQL database %s, as all are in use.",
+		return "TooManyConnections", fmt.Sprintf("DAAP cannot connect to the PostgreSQL database %s because all "+
+			"connections are in use.",
 			safe(where.database))
 	case state == queryCanceled:
 		return "TooSlow", fmt.Sprintf("The PostgreSQL database %s did not answer in time.", safe(where.database))

@@ -62,7 +62,7 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 		page, err := f.Databases.RunningDatabases(ctx, after, fleetPage)
 		if err != nil {
 			_ = group.Wait() // its error comes of the same
-			return report, fmt.Errorf("read the databases to look at: %w", err)
+			return report, fmt.Errorf("read the databases to check: %w", err)
 		}
 		group.Go(func() error {
 			changed, _, err := f.look(ctx, page)
@@ -82,7 +82,7 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	report.Took = time.Since(begin).Round(time.Millisecond)
 	report.Behind = f.behind(begin, report.Took)
 	if report.Behind != "" {
-		activity.GetLogger(ctx).Warn("The check of the fleet falls behind.", "reason", report.Behind)
+		activity.GetLogger(ctx).Warn("The check of the fleet is behind schedule.", "reason", report.Behind)
 	}
 	return report, nil
 }
@@ -90,10 +90,10 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 func (f *Fleet) behind(now time.Time, took time.Duration) string {
 	switch until := f.Watch.Until(now); {
 	case now.Sub(until) > gathering:
-		return fmt.Sprintf("The watch is cut off from Kubernetes since %s; what was seen is of then.",
+		return fmt.Sprintf("The watch has been disconnected from Kubernetes since %s; observations are from that time.",
 			until.UTC().Format(time.RFC3339))
 	case took > FleetEvery:
-		return fmt.Sprintf("It took %s, and comes every %s; checks in between were left out.", took, FleetEvery)
+		return fmt.Sprintf("It took %s but runs every %s; checks in between were skipped.", took, FleetEvery)
 	}
 	return ""
 }
@@ -156,7 +156,7 @@ func (f *Fleet) lookAt(ctx context.Context, ids []uuid.UUID) (again []uuid.UUID,
 	for chunk := range slices.Chunk(ids, fleetPage) {
 		running, err := f.Databases.RunningAmong(ctx, chunk)
 		if err != nil {
-			return nil, fmt.Errorf("read the databases that changed: %w", err)
+			return nil, fmt.Errorf("read the changed databases: %w", err)
 		}
 		_, more, err := f.look(ctx, running)
 		if err != nil {

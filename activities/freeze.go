@@ -70,7 +70,7 @@ func (k *Kubernetes) poolerStopped(ctx context.Context, db daap.Database) (bool,
 		return false, "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
 	}
 	if left := pooler.Status.Replicas; err == nil && left > 0 {
-		return false, fmt.Sprintf("%d poolers are left", left), nil
+		return false, fmt.Sprintf("%d poolers are still running", left), nil
 	}
 	return true, "", nil
 }
@@ -97,17 +97,17 @@ func (k *Kubernetes) Hibernate(ctx context.Context, in Input) error {
 		told := hibernation(cluster)
 		switch {
 		case told == nil:
-			return false, "Cluster is not seen by the operator yet", nil
+			return false, "The operator has not processed the Cluster yet", nil
 		case told.Status != metav1.ConditionTrue:
 			return false, withReason("Cluster is "+told.Reason, told.Message), nil
 		}
 		instances, err := k.instances(ctx, db)
 		if err != nil || len(instances) > 0 {
-			return false, fmt.Sprintf("%d instances are left", len(instances)), err
+			return false, fmt.Sprintf("%d instances are still running", len(instances)), err
 		}
 		// The Deployment does not count those that are ending.
 		poolers, err := k.poolers(ctx, db)
-		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are left", len(poolers)), err
+		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are still running", len(poolers)), err
 	})
 }
 
@@ -131,7 +131,7 @@ func (k *Kubernetes) Wake(ctx context.Context, in Input) error {
 			return false, "", err
 		}
 		if hibernation(cluster) != nil {
-			return false, "Cluster hibernates still", nil
+			return false, "Cluster is still hibernated", nil
 		}
 		done, progress := clusterReady(cluster)
 		return done, progress, nil
@@ -152,9 +152,9 @@ func (k *Kubernetes) CheckVolumes(ctx context.Context, in Input) error {
 		return c.DeletionTimestamp != nil || c.Status.Phase == corev1.ClaimLost
 	})
 	if len(claims) < db.Profile.Instances {
-		return withCause(fmt.Errorf("%d of %d volume claims are there", len(claims), db.Profile.Instances),
+		return withCause(fmt.Errorf("%d of %d volume claims exist", len(claims), db.Profile.Instances),
 			because(daap.CausePVCPending, "%s", fmt.Sprintf(
-				"Of the volume claims of %d instances %d are there; the others are lost or being deleted",
+				"The Cluster has %d instances, but only %d usable volume claims; the others are lost or being deleted",
 				db.Profile.Instances, len(claims))))
 	}
 	return nil

@@ -84,7 +84,7 @@ func (k *Kubernetes) may(ctx context.Context, verb, resource, namespace string) 
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource, Namespace: namespace},
 	}}
 	if err := k.Client.Create(ctx, review); err != nil {
-		return false, fmt.Errorf("ask whether the worker may %s %s: %w", verb, resource, err)
+		return false, fmt.Errorf("check whether the worker may %s %s: %w", verb, resource, err)
 	}
 	return review.Status.Allowed, nil
 }
@@ -207,7 +207,7 @@ func (k *Kubernetes) imageKnown(db daap.Database) error {
 	if k.Platform.PostgresImages[db.Profile.PGVersion] != "" {
 		return nil
 	}
-	return final(because(daap.CauseVersionUnknown, "The worker knows no image of PostgreSQL %s, only of %s",
+	return final(because(daap.CauseVersionUnknown, "The worker has no image for PostgreSQL %s, only for %s",
 		db.Profile.PGVersion, strings.Join(k.Platform.PostgresImages.Versions(), ", ")))
 }
 
@@ -233,7 +233,7 @@ func (k *Kubernetes) secretValue(ctx context.Context, namespace, name, key strin
 	}
 	value, ok := secret.Data[key]
 	if !ok {
-		return nil, fmt.Errorf("get secret %s/%s: it has no key %s", namespace, name, key)
+		return nil, fmt.Errorf("get secret %s/%s: key %s is missing", namespace, name, key)
 	}
 	return value, nil
 }

@@ -50,7 +50,7 @@ func (p *Postgres) MarkSource(ctx context.Context, in Input) error {
 			last, _, err = lastArchived(ctx, conn)
 			return err
 		})
-		return err == nil && last >= segment, "Source archives segment " + segment, err
+		return err == nil && last >= segment, "Waiting for the source to archive segment " + segment, err
 	})
 }
 
@@ -74,10 +74,10 @@ func endSegment(ctx context.Context, conn *pgx.Conn) (segment string, err error)
 		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())`).Scan(&segment)
 	}
 	if err == nil && place(segment) < 0 {
-		err = fmt.Errorf("%q is no segment", safe(segment))
+		err = fmt.Errorf("%q is not a WAL segment", safe(segment))
 	}
 	if err != nil {
-		return "", fmt.Errorf("end the segment: %w", err)
+		return "", fmt.Errorf("switch the WAL segment: %w", err)
 	}
 	return segment, nil
 }
@@ -91,13 +91,13 @@ func lastArchived(ctx context.Context, conn *pgx.Conn) (name string, at *time.Ti
 		SELECT COALESCE(pg_catalog.left(a.last_archived_wal, 64), ''), a.last_archived_time
 		FROM   pg_catalog.pg_stat_archiver AS a`).Scan(&name, &at)
 	if err == nil && name != "" && !archivedName.MatchString(name) {
-		err = fmt.Errorf("%q is not archived", safe(name))
+		err = fmt.Errorf("invalid archived segment %q", safe(name))
 	}
 	if err == nil && at != nil {
 		err = believed(*at)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("read what is archived: %w", err)
+		return "", nil, fmt.Errorf("read the archiving status: %w", err)
 	}
 	return name, at, nil
 }
@@ -108,7 +108,7 @@ const clockSkew = time.Hour
 // believed is an error for a time that PostgreSQL cannot have seen.
 func believed(at time.Time) error {
 	if at.Year() < 2000 || time.Until(at) > clockSkew {
-		return fmt.Errorf("it says that it is %s", at.Format(time.RFC3339))
+		return fmt.Errorf("invalid time %s", at.Format(time.RFC3339))
 	}
 	return nil
 }

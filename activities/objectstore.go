@@ -30,7 +30,7 @@ func (s *ObjectStore) EnsureBucket(ctx context.Context, bucket string) error {
 	defer cancel()
 	exists, err := s.Client.BucketExists(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+		return fmt.Errorf("check bucket %s: %w", bucket, err)
 	}
 	if exists {
 		return nil
@@ -40,7 +40,7 @@ func (s *ObjectStore) EnsureBucket(ctx context.Context, bucket string) error {
 		if errors.As(err, &told) && told.Code == minio.BucketAlreadyOwnedByYou {
 			return nil
 		}
-		return fmt.Errorf("make bucket %s: %w", bucket, err)
+		return fmt.Errorf("create bucket %s: %w", bucket, err)
 	}
 	return nil
 }
@@ -51,10 +51,10 @@ func (s *ObjectStore) Reach(ctx context.Context, bucket string) error {
 	defer cancel()
 	exists, err := s.Client.BucketExists(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+		return fmt.Errorf("check bucket %s: %w", bucket, err)
 	}
 	if !exists {
-		return fmt.Errorf("look for bucket %s: it is not there", bucket)
+		return fmt.Errorf("check bucket %s: it does not exist", bucket)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (s *ObjectStore) RemoveSome(
 ) (Removed, error) {
 	var removed Removed
 	if !strings.HasSuffix(prefix, "/") || strings.Trim(prefix, "/") == "" {
-		return removed, fmt.Errorf("remove %q from bucket %s: it is no prefix of one database", prefix, bucket)
+		return removed, fmt.Errorf("remove %q from bucket %s: it is not the prefix of one database", prefix, bucket)
 	}
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
@@ -230,10 +230,10 @@ type Destinations struct {
 // missing. ErrorRefused, with a sentence for people, when it cannot.
 func (d *Destinations) Probe(ctx context.Context, destination string) error {
 	if d.Store == nil {
-		return refusedDestination("has no object store to be at: the platform has none configured")
+		return refusedDestination("must be empty: the platform has no object store configured")
 	}
 	if bucket, _ := bucketOf(destination); bucket == d.Reserved {
-		return refusedDestination("must not be in bucket " + bucket + ", which is the platform's own")
+		return refusedDestination("must not be in bucket " + bucket + ", which the platform uses for itself")
 	}
 	err := d.Store.probe(ctx, destination)
 	if err == nil || ctx.Err() != nil {
@@ -259,7 +259,7 @@ func (s *ObjectStore) probe(ctx context.Context, destination string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	name, text := path.Join(prefix, ".daap-probe-"+uuid.NewString()), "DAAP tries whether it may write here."
+	name, text := path.Join(prefix, ".daap-probe-"+uuid.NewString()), "DAAP checks that it may write here."
 	_, err := s.Client.PutObject(ctx, bucket, name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
 	if err != nil {
 		return fmt.Errorf("write to bucket %s: %w", bucket, err)
@@ -272,7 +272,7 @@ func (s *ObjectStore) probe(ctx context.Context, destination string) error {
 		found = found || object.Key == name
 	}
 	if !found {
-		return fmt.Errorf("list bucket %s: what was written is not there", bucket)
+		return fmt.Errorf("list bucket %s: the test object is missing", bucket)
 	}
 	if err := s.Client.RemoveObject(ctx, bucket, name, minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("delete from bucket %s: %w", bucket, err)

@@ -88,8 +88,8 @@ func madeByDAAP(cluster *cnpgv1.Cluster) error {
 	if slices.ContainsFunc(cluster.ManagedFields, isApplied) {
 		return nil
 	}
-	return final(because(daap.CauseClusterGone, "Cluster %s is none that DAAP made: somebody made it at %s under the "+
-		"name of the one before", cluster.Name, cluster.CreationTimestamp.UTC().Format(time.RFC3339)))
+	return final(because(daap.CauseClusterGone, "Cluster %s was not created by DAAP: another writer created it at %s "+
+		"under the name of the previous one", cluster.Name, cluster.CreationTimestamp.UTC().Format(time.RFC3339)))
 }
 
 // waitGone waits until nothing is left of the database's Cluster. It is final where something stays that nobody
@@ -104,9 +104,9 @@ func (k *Kubernetes) waitGone(ctx context.Context, in Input, db daap.Database, p
 			return false, "", err
 		case len(staying) > 0 && time.Since(began) >= patience:
 			return false, "", final(because(daap.CauseClusterGone,
-				"Cluster %s is gone, and %s is left of it, which nobody deletes", manifest.ClusterName(db), staying[0]))
+				"Cluster %s is gone, but %s remains and is not being deleted", manifest.ClusterName(db), staying[0]))
 		case len(staying) > 0:
-			return false, staying[0] + " is left of the Cluster", nil
+			return false, staying[0] + " still remains of the Cluster", nil
 		case len(going) > 0:
 			return false, going[0] + " is being deleted", nil
 		}
@@ -164,7 +164,7 @@ func (r *Reconciliation) begin(ctx context.Context, in Input, db daap.Database) 
 	}
 	if server == "" {
 		return final(because(daap.CauseDataLost,
-			"Cluster %s and its volumes are gone, and there is no backup to restore them from", manifest.ClusterName(db)))
+			"Cluster %s and its volumes are gone, and no backup exists to restore them", manifest.ClusterName(db)))
 	}
 	if err := r.Incarnations.BeginIncarnation(ctx, in.Operation, db.Incarnation, server); err != nil {
 		return fmt.Errorf("begin an incarnation of database %s: %w", db.ID, err)
@@ -315,7 +315,7 @@ func (k *Kubernetes) removeOtherPooler(ctx context.Context, in Input, db daap.Da
 		for _, object := range []client.Object{&cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Service{}} {
 			err := k.Client.Get(ctx, key, object)
 			if err == nil {
-				return false, fmt.Sprintf("%T of the Pooler before is left", object), nil
+				return false, fmt.Sprintf("%T of the previous Pooler still exists", object), nil
 			}
 			if client.IgnoreNotFound(err) != nil {
 				return false, "", fmt.Errorf("get %T of pooler in %s: %w", object, namespace, err)
@@ -378,7 +378,7 @@ func (k *Kubernetes) takeOver(ctx context.Context, built client.Object) (bool, e
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": there.GetResourceVersion()},
 	})
 	if err != nil {
-		return false, fmt.Errorf("encode the owners of %s %s: %w", object.GetKind(), object.GetName(), err)
+		return false, fmt.Errorf("encode the managed fields of %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
 	err = k.Client.Patch(ctx, there, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(manifest.FieldOwner))
 	if err != nil {

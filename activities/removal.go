@@ -36,14 +36,14 @@ func (k *Kubernetes) DeleteWorkloads(ctx context.Context, in Input) error {
 	}
 	for _, kind := range kinds {
 		if err := k.Client.DeleteAllOf(ctx, kind, namespace); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete every %T in %s: %w", kind, namespace, err)
+			return fmt.Errorf("delete all %T objects in %s: %w", kind, namespace, err)
 		}
 	}
 	return k.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		lists := []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}}
 		for _, list := range lists {
 			if left, err := k.left(ctx, list, namespace); err != nil || left > 0 {
-				return false, fmt.Sprintf("%d left of %T", left, list), err
+				return false, fmt.Sprintf("%d %T objects still exist", left, list), err
 			}
 		}
 		return true, "", nil
@@ -127,7 +127,7 @@ func (k *Kubernetes) keepReceipt(ctx context.Context, in Input, stays bool) erro
 		}
 	}
 	if err := k.Receipts.SaveReceipt(ctx, in.Operation, receipt); err != nil {
-		return fmt.Errorf("record what is to be removed: %w", err)
+		return fmt.Errorf("save the receipt: %w", err)
 	}
 	return nil
 }

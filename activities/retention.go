@@ -52,7 +52,7 @@ func (b *Backups) PruneArchives(ctx context.Context) (RetentionReport, error) {
 	for {
 		dbs, err := b.Databases.DatabasesWithArchives(ctx, after, lookPage)
 		if err != nil {
-			return report, fmt.Errorf("read databases that have archives: %w", err)
+			return report, fmt.Errorf("read databases with archives: %w", err)
 		}
 		for _, db := range dbs {
 			activity.RecordHeartbeat(ctx, db.ID.String())
@@ -70,7 +70,7 @@ func (b *Backups) PruneArchives(ctx context.Context) (RetentionReport, error) {
 	}
 	if report.Failed > 0 {
 		return report, temporal.NewApplicationError(
-			fmt.Sprintf("%d of %d databases could not be looked at or pruned", report.Failed, report.Databases),
+			fmt.Sprintf("%d of %d databases could not be checked or pruned", report.Failed, report.Databases),
 			ErrorNotPruned, report)
 	}
 	return report, nil

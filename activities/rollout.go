@@ -77,7 +77,7 @@ func (p *Postgres) inForce(ctx context.Context, db daap.Database) (bool, string,
 		return false, "", err
 	}
 	if len(pods) != db.Profile.Instances {
-		return false, fmt.Sprintf("%d of %d instances are there", len(pods), db.Profile.Instances), nil
+		return false, fmt.Sprintf("%d of %d instances exist", len(pods), db.Profile.Instances), nil
 	}
 	for i := range pods {
 		if missing := p.missing(&pods[i], db); missing != "" {
@@ -137,7 +137,7 @@ func (p *Postgres) missing(pod *corev1.Pod, db daap.Database) string {
 		return c.Name == archiverContainer
 	})
 	if archives != want.BackupEnabled {
-		return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+		return fmt.Sprintf("Pod %s still has the previous specification", pod.Name)
 	}
 	for _, c := range pod.Spec.Containers {
 		if c.Name != postgresContainer {
@@ -145,7 +145,7 @@ func (p *Postgres) missing(pod *corev1.Pod, db daap.Database) string {
 		}
 		if c.Image != p.Kubernetes.Platform.PostgresImages[want.PGVersion] ||
 			c.Resources.Requests.Cpu().Cmp(want.CPU) != 0 || c.Resources.Limits.Memory().Cmp(want.Memory) != 0 {
-			return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+			return fmt.Sprintf("Pod %s still has the previous specification", pod.Name)
 		}
 	}
 	return ""
@@ -159,7 +159,8 @@ func (p *Postgres) missingElsewhere(ctx context.Context, db daap.Database) (stri
 	}
 	for _, claim := range claims {
 		if has := claim.Status.Capacity[corev1.ResourceStorage]; has.Cmp(db.Profile.StorageSize) < 0 {
-			return fmt.Sprintf("Volume claim %s has %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
+			return fmt.Sprintf("Volume claim %s has grown to %s of %s",
+				claim.Name, has.String(), db.Profile.StorageSize.String()), nil
 		}
 	}
 	var pooler appsv1.Deployment
@@ -170,7 +171,7 @@ func (p *Postgres) missingElsewhere(ctx context.Context, db daap.Database) (stri
 	template := pooler.Spec.Template
 	if template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) ||
 		template.Labels[manifest.LabelTier] != db.Tier {
-		return "Pooler's pods are still those from before", nil
+		return "The Pooler's pods still have the previous specification", nil
 	}
 	_, progress := poolerReady(&pooler)
 	return progress, nil
@@ -207,13 +208,14 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 		return "", fmt.Errorf("read the version: %w", err)
 	}
 	if n, err := strconv.Atoi(version); err != nil || strconv.Itoa(n/10_000) != want.PGVersion {
-		return fmt.Sprintf("version is %s, becomes %s", safe(version), want.PGVersion), nil
+		return fmt.Sprintf("the version changes from %s to %s", safe(version), want.PGVersion), nil
 	}
 	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
-		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", safe(standbys), want.HAReplicas), nil
+		return fmt.Sprintf("synchronous_standby_names is %q, but commits must wait for %d standbys",
+			safe(standbys), want.HAReplicas), nil
 	}
 	if becomes := want.PGAuditText(); audited != becomes {
-		return fmt.Sprintf("%s is %s, becomes %s", manifest.AuditParameter, safe(audited), becomes), nil
+		return fmt.Sprintf("%s changes from %s to %s", manifest.AuditParameter, safe(audited), becomes), nil
 	}
 	parameters := manifest.Parameters(want)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
@@ -227,7 +229,7 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 			return "", fmt.Errorf("read setting %s: %w", name, err)
 		}
 		if !same {
-			return fmt.Sprintf("%s is %s, becomes %s", name, safe(has), parameters[name]), nil
+			return fmt.Sprintf("%s changes from %s to %s", name, safe(has), parameters[name]), nil
 		}
 	}
 	return "", nil

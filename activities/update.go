@@ -26,7 +26,7 @@ func (k *Kubernetes) update(ctx context.Context, in Input) (update, error) {
 		return update{}, fmt.Errorf("read operation %s: %w", in.Operation, err)
 	}
 	if op.Tier == nil {
-		return update{}, fmt.Errorf("operation %s gives no tier", in.Operation)
+		return update{}, fmt.Errorf("operation %s has no tier", in.Operation)
 	}
 	u := update{was: db, first: db.With(*op.Tier), last: db.With(*op.Tier)}
 	u.first.Profile = db.Profile.Toward(op.Tier.Profile)
@@ -71,8 +71,8 @@ func (k *Kubernetes) canGrow(ctx context.Context, claim corev1.PersistentVolumeC
 		return nil
 	}
 	return final(because(daap.CauseRejected,
-		"Storage class %s does not let volumes grow (allowVolumeExpansion), and the tier has more storage; "+
-			"nothing is changed yet, so that the operation can be given up", class.Name))
+		"Storage class %s does not allow volumes to grow (allowVolumeExpansion), but the tier has more storage. Nothing "+
+			"has changed yet; the operation can be aborted", class.Name))
 }
 
 // claims are those of the volumes of the database's instances.

@@ -46,7 +46,7 @@ func (b *Backups) MarkLast(ctx context.Context, in Input) error {
 		case err != nil:
 			return false, err.Error(), nil
 		case last < segment:
-			return false, "PostgreSQL archives segment " + segment, nil
+			return false, "Waiting for PostgreSQL to archive segment " + segment, nil
 		}
 		return true, "", b.Databases.CloseArchive(ctx, db.ID, &at)
 	})
@@ -81,7 +81,7 @@ func (b *Backups) VerifyArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	missing := "The base backup of the operation is gone from Kubernetes; retry to take another one"
+	missing := "The Backup object of the operation no longer exists in Kubernetes; retry to take another base backup"
 	for i := range backups {
 		if backups[i].Status.Phase != cnpgv1.BackupPhaseCompleted {
 			continue
@@ -93,7 +93,7 @@ func (b *Backups) VerifyArchive(ctx context.Context, in Input) error {
 			return b.lookAt(ctx, db, newStores(kube.Buckets))
 		}
 	}
-	return withCause(fmt.Errorf("the archive is not whole: %s", missing), because(daap.CauseBackupFailed, "%s", missing))
+	return withCause(fmt.Errorf("the archive is incomplete: %s", missing), because(daap.CauseBackupFailed, "%s", missing))
 }
 
 // missingInArchive says what the archive lacks of the base backup and of the WAL from there to the last segment.
@@ -129,7 +129,7 @@ func missingWAL(objects map[string]Object, first, last string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("WAL segment %s, the last one, is missing in the archive", last)
+	return fmt.Sprintf("WAL segment %s, the latest one, is missing in the archive", last)
 }
 
 // CloseAgain lets nobody into the database any more, and has archived what was committed while clients were let in.
