@@ -113,5 +113,5 @@ func ruleOf(schema *openapi3.Schema) string {
 	if rule, ok := schema.Extensions["x-rule"].(string); ok {
 		return rule
 	}
-	return "is not as the contract says"
+	return "must match the API's contract"
 }

@@ -236,7 +236,7 @@ func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
 
 func titleOf(kind daap.OperationKind, s daap.Step) string {
 	if s.State.Undoes() {
-		return "Undo: " + kind.Title(s.Name)
+		return "Roll back: " + kind.Title(s.Name)
 	}
 	return kind.Title(s.Name)
 }

@@ -102,7 +102,7 @@ func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
 		t.Errorf("the list has %+v (%v), want nothing of what can be asked for", list, err)
 	}
 	for _, r := range shown.Data.RestrictedActions {
-		if r.Action == oas.OperationKindFreezeDatabase && r.Reason != "The database is frozen and cannot be frozen; only one that is ready can." {
+		if r.Action == oas.OperationKindFreezeDatabase && r.Reason != "The database is frozen and cannot be frozen; it must be ready." {
 			t.Errorf("freezing is restricted: %s", r.Reason)
 		}
 	}
@@ -118,8 +118,8 @@ func TestPreviewTellsWhatGoesAndHowItIsUndone(t *testing.T) {
 		reversible, until bool
 		undo, stays       string
 	}{
-		oas.DestructionStrategyFreeze:     {true, false, "/unfreeze brings it back", "All data"},
-		oas.DestructionStrategyArchive:    {true, true, "/restore makes a new database", "Its archive"},
+		oas.DestructionStrategyFreeze:     {true, false, "/unfreeze brings the database back", "All data"},
+		oas.DestructionStrategyArchive:    {true, true, "/restore creates a new database", "Its archive"},
 		oas.DestructionStrategyHardDelete: {false, false, "", "Its record"},
 	} {
 		got, err := s.client.PreviewDelete(t.Context(), oas.PreviewDeleteParams{ID: db.ID, Strategy: oas.NewOptDestructionStrategy(strategy)})

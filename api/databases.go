@@ -211,7 +211,7 @@ func labelFilter(pairs []string) (map[string]string, error) {
 	for _, pair := range pairs {
 		key, value, _ := strings.Cut(pair, "=")
 		if old, given := labels[key]; given && old != value {
-			return nil, daap.Invalid(daap.Detail{Field: "label", Message: "asks two values of the key " + key})
+			return nil, daap.Invalid(daap.Detail{Field: "label", Message: "key " + key + " is given with two different values"})
 		}
 		labels[key] = value
 	}

@@ -95,7 +95,7 @@ func forPeople(err error, requestID string) *daap.Error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case withoutKey(err):
-		return daap.Unauthenticated("This needs an API key; send it in the header X-API-Key.")
+		return daap.Unauthenticated("This request requires an API key; send it in the header X-API-Key.")
 	case errors.As(err, &tooLarge):
 		return &daap.Error{Code: codeRequestTooLarge, Message: "The body is larger than 64 KiB; send a smaller one."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -103,7 +103,7 @@ func forPeople(err error, requestID string) *daap.Error {
 	}
 	return &daap.Error{
 		Code:    daap.CodeInternal,
-		Message: "The service failed to answer; try again, and give the platform team request " + requestID + ".",
+		Message: "The service failed; try again, or give the platform team request ID " + requestID + ".",
 	}
 }
 
@@ -130,7 +130,7 @@ func (h *Handler) wrongMethod(w http.ResponseWriter, r *http.Request, allowed st
 	}
 	h.fail(w, r, &daap.Error{
 		Code:    codeMethodNotAllowed,
-		Message: "This route does not take the method; it takes " + methods + ".",
+		Message: "This route does not support the method; it supports " + methods + ".",
 	})
 }
 

@@ -55,7 +55,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 	s.store.err = errors.New("dial 10.0.0.7: password=hunter2")
 	for _, r := range everyRequest {
 		got := s.do(r.method, r.path, r.body, "X-Request-Id", "find-me")
-		want := "The service failed to answer; try again, and give the platform team request find-me."
+		want := "The service failed; try again, or give the platform team request ID find-me."
 		if got.status != http.StatusInternalServerError || got.Error.Message != want {
 			t.Errorf("%s %s: got %d %s", r.method, r.path, got.status, got.body)
 		}

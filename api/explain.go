@@ -96,7 +96,7 @@ func (o operation) explainBody(r *http.Request, err error) error {
 	}
 	body, readErr := io.ReadAll(r.Body)
 	if readErr != nil {
-		return malformed("The body could not be read to its end.")
+		return malformed("The body could not be read completely.")
 	}
 	return explainJSON(schema, body)
 }
@@ -114,21 +114,21 @@ func explainJSON(schema *openapi3.Schema, body []byte) error {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, &raw); errors.As(err, &syntax) {
-		return malformed(fmt.Sprintf("The body is not JSON; it goes wrong at byte %d.", syntax.Offset))
+		return malformed(fmt.Sprintf("The body is not valid JSON; the error is at byte %d.", syntax.Offset))
 	}
 	if tooDeep(body) {
-		return malformed(fmt.Sprintf("The body is nested more than %d deep; nothing that may be asked for is.", maxDepth))
+		return malformed(fmt.Sprintf("The body is nested more than %d levels deep; no valid request is.", maxDepth))
 	}
 	details := duplicateKeys(body)
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber() // a number too large for a float64 is a wrong type like any other
 	if err := decoder.Decode(&value); err != nil {
-		return malformed("The body is not JSON that can be read.")
+		return malformed("The body is not valid JSON.")
 	}
 	details = append(details, brokenRules(schema.VisitJSON(value, openapi3.MultiErrors()))...)
 	if len(details) == 0 {
-		return malformed("The body is not JSON that can be read.")
+		return malformed("The body is not valid JSON.")
 	}
 	return daap.Invalid(details...)
 }

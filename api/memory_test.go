@@ -376,7 +376,7 @@ func (m *memory) accept(by daap.Grant, db daap.Database, op daap.Operation) (ans
 			return answered{}, daap.Busy(held)
 		}
 		m.settle(held.ID, daap.OperationCancelled)
-		m.add(held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", op.ID, op.Kind))
+		m.add(held.Happened(daap.EventCancelled, "Operation %s (%s) took over the database.", op.ID, op.Kind))
 	}
 	if err := db.Refuses(op.Kind); err != nil {
 		return answered{}, err
@@ -426,7 +426,7 @@ func (m *memory) hold(by daap.Grant, db daap.Database, op daap.Operation) answer
 	db.OperationKind = op.Kind
 	if !by.DryRun {
 		m.databases[db.ID], m.operations[op.ID] = db, op
-		m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+		m.add(op.Happened(daap.EventAccepted, "Operation %s (%s) was accepted.", op.ID, op.Kind))
 	}
 	return answered{db, &op}
 }

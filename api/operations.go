@@ -32,7 +32,7 @@ func (h *Handler) ListOperations(
 func (h *Handler) GetOperation(ctx context.Context, params oas.GetOperationParams) (*oas.OperationResponse, error) {
 	wait, err := time.ParseDuration(params.Wait.Or("0s"))
 	if err != nil {
-		return nil, fmt.Errorf("the contract let a wait through that is no time: %w", err)
+		return nil, fmt.Errorf("parse wait: %w", err)
 	}
 	op, err := h.operations.Get(ctx, h.requestOf(ctx), params.ID, wait)
 	if err != nil {

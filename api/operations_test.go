@@ -51,7 +51,7 @@ func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
 	}
 	want := oas.Cause{
 		Code: oas.CauseCodeREJECTED, Message: "The Cluster was refused.",
-		Remedy: "Mend what the message names, then retry.",
+		Remedy: "Fix the problem that the message names; then retry.",
 	}
 	if res.Data.State != oas.OperationStateNeedsAttention || res.Data.Error.Value != want || !res.Data.WaitingOn.Null {
 		t.Errorf("got %+v", res.Data)

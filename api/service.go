@@ -16,7 +16,7 @@ func (h *Handler) GetHealth(ctx context.Context) (*oas.HealthResponse, error) {
 	checks := daap.Health(ctx, h.dependencies)
 	h.logDown(ctx, checks)
 	if down := requiredDown(checks); len(down) > 0 {
-		return nil, daap.Unavailable("The service cannot work while something it needs is down; see details.", down...)
+		return nil, daap.Unavailable("A dependency that the service needs is down; see details.", down...)
 	}
 	return &oas.HealthResponse{Data: healthToOAS(h.version, checks), Error: noError, Meta: meta(ctx)}, nil
 }

@@ -52,7 +52,7 @@ func (o operation) looseQuery(r *http.Request) []daap.Detail {
 	var details []daap.Detail
 	if err != nil {
 		details = append(details, daap.Detail{
-			Field: "query", Message: "must be percent-encoded pairs name=value with & between them",
+			Field: "query", Message: "must be percent-encoded name=value pairs separated by &",
 		})
 	}
 	for name, values := range query {

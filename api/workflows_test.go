@@ -50,7 +50,7 @@ func (m *memory) CancelPending(
 	m.add(op.WasDecided("", d))
 	m.log = append(m.log, op.AuditedDecision(d))
 	m.release(m.settle(id, daap.OperationCancelled), op.AfterCancel())
-	m.add(op.Happened(daap.EventCancelled, "It had not begun."))
+	m.add(op.Happened(daap.EventCancelled, "The operation had not begun."))
 	return true, nil
 }
 
@@ -70,7 +70,7 @@ func (m *memory) RestartOperation(
 	op.Restarts++
 	m.operations[id] = op
 	delete(m.lost, id)
-	m.add(op.Happened(daap.EventRestarted, "Its workflow was gone. It starts anew."))
+	m.add(op.Happened(daap.EventRestarted, "The workflow was gone. A new workflow starts."))
 	return op, nil
 }
 
@@ -142,7 +142,7 @@ func (m *memory) begin(id uuid.UUID, step daap.StepName) {
 	now, op := time.Now(), at(m.operations[id], step, daap.StepRunning)
 	op.State, op.StartedAt = daap.OperationRunning, &now
 	m.operations[id] = op
-	m.add(op.Happened(daap.EventStarted, "Its workflow has begun."))
+	m.add(op.Happened(daap.EventStarted, "The workflow started."))
 }
 
 // keep tells what keeps an operation that gets on.

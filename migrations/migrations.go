@@ -50,7 +50,7 @@ func Up(ctx context.Context, databaseURL string) error {
 		lock.WithLockTimeout(lockPollSeconds, lockPolls),
 	)
 	if err != nil {
-		return fmt.Errorf("make the migration lock: %w", err)
+		return fmt.Errorf("create the migration lock: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, Files,
 		goose.WithSessionLocker(locker),

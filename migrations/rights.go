@@ -34,7 +34,7 @@ func Grant(ctx context.Context, ownerURL, role string) error {
 	return asOwner(ctx, ownerURL, func(tx pgx.Tx) error {
 		var owner, database string
 		if err := tx.QueryRow(ctx, `SELECT current_user, current_database()`).Scan(&owner, &database); err != nil {
-			return fmt.Errorf("read who the owner is: %w", err)
+			return fmt.Errorf("read the owner: %w", err)
 		}
 		if role == owner || role == "" {
 			return nil
@@ -42,7 +42,7 @@ func Grant(ctx context.Context, ownerURL, role string) error {
 		names := strings.NewReplacer("$role", quoted(role), "$database", quoted(database))
 		for _, right := range rights {
 			if _, err := tx.Exec(ctx, names.Replace(right)); err != nil {
-				return fmt.Errorf("give role %s its rights: %w", role, err)
+				return fmt.Errorf("grant privileges to role %s: %w", role, err)
 			}
 		}
 		return nil
@@ -58,7 +58,7 @@ func KeepAudit(ctx context.Context, ownerURL string, keep time.Duration) error {
 			INSERT INTO audit_retention (keep) VALUES ($1)
 			ON CONFLICT (only_row) DO UPDATE SET keep = excluded.keep`, keep)
 		if err != nil {
-			return fmt.Errorf("set how long the audit log is kept: %w", err)
+			return fmt.Errorf("set the retention of the audit log: %w", err)
 		}
 		return nil
 	})

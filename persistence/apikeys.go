@@ -107,7 +107,7 @@ func (s *Store) RevokeAPIKey(ctx context.Context, by daap.Grant, id uuid.UUID) (
 // tellOfKey tells the audit log, and with the commit every process, that the key has changed.
 func tellOfKey(ctx context.Context, tx pgx.Tx, id uuid.UUID, e daap.AuditEntry) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, $2)`, keyChanges, id.String()); err != nil {
-		return fmt.Errorf("tell of the change: %w", err)
+		return fmt.Errorf("notify of the change: %w", err)
 	}
 	return addAudit(ctx, tx, e)
 }

@@ -44,7 +44,7 @@ const selectAudit = `
 func addAudit(ctx context.Context, tx pgx.Tx, e daap.AuditEntry) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make an audit entry id: %w", err)
+		return fmt.Errorf("create an audit entry ID: %w", err)
 	}
 	e.ID, e.At = id, time.Now()
 	if _, err := tx.Exec(ctx, insertAudit, auditColumns(e)...); err != nil {
@@ -166,7 +166,7 @@ func (s *Store) AuditIsProtected(ctx context.Context) (bool, error) {
 		AND    NOT has_table_privilege('audit_retention', 'INSERT, UPDATE, DELETE, TRUNCATE')
 		AND    NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'audit_log'::regclass), 'MEMBER')`,
 	).Scan(&protected)
-	return protected, because(err, "read what may be done to the audit log")
+	return protected, because(err, "read the privileges on the audit log")
 }
 
 // AuditHead returns the last seal, the zero Seal before the first.

@@ -77,7 +77,7 @@ const forgetBatch = 1000
 func (s *Store) ForgetAudit(ctx context.Context) (int, error) {
 	var gone int
 	err := s.pool.QueryRow(ctx, `SELECT audit_forget($1)`, forgetBatch).Scan(&gone)
-	return gone, because(err, "forget audit entries")
+	return gone, because(err, "remove expired audit entries")
 }
 
 // SealedEntries returns at most limit seals after the position, in order, with their entries.
@@ -129,7 +129,7 @@ func (s *Store) UnsealedEntry(ctx context.Context, age time.Duration) (int, uuid
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, milliseconds(compareTimeout))
 		if err != nil {
-			return fmt.Errorf("allow it more time: %w", err)
+			return fmt.Errorf("raise the statement timeout: %w", err)
 		}
 		return tx.QueryRow(ctx, `
 			SELECT count(*) OVER (), l.id FROM audit_log l

@@ -89,7 +89,7 @@ func (s *Store) withBackups(
 		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
-		return nil, because(err, "read databases that are backed up")
+		return nil, because(err, "read databases with backups")
 	}
 	return dbs, nil
 }
@@ -99,7 +99,7 @@ func (s *Store) ForgetBackups(ctx context.Context, database uuid.UUID, server st
 	_, err := s.pool.Exec(ctx, `
 		DELETE FROM backups WHERE database_id = $1 AND server_name = $2 AND backup_id = ANY ($3)`,
 		database, server, backupIDs)
-	return because(err, fmt.Sprintf("forget backups of database %s", database))
+	return because(err, fmt.Sprintf("remove backups of database %s", database))
 }
 
 // CloseArchive records when the last change of the database was committed; nil where it takes changes again. Safe to

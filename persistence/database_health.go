@@ -55,7 +55,7 @@ func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap
 	}
 	reserved, err := s.reserved(ctx, ids)
 	if err != nil {
-		return nil, because(err, "read what is reserved")
+		return nil, because(err, "read reservations")
 	}
 	all := make([]daap.Observed, 0, len(dbs))
 	for _, db := range dbs {
@@ -137,7 +137,7 @@ func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) 
 	}
 	_, err = s.pool.Exec(ctx, `
 		UPDATE database_health SET observed_at = $1 WHERE database_id = ANY ($2) AND observed_at < $1`, at, same)
-	return again, because(err, "save that databases are as they were")
+	return again, because(err, "save unchanged observations")
 }
 
 // saveHealth says whether it was saved.

@@ -136,7 +136,7 @@ func keepSource(ctx context.Context, tx pgx.Tx, from daap.RestoreFrom, tier daap
 		return fmt.Errorf("lock source %s: %w", from.Source.ID, err)
 	}
 	if status != from.Source.Status {
-		return daap.WrongStatus(status, "cannot be restored from any more")
+		return daap.WrongStatus(status, "can no longer be restored from")
 	}
 	return nil
 }
@@ -277,7 +277,7 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 		return fmt.Errorf("move database to %s: %w", to, err)
 	}
 	if moved.RowsAffected() != 1 {
-		return fmt.Errorf("database %s may not move to %s from the status it has", id, to)
+		return fmt.Errorf("database %s cannot move to %s from its current status", id, to)
 	}
 	if to == daap.DatabaseDeleted {
 		return release(ctx, tx, reservationsOf{database: id})

@@ -52,7 +52,7 @@ func because(err error, doing string) error {
 	case err == nil, daap.AsError(err) != nil, errors.Is(err, daap.ErrSuperseded):
 		return err
 	case unreachable(err):
-		away := daap.Unavailable("The service cannot reach its own database just now; try again in a moment.")
+		away := daap.Unavailable("The service cannot reach its own database at the moment; try again shortly.")
 		return fmt.Errorf("%s: %w: %w", doing, away, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)

@@ -49,7 +49,7 @@ func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) e
 func insertEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make an event id: %w", err)
+		return fmt.Errorf("create an event ID: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO events (id, database_id, operation_id, kind, step, cause_code, actor, message)

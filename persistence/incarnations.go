@@ -43,7 +43,7 @@ func beginIncarnation(ctx context.Context, tx pgx.Tx, op daap.Operation, is daap
 	}
 	_, err = tx.Exec(ctx, `UPDATE operations SET incarnation = $2 WHERE id = $1`, op.ID, is.Incarnation)
 	if err != nil {
-		return fmt.Errorf("record that it is the operation's: %w", err)
+		return fmt.Errorf("record the incarnation with the operation: %w", err)
 	}
 	archived, err := forgetState(ctx, tx, is.ID)
 	if err != nil {
@@ -60,7 +60,7 @@ func forgetState(ctx context.Context, tx pgx.Tx, database uuid.UUID) (archived *
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read up to when all is archived: %w", err)
+		return nil, fmt.Errorf("read the archived-until time: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
 		UPDATE backup_states
@@ -70,7 +70,7 @@ func forgetState(ctx context.Context, tx pgx.Tx, database uuid.UUID) (archived *
 		       last_failure_at = NULL, last_failure_message = '', first_recoverable_at = NULL, gap = ''
 		WHERE  database_id = $1`, database)
 	if err != nil {
-		return nil, fmt.Errorf("forget what was seen of backups: %w", err)
+		return nil, fmt.Errorf("remove observations of backups: %w", err)
 	}
 	return archived, nil
 }

@@ -83,7 +83,7 @@ func (s *Store) next(ctx context.Context, conn *pgx.Conn, cache keyCache) error 
 	if err == nil {
 		id, err := uuid.Parse(change.Payload)
 		if err != nil {
-			return fmt.Errorf("a change of %q, which is no key", change.Payload)
+			return fmt.Errorf("notification %q is not a key", change.Payload)
 		}
 		cache.Evict(id)
 		return nil

@@ -43,7 +43,7 @@ func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation
 		limit, oftenTried, lookInterval) // its error comes out of Collect
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return nil, because(err, "claim operations to look at")
+		return nil, because(err, "claim operations to check")
 	}
 	return ops, nil
 }
@@ -51,7 +51,7 @@ func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation
 // ParkLost parks the operation for the cause if it is as it was when it was looked at; another one is left
 // alone. Safe to repeat.
 func (s *Store) ParkLost(ctx context.Context, seen daap.Operation, cause daap.Cause) error {
-	return s.ifStill(ctx, seen, "park a lost one", func(tx pgx.Tx, op daap.Operation) error {
+	return s.ifStill(ctx, seen, "park a lost operation", func(tx pgx.Tx, op daap.Operation) error {
 		return park(ctx, tx, op, cause)
 	})
 }
@@ -59,8 +59,8 @@ func (s *Store) ParkLost(ctx context.Context, seen daap.Operation, cause daap.Ca
 // RestartLost makes the operation pending again if it is as it was when it was looked at; another one is left
 // alone. Its next start begins a new workflow.
 func (s *Store) RestartLost(ctx context.Context, seen daap.Operation) error {
-	return s.ifStill(ctx, seen, "restart a lost one", func(tx pgx.Tx, op daap.Operation) error {
-		return restart(ctx, tx, op, "Temporal had lost its workflow.")
+	return s.ifStill(ctx, seen, "restart a lost operation", func(tx pgx.Tx, op daap.Operation) error {
+		return restart(ctx, tx, op, "Temporal lost the workflow.")
 	})
 }
 
@@ -89,7 +89,7 @@ func restart(ctx context.Context, tx pgx.Tx, op daap.Operation, why string) erro
 	if err != nil {
 		return fmt.Errorf("restart operation: %w", err)
 	}
-	return addEvent(ctx, tx, op, op.Happened(daap.EventRestarted, "%s It starts anew.", why))
+	return addEvent(ctx, tx, op, op.Happened(daap.EventRestarted, "%s A new workflow starts.", why))
 }
 
 // RestartOperation makes a parked operation whose workflow is gone pending again, as decided: forward for a
@@ -109,7 +109,7 @@ func (s *Store) RestartOperation(
 		if err := decide(); err != nil {
 			return err
 		}
-		return restart(ctx, tx, op, "Its workflow was gone.")
+		return restart(ctx, tx, op, "The workflow was gone.")
 	})
 	if err != nil {
 		return daap.Operation{}, because(err, "restart operation")
@@ -143,7 +143,7 @@ func (s *Store) CancelPending(
 			return err
 		}
 		return closeOperation(ctx, tx, op, daap.OperationCancelled,
-			op.Happened(daap.EventCancelled, "It had not begun."))
+			op.Happened(daap.EventCancelled, "The operation had not begun."))
 	})
 	if err != nil {
 		return false, orSuperseded(because(err, "cancel a pending operation"))

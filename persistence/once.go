@@ -89,7 +89,7 @@ func keepAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 	_, err := tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $3 WHERE team = $1 AND key = $2`,
 		by.Caller.Team, by.Once.Key, answer)
 	if err != nil {
-		return fmt.Errorf("keep the answer: %w", err)
+		return fmt.Errorf("save the answer: %w", err)
 	}
 	return nil
 }
@@ -103,13 +103,13 @@ func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 		WHERE  team = $1 AND key = $2 AND created_at >= now() - $3::interval`,
 		by.Caller.Team, by.Once.Key, answersLast).Scan(&request, &kept)
 	if err != nil {
-		return fmt.Errorf("read the kept answer: %w", err)
+		return fmt.Errorf("read the saved answer: %w", err)
 	}
 	if !bytes.Equal(request, by.Once.Request[:]) {
 		return daap.KeyReused()
 	}
 	if err := json.Unmarshal(kept, answer); err != nil {
-		return fmt.Errorf("decode the kept answer: %w", err)
+		return fmt.Errorf("decode the saved answer: %w", err)
 	}
 	if !covers(by.Scope, answer) {
 		return daap.KeyReused()
@@ -161,7 +161,7 @@ func (s *Store) Remember(ctx context.Context, by daap.Grant, answer daap.Operati
 		}
 		return keepAnswer(ctx, tx, by, answer)
 	})
-	return because(err, "remember the answer")
+	return because(err, "save the answer")
 }
 
 // forgetLimit bounds what one call of ForgetAnswers removes, so that no transaction grows long.
@@ -173,7 +173,7 @@ func (s *Store) ForgetAnswers(ctx context.Context) error {
 		DELETE FROM idempotency_keys WHERE (team, key) IN (
 			SELECT team, key FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT $2)`,
 		answersLast, forgetLimit)
-	return because(err, "forget old answers")
+	return because(err, "remove expired answers")
 }
 
 func isLockTimeout(err error) bool {

@@ -31,7 +31,7 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) err
 			WHERE  id = $1`, op.ID, op.OnTheWay()); err != nil {
 			return err
 		}
-		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "Its workflow has begun."))
+		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "The workflow started."))
 	})
 	return because(err, "begin operation")
 }
@@ -51,7 +51,7 @@ func (s *Store) direction(ctx context.Context, op uuid.UUID, undo bool) (daap.Op
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", daap.ErrSuperseded
 	}
-	return state, because(err, "read who holds the database")
+	return state, because(err, "read the operation that holds the database")
 }
 
 // ParkOperation moves an operation that gets on to needs_attention at the step, and its database to error, both
@@ -148,7 +148,7 @@ func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operation
 		by = "unknown" // a signal need not say who sends it
 	}
 	if _, err := tx.Exec(ctx, `UPDATE operations SET cancelled_by = $2 WHERE id = $1`, op.ID, storable(by)); err != nil {
-		return fmt.Errorf("record who cancels: %w", err)
+		return fmt.Errorf("record who cancelled: %w", err)
 	}
 	if err := setState(ctx, tx, op, to, nil); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
 			return err
 		}
 		return closeOperation(ctx, tx, op, daap.OperationCancelled,
-			op.Happened(daap.EventCancelled, "What it did is undone."))
+			op.Happened(daap.EventCancelled, "The operation was rolled back."))
 	})
 	if errors.Is(err, daap.ErrSuperseded) {
 		return s.unlessEnded(ctx, op, daap.OperationCancelled)
@@ -222,7 +222,7 @@ func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	_, err := tx.Exec(ctx, `UPDATE databases SET tier_id = $2, tier_name = $3, profile = $4 WHERE id = $1`,
 		op.DatabaseID, op.Tier.ID, op.Tier.Name, op.Tier.Profile)
 	if err != nil {
-		return fmt.Errorf("give tier %s: %w", op.Tier.Name, err)
+		return fmt.Errorf("set tier %s: %w", op.Tier.Name, err)
 	}
 	if err := release(ctx, tx, reservationsOf{database: op.DatabaseID}); err != nil {
 		return err

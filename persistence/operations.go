@@ -140,7 +140,7 @@ func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 		AND    d.source ->> 'DatabaseID' = $1::text LIMIT 1`, database, daap.SourceReaders()) // its error comes out of Collect
 	reading, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return fmt.Errorf("look who restores from database %s: %w", database, err)
+		return fmt.Errorf("read who restores from database %s: %w", database, err)
 	}
 	if len(reading) > 0 {
 		return daap.BeingRead(reading[0])
@@ -176,7 +176,7 @@ func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, by daap.Operati
 		return daap.Busy(held)
 	}
 	return closeOperation(ctx, tx, held, daap.OperationCancelled,
-		held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", by.ID, by.Kind))
+		held.Happened(daap.EventCancelled, "Operation %s (%s) took over the database.", by.ID, by.Kind))
 }
 
 // closeOperation ends the operation with the event that says how.
@@ -214,7 +214,7 @@ func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Op
 	if err := insertSteps(ctx, tx, op); err != nil {
 		return op, err
 	}
-	return op, addEvent(ctx, tx, op, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+	return op, addEvent(ctx, tx, op, op.Happened(daap.EventAccepted, "Operation %s (%s) was accepted.", op.ID, op.Kind))
 }
 
 // lockOperation keeps everyone else from changing the operation. The row of its database is locked already.

@@ -62,7 +62,7 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 			"kind": orphan.Kind, "name": orphan.Name, "removal_requested_at": orphan.RemovalRequestedAt,
 		}))
 	})
-	return orphan, because(err, "ask to remove an orphan")
+	return orphan, because(err, "request the removal of an orphan")
 }
 
 // SaveOrphans records what was found at the time: all there is. What is found no more is none any more. Safe to repeat.
@@ -83,10 +83,10 @@ func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orph
 func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error {
 	if failure != "" {
 		_, err := s.pool.Exec(ctx, `UPDATE orphans SET removal_error = $2 WHERE id = $1`, id, storable(failure))
-		return because(err, "record why an orphan stays")
+		return because(err, "record the removal error of an orphan")
 	}
 	_, err := s.pool.Exec(ctx, `DELETE FROM orphans WHERE id = $1`, id)
-	return because(err, "forget an orphan")
+	return because(err, "remove an orphan")
 }
 
 // DatabasesByID returns those of the databases that there are or were, by ID.
@@ -112,7 +112,7 @@ func (s *Store) Destinations(ctx context.Context) ([]string, error) {
 		ORDER  BY 1`) // its error comes out of Collect
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, because(err, "read where backups go")
+		return nil, because(err, "read backup destinations")
 	}
 	return all, nil
 }
@@ -124,7 +124,7 @@ func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database
 		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
-		return nil, because(err, "read archives whose time is over")
+		return nil, because(err, "read expired archives")
 	}
 	return dbs, nil
 }

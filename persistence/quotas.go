@@ -80,12 +80,12 @@ func reserve(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, 
 		AND (q.max_databases   IS NULL OR $5::bigint = 0 OR u.databases     + $5 <= q.max_databases)`,
 		tier.ID, asked.CPUMillis, asked.MemoryBytes, asked.StorageBytes, asked.Databases)
 	if err != nil {
-		return fmt.Errorf("take of the quota: %w", err)
+		return fmt.Errorf("reserve quota: %w", err)
 	}
 	if taken.RowsAffected() == 0 {
 		use, err := readQuota(ctx, tx, tier.ID)
 		if err != nil {
-			return fmt.Errorf("read the quota that is exceeded: %w", err)
+			return fmt.Errorf("read the exceeded quota: %w", err)
 		}
 		return use.Exceeded(tier.Name, asked)
 	}
@@ -104,7 +104,7 @@ const addUse = `
 func keep(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, has daap.Cost) error {
 	_, err := tx.Exec(ctx, addUse, tier.ID, has.CPUMillis, has.MemoryBytes, has.StorageBytes, has.Databases)
 	if err != nil {
-		return fmt.Errorf("count what the database has: %w", err)
+		return fmt.Errorf("read the reservation of the database: %w", err)
 	}
 	return insertReservation(ctx, tx, tier, op, has)
 }
@@ -175,7 +175,7 @@ func release(ctx context.Context, tx pgx.Tx, of reservationsOf) error {
 		       storage_bytes = u.storage_bytes - s.storage, databases = u.databases - s.databases
 		FROM   sums s WHERE u.tier_id = s.tier_id`, of.database, of.operation)
 	if err != nil {
-		return fmt.Errorf("release what is reserved: %w", err)
+		return fmt.Errorf("release the reservation: %w", err)
 	}
 	return nil
 }

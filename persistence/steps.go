@@ -92,7 +92,7 @@ func addStepEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.S
 	case daap.StepDone:
 		e = op.Happened(daap.EventStepDone, "%s: done at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	case daap.StepUndone:
-		e = op.Happened(daap.EventStepUndone, "%s: undone at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
+		e = op.Happened(daap.EventStepUndone, "%s: rolled back at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	default:
 		return nil
 	}

@@ -30,7 +30,7 @@ const (
 )
 
 // ErrUnreadable is what payloads are that were encrypted with a key which is not at hand, or changed since.
-var ErrUnreadable = errors.New("payload cannot be decrypted")
+var ErrUnreadable = errors.New("cannot decrypt payload")
 
 // codec is AES-256-GCM over whole payloads, with the key's ID bound to each. A key may encrypt 2³² payloads.
 type codec struct {
@@ -97,18 +97,18 @@ func (c *codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 		id, sealed := string(payload.GetMetadata()[metadataKeyID]), payload.GetData()
 		aead, known := c.ciphers[id]
 		if !known {
-			return nil, fmt.Errorf("%w: it needs the key %q, which is not among the codec's keys", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: key %q is not configured", ErrUnreadable, id)
 		}
 		if len(sealed) < aead.NonceSize() {
-			return nil, fmt.Errorf("%w: it is too short for one of key %q", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: it is too short for key %q", ErrUnreadable, id)
 		}
 		plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(id))
 		if err != nil {
-			return nil, fmt.Errorf("%w: it is not what key %q encrypted", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: it was not encrypted with key %q", ErrUnreadable, id)
 		}
 		var decoded commonpb.Payload
 		if err := proto.Unmarshal(plain, &decoded); err != nil {
-			return nil, fmt.Errorf("%w: what key %q encrypted is no payload", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: the content decrypted with key %q is not a payload", ErrUnreadable, id)
 		}
 		return &decoded, nil
 	})

@@ -47,9 +47,9 @@ func (r *runner) listen(ctx, root workflow.Context) error {
 		ctx, _ = workflow.NewDisconnectedContext(ctx) // who decides is answered also while the run is cancelled
 		return r.take(ctx, &decision{Decision: d})
 	}
-	options := workflow.UpdateHandlerOptions{Validator: r.refuse, Description: "Decide how an operation goes on."}
+	options := workflow.UpdateHandlerOptions{Validator: r.refuse, Description: "Decide how an operation continues."}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, DecideName, decide, options); err != nil {
-		return fmt.Errorf("listen for %s: %w", DecideName, err)
+		return fmt.Errorf("register the handler of %s: %w", DecideName, err)
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		signals := workflow.GetSignalChannel(ctx, DecideName)
@@ -108,7 +108,7 @@ func (r *runner) refuse(d daap.Decision) error {
 	at := daap.Standing{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
 	why := at.Refusal(d)
 	if why == "" && r.decided != nil {
-		why = fmt.Sprintf("Another decision, to %s, is being carried out.", r.decided.Action)
+		why = fmt.Sprintf("Another decision (%s) is in progress.", r.decided.Action)
 	}
 	if why == "" {
 		return nil

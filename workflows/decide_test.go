@@ -252,7 +252,7 @@ func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
 	}
 	w.environment()
 	w.run()
-	if refusal == nil || !contains(refusal.Error(), "only goes forward") {
+	if refusal == nil || !contains(refusal.Error(), "cannot be rolled back") {
 		t.Errorf("cancel = %v, want it refused", refusal)
 	}
 	w.ended(daap.OperationSucceeded)

@@ -71,7 +71,7 @@ func (d Dispatcher) Sweep(ctx context.Context) error {
 func (d Dispatcher) Start(ctx context.Context, op daap.Operation) error {
 	err := d.start(ctx, op)
 	if err != nil {
-		d.Log.Warn("An accepted operation is not started yet; the dispatcher tries again.",
+		d.Log.Warn("An accepted operation could not be started; the dispatcher will retry.",
 			zap.Stringer("operation_id", op.ID), zap.Stringer("database_id", op.DatabaseID), zap.Error(err))
 	}
 	return err

@@ -87,7 +87,7 @@ func (l LostWorkflows) repair(ctx context.Context, op daap.Operation, found Exec
 		return l.Operations.RestartLost(ctx, op)
 	case !found.Found:
 		return l.Operations.ParkLost(ctx, op,
-			daap.NewCause(daap.CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
+			daap.NewCause(daap.CauseWorkflowLost, "Temporal no longer has the operation's workflow."))
 	default:
 		return l.Operations.ParkLost(ctx, op,
 			daap.NewCause(daap.CauseWorkflowLost, "The operation's workflow was %s.", found.End))

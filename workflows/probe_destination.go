@@ -43,7 +43,7 @@ func (e Engine) Probe(ctx context.Context, destination string) error {
 		ID: "probe:" + destination, TaskQueue: TaskQueue, WorkflowExecutionTimeout: probeTime,
 		// Who asks at the same moment gets the same answer.
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "Can backups go to " + destination + "?",
+		StaticSummary:            "Check the backup destination " + destination + "?",
 	}, probeDestination, destination)
 	if err == nil {
 		err = run.Get(ctx, nil)
@@ -55,7 +55,7 @@ func (e Engine) Probe(ctx context.Context, destination string) error {
 	case errors.As(err, &refused) && refused.Type() == activities.ErrorRefused:
 		return daap.Invalid(daap.Detail{Field: "object_storage_destination", Message: refused.Message()})
 	}
-	away := daap.Unavailable("Whether backups can go there could not be tried: Temporal or the workers do not answer. " +
-		"Try again in a few minutes.")
+	away := daap.Unavailable("The backup destination could not be checked: Temporal or the workers do not answer. Try " +
+		"again in a few minutes.")
 	return fmt.Errorf("probe %s: %w: %w", destination, away, err)
 }

@@ -26,13 +26,13 @@ type schedule struct {
 // schedules are all there are. None is run while the one before runs.
 func schedules() []schedule {
 	return []schedule{
-		{checkFleet, "Looks at the health of every database", activities.FleetEvery, 5 * time.Second, lookFor},
-		{lookAtBackups, "Looks at the backups of every database", lookEvery, 5 * time.Second, lookFor},
-		{scanExtensions, "Asks the PostgreSQL of databases what it has", lookEvery, 5 * time.Second, lookFor},
-		{lookAtCertificates, "Looks at the certificates of every database", time.Hour, time.Minute, lookFor},
-		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
-		{expireArchives, "Deletes archives whose time is over", time.Hour, time.Minute, 10 * time.Minute},
-		{reap, "Looks for what databases left behind", 24 * time.Hour, time.Hour, reapFor},
+		{checkFleet, "Checks the health of every database", activities.FleetEvery, 5 * time.Second, lookFor},
+		{lookAtBackups, "Checks the backups of every database", lookEvery, 5 * time.Second, lookFor},
+		{scanExtensions, "Scans the storage, connections and extensions of databases", lookEvery, 5 * time.Second, lookFor},
+		{lookAtCertificates, "Checks the CA certificate of every database", time.Hour, time.Minute, lookFor},
+		{pruneArchives, "Prunes archives of former Clusters", 24 * time.Hour, time.Hour, pruneFor},
+		{expireArchives, "Deletes expired archives", time.Hour, time.Minute, 10 * time.Minute},
+		{reap, "Finds resources that belong to no database", 24 * time.Hour, time.Hour, reapFor},
 	}
 }
 
@@ -51,7 +51,7 @@ func Schedule(ctx context.Context, c client.Client) error {
 			err = s.update(ctx, c)
 		}
 		if err != nil {
-			return fmt.Errorf("make schedule %s: %w", s.workflow, err)
+			return fmt.Errorf("create schedule %s: %w", s.workflow, err)
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // errGivenUp ends the way forward of an operation that a person gave up.
-var errGivenUp = errors.New("operation is given up")
+var errGivenUp = errors.New("operation was cancelled")
 
 // runner is one operation under way.
 type runner struct {
@@ -47,7 +47,7 @@ func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input,
 	}
 	end, err := r.carryOut(ctx)
 	if superseded(err) {
-		r.show(ctx, "Another operation took the database over, or this one is over.")
+		r.show(ctx, "Another operation took over the database, or this one is over.")
 		return answered(ctx)
 	}
 	if err != nil {
@@ -199,7 +199,7 @@ func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 func (r *runner) title() string {
 	title := r.kind.Title(r.steps[r.at].name)
 	if r.cancelling {
-		return "Undo: " + title
+		return "Roll back: " + title
 	}
 	return title
 }
@@ -220,7 +220,7 @@ func (r *runner) show(ctx workflow.Context, news string) {
 		b.WriteString("\n")
 	}
 	if r.cancelling {
-		b.WriteString("\nGiven up: what was done is taken back, last step first.\n")
+		b.WriteString("\nCancelled: the operation rolls back, last step first.\n")
 	}
 	if news != "" {
 		b.WriteString("\n" + news + "\n")

@@ -79,10 +79,10 @@ func New(store store, hasher *Hasher, limits Limits, report func(error)) *Authen
 
 var (
 	errJunk = daap.Unauthenticated(
-		"This is no API key: one reads daap_<id>_<secret>_<checksum>; check that it is whole.")
+		"This is not an API key. An API key looks like daap_<id>_<secret>_<checksum>; check that it is complete.")
 	// errInvalid is told for an unknown key and for a wrong secret alike.
 	errInvalid = daap.Unauthenticated(
-		"The API key is not valid; check that it is whole, or ask the platform team for another one.")
+		"The API key is not valid; check that it is complete, or ask the platform team for a new one.")
 )
 
 // Authenticate returns who the bearer of the credential is, who sent it from the IP address; those whose address
@@ -109,7 +109,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, presented, address str
 		return daap.Caller{}, daap.Unauthenticated(why)
 	}
 	if wait := a.rates.take(v.key.ID, now); wait > 0 {
-		return daap.Caller{}, daap.RateLimited("This API key sends more requests than it may; send them more slowly.", wait)
+		return daap.Caller{}, daap.RateLimited("This API key exceeds its request rate; send requests more slowly.", wait)
 	}
 	return v.key.Caller(), nil
 }
@@ -120,7 +120,7 @@ func (a *Authenticator) look(ctx context.Context, of digest, c daap.Credential, 
 	found := a.looks.DoChan(string(of[:]), func() (v any, err error) {
 		defer func() { // it is a goroutine of its own, in which a panic ends the process
 			if p := recover(); p != nil {
-				err = fmt.Errorf("look at API key %s: panic: %v\n%s", c.KeyID, p, debug.Stack())
+				err = fmt.Errorf("check API key %s: panic: %v\n%s", c.KeyID, p, debug.Stack())
 			}
 		}()
 		// One who leaves must not take the others' answer with him.
@@ -133,7 +133,7 @@ func (a *Authenticator) look(ctx context.Context, of digest, c daap.Credential, 
 		v, _ := got.Val.(verified) // the zero value with an error
 		return v, got.Err
 	case <-ctx.Done():
-		return verified{}, fmt.Errorf("look at API key %s: %w", c.KeyID, ctx.Err())
+		return verified{}, fmt.Errorf("check API key %s: %w", c.KeyID, ctx.Err())
 	}
 }
 
@@ -216,7 +216,7 @@ func (a *Authenticator) rehash(ctx context.Context, c daap.Credential, before st
 		err = a.store.RehashAPIKey(ctx, c.KeyID, before, after)
 	}
 	if err != nil {
-		a.report(fmt.Errorf("hash API key %s anew: %w", c.KeyID, err))
+		a.report(fmt.Errorf("rehash API key %s: %w", c.KeyID, err))
 		return before
 	}
 	return after
@@ -236,7 +236,7 @@ func (a *Authenticator) touch(ctx context.Context, v verified) {
 // cannot all fail for the last; the caller gives it back where there was none.
 func (a *Authenticator) mayTry(key uuid.UUID, address string) (giveBack func(), err error) {
 	now, from := time.Now(), networkOf(address)
-	const message = "Too many API keys that are not valid were sent; wait before the next one."
+	const message = "Too many failed authentications; wait before you try again."
 	if wait := a.failedFrom.take(from, now); wait > 0 {
 		return nil, daap.RateLimited(message, wait)
 	}

@@ -129,10 +129,10 @@ func TestOutcomeAndWorkOfEachKindOfCredential(t *testing.T) {
 		why     string
 	}{
 		"right": {func(_ bench, c *daap.Credential) string { return c.Reveal() }, 1, 1, ""},
-		"junk":  {func(bench, *daap.Credential) string { return "let me in" }, 0, 0, "is no API key"},
+		"junk":  {func(bench, *daap.Credential) string { return "let me in" }, 0, 0, "is not an API key"},
 		"bad checksum": {func(_ bench, c *daap.Credential) string {
 			return c.Reveal()[:len(c.Reveal())-1] + "!"
-		}, 0, 0, "is no API key"},
+		}, 0, 0, "is not an API key"},
 		"wrong secret": {func(_ bench, c *daap.Credential) string {
 			c.Secret = daap.NewSecret()
 			return c.Reveal()
@@ -279,7 +279,7 @@ func TestExpiryAndTheEndOfAnOldSecretAreSeenBetweenTwoReads(t *testing.T) {
 		b.wantValid(old, "before")
 		<-time.After(time.Second)
 		b.wantRefused(expires, "after", "has expired")
-		b.wantRefused(old, "after", "time of this one is over")
+		b.wantRefused(old, "after", "this secret is no longer valid")
 		b.rack.change(old.KeyID, func(k *daap.StoredKey) { k.OldHash = "" })
 		<-time.After(Trusted)
 		b.wantRefused(old, "read again", "is not valid; check")

@@ -120,11 +120,11 @@ func (p Params) cost() uint64 { return uint64(p.MemoryKiB) * uint64(p.Time) }
 // enter waits for a turn to hash.
 func (h *Hasher) enter(ctx context.Context) error {
 	if !h.waiting.TryAcquire(1) {
-		return daap.Unavailable("Too many API keys are being checked at this moment; try again in a few seconds.")
+		return daap.Unavailable("Too many API keys are being checked right now; try again in a few seconds.")
 	}
 	if err := h.turns.Acquire(ctx, 1); err != nil {
 		h.waiting.Release(1)
-		return fmt.Errorf("wait for a turn to hash: %w", err)
+		return fmt.Errorf("wait to hash: %w", err)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (h *Hasher) leave() {
 	h.waiting.Release(1)
 }
 
-var errHash = errors.New("a stored hash is not one of argon2id that may be computed")
+var errHash = errors.New("a stored hash is not a supported argon2id hash")
 
 // parseHash reads what hash writes, to the letter.
 func parseHash(hash string) (params Params, salt, sum []byte, err error) {

@@ -52,7 +52,7 @@ type sight struct {
 // refusal says for people why a credential that was proven is not valid any more; empty where it is.
 func (v verified) refusal(now time.Time) string {
 	if v.old && (v.key.OldSecretUntil == nil || !now.Before(*v.key.OldSecretUntil)) {
-		return "The API key has another secret now, and the time of this one is over."
+		return "The API key was rotated, and this secret is no longer valid."
 	}
 	return v.key.Refusal(now)
 }

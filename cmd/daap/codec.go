@@ -24,7 +24,7 @@ const codecDrain = 5 * time.Second
 func codecCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "codec",
-		Short: "Let people read encrypted payloads in Temporal's UI and CLI",
+		Short: "Decrypt payloads for Temporal's UI and CLI",
 		Long: `Answers Temporal's UI and CLI with payloads that were encrypted under DAAP_TEMPORAL_CODEC_KEYS, decrypted.
 
 It shows them to whoever reaches it. On this machine that is whoever works on it; for others, put the proxy that
@@ -42,7 +42,7 @@ keys, and no access to anything.
 			}
 			log, err := newLog(cfg.Logging)
 			if err != nil {
-				return fmt.Errorf("make a log: %w", err)
+				return fmt.Errorf("create a logger: %w", err)
 			}
 			log = log.With(zap.String("process", "codec"), zap.String("version", version))
 			defer func() { _ = log.Sync() }() // as for every other service
@@ -57,7 +57,7 @@ func serveCodec(ctx context.Context, cfg config.Codec, log *zap.Logger) error {
 		return &config.Error{Variable: "DAAP_TEMPORAL_CODEC_KEYS", Problem: err.Error()}
 	}
 	if !config.OnLoopback(cfg.Addr) {
-		log.Warn("The codec server can be reached from other machines, and shows payloads to whoever reaches it.")
+		log.Warn("The codec server is reachable from other machines and shows payloads to everyone who reaches it.")
 	}
 	return listener{
 		what: "The codec server", variable: "DAAP_CODEC_ADDR", address: cfg.Addr, drain: codecDrain, log: log,
@@ -75,7 +75,7 @@ func codecHandler(codec converter.PayloadCodec, origin string, log *zap.Logger) 
 		log.Info("codec",
 			zap.String("method", r.Method), zap.String("address", r.RemoteAddr), zap.Bool("browser", from != ""))
 		if from != "" && from != origin {
-			http.Error(w, "this page may not ask; DAAP_CODEC_ORIGIN says which may", http.StatusForbidden)
+			http.Error(w, "requests from this page are not allowed; DAAP_CODEC_ORIGIN sets the allowed origin", http.StatusForbidden)
 			return
 		}
 		if from != "" {

@@ -210,10 +210,10 @@ func (c Config) checkHeads(wrong func(variable, problem string)) {
 // check looks whether there is all that access needs. prefix is that of its variables, where is when they are needed.
 func (s S3) check(prefix, where string, wrong func(variable, problem string)) {
 	if !leadsToStore(s.Endpoint) {
-		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com where "+where)
+		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com if "+where)
 	}
 	if s.AccessKey == "" || s.SecretKey == "" {
-		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set where "+where)
+		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set if "+where)
 	}
 }
 
@@ -324,7 +324,7 @@ func Kubernetes() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, &Error{"KUBECONFIG", fmt.Sprintf("does not lead to a cluster: %v", err)}
+		return nil, &Error{"KUBECONFIG", fmt.Sprintf("does not configure a cluster: %v", err)}
 	}
 	config.UserAgent = "daap"
 	config.QPS = -1 // the API server's own priority and fairness bounds it better

@@ -26,10 +26,10 @@ func Temporal() (client.Options, error) {
 	}
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return client.Options{}, &Error{"TEMPORAL_*", "do not make a client: " + withoutValues(err)}
+		return client.Options{}, &Error{"TEMPORAL_*", "do not configure a client: " + withoutValues(err)}
 	}
 	if options.Credentials != nil && options.ConnectionOptions.TLS == nil {
-		return client.Options{}, &Error{"TEMPORAL_API_KEY", "is sent over TLS alone, and TEMPORAL_TLS switches it off"}
+		return client.Options{}, &Error{"TEMPORAL_API_KEY", "requires TLS, but TEMPORAL_TLS turns it off"}
 	}
 	if options.ConnectionOptions.TLS != nil {
 		options.ConnectionOptions.TLS.MinVersion = tls.VersionTLS12
