@@ -2,25 +2,25 @@ package daap
 
 import "fmt"
 
-// Cause says why an operation does not get on.
+// Cause explains why an operation makes no progress.
 type Cause struct {
 	Code CauseCode
-	// Message says in one sentence what happened.
+	// Message says what happened, in one sentence.
 	Message string
-	// Remedy says what to do now.
+	// Remedy says what to do.
 	Remedy string
 }
 
-// TellsLess says whether the cause tells less than any other that is known of the step: that the time is over, or
-// that DAAP's own PostgreSQL was away, which is over by the time that it is recorded there. It is false for none.
+// TellsLess reports whether any other known cause of the step says more: a deadline, or an outage of DAAP's own
+// PostgreSQL, which is over by the time it is recorded there. It is false for nil.
 func (c *Cause) TellsLess() bool {
 	return c != nil && (c.Code == CauseDeadline || c.Code == CausePlatformPostgresDown)
 }
 
-// CauseCode names a kind of cause; it is stable, and part of the API.
+// CauseCode identifies a kind of cause; it is stable and part of the API.
 type CauseCode string
 
-// The causes for which an operation does not get on. What each means and what to do about it is in causes.
+// The causes. Their meanings and remedies are in causes.
 const (
 	CauseImagePull            CauseCode = "IMAGE_PULL"
 	CauseUnschedulable        CauseCode = "UNSCHEDULABLE"
@@ -54,16 +54,16 @@ const (
 	CauseWorkflowLost         CauseCode = "WORKFLOW_LOST"
 )
 
-// CauseKind is what is known of a cause before it happens.
+// CauseKind describes a kind of cause.
 type CauseKind struct {
 	Code CauseCode
-	// Meaning finishes a sentence that begins with the code.
+	// Meaning completes a sentence that begins with the code.
 	Meaning string
-	// Remedy is what to do about it where nothing better is known.
+	// Remedy is the default remedy.
 	Remedy string
 }
 
-// causes are all causes, the most telling first: of several at once the first one is told.
+// causes lists all causes, the most specific first: if several apply, the first one is reported.
 var causes = []CauseKind{
 	{
 		CauseImagePull, "a container image cannot be pulled",
@@ -194,10 +194,10 @@ var causes = []CauseKind{
 	},
 }
 
-// Causes returns what is known of every cause, the most telling first.
+// Causes returns all kinds of causes, the most specific first.
 func Causes() []CauseKind { return append([]CauseKind(nil), causes...) }
 
-// NewCause returns a cause with the remedy that is known for its code.
+// NewCause returns a cause with the default remedy of its code.
 func NewCause(code CauseCode, format string, args ...any) Cause {
 	cause := Cause{Code: code, Message: fmt.Sprintf(format, args...)}
 	for _, kind := range causes {

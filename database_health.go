@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// DatabaseHealth sums a database's conditions up.
+// DatabaseHealth summarizes a database's conditions.
 type DatabaseHealth string
 
 // The healths of a database.
@@ -24,14 +24,15 @@ func DatabaseHealths() []DatabaseHealth {
 	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
 }
 
-// HealthSeen is what one look at a database came to.
+// HealthSeen is the health from one observation of a database.
 type HealthSeen struct {
 	Health DatabaseHealth
-	// Since is when the health became what it is, ObservedAt when it was last looked at; both are zero where nobody has.
+	// Since is when the health got this value, ObservedAt when it was last observed; both are zero before the first
+	// observation.
 	Since, ObservedAt time.Time
 }
 
-// At is what of the look still tells something: one that is too long ago tells nothing any more.
+// At returns the health at the given time: an observation that is too old is unknown.
 func (h HealthSeen) At(now time.Time) HealthSeen {
 	if since, is := stale(h.ObservedAt, now); is && h.Health != HealthUnknown {
 		h.Health, h.Since = HealthUnknown, since
@@ -39,8 +40,8 @@ func (h HealthSeen) At(now time.Time) HealthSeen {
 	return h
 }
 
-// Runs says whether the database is one that runs: it is ready or being changed, also where what changes it is parked.
-// Only such a database has a health.
+// Runs reports whether the database is running: it is ready or being changed, even if the change needs attention. Only
+// a running database has a health.
 func (db Database) Runs() bool {
 	status := db.Status
 	if status == DatabaseError {
@@ -49,7 +50,7 @@ func (db Database) Runs() bool {
 	return status.runs()
 }
 
-// HealthAt is the health of the database as it is known at the moment; false where the database does not run.
+// HealthAt returns the health of the database at the given time; false if it is not running.
 func (db Database) HealthAt(now time.Time) (HealthSeen, bool) {
 	switch {
 	case !db.Runs():
@@ -60,26 +61,26 @@ func (db Database) HealthAt(now time.Time) (HealthSeen, bool) {
 	return db.LastHealth.At(now), true
 }
 
-// Observed is a database with what was last seen of it, and with what rows tell of it.
+// Observed is a database with its last observation and the related rows.
 type Observed struct {
 	Database
 	Conditions Conditions
-	// Revision counts the changes of Conditions; zero where nobody has looked yet.
+	// Revision counts the changes of Conditions; zero before the first observation.
 	Revision int64
 	Backups  BackupState
 	Scan     Scan
-	// Reserved is what is reserved for the database in its tier's quota.
+	// Reserved is the database's reservation in its tier's quota.
 	Reserved Cost
 }
 
-// Seen is what one look found.
+// Seen is the result of one observation.
 type Seen struct {
 	Observed
-	// Now are all conditions there are by now.
+	// Now are the current conditions.
 	Now Conditions
 }
 
-// See is the look that found the conditions in Kubernetes at the moment. What rows tell is added.
+// See combines the conditions that were found in Kubernetes at the given time with those derived from stored rows.
 func (o Observed) See(found Conditions, at time.Time) Seen {
 	now := append(slices.Clone(found), o.recorded(at)...)
 	for i := range now {
@@ -88,14 +89,14 @@ func (o Observed) See(found Conditions, at time.Time) Seen {
 	return Seen{o, o.Conditions.Then(now)}
 }
 
-// Changed says whether anything is to be recorded, beyond that it was looked at.
+// Changed reports whether there is more to record than the time of the observation.
 func (s Seen) Changed() bool {
 	return !slices.EqualFunc(s.Conditions, s.Now, func(was, is Condition) bool {
 		return was.Type == is.Type && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
 	})
 }
 
-// Event is what the timeline tells of the look; false where every condition has the status it had.
+// Event returns the timeline's event for the observation; false if no condition changed its status.
 func (s Seen) Event() (Event, bool) {
 	var told []string
 	for _, c := range s.Now {
@@ -116,8 +117,8 @@ func (s Seen) Event() (Event, bool) {
 	}, true
 }
 
-// lookedAt is when that was looked at which the condition tells, where the database was looked at at the moment: what
-// rows tell was looked at before.
+// lookedAt returns when the data behind a condition was collected. Conditions derived from stored rows may be older
+// than at.
 func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
 	var before time.Time
 	switch kind {
@@ -129,7 +130,7 @@ func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
 		if o.Scan.ScannedAt != nil {
 			before = *o.Scan.ScannedAt
 		}
-	default: // the look itself found it
+	default: // the observation itself found it
 	}
 	if before.IsZero() || before.After(at) {
 		return at
@@ -137,7 +138,7 @@ func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
 	return before
 }
 
-// recorded are the conditions that rows tell.
+// recorded returns the conditions that are derived from stored rows.
 func (o Observed) recorded(now time.Time) Conditions {
 	all := append(o.backedUp(now), o.Scan.conditions(o.Profile, now)...)
 	switch health, known := o.CertificateHealth(now); {
@@ -154,7 +155,7 @@ func (o Observed) recorded(now time.Time) Conditions {
 		"The reservation in the quota of tier %s does not match the resources of the database.", o.Tier))
 }
 
-// backedUp are the conditions of backups; none where the database has no backups.
+// backedUp returns the conditions of backups; none for a database without backups.
 func (o Observed) backedUp(now time.Time) Conditions {
 	if !o.Profile.BackupEnabled {
 		return nil
@@ -178,8 +179,7 @@ func (o Observed) backedUp(now time.Time) Conditions {
 	}
 }
 
-// Told are the conditions as people are told of them at the moment, in the order in which they want them; none of a
-// database that does not run.
+// Told returns the conditions as shown at the given time, in display order; none for a database that is not running.
 func (o Observed) Told(now time.Time) Conditions {
 	if !o.Runs() {
 		return nil

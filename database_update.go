@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Has says whether the database has all of the tier as that is now.
+// Has reports whether the database has the tier in its current definition.
 func (db Database) Has(t Tier) bool {
 	return db.TierID != nil && *db.TierID == t.ID && db.Tier == t.Name && len(db.Profile.difference(t.Profile)) == 0
 }
 
-// With is the database with all of the tier.
+// With returns the database with the tier.
 func (db Database) With(t Tier) Database {
 	db.Tier, db.TierID, db.Profile = t.Name, &t.ID, t.Profile
 	return db
 }
 
-// CheckTier says why the database cannot get the tier, as an Error of CodeValidationFailed; nil where it can. The
-// reasons are CloudNativePG's: volumes only grow and stay where they are, and PostgreSQL does not go back.
+// CheckTier explains why the database cannot change to the tier, as an Error of CodeValidationFailed; nil if it can.
+// The limits are CloudNativePG's: volumes only grow and cannot move, and PostgreSQL cannot be downgraded.
 func (db Database) CheckTier(t Tier) error {
 	var c checks
 	was, is := db.Profile, t.Profile
@@ -42,8 +42,8 @@ func (db Database) CheckTier(t Tier) error {
 	return c.err()
 }
 
-// Toward is what of the profile to comes first: all that can be changed back. Volumes do not shrink and PostgreSQL
-// does not go back, so both wait; and commits do not wait for standbys that are not there yet.
+// Toward returns the reversible part of the change to profile to. Growing volumes and upgrading PostgreSQL are
+// irreversible and wait; commits do not wait for standbys that do not exist yet.
 func (p Profile) Toward(to Profile) Profile {
 	first := to
 	first.StorageSize, first.PGVersion = p.StorageSize, p.PGVersion
@@ -51,31 +51,31 @@ func (p Profile) Toward(to Profile) Profile {
 	return first
 }
 
-// Restarts says whether PostgreSQL has to be started anew for the profile to. Clients of the pool lose their
-// connections in any case: with a tier, its PgBouncer is replaced.
+// Restarts reports whether PostgreSQL must restart for the profile to. Pool clients always lose their connections: a
+// tier change replaces PgBouncer.
 func (p Profile) Restarts(to Profile) bool {
 	return slices.ContainsFunc(p.difference(to), func(c FieldChange) bool { return restarting[c.Field] })
 }
 
-// restarting are the fields that PostgreSQL or its pod takes up by a start alone; shared_buffers follow the memory, and
-// what archives is a container beside PostgreSQL's.
+// restarting lists the fields that take effect only when PostgreSQL or its pod restarts; shared_buffers follow the
+// memory, and the archiver is a container beside PostgreSQL's.
 var restarting = map[string]bool{
 	"cpu": true, "memory": true, "max_connections": true, "pg_version": true, "backup_enabled": true,
 }
 
-// FieldChange is one field of what is changed, as people read it; nil is where there is none.
+// FieldChange is one changed field in display form; nil means no value.
 type FieldChange struct {
 	Field    string
 	From, To *string
 }
 
-// shown is a field as people read it.
+// shown is a field in display form.
 type shown struct{ field, value string }
 
-// difference is what is another in the profile to.
+// difference returns the fields that differ in the profile to.
 func (p Profile) difference(to Profile) []FieldChange { return changes(p.shown(), to.shown()) }
 
-// shown are all fields of the profile, by the names that tiers have for them.
+// shown returns all fields of the profile, named as in tiers.
 func (p Profile) shown() []shown {
 	return []shown{
 		{"instances", fmt.Sprint(p.Instances)},
@@ -97,7 +97,7 @@ func (p Profile) shown() []shown {
 	}
 }
 
-// shown are all that is promised, by the names that the API has for it.
+// shown returns all guarantees, named as in the API.
 func (g Guarantees) shown() []shown {
 	return []shown{
 		{"high_availability", g.HighAvailability},
@@ -108,8 +108,8 @@ func (g Guarantees) shown() []shown {
 	}
 }
 
-// shown are what a request may change of the database. A product team is shown what it is promised, and nothing of
-// the infrastructure.
+// shown returns the fields of the database that a request can change. A product team sees the guarantees instead of
+// infrastructure details.
 func (db Database) shown(to Scope) []shown {
 	all := []shown{
 		{"name", db.Name},
@@ -127,7 +127,7 @@ func (db Database) shown(to Scope) []shown {
 	return append(all, db.Profile.shown()...)
 }
 
-// changes are the fields that are others than before, gone or new, in their order.
+// changes returns the fields that differ, are gone or are new, in order.
 func changes(was, is []shown) []FieldChange {
 	var all []FieldChange
 	for _, f := range is {
@@ -153,23 +153,23 @@ func find(all []shown, field string) *string {
 	return nil
 }
 
-// Preview is what a request would change, were it no dry run.
+// Preview is the effect of a request, returned for a dry run.
 type Preview struct {
-	// Operation is the kind of the one that would carry it out; empty where nothing takes time.
+	// Operation is the kind of the operation that would carry out the request; empty if the change takes no time.
 	Operation OperationKind
-	// Restarts says whether PostgreSQL would be started anew.
+	// Restarts reports whether PostgreSQL would restart.
 	Restarts bool
 	Changes  []FieldChange
-	// Quotas are those of the tiers of which more or less would be used.
+	// Quotas are the tiers' quotas whose use would change.
 	Quotas []QuotaEffect
 }
 
-// QuotaEffect is a tier's quota as it stands, and what would be used of it then.
+// QuotaEffect is a tier's quota now, and its use after the request.
 type QuotaEffect struct {
 	Tier string
 	Now  QuotaUse
 	Then Cost
 }
 
-// After is the quota with what would be used of it.
+// After returns the quota with the use after the request.
 func (e QuotaEffect) After() QuotaUse { return QuotaUse{Quota: e.Now.Quota, Used: e.Then} }

@@ -24,31 +24,31 @@ type Tier struct {
 	UpdatedAt time.Time
 }
 
-// Profile is what a database of a tier gets. It is kept with each database as it was when that was made: what
-// becomes of the tier afterwards changes none.
+// Profile is the configuration that a database gets from its tier. Each database keeps its own copy: later changes of
+// the tier do not affect it.
 type Profile struct {
-	// Instances is how many PostgreSQL servers there are, the primary among them.
+	// Instances is the number of PostgreSQL servers, including the primary.
 	Instances int
-	// HAReplicas is how many of the others confirm each commit; less than Instances.
+	// HAReplicas is the number of standbys that confirm each commit; less than Instances.
 	HAReplicas int
-	// CPU and Memory are each instance's own, StorageSize is that of its volume.
+	// CPU, Memory and StorageSize are per instance.
 	CPU, Memory, StorageSize resource.Quantity
-	// StorageClass is that of the volumes; empty is the platform's default.
+	// StorageClass is the storage class of the volumes; empty means the platform's default.
 	StorageClass string
-	// PGVersion is the PostgreSQL major version, one that the platform offers.
+	// PGVersion is a PostgreSQL major version that the platform offers.
 	PGVersion string
 	PoolMode  PoolMode
-	// MaxConnections is how many connections PostgreSQL takes; clients of the pool share them.
+	// MaxConnections is the maximum number of PostgreSQL connections; clients of the pool share them.
 	MaxConnections      int
 	DestructionStrategy DestructionStrategy
-	// DeletionProtection is whether databases are protected from deletion when they are made.
+	// DeletionProtection is the initial deletion protection of new databases.
 	DeletionProtection bool
-	// PGAuditLog is what pgAudit writes to the log of PostgreSQL, ddl and role among it.
+	// PGAuditLog lists the statement classes that pgAudit logs, including ddl and role.
 	PGAuditLog []PGAuditClass
 	Backups
 }
 
-// PoolMode says for how long a client of the pool has a server connection to itself; in PgBouncer's words.
+// PoolMode is PgBouncer's pool mode: how long a client keeps a server connection.
 type PoolMode string
 
 // The pool modes.
@@ -60,7 +60,7 @@ const (
 // PoolModes returns all pool modes.
 func PoolModes() []PoolMode { return []PoolMode{PoolSession, PoolTransaction} }
 
-// DestructionStrategy says what becomes of a database that is deleted.
+// DestructionStrategy determines how a database is deleted.
 type DestructionStrategy string
 
 // The destruction strategies.
@@ -75,14 +75,14 @@ func DestructionStrategies() []DestructionStrategy {
 	return []DestructionStrategy{StrategyFreeze, StrategyArchive, StrategyHardDelete}
 }
 
-// bound is the range of a quantity, both ends in it; Text is how people are told.
+// bound is the inclusive range of a quantity; text is the rule for people.
 type bound struct {
 	min, max resource.Quantity
 	text     string
 }
 
-// The bounds of what an instance gets: from what PostgreSQL needs to start to what nodes may have. The API's
-// contract carries the same texts as x-rule.
+// The bounds of an instance: from the minimum that PostgreSQL needs to the maximum of a node. The API's contract
+// carries the same texts as x-rule.
 var (
 	cpuBound     = newBound("100m", "128", "must be a number of CPU cores from 100m to 128, such as 500m or 2")
 	memoryBound  = newBound("256Mi", "1Ti", "must be a memory size from 256Mi to 1Ti, such as 512Mi or 4Gi")
@@ -93,14 +93,14 @@ func newBound(from, to, text string) bound {
 	return bound{resource.MustParse(from), resource.MustParse(to), text}
 }
 
-// Bounds of the numbers of a tier.
+// The bounds of a tier's numbers.
 const (
 	MaxInstances      = 9
 	MinMaxConnections = 10
 	MaxMaxConnections = 10_000
 )
 
-// TierSpec is a tier that is asked for, with quantities as Kubernetes writes them.
+// TierSpec describes a requested tier, with quantities as in Kubernetes.
 type TierSpec struct {
 	Name        string
 	Description string
@@ -110,12 +110,12 @@ type TierSpec struct {
 	PoolMode                              PoolMode
 	DestructionStrategy                   DestructionStrategy
 	DeletionProtection                    bool
-	// PGAuditLog is what pgAudit logs; empty for what it always does.
+	// PGAuditLog lists the classes that pgAudit logs; empty means the classes that are always logged.
 	PGAuditLog []PGAuditClass
 	Backups
 }
 
-// Catalog is the PostgreSQL major versions that the platform offers, each with its image.
+// Catalog maps the PostgreSQL major versions that the platform offers to their images.
 type Catalog map[string]string
 
 // Versions returns the versions, oldest first.
@@ -123,7 +123,7 @@ func (c Catalog) Versions() []string {
 	return slices.SortedFunc(maps.Keys(c), compareVersions)
 }
 
-// compareVersions orders major versions, which are numbers without leading zeros: the oldest first.
+// compareVersions orders major versions, which are numbers without leading zeros, oldest first.
 func compareVersions(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
@@ -138,7 +138,7 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	}}
 	c.name("name", s.Name, NameRule)
 	c.text("description", s.Description, maxDescription)
-	// As they are kept: in thousandths of a core and bytes, rounded up as Kubernetes does, and written in one way.
+	// The stored form: millicores and bytes, rounded up like Kubernetes, in canonical notation.
 	cpu := c.quantity("cpu", s.CPU, cpuBound)
 	memory := c.quantity("memory", s.Memory, memoryBound)
 	storage := c.quantity("storage_size", s.StorageSize, storageBound)
@@ -150,7 +150,7 @@ func (s TierSpec) tier(catalog Catalog) (Tier, error) {
 	return t, c.err()
 }
 
-// profile looks at what is no quantity.
+// profile checks the fields that are not quantities.
 func (c *checks) profile(p Profile, catalog Catalog) {
 	if p.Instances < 1 || p.Instances > MaxInstances {
 		c.fail("instances", "must be a whole number from 1 to %d", MaxInstances)
@@ -179,11 +179,11 @@ func (c *checks) profile(p Profile, catalog Catalog) {
 	c.backups(p.Backups)
 }
 
-// plainQuantity is what a quantity that could be within bounds looks like. Others are not even compared: the exponent
-// of 1e99999999 alone takes Kubernetes' own arithmetic minutes and gigabytes.
+// plainQuantity matches the quantities that can be within bounds. Others are not even compared: for the exponent in
+// 1e99999999 alone, Kubernetes' arithmetic takes minutes and gigabytes.
 var plainQuantity = regexp.MustCompile(`^[0-9]{0,18}\.?[0-9]{0,18}([numkKMGTPE]i?|[eE][0-9]{1,2})?$`)
 
-// quantity reads a quantity of Kubernetes; the zero quantity where it is none or out of bounds.
+// quantity parses a quantity of Kubernetes; the zero quantity if it is invalid or out of bounds.
 func (c *checks) quantity(field, text string, b bound) resource.Quantity {
 	if plainQuantity.MatchString(text) {
 		if q, err := resource.ParseQuantity(text); err == nil && q.Cmp(b.min) >= 0 && q.Cmp(b.max) <= 0 {
@@ -194,7 +194,7 @@ func (c *checks) quantity(field, text string, b bound) resource.Quantity {
 	return resource.Quantity{}
 }
 
-// TierPatch is a JSON merge patch of a tier: what is nil stays.
+// TierPatch is a JSON merge patch of a tier: nil fields stay.
 type TierPatch struct {
 	Description, CPU, Memory, StorageSize, StorageClass, PGVersion *string
 	Instances, HAReplicas, MaxConnections                          *int
@@ -236,7 +236,7 @@ func set[T any](field, value *T) {
 	}
 }
 
-// Spec is the tier as it was asked for.
+// Spec returns the spec of the tier.
 func (t Tier) Spec() TierSpec {
 	return TierSpec{
 		Name: t.Name, Description: t.Description,
@@ -248,12 +248,12 @@ func (t Tier) Spec() TierSpec {
 	}
 }
 
-// Guarantees is what a tier promises, in words for those who know nothing of Kubernetes.
+// Guarantees describes a tier in words, for readers who do not know Kubernetes.
 type Guarantees struct {
 	HighAvailability, Connections, Storage, Backups, Deletion string
 }
 
-// Guarantees returns what databases of the profile are promised.
+// Guarantees returns the guarantees to databases with the profile.
 func (p Profile) Guarantees() Guarantees {
 	return Guarantees{
 		HighAvailability: p.availability(),
@@ -289,15 +289,15 @@ func (p Profile) connections() string {
 	return fmt.Sprintf("Up to %d connections; the pool keeps one for each client.", p.MaxConnections)
 }
 
-// TierFilter chooses tiers; the zero value chooses all.
+// TierFilter selects tiers; the zero value selects all.
 type TierFilter struct{ Page Page }
 
-// TierNotFound is the field error for a tier that is asked for and is not there.
+// TierNotFound is the field error for a requested tier that does not exist.
 func TierNotFound() *Error {
 	return Invalid(Detail{Field: "tier", Message: "must be the name or ID of a tier; GET /tiers lists them"})
 }
 
-// TierInUse is the error for a tier that cannot go while databases have it.
+// TierInUse is the error for deleting a tier that databases have.
 func TierInUse(databases int) *Error {
 	return &Error{
 		Code:    CodeTierInUse,
@@ -305,7 +305,7 @@ func TierInUse(databases int) *Error {
 	}
 }
 
-// TierNameTaken is the error for a name that another tier has.
+// TierNameTaken is the error for a name that another tier already has.
 func TierNameTaken(name string) *Error {
 	return &Error{
 		Code:    CodeNameTaken,

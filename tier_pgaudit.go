@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// PGAuditClass is a kind of statement that pgAudit writes to the log of PostgreSQL, in pgAudit's words.
+// PGAuditClass is a statement class of pgAudit.
 type PGAuditClass string
 
 // The classes of pgAudit.
@@ -20,18 +20,18 @@ const (
 	PGAuditAll      PGAuditClass = "all"
 )
 
-// alwaysAudited are what the log of every database has: changes of what there is, and of who may do what.
+// alwaysAudited are the classes that every database logs: changes of the schema and of privileges.
 var alwaysAudited = []PGAuditClass{PGAuditDDL, PGAuditRole}
 
-// PGAuditClasses returns all classes, those first that are always logged.
+// PGAuditClasses returns all classes, those that are always logged first.
 func PGAuditClasses() []PGAuditClass {
 	return []PGAuditClass{
 		PGAuditDDL, PGAuditRole, PGAuditRead, PGAuditWrite, PGAuditFunction, PGAuditMisc, PGAuditMiscSet, PGAuditAll,
 	}
 }
 
-// PGAuditText is what PostgreSQL's setting pgaudit.log says for the profile. A profile that names no classes is from
-// before tiers had them.
+// PGAuditText returns the value of PostgreSQL's setting pgaudit.log for the profile. Profiles without classes predate
+// the field.
 func (p Profile) PGAuditText() string {
 	classes := p.PGAuditLog
 	if len(classes) == 0 {
@@ -44,8 +44,8 @@ func (p Profile) PGAuditText() string {
 	return strings.Join(words, ", ")
 }
 
-// pgAudit returns the classes in the order of PGAuditClasses, so that another order is no change; none is what is
-// always logged. A tier may only add to that.
+// pgAudit returns the classes in the order of PGAuditClasses, so that reordering is not a change; none means the
+// classes that are always logged. A tier can only add classes.
 func (c *checks) pgAudit(asked []PGAuditClass) []PGAuditClass {
 	if len(asked) == 0 {
 		return alwaysAudited
