@@ -9,9 +9,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListOperations answers one page of operations without their steps.
-//
-// GET /operations
+// ListOperations returns one page of operations without their steps. GET /operations
 func (h *Handler) ListOperations(
 	ctx context.Context, params oas.ListOperationsParams,
 ) (*oas.OperationListResponse, error) {
@@ -26,9 +24,7 @@ func (h *Handler) ListOperations(
 	return &oas.OperationListResponse{Data: each(ops, operationToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// GetOperation answers one operation with its steps, once it is settled where the client asks to wait.
-//
-// GET /operations/{id}
+// GetOperation returns one operation with its steps; if the client waits, once it is settled. GET /operations/{id}
 func (h *Handler) GetOperation(ctx context.Context, params oas.GetOperationParams) (*oas.OperationResponse, error) {
 	wait, err := time.ParseDuration(params.Wait.Or("0s"))
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 // checkFleet is the Workflow Type of CheckFleet, and the ID of its schedule.
 const checkFleet = "check_fleet"
 
-// CheckFleet looks at every database that runs. Its result says what that came to, and why where it falls behind.
+// CheckFleet checks every running database. Its result reports the outcome, and why it is behind schedule.
 func CheckFleet(ctx workflow.Context) (activities.FleetReport, error) {
 	var fleet *activities.Fleet
 	var report activities.FleetReport
