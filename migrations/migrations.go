@@ -28,7 +28,7 @@ const (
 	lockTimeout = 10 * time.Second
 	// sessionLock is the advisory lock that only one process holds while it migrates.
 	sessionLock = 0x64616170 // "daap"
-	// Whoever finds the lock taken looks every second, for five minutes.
+	// A process that finds the lock taken tries again every second, for five minutes.
 	lockPollSeconds, lockPolls = 1, 300
 )
 

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rights are what the service's role has in the end, whatever it had before. It makes nothing but rows, not even a
-// temporary table, and of the audit log and of events it only adds: what is written there stays, whatever becomes of
-// the service. Of a table that is not named it may do all four; what it never does is taken away.
+// rights are the final privileges of the service's role, whatever it had before. It can write rows but create nothing,
+// not even a temporary table. It can only append to the audit log and to events, so a compromised service cannot change
+// their past. Tables without a line of their own allow all four kinds of access; privileges that are not used are revoked.
 var rights = []string{
 	`REVOKE CREATE, TEMPORARY ON DATABASE $database FROM PUBLIC, $role`,
 	`REVOKE CREATE ON SCHEMA public FROM PUBLIC, $role`,

@@ -16,7 +16,7 @@ const selectOrphans = `
 	       o.removal_error
 	FROM   orphans o`
 
-// Orphans returns the orphans that the filter chooses, newest first, at most as many as its page holds.
+// Orphans returns the orphans that the filter selects, newest first, at most one page.
 func (s *Store) Orphans(ctx context.Context, f daap.OrphanFilter) ([]daap.Orphan, error) {
 	var w filter
 	if f.Page.After != uuid.Nil {
@@ -25,13 +25,13 @@ func (s *Store) Orphans(ctx context.Context, f daap.OrphanFilter) ([]daap.Orphan
 	return s.orphans(ctx, w.where()+` ORDER BY o.id DESC LIMIT `+w.placeholder(f.Page.Limit), w.args...)
 }
 
-// OrphansToRemove returns those that somebody asked to remove.
+// OrphansToRemove returns the orphans whose removal was requested.
 func (s *Store) OrphansToRemove(ctx context.Context) ([]daap.Orphan, error) {
 	return s.orphans(ctx, ` WHERE o.removal_requested_at IS NOT NULL ORDER BY o.id`)
 }
 
 func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Orphan, error) {
-	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // Collect returns its error
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[daap.Orphan])
 	if err != nil {
 		return nil, because(err, "read orphans")
@@ -39,13 +39,13 @@ func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Or
 	return found, nil
 }
 
-// CountOrphans returns how many there are.
+// CountOrphans returns the number of orphans.
 func (s *Store) CountOrphans(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM orphans`).Scan(&n)
 	return n, because(err, "count orphans")
 }
 
-// RequestOrphanRemoval notes that the orphan is to be removed. Errors: CodeNotFound, those of answerOnce.
+// RequestOrphanRemoval records that the orphan is to be removed. Errors: CodeNotFound, those of answerOnce.
 func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.Orphan, error) {
 	orphan, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Orphan, error) {
 		_, err := tx.Exec(ctx, `
@@ -53,7 +53,7 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 		if err != nil {
 			return daap.Orphan{}, err
 		}
-		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // its error comes out of Collect
+		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // Collect returns its error
 		orphan, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[daap.Orphan])
 		if err != nil {
 			return orphan, missing(err, "read orphan", "orphan")
@@ -65,7 +65,8 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 	return orphan, because(err, "request the removal of an orphan")
 }
 
-// SaveOrphans records what was found at the time: all there is. What is found no more is none any more. Safe to repeat.
+// SaveOrphans records the complete list of orphans at the time. Orphans that are no longer found are deleted. Safe to
+// repeat.
 func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error {
 	save := &pgx.Batch{}
 	for _, o := range found {
@@ -79,7 +80,7 @@ func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orph
 	return because(s.pool.SendBatch(ctx, save).Close(), "save orphans")
 }
 
-// OrphanRemoved records that the orphan is gone, or why it is not.
+// OrphanRemoved records that the orphan is gone, or why its removal failed.
 func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error {
 	if failure != "" {
 		_, err := s.pool.Exec(ctx, `UPDATE orphans SET removal_error = $2 WHERE id = $1`, id, storable(failure))
@@ -89,9 +90,9 @@ func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string)
 	return because(err, "remove an orphan")
 }
 
-// DatabasesByID returns those of the databases that there are or were, by ID.
+// DatabasesByID returns the databases with the given IDs, including deleted ones.
 func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, fmt.Sprintf("read %d databases", len(ids)))
@@ -103,13 +104,13 @@ func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	return all, nil
 }
 
-// Destinations returns every place to which backups go or went.
+// Destinations returns every current and former location of backups.
 func (s *Store) Destinations(ctx context.Context) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT object_storage_destination FROM tiers WHERE backup_enabled
 		UNION
 		SELECT profile ->> 'ObjectStorageDestination' FROM databases WHERE (profile ->> 'BackupEnabled')::boolean
-		ORDER  BY 1`) // its error comes out of Collect
+		ORDER  BY 1`) // Collect returns its error
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, because(err, "read backup destinations")
@@ -117,11 +118,11 @@ func (s *Store) Destinations(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// ExpiredArchives returns at most limit archived databases whose time is over, and that nothing works on.
+// ExpiredArchives returns at most limit expired archived databases that no operation holds.
 func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		WHERE  d.status = 'archived' AND d.archived_until < now() AND NOT d.deletion_protection AND o.id IS NULL
-		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
+		ORDER  BY d.archived_until LIMIT $1`, limit) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read expired archives")
