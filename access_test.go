@@ -108,7 +108,7 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	}
 }
 
-func TestUseCaseLooksAtNothingBeforeItKnowsThatTheCallerMay(t *testing.T) {
+func TestUseCaseAuthorizesBeforeItReads(t *testing.T) {
 	t.Parallel()
 	cases := useCases()
 	for _, permission := range daap.Permissions() {
@@ -136,7 +136,7 @@ func wantCode(t *testing.T, what string, err error, want daap.Code) {
 	}
 }
 
-func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
+func TestProductTeamCreatesOnlyItsOwnDatabases(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		by          daap.Request
@@ -170,7 +170,7 @@ func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
 	}
 }
 
-func TestScopeOfNobodyCoversNothing(t *testing.T) {
+func TestZeroScopeCoversNothing(t *testing.T) {
 	t.Parallel()
 	for _, team := range []string{"", "shop"} {
 		if (daap.Scope{}).Covers(team) {

@@ -141,7 +141,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestAuditWriterWritesAllOnACleanStop(t *testing.T) {
+func TestAuditWriterFlushesOnACleanStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{}
@@ -160,7 +160,7 @@ func TestAuditWriterWritesAllOnACleanStop(t *testing.T) {
 	})
 }
 
-func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) {
+func TestAuditWriterRetriesEntriesAndCountsDroppedOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{away: daap.Unavailable("PostgreSQL is away")}
@@ -196,7 +196,7 @@ func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) 
 	})
 }
 
-func TestEntryThatIsRefusedKeepsNoOtherWaiting(t *testing.T) {
+func TestRefusedEntryBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, reports := &book{}, 0
@@ -218,7 +218,7 @@ func TestEntryThatIsRefusedKeepsNoOtherWaiting(t *testing.T) {
 	})
 }
 
-func TestExportGivesAllInOrderAndEndsWithItsReader(t *testing.T) {
+func TestExportIsOrderedAndEndsWithItsReader(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, 1234)
 	export, err := daap.NewAuditLogs(b).Export(platform, daap.AuditFilter{})
@@ -281,7 +281,7 @@ func (m *mill) PutHead(_ context.Context, head daap.Seal) error {
 	return nil
 }
 
-func TestSealerSealsAllAndGivesEachNewHeadAwayOnce(t *testing.T) {
+func TestSealerSealsAllAndExportsEachHeadOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &mill{waiting: 2500, old: 1500}

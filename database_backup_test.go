@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
+func TestBackupHealthNamesTheProblem(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
@@ -47,7 +47,7 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestBackupIsMissedOnceItWasSeenNotToBegin(t *testing.T) {
+func TestBackupIsLateOnceAnObservationMissesIt(t *testing.T) {
 	t.Parallel()
 	two := time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC) // when it is to begin
 	before := two.Add(-24 * time.Hour)
@@ -62,7 +62,7 @@ func TestBackupIsMissedOnceItWasSeenNotToBegin(t *testing.T) {
 	}
 }
 
-func TestRetiredAreTheServersOfEarlierIncarnations(t *testing.T) {
+func TestServersOfEarlierIncarnationsAreRetired(t *testing.T) {
 	t.Parallel()
 	db := daap.Database{Incarnation: 11}
 	for server, want := range map[string]bool{
@@ -86,7 +86,7 @@ func TestNextBackupIsInUTC(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
+func TestRestoreAcceptsOnlyTheRecoverableRange(t *testing.T) {
 	t.Parallel()
 	first := time.Now().Add(-time.Hour).Truncate(time.Second)
 	tier := medium()

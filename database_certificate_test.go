@@ -38,7 +38,7 @@ func ca(t *testing.T, serial int64, days int) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-func TestBundleHasWhatIsInUseFirstAndWhatHasNotEnded(t *testing.T) {
+func TestBundleStartsWithTheCertificateInUse(t *testing.T) {
 	t.Parallel()
 	first, second, third, ended := ca(t, 1, 10), ca(t, 2, 3650), ca(t, 3, 3650), ca(t, 4, -1)
 	for name, tt := range map[string]struct {
@@ -72,7 +72,7 @@ func TestBundleHasWhatIsInUseFirstAndWhatHasNotEnded(t *testing.T) {
 	}
 }
 
-func TestBundleIsHandedOutWithoutWhatEndedMeanwhile(t *testing.T) {
+func TestBundleOmitsExpiredCertificates(t *testing.T) {
 	t.Parallel()
 	soon, later := ca(t, 1, 10), ca(t, 2, 20)
 	both := daap.CABundle(later + soon)
@@ -87,7 +87,7 @@ func TestBundleIsHandedOutWithoutWhatEndedMeanwhile(t *testing.T) {
 	}
 }
 
-func TestChangeOfTheCAIsToldOnceWithBothEnds(t *testing.T) {
+func TestCAChangeIsOneEventWithBothExpiries(t *testing.T) {
 	t.Parallel()
 	first, second := daap.CABundle(ca(t, 1, 10)), daap.CABundle(ca(t, 2, 3650))
 	if _, changed := daap.ChangedCA(uuid.New(), "", first); changed {
@@ -102,7 +102,7 @@ func TestChangeOfTheCAIsToldOnceWithBothEnds(t *testing.T) {
 	}
 }
 
-func TestCertificateShowsBeforeItEnds(t *testing.T) {
+func TestCertificateHealthWarnsBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		ends time.Duration

@@ -18,7 +18,7 @@ func seen(all map[daap.ConditionType]daap.ConditionStatus) daap.Conditions {
 	return conditions
 }
 
-func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
+func TestHealthIsTheWorstCondition(t *testing.T) {
 	t.Parallel()
 	const yes, no, maybe = daap.ConditionTrue, daap.ConditionFalse, daap.ConditionUnknown
 	for name, tt := range map[string]struct {
@@ -43,7 +43,7 @@ func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
+func TestStaleConditionsAreUnknown(t *testing.T) {
 	t.Parallel()
 	well := seen(map[daap.ConditionType]daap.ConditionStatus{"Ready": daap.ConditionTrue, "PrimaryReachable": daap.ConditionTrue})
 	if got := well.At(noon.Add(5 * time.Minute)).Health(); got != daap.HealthHealthy {
@@ -58,7 +58,7 @@ func TestWhatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
 	}
 }
 
-func TestConditionKeepsSinceWhenItsStatusStays(t *testing.T) {
+func TestConditionKeepsSinceWhileItsStatusStays(t *testing.T) {
 	t.Parallel()
 	was := seen(map[daap.ConditionType]daap.ConditionStatus{"Ready": daap.ConditionTrue, "Drift": daap.ConditionTrue})
 	later := noon.Add(time.Minute)

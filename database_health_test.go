@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestOnlyDatabasesThatRunHaveAHealth(t *testing.T) {
+func TestOnlyRunningDatabasesHaveAHealth(t *testing.T) {
 	t.Parallel()
 	runs := []daap.DatabaseStatus{daap.DatabaseReady, daap.DatabaseUpdating}
 	for _, status := range daap.DatabaseStatuses() {
@@ -27,7 +27,7 @@ func TestOnlyDatabasesThatRunHaveAHealth(t *testing.T) {
 	}
 }
 
-func TestHealthThatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
+func TestStaleHealthIsUnknown(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		seen   daap.DatabaseHealth
@@ -50,7 +50,7 @@ func TestHealthThatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
 	}
 }
 
-func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
+func TestConditionHasTheTimeOfItsData(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	scanned := ago(7 * time.Minute)
@@ -107,7 +107,7 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 	}
 }
 
-func TestDatabaseThatDoesNotRunHasNoConditions(t *testing.T) {
+func TestStoppedDatabaseHasNoConditions(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[daap.DatabaseStatus]int{daap.DatabaseReady: 1, daap.DatabaseFrozen: 0, daap.DatabaseArchived: 0} {
 		l := &ledger{seen: daap.Observed{

@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
+func TestEachStatusAllowsItsOperations(t *testing.T) {
 	t.Parallel()
 	kept := daap.Profile{Backups: daily}
 	held := uuid.New()
@@ -51,7 +51,7 @@ func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
 	}
 }
 
-func TestEveryStatusThatIsNotOnItsWayOutCanBeDeletedForGood(t *testing.T) {
+func TestEveryUndeletedStatusCanBeHardDeleted(t *testing.T) {
 	t.Parallel()
 	for _, status := range daap.DatabaseStatuses() {
 		err := daap.Database{Status: status}.Refuses(daap.DeleteDatabase)

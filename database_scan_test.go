@@ -42,7 +42,7 @@ func since(d time.Duration) func(*daap.Scan) {
 	}
 }
 
-func TestScanTellsOfStorageConnectionsAndExtensions(t *testing.T) {
+func TestScanDeterminesItsConditions(t *testing.T) {
 	t.Parallel()
 	const well, more = "True AsExpected", "tier with more storage with PATCH"
 	for name, tt := range map[string]struct {
@@ -82,7 +82,7 @@ func TestScanTellsOfStorageConnectionsAndExtensions(t *testing.T) {
 	}
 }
 
-func TestMessagesOfScansDoNotChangeWithEachByte(t *testing.T) {
+func TestScanMessagesAreStable(t *testing.T) {
 	t.Parallel()
 	message := func(used, wal int64, n int) string {
 		o := daap.Observed{Scan: scanned(func(s *daap.Scan) { s.UsedBytes, s.WALBytes, s.Connections = used, wal, n })}
@@ -101,7 +101,7 @@ func TestMessagesOfScansDoNotChangeWithEachByte(t *testing.T) {
 	}
 }
 
-func TestListOfExtensionsIsFreshOnlyWhereAllWereJustFound(t *testing.T) {
+func TestExtensionsAreFreshOnlyAfterACompleteScan(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		scan daap.Scan

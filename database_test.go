@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestSpecIsRefusedWithEveryFieldAtFault(t *testing.T) {
+func TestInvalidSpecNamesEveryField(t *testing.T) {
 	t.Parallel()
 	good := daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Labels: map[string]string{"env": "prod", "a.b/c": ""}}
 	tests := map[string]struct {

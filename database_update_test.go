@@ -21,7 +21,7 @@ func medium() daap.Tier {
 	}}
 }
 
-func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
+func TestTierChangeIsCheckedForTheDatabase(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*daap.Tier)
@@ -83,7 +83,7 @@ func TestDatabaseKeepsItsBackups(t *testing.T) {
 	}
 }
 
-func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
+func TestDatabaseHasATierOnlyInItsCurrentDefinition(t *testing.T) {
 	t.Parallel()
 	db := daap.Database{}.With(medium())
 	if !db.Has(medium()) {
@@ -120,7 +120,7 @@ func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeChangedBackComesLast(t *testing.T) {
+func TestIrreversibleChangesComeLast(t *testing.T) {
 	t.Parallel()
 	was, to := medium().Profile, medium().Profile
 	to.Instances, to.HAReplicas, to.PGVersion, to.StorageSize = 5, 3, "18", resource.MustParse("20Gi")
@@ -138,7 +138,7 @@ func TestWhatCannotBeChangedBackComesLast(t *testing.T) {
 	}
 }
 
-func TestRestartIsForetold(t *testing.T) {
+func TestPreviewPredictsARestart(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*daap.Profile)
@@ -161,7 +161,7 @@ func TestRestartIsForetold(t *testing.T) {
 	}
 }
 
-func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
+func TestPreviewShowsTheEffectOnQuotas(t *testing.T) {
 	t.Parallel()
 	large := medium()
 	large.ID, large.Name, large.CPU = uuid.New(), "large", resource.MustParse("4")
@@ -200,7 +200,7 @@ func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
 	}
 }
 
-func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
+func TestPreviewOfACreateShowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	l := &ledger{tier: medium(), quotas: map[uuid.UUID]daap.QuotaUse{}}
 	databases := daap.NewDatabases(l, l, l, 1)
@@ -227,7 +227,7 @@ func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
 	}
 }
 
-func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
+func TestImmediateUpdateStartsNoOperation(t *testing.T) {
 	t.Parallel()
 	l := &ledger{tier: medium()}
 	databases, text := daap.NewDatabases(l, l, l, 1), "more"
@@ -244,7 +244,7 @@ func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
 	}
 }
 
-func TestQuotaCheckTellsDriftUntilItIsGone(t *testing.T) {
+func TestQuotaCheckReportsDriftUntilItIsGone(t *testing.T) {
 	t.Parallel()
 	found := &checked{}
 	check := daap.NewQuotaCheck(found, func(error) {})

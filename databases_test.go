@@ -135,7 +135,7 @@ func (l *ledger) Start(_ context.Context, op daap.Operation) error {
 	return nil
 }
 
-func TestLostStartIsNoFailedRequest(t *testing.T) {
+func TestLostStartDoesNotFailTheRequest(t *testing.T) {
 	t.Parallel()
 	down := startFunc(func(context.Context, daap.Operation) error { return errors.New("the engine is down") })
 	l := &ledger{}
@@ -165,7 +165,7 @@ func TestNothingIsStartedBeforeItIsRecorded(t *testing.T) {
 	}
 }
 
-func TestNothingIsAcceptedAboveTheBacklog(t *testing.T) {
+func TestFullBacklogRefusesRequests(t *testing.T) {
 	t.Parallel()
 	l := &ledger{backlogged: true}
 	databases := daap.NewDatabases(l, l, l, 1)
@@ -185,7 +185,7 @@ type startFunc func(context.Context, daap.Operation) error
 
 func (f startFunc) Start(ctx context.Context, op daap.Operation) error { return f(ctx, op) }
 
-func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
+func TestOnlyAReadyDatabaseHasConnectionDetails(t *testing.T) {
 	t.Parallel()
 	known := daap.CABundle(ca(t, 1, 10_000))
 	for _, status := range daap.DatabaseStatuses() {
@@ -205,7 +205,7 @@ func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	}
 }
 
-func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
+func TestListHasACursorOnlyIfThereIsMore(t *testing.T) {
 	t.Parallel()
 	for have, wantCursor := range map[int]bool{0: false, 1: false, 2: false, 3: true} {
 		l := &ledger{}
@@ -225,7 +225,7 @@ func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
 	}
 }
 
-func TestPageIsRefusedWithTheFieldAtFault(t *testing.T) {
+func TestInvalidPageNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, page := range map[string]struct {
 		limit  int

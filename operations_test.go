@@ -96,7 +96,7 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 	}
 }
 
-func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
+func TestRepeatedDecisionIsOneDecision(t *testing.T) {
 	t.Parallel()
 	d := &desk{answers: map[string]daap.Operation{}}
 	d.op = daap.Operation{ID: uuid.New(), Kind: daap.ProvisionDatabase, State: daap.OperationNeedsAttention}
@@ -120,7 +120,7 @@ func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	}
 }
 
-func TestDecisionWithoutWhyIsRefusedByField(t *testing.T) {
+func TestDecisionRequiresAReason(t *testing.T) {
 	t.Parallel()
 	for field, decision := range map[string]daap.Decision{
 		"reason": {Action: daap.ActionRetry},

@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestGuaranteesSayInWordsWhatATierPromises(t *testing.T) {
+func TestGuaranteesDescribeATierInWords(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		profile daap.Profile

@@ -139,7 +139,7 @@ func TestEveryOperationIsAnsweredAndAuditedOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
+func TestTierChangeIsAcceptedAndAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -169,7 +169,7 @@ func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
 	}
 }
 
-func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
+func TestDryRunChangesNothingAndIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -214,7 +214,7 @@ func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
 	}
 }
 
-func TestDryRunIsRefusedAsTheRequestWouldBe(t *testing.T) {
+func TestDryRunGetsTheErrorOfTheRequest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, _ := s.create("shop", "orders")
@@ -236,7 +236,7 @@ func TestDryRunIsRefusedAsTheRequestWouldBe(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsPreviewedWhatItIsPromisedAndNothingOfTheInfrastructure(t *testing.T) {
+func TestProductTeamsPreviewHidesInfrastructure(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -275,7 +275,7 @@ func wantEntry(t *testing.T, log []daap.AuditEntry, operation string, outcome da
 	}
 }
 
-func TestWhatIsForThePlatformTeamIsForbiddenToOthersAndAudited(t *testing.T) {
+func TestPlatformOperationsAreForbiddenToOthersAndAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -291,7 +291,7 @@ func TestWhatIsForThePlatformTeamIsForbiddenToOthersAndAudited(t *testing.T) {
 	}
 }
 
-func TestWhatIsAnotherTeamsAnswersWhatAMissingOneDoes(t *testing.T) {
+func TestAnotherTeamsResourceLooksMissing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -307,7 +307,7 @@ func TestWhatIsAnotherTeamsAnswersWhatAMissingOneDoes(t *testing.T) {
 	}
 }
 
-func TestRequestThatIsSentAgainIsAuditedAsReplayed(t *testing.T) {
+func TestRepeatedRequestIsAuditedAsReplayed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -321,7 +321,7 @@ func TestRequestThatIsSentAgainIsAuditedAsReplayed(t *testing.T) {
 	}
 }
 
-func TestEntryOfWhomNobodyKnowsIsShownWithNulls(t *testing.T) {
+func TestEntryOfAnUnknownCallerHasNulls(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodGet, "/databases", "", "X-API-Key", "", "X-Request-Id", "find-me")
@@ -338,7 +338,7 @@ func TestEntryOfWhomNobodyKnowsIsShownWithNulls(t *testing.T) {
 	}
 }
 
-func TestAnswersAreNotKeptOnTheirWayNorTakenForWhatTheyAreNot(t *testing.T) {
+func TestResponsesAreNotCachedOrSniffed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	paths := []string{"/nowhere", "/databases/x"}
@@ -358,7 +358,7 @@ func TestAnswersAreNotKeptOnTheirWayNorTakenForWhatTheyAreNot(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreSentAreInNoLogAndNoAnswer(t *testing.T) {
+func TestKeysAppearInNoLogAndNoResponse(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
@@ -378,7 +378,7 @@ func TestKeysThatAreSentAreInNoLogAndNoAnswer(t *testing.T) {
 	}
 }
 
-func TestEntryNamesWhatThePathNames(t *testing.T) {
+func TestEntryNamesThePathsResource(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := uuid.New()
@@ -398,7 +398,7 @@ func TestEntryNamesWhatThePathNames(t *testing.T) {
 	wantNoEntry(t, "an unknown route", s.store.logged())
 }
 
-func TestFailureIsAuditedAsOne(t *testing.T) {
+func TestFailureIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.panics = "oops"

@@ -12,7 +12,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestDeleteDoesWhatTheTierSaysOrThePlatformTeamChooses(t *testing.T) {
+func TestDeleteUsesTheTiersOrTheChosenStrategy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for query, want := range map[string]daap.OperationKind{
@@ -38,7 +38,7 @@ func TestDeleteDoesWhatTheTierSaysOrThePlatformTeamChooses(t *testing.T) {
 	}
 }
 
-func TestProductTeamDeletesAsItsTierSays(t *testing.T) {
+func TestProductTeamDeletesWithTheTiersStrategy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -58,7 +58,7 @@ func TestProductTeamDeletesAsItsTierSays(t *testing.T) {
 	}
 }
 
-func TestProtectedDatabaseSaysSoUntilThatIsSwitchedOff(t *testing.T) {
+func TestProtectionRefusesDeletionUntilItIsOff(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -84,7 +84,7 @@ func TestProtectedDatabaseSaysSoUntilThatIsSwitchedOff(t *testing.T) {
 	}
 }
 
-func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
+func TestDatabaseShowsItsAllowedAndRestrictedActions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -108,7 +108,7 @@ func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
 	}
 }
 
-func TestPreviewTellsWhatGoesAndHowItIsUndone(t *testing.T) {
+func TestDeletePreviewShowsTheEffectAndTheUndo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")

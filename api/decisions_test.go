@@ -39,7 +39,7 @@ func (s *service) parked(name string, step daap.StepName) uuid.UUID {
 	return op
 }
 
-func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
+func TestDecisionReturnsTheOperationAfterwards(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, waits := s.create("shop", "pending")
@@ -83,7 +83,7 @@ func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
 	}
 }
 
-func TestStepThatIsUndoneSaysSo(t *testing.T) {
+func TestUndoneStepShowsItsState(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	op := s.parked("orders", daap.StepCluster)
@@ -99,7 +99,7 @@ func TestStepThatIsUndoneSaysSo(t *testing.T) {
 	}
 }
 
-func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
+func TestRefusedDecisionGivesTheReason(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, waits := s.create("shop", "pending")
@@ -155,7 +155,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 	}
 }
 
-func TestOperationWhoseWorkflowIsLostIsStartedAnew(t *testing.T) {
+func TestLostWorkflowIsRestarted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for action, by := range map[string]string{"retry": "", "abort": "platform/alice", "cancel": "platform/alice"} {

@@ -71,7 +71,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 	}
 }
 
-func TestErrorMadeForPeopleIsShownWithoutWhatWrapsIt(t *testing.T) {
+func TestErrorForPeopleIsShownWithoutItsWrapping(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.err = fmt.Errorf("select from databases: %w", daap.Unavailable("PostgreSQL is down; try again."))
@@ -98,7 +98,7 @@ func TestTimeoutOfTheStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
+func TestEveryCodeHasTheContractsStatus(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code, status := range documentedStatuses() {
@@ -109,7 +109,7 @@ func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
 	}
 }
 
-func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
+func TestTemporaryRefusalHasRetryAfter(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code := range documentedStatuses() {
@@ -121,7 +121,7 @@ func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
 	}
 }
 
-func TestCodeThatTheContractDoesNotHaveIsAnInternalFailure(t *testing.T) {
+func TestUnknownCodeIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.err = &daap.Error{Code: "made_up", Message: "Told."}
@@ -130,7 +130,7 @@ func TestCodeThatTheContractDoesNotHaveIsAnInternalFailure(t *testing.T) {
 	}
 }
 
-func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
+func TestPanicIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
@@ -149,7 +149,7 @@ func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
 	}
 }
 
-func TestRequestIDOfTheClientIsKeptWhereItMayBeLogged(t *testing.T) {
+func TestClientsRequestIDIsKeptIfSafe(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	made := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -164,7 +164,7 @@ func TestRequestIDOfTheClientIsKeptWhereItMayBeLogged(t *testing.T) {
 	}
 }
 
-func TestAccessLogTellsWhichRequestDidWhatToWhat(t *testing.T) {
+func TestAccessLogNamesCallerActionAndResource(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)

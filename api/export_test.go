@@ -15,7 +15,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestExportIsALineForEachEntryHoweverMany(t *testing.T) {
+func TestExportHasALineForEachEntry(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	const many = 1234
@@ -35,7 +35,7 @@ func TestExportIsALineForEachEntryHoweverMany(t *testing.T) {
 	}
 }
 
-func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
+func TestFailingExportIsCutOff(t *testing.T) {
 	t.Parallel()
 	store, handler := bare()
 	for range 3000 {
@@ -62,7 +62,7 @@ func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
 	}
 }
 
-func TestExportThatFailsBeforeItsFirstLineIsAnsweredAsAnError(t *testing.T) {
+func TestExportThatFailsAtTheStartIsAnError(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.err = daap.Unavailable("PostgreSQL is down; try again.")
@@ -151,7 +151,7 @@ func export(t *testing.T, client *slowClient, ctx context.Context) (lines int, t
 // exported is how many entries an export gives: some dozens of chunks.
 const exported = 4000
 
-func TestExportServesAClientThatIsSlowAndSteady(t *testing.T) {
+func TestExportServesASlowSteadyClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lines, took, cut := export(t, &slowClient{pace: 20 * time.Second, gone: func() {}}, t.Context())
@@ -161,7 +161,7 @@ func TestExportServesAClientThatIsSlowAndSteady(t *testing.T) {
 	})
 }
 
-func TestExportCutsOffAClientThatStandsStill(t *testing.T) {
+func TestExportCutsOffAStalledClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, took, cut := export(t, &slowClient{pace: time.Hour, gone: func() {}}, t.Context())
@@ -171,7 +171,7 @@ func TestExportCutsOffAClientThatStandsStill(t *testing.T) {
 	})
 }
 
-func TestExportEndsWhenItsClientGoes(t *testing.T) {
+func TestExportEndsWhenItsClientDisconnects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, gone := context.WithCancel(t.Context())
@@ -182,7 +182,7 @@ func TestExportEndsWhenItsClientGoes(t *testing.T) {
 	})
 }
 
-func TestExportEndsAfterItsTime(t *testing.T) {
+func TestExportIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lines, took, cut := export(t, &slowClient{pace: 29 * time.Second, gone: func() {}}, t.Context())

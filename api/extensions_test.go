@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestDatabaseShowsItsStorageAndExtensionsAsTheyWereTold(t *testing.T) {
+func TestDatabaseShowsItsScan(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -73,7 +73,7 @@ func when(at oas.NilDateTime) any {
 	return "now"
 }
 
-func TestExtensionsAreListedWithHowManyDatabasesAreNotScanned(t *testing.T) {
+func TestExtensionsListCountsUnscannedDatabases(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	now := time.Now()

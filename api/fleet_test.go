@@ -77,7 +77,7 @@ func TestDatabaseShowsItsHealthWhileItRuns(t *testing.T) {
 	}
 }
 
-func TestDatabaseThatNobodyHasLookedAtIsUnknown(t *testing.T) {
+func TestUncheckedDatabaseIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -93,7 +93,7 @@ func TestDatabaseThatNobodyHasLookedAtIsUnknown(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsToldTheSameConditions(t *testing.T) {
+func TestProductTeamSeesTheSameConditions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := s.ready("shop", "orders")
@@ -110,7 +110,7 @@ func TestProductTeamIsToldTheSameConditions(t *testing.T) {
 	}
 }
 
-func TestListHoldsTheDatabasesOfAHealth(t *testing.T) {
+func TestListFiltersByHealth(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	up, reached := condition(daap.ConditionReady, daap.ConditionTrue), condition(daap.ConditionPrimaryReachable, daap.ConditionTrue)
@@ -135,7 +135,7 @@ func TestListHoldsTheDatabasesOfAHealth(t *testing.T) {
 	}
 }
 
-func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
+func TestFleetHasEveryStatusAndHealth(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	res, err := s.client.GetFleet(t.Context())
@@ -186,7 +186,7 @@ func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
 	}
 }
 
-func TestFleetIsForThePlatformTeamAlone(t *testing.T) {
+func TestOnlyThePlatformTeamSeesTheFleet(t *testing.T) {
 	t.Parallel()
 	got := start(t).do(http.MethodGet, "/fleet", "", "X-API-Key", shopKey)
 	if got.status != http.StatusForbidden || got.Error.Code != oas.ErrorCodeForbidden {

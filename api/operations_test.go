@@ -61,7 +61,7 @@ func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
 	}
 }
 
-func TestOperationThatGetsOnSaysWhatKeepsIt(t *testing.T) {
+func TestRunningOperationShowsItsCause(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for name, cancelled := range map[string]bool{"running": false, "cancelling": true} {
@@ -98,7 +98,7 @@ func (s *service) operation(id uuid.UUID) oas.Operation {
 	return res.Data
 }
 
-func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
+func TestOperationsListFiltersAndOmitsSteps(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, provisionOne := s.create("shop", "one")
@@ -172,7 +172,7 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 	})
 }
 
-func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
+func TestHangingStoreIsUnavailableAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, handler := bare()

@@ -226,7 +226,7 @@ func ruleCause() string {
 	return "must be one of " + strings.Join(names, ", ")
 }
 
-func TestBodyThatCannotBeReadIsRefusedSayingWhy(t *testing.T) {
+func TestUnreadableBodyIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	rows := map[string]refusal{}
 	const empty = "The body is empty; it must be a JSON object."

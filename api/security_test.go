@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestKeyIsTakenFromEitherHeaderAndOnlyOneKey(t *testing.T) {
+func TestOneKeyInEitherHeaderIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for name, row := range map[string]struct {
@@ -77,7 +77,7 @@ func TestRequestWithItsKeyInBothHeadersIsAuthenticatedOnce(t *testing.T) {
 	}
 }
 
-func TestNothingOfARequestIsLookedAtBeforeItIsKnownWhoAsks(t *testing.T) {
+func TestAuthenticationComesFirst(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, row := range []struct{ method, path, body string }{
@@ -94,7 +94,7 @@ func TestNothingOfARequestIsLookedAtBeforeItIsKnownWhoAsks(t *testing.T) {
 	}
 }
 
-func TestContractAsksForAKeyWhereTheTableDoes(t *testing.T) {
+func TestContractRequiresAKeyWhereTheTableDoes(t *testing.T) {
 	t.Parallel()
 	doc, _ := contract()
 	rows := make(map[daap.Permission]bool)
@@ -120,7 +120,7 @@ func TestContractAsksForAKeyWhereTheTableDoes(t *testing.T) {
 	}
 }
 
-func TestAddressIsThatOfTheClient(t *testing.T) {
+func TestAddressIsTheClients(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct{ forwarded, want string }{
 		"not forwarded":            {"", "127.0.0.1"},

@@ -38,7 +38,7 @@ func TestHealthIsOkWhenAllDependenciesAreUp(t *testing.T) {
 	}
 }
 
-func TestHealthIsDegradedWhenADependencyIsDownThatIsNotRequired(t *testing.T) {
+func TestHealthIsDegradedWithoutAnOptionalDependency(t *testing.T) {
 	t.Parallel()
 	got := start(t, dependencies(nil, errors.New("secret dsn"))).do(http.MethodGet, "/health", "")
 	var res oas.HealthResponse

@@ -173,7 +173,7 @@ func (m *memory) changeTier(
 	return answerOnce(m, by, daap.Resource{Kind: daap.ResourceTier, ID: id}, change)
 }
 
-func TestTierIsMadeChangedAndRemoved(t *testing.T) {
+func TestTierIsCreatedChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	made := s.do(http.MethodPost, "/tiers", large)
@@ -289,7 +289,7 @@ func backedUp(fields map[string]any) string {
 	return string(text)
 }
 
-func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
+func TestTierBackupDestinationIsProbed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	made := s.do(http.MethodPost, "/tiers", backedUp(nil))
@@ -388,7 +388,7 @@ func TestDatabaseShowsItsTier(t *testing.T) {
 	}
 }
 
-func TestQuotaTellsLimitsUseAndWhatIsLeft(t *testing.T) {
+func TestQuotaShowsLimitsUseAndRest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	at := "/tiers/" + small.ID.String() + "/quota"

@@ -86,7 +86,7 @@ func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
+func TestGrantLeavesOnlyTheNeededPrivileges(t *testing.T) {
 	t.Parallel()
 	withRole(t, func(url string, conn *pgx.Conn, role string) {
 		execute(t, conn, `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC, `+pgx.Identifier{role}.Sanitize())
@@ -161,7 +161,7 @@ func TestGrantToTheOwnerDoesNothing(t *testing.T) {
 	})
 }
 
-func TestKeepAuditSetsForHowLong(t *testing.T) {
+func TestKeepAuditSetsTheRetention(t *testing.T) {
 	t.Parallel()
 	withRole(t, func(url string, conn *pgx.Conn, _ string) {
 		execute(t, conn, `DELETE FROM audit_retention`)
@@ -180,7 +180,7 @@ func TestKeepAuditSetsForHowLong(t *testing.T) {
 	})
 }
 
-func TestUpSaysWhatItCouldNotReach(t *testing.T) {
+func TestUpNamesTheUnreachableServer(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"postgres://daap:se/cret@db.example/daap",
@@ -198,7 +198,7 @@ func TestUpSaysWhatItCouldNotReach(t *testing.T) {
 	}
 }
 
-func TestDatabasesFromBeforeThereWereTiersGetOne(t *testing.T) {
+func TestDatabasesWithoutATierGetOne(t *testing.T) {
 	t.Parallel()
 	url := persistencetest.EmptyURL(t)
 	cfg, err := pgx.ParseConfig(url)

@@ -107,7 +107,7 @@ func TestCancelAtEachStepLeavesNothingOrIsRefused(t *testing.T) {
 	}
 }
 
-func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
+func TestFailedRollbackParksUntilDecided(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		for _, action := range []daap.Action{daap.ActionRetry, daap.ActionSkip} {
@@ -141,7 +141,7 @@ func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
 }
 
 // A deletion that takes a provision over cancels its workflow and waits until it has ended.
-func TestParkedOperationThatIsTakenOverEndsWhenItsWorkflowIsCancelled(t *testing.T) {
+func TestTakenOverOperationEndsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		for _, undo := range []bool{false, true} {
@@ -182,7 +182,7 @@ func lastBeforePivot(kind daap.OperationKind) daap.StepName {
 	return last
 }
 
-func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
+func TestSkipContinuesIfThePlanAllowsIt(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		w := newWorld(t, kind)
@@ -205,7 +205,7 @@ func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
 	})
 }
 
-func TestDecisionThatIsNotLegalIsRefusedWithASentence(t *testing.T) {
+func TestIllegalDecisionIsRefusedWithASentence(t *testing.T) {
 	t.Parallel()
 	refusals := map[string]struct {
 		decision daap.Decision
@@ -239,7 +239,7 @@ func TestDecisionThatIsNotLegalIsRefusedWithASentence(t *testing.T) {
 	}
 }
 
-func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
+func TestDeletionAfterTakeOverCannotBeCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, daap.DeleteDatabase)
 	w.rows.op.StatusBefore = daap.DatabaseProvisioning

@@ -87,7 +87,7 @@ func (g *guard) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	return payloads, nil
 }
 
-func TestPayloadsHoldNothingButIDsAndWhatPeopleAreTold(t *testing.T) {
+func TestPayloadsContainOnlyIDsAndShownTexts(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestPayloadsHoldNothingButIDsAndWhatPeopleAreTold(t *testing.T) {
 	}
 }
 
-func TestAPayloadThatHoldsMoreIsFound(t *testing.T) {
+func TestUnexpectedPayloadIsFound(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{
 		`{"Operation": "not an id"}`, `{"Password": "x"}`, `{"Step": "a step with words"}`, `{"Operation": {"Spec": "y"}}`, `["x"]`,

@@ -77,8 +77,8 @@ func read(t *testing.T, file string) *historypb.History {
 	return &history
 }
 
-// TestRecordedPayloadsHoldNothingElse holds all that an operation gave to Temporal against what it may.
-func TestRecordedPayloadsHoldNothingElse(t *testing.T) {
+// TestRecordedPayloadsContainNothingElse holds all that an operation gave to Temporal against what it may.
+func TestRecordedPayloadsContainNothingElse(t *testing.T) {
 	t.Parallel()
 	for name, file := range histories(t) {
 		for _, event := range read(t, file).Events {

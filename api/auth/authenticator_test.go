@@ -202,7 +202,7 @@ func TestKeyInUseIsHashedOnceAndReadEveryTenSeconds(t *testing.T) {
 	})
 }
 
-func TestRevocationIsEffectiveAtOnceWhereItIsToldAndAfterTenSecondsElse(t *testing.T) {
+func TestRevocationIsImmediateWithNotificationElseTenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -227,7 +227,7 @@ func TestRevocationIsEffectiveAtOnceWhereItIsToldAndAfterTenSecondsElse(t *testi
 	})
 }
 
-func TestNothingIsBelievedWhileNobodyTells(t *testing.T) {
+func TestNoRowIsCachedWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	c := b.key()
@@ -246,7 +246,7 @@ func TestNothingIsBelievedWhileNobodyTells(t *testing.T) {
 	}
 }
 
-func TestRowThatWasReadBeforeItsEvictionIsNotBelieved(t *testing.T) {
+func TestRowReadBeforeEvictionIsInvalid(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	b.Trust()
@@ -264,7 +264,7 @@ func TestRowThatWasReadBeforeItsEvictionIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestExpiryAndTheEndOfAnOldSecretAreSeenBetweenTwoReads(t *testing.T) {
+func TestExpiryAppliesBetweenReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -286,7 +286,7 @@ func TestExpiryAndTheEndOfAnOldSecretAreSeenBetweenTwoReads(t *testing.T) {
 	})
 }
 
-func TestManyAtOnceAreOneHash(t *testing.T) {
+func TestConcurrentRequestsShareOneHash(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	b.Trust()
@@ -321,7 +321,7 @@ func TestEachKeyHasItsRate(t *testing.T) {
 	})
 }
 
-func TestHashOfAnotherCostIsReplacedAtItsNextUse(t *testing.T) {
+func TestOutdatedHashIsReplacedAtItsNextUse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	c := b.key()
@@ -340,7 +340,7 @@ func TestHashOfAnotherCostIsReplacedAtItsNextUse(t *testing.T) {
 	}
 }
 
-func TestNobodyIsLetInByARowThatIsNotBelievedWhilePostgreSQLIsAway(t *testing.T) {
+func TestExpiredRowIsRefusedWhilePostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})

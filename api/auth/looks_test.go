@@ -54,7 +54,7 @@ func refused(err error, why string) bool {
 	return e != nil && e.Code == daap.CodeUnauthenticated && strings.Contains(e.Message, why)
 }
 
-func TestNobodyIsLetInByARowOfBeforeTheEvictionThatCameFirst(t *testing.T) {
+func TestEvictionBeatsAConcurrentRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -76,7 +76,7 @@ func TestNobodyIsLetInByARowOfBeforeTheEvictionThatCameFirst(t *testing.T) {
 	})
 }
 
-func TestWhereNobodyTellsEachRequestHasARowThatWasReadAfterItBegan(t *testing.T) {
+func TestWithoutNotificationsEachRequestReadsItsRow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -94,7 +94,7 @@ func TestWhereNobodyTellsEachRequestHasARowThatWasReadAfterItBegan(t *testing.T)
 	})
 }
 
-func TestRowThatWasReadBeforeTrustIsNotBelieved(t *testing.T) {
+func TestRowReadBeforeTrustIsInvalid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -109,7 +109,7 @@ func TestRowThatWasReadBeforeTrustIsNotBelieved(t *testing.T) {
 	})
 }
 
-func TestTenSecondsAreFromTheBeginningOfTheRead(t *testing.T) {
+func TestValidityStartsBeforeTheRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -129,7 +129,7 @@ func TestTenSecondsAreFromTheBeginningOfTheRead(t *testing.T) {
 	})
 }
 
-func TestHundredAtOnceAreOneReadAndOneHash(t *testing.T) {
+func TestConcurrentRequestsShareOneReadAndOneHash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -152,7 +152,7 @@ func TestHundredAtOnceAreOneReadAndOneHash(t *testing.T) {
 	})
 }
 
-func TestWhoLeavesIsNotWaitedForAndTakesNobodyAlong(t *testing.T) {
+func TestCancelledCallerDoesNotCancelOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -186,7 +186,7 @@ func TestPanicOfTheStoreIsAnError(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanSoManyKeysAreKnownFromMemory(t *testing.T) {
+func TestRememberedKeysAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	m.turn(true)
@@ -201,7 +201,7 @@ func TestNoMoreThanSoManyKeysAreKnownFromMemory(t *testing.T) {
 	}
 }
 
-func TestCredentialIsRememberedByWhatOnlyThisProcessCanCompute(t *testing.T) {
+func TestCredentialIsRememberedByAProcessKey(t *testing.T) {
 	t.Parallel()
 	c := daap.Credential{KeyID: uuid.New(), Secret: daap.NewSecret()}
 	m, other := newMemory(), newMemory()

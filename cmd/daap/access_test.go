@@ -315,7 +315,7 @@ func want(access daap.Access, caller string, to target) int {
 	return 0
 }
 
-func TestEveryOperationIsForThoseAloneWhomTheTableNames(t *testing.T) {
+func TestEveryOperationFollowsTheTableOfAccesses(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		t.Run(r.id, func(t *testing.T) {
@@ -354,7 +354,7 @@ func (m *matrix) check(r route, caller, name string, to target) {
 	}
 }
 
-func TestAnothersThingAnswersWhatAMissingOneAnswersByteForByte(t *testing.T) {
+func TestAnotherTeamsResourceLooksMissingByteForByte(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if !r.hasID() || r.access == daap.AccessAll {
@@ -401,7 +401,7 @@ func (r reply) ids(t *testing.T) []string {
 	return []string{one.Data.ID}
 }
 
-func TestIdempotencyKeyOfAnotherTeamIsNotKnown(t *testing.T) {
+func TestIdempotencyKeyOfAnotherTeamIsUnknown(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if r.access != daap.AccessOwn || !r.changes {
@@ -430,7 +430,7 @@ func TestIdempotencyKeyOfAnotherTeamIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *testing.T) {
+func TestProductTeamSeesGuaranteesButNoInfrastructure(t *testing.T) {
 	t.Parallel()
 	m := newMatrix(t)
 	id := m.tier("large")

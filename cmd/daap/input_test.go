@@ -270,7 +270,7 @@ func (p place) sendable(value string) bool {
 	return true
 }
 
-func TestHostileInputIsRefusedNamingTheFieldOrShowsOnlyWhereItBelongs(t *testing.T) {
+func TestHostileInputIsRefusedOrStaysInItsField(t *testing.T) {
 	t.Parallel()
 	doc, err := openapi3.NewLoader().LoadFromData(daap.OpenAPI)
 	if err != nil {

@@ -73,7 +73,7 @@ func backedUp(build func(daap.Database) runtime.Object) func(daap.Database) runt
 	}
 }
 
-func TestEveryBuilderOfManifestsIsKnownToTheTestsOfInput(t *testing.T) {
+func TestEveryManifestBuilderIsTestedWithHostileInput(t *testing.T) {
 	t.Parallel()
 	var found []string
 	eachManifestFile(t, func(file *ast.File) {

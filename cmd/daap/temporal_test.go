@@ -178,7 +178,7 @@ func setTemporal(t *testing.T, address string, servers, client authority) {
 	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_DATA", string(client.key))
 }
 
-func TestTemporalIsAskedWithCertificateAndAPIKey(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestTemporalClientUsesCertificateAndAPIKey(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	servers, clients := newAuthority(t), newAuthority(t)
 	f := newFrontend(t, servers, clients)
 	setTemporal(t, f.address, servers, clients)
@@ -199,7 +199,7 @@ func TestTemporalIsAskedWithCertificateAndAPIKey(t *testing.T) { //nolint:parall
 	}
 }
 
-func TestTemporalThatIsNotTrustedIsNotAsked(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestUntrustedTemporalIsRefused(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	servers, clients, strangers := newAuthority(t), newAuthority(t), newAuthority(t)
 	for name, tt := range map[string]struct {
 		servers, client authority
@@ -227,9 +227,9 @@ func TestTemporalThatIsNotTrustedIsNotAsked(t *testing.T) { //nolint:paralleltes
 	}
 }
 
-// TestTemporalIsNotAskedInTheClear has a listener that knows no TLS: what it gets must be the beginning of TLS, also at
+// TestTemporalIsNotCalledInPlainText has a listener that knows no TLS: what it gets must be the beginning of TLS, also at
 // the second try, and never the key.
-func TestTemporalIsNotAskedInTheClear(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestTemporalIsNotCalledInPlainText(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	var mu sync.Mutex
 	var got [][]byte
 	address := serve(t, func(l net.Listener) {

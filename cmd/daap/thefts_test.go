@@ -28,7 +28,7 @@ func thefts(db, op uuid.UUID) map[string][]struct{ query, body string } {
 	}
 }
 
-func TestCursorsFiltersAndBodiesThatNameAnotherTeamGiveNothingOfIt(t *testing.T) {
+func TestCursorsFiltersAndBodiesRevealNoOtherTeam(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if r.access != daap.AccessOwn || r.hasID() {
