@@ -39,7 +39,7 @@ type Database struct {
 	// OperationKind is the kind of that operation; empty if there is none.
 	OperationKind OperationKind
 	// LastHealth is the most recent observation of the health, of any age; nil until the first.
-	LastHealth *HealthSeen
+	LastHealth *HealthObservation
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	DeletedAt  *time.Time

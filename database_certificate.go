@@ -32,8 +32,8 @@ func (b CABundle) With(inUse string, now time.Time) (CABundle, error) {
 	return bundle(first, before, now), nil
 }
 
-// At returns the part of the bundle that is handed out: expired certificates are left out, except those in use.
-func (b CABundle) At(now time.Time) (CABundle, error) {
+// AsOf returns the part of the bundle that is handed out: expired certificates are left out, except those in use.
+func (b CABundle) AsOf(now time.Time) (CABundle, error) {
 	all, err := certificatesIn(string(b))
 	if err != nil {
 		return "", err

@@ -77,7 +77,7 @@ func TestBundleOmitsExpiredCertificates(t *testing.T) {
 	soon, later := ca(t, 1, 10), ca(t, 2, 20)
 	both := daap.CABundle(later + soon)
 	for days, want := range map[int]string{9: later + soon, 11: later, 21: later} {
-		got, err := both.At(now.AddDate(0, 0, days))
+		got, err := both.AsOf(now.AddDate(0, 0, days))
 		if err != nil || string(got) != want {
 			t.Errorf("At() in %d days = %q, %v, want %q", days, got, err, want)
 		}

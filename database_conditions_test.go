@@ -46,10 +46,10 @@ func TestHealthIsTheWorstCondition(t *testing.T) {
 func TestStaleConditionsAreUnknown(t *testing.T) {
 	t.Parallel()
 	well := seen(map[daap.ConditionType]daap.ConditionStatus{"Ready": daap.ConditionTrue, "PrimaryReachable": daap.ConditionTrue})
-	if got := well.At(noon.Add(5 * time.Minute)).Health(); got != daap.HealthHealthy {
+	if got := well.AsOf(noon.Add(5 * time.Minute)).Health(); got != daap.HealthHealthy {
 		t.Errorf("after five minutes the database is %s, want healthy", got)
 	}
-	stale := well.At(noon.Add(5*time.Minute + time.Second))
+	stale := well.AsOf(noon.Add(5*time.Minute + time.Second))
 	if got := stale.Health(); got != daap.HealthUnknown {
 		t.Errorf("a second later the database is %s, want unknown", got)
 	}
@@ -65,7 +65,7 @@ func TestConditionKeepsSinceWhileItsStatusStays(t *testing.T) {
 	for status, since := range map[daap.ConditionStatus]time.Time{
 		daap.ConditionTrue: noon.Add(-time.Hour), daap.ConditionFalse: later, daap.ConditionUnknown: later,
 	} {
-		is := was.Then(daap.Conditions{{Type: "Ready", Status: status, ObservedAt: later}})
+		is := was.MergeSince(daap.Conditions{{Type: "Ready", Status: status, ObservedAt: later}})
 		if len(is) != 1 || !is[0].Since.Equal(since) || !is[0].ObservedAt.Equal(later) {
 			t.Errorf("the conditions became %+v, want one that is %s since %s", is, status, since)
 		}

@@ -191,7 +191,7 @@ func (e *Extensions) List(ctx context.Context, req Request, filter ExtensionFilt
 		list.Groups = list.Groups[:limit]
 		list.Next = list.Groups[limit-1].cursor()
 	}
-	list.Unscanned, err = e.store.UnscannedDatabases(ctx, by.Scope, ScanBelievedSince(time.Now()))
+	list.Unscanned, err = e.store.UnscannedDatabases(ctx, by.Scope, ScanValidSince(time.Now()))
 	if err != nil {
 		return ExtensionList{}, fmt.Errorf("list extensions: %w", err)
 	}

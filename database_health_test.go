@@ -17,7 +17,7 @@ func TestOnlyRunningDatabasesHaveAHealth(t *testing.T) {
 		for _, kind := range daap.OperationKinds() {
 			db := daap.Database{Status: status, OperationKind: kind}
 			want := slices.Contains(runs, status) || status == daap.DatabaseError && slices.Contains(runs, kind.During())
-			if seen, got := db.HealthAt(noon); got != want || got && seen != (daap.HealthSeen{Health: daap.HealthUnknown}) {
+			if seen, got := db.HealthAt(noon); got != want || got && seen != (daap.HealthObservation{Health: daap.HealthUnknown}) {
 				t.Errorf("%s, held by %s, has the health %+v, %t; want unknown, %t", status, kind, seen, got, want)
 			}
 		}
@@ -40,11 +40,11 @@ func TestStaleHealthIsUnknown(t *testing.T) {
 		"unknown already":      {daap.HealthUnknown, time.Hour, daap.HealthUnknown, noon.Add(-time.Hour)},
 		"unavailable, a while": {daap.HealthUnavailable, time.Hour, daap.HealthUnknown, noon.Add(5 * time.Minute)},
 	} {
-		db := daap.Database{Status: daap.DatabaseReady, LastHealth: &daap.HealthSeen{
+		db := daap.Database{Status: daap.DatabaseReady, LastHealth: &daap.HealthObservation{
 			Health: tt.seen, Since: noon.Add(-time.Hour), ObservedAt: noon,
 		}}
 		got, _ := db.HealthAt(noon.Add(tt.after))
-		if want := (daap.HealthSeen{Health: tt.want, Since: tt.wantAt, ObservedAt: noon}); got != want {
+		if want := (daap.HealthObservation{Health: tt.want, Since: tt.wantAt, ObservedAt: noon}); got != want {
 			t.Errorf("%s: the health is %+v, want %+v", name, got, want)
 		}
 	}
@@ -71,12 +71,12 @@ func TestConditionHasTheTimeOfItsData(t *testing.T) {
 		daap.ConditionExtensionsScanned: ago(2 * time.Minute),
 		daap.ConditionStorageHeadroom:   scanned, daap.ConditionConnectionHeadroom: scanned,
 	}
-	seen := o.See(found, noon)
+	seen := o.Observe(found, noon)
 	o.Conditions = slices.Clone(seen.Now)
 	for i := range o.Conditions {
 		o.Conditions[i].ObservedAt = noon // as the row has it
 	}
-	told := o.Told(noon.Add(time.Minute))
+	told := o.Reported(noon.Add(time.Minute))
 	for _, all := range []daap.Conditions{seen.Now, told} {
 		for kind, at := range want {
 			i := slices.IndexFunc(all, func(c daap.Condition) bool { return c.Type == kind })
@@ -95,12 +95,12 @@ func TestConditionHasTheTimeOfItsData(t *testing.T) {
 	}
 
 	o.Backups.ObservedAt, o.Scan = noon.Add(time.Minute), daap.Scan{} // looked at since, and never
-	for _, c := range o.Told(noon.Add(time.Minute)) {
+	for _, c := range o.Reported(noon.Add(time.Minute)) {
 		if !c.ObservedAt.Equal(noon) {
 			t.Errorf("%s was looked at %s, want %s, when the database was", c.Type, c.ObservedAt, noon)
 		}
 	}
-	for _, c := range o.Told(noon.Add(6 * time.Minute)) {
+	for _, c := range o.Reported(noon.Add(6 * time.Minute)) {
 		if c.Status != daap.ConditionUnknown {
 			t.Errorf("six minutes after the look %s is %s, want it unknown", c.Type, c.Status)
 		}

@@ -49,7 +49,7 @@ func StorageStates() []StorageState {
 func (s Scan) Storage(p Profile, now time.Time) StorageState {
 	used := percent(s.UsedBytes, p.StorageSize.Value())
 	switch {
-	case !believed(s.ScannedAt, now) || p.StorageSize.Sign() <= 0:
+	case !isFresh(s.ScannedAt, now) || p.StorageSize.Sign() <= 0:
 		return StorageUnknown
 	case used >= almostFullFrom:
 		return StorageAlmostFull
@@ -87,12 +87,12 @@ func (s Scan) Extensions(now time.Time) (state ExtensionsState, reason, message 
 	return ExtensionsStale, scanned.Reason, scanned.Message
 }
 
-// ScanBelievedSince returns the oldest time of a scan that counts as fresh now.
-func ScanBelievedSince(now time.Time) time.Time { return now.Add(-scanBelievedFor) }
+// ScanValidSince returns the oldest time of a scan that counts as fresh now.
+func ScanValidSince(now time.Time) time.Time { return now.Add(-scanValidFor) }
 
-// believed reports whether a scan at the time counts as fresh now.
-func believed(at *time.Time, now time.Time) bool {
-	return at != nil && !at.Before(ScanBelievedSince(now))
+// isFresh reports whether a scan at the time counts as fresh now.
+func isFresh(at *time.Time, now time.Time) bool {
+	return at != nil && !at.Before(ScanValidSince(now))
 }
 
 // conditions returns the conditions that the scan determines for a database with the profile.
@@ -102,7 +102,7 @@ func (s Scan) conditions(p Profile, now time.Time) Conditions {
 	switch {
 	case s.ScannedAt == nil:
 		return Conditions{storage.neverScanned(), connections.neverScanned(), told}
-	case !believed(s.ScannedAt, now):
+	case !isFresh(s.ScannedAt, now):
 		return Conditions{storage.staleScan(), connections.staleScan(), told}
 	}
 	return Conditions{s.storageHeadroom(p, now), s.connectionHeadroom(), told}
@@ -148,7 +148,7 @@ func (s Scan) extensionsScanned(now time.Time) Condition {
 	switch {
 	case s.AttemptedAt.IsZero():
 		return c.neverScanned()
-	case !believed(&s.AttemptedAt, now):
+	case !isFresh(&s.AttemptedAt, now):
 		return c.staleScan()
 	}
 	return c.wellIf(s.Reason == "", s.Reason, "%s", s.Message)
@@ -160,7 +160,7 @@ func (t ConditionType) neverScanned() Condition {
 
 func (t ConditionType) staleScan() Condition {
 	return t.is(ConditionUnknown, "Stale", "PostgreSQL has reported nothing for %d minutes.",
-		int(scanBelievedFor.Minutes()))
+		int(scanValidFor.Minutes()))
 }
 
 // percent returns the part of the whole in percent, 0 if the whole is 0. It rounds down, so that the displayed value

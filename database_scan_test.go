@@ -72,7 +72,7 @@ func TestScanDeterminesItsConditions(t *testing.T) {
 		o := daap.Observed{Scan: tt.scan}
 		o.Profile.StorageSize = resource.MustParse("1Gi")
 		got, says := map[daap.ConditionType]string{}, ""
-		for _, c := range o.See(nil, noon).Now {
+		for _, c := range o.Observe(nil, noon).Now {
 			got[c.Type] = string(c.Status) + " " + c.Reason
 			says += c.Message + "\n"
 		}
@@ -88,7 +88,7 @@ func TestScanMessagesAreStable(t *testing.T) {
 		o := daap.Observed{Scan: scanned(func(s *daap.Scan) { s.UsedBytes, s.WALBytes, s.Connections = used, wal, n })}
 		o.Profile.StorageSize = resource.MustParse("10Gi")
 		var all string
-		for _, c := range o.See(nil, noon).Now {
+		for _, c := range o.Observe(nil, noon).Now {
 			all += c.Message
 		}
 		return all

@@ -42,9 +42,9 @@ func (db Database) CheckTier(t Tier) error {
 	return c.err()
 }
 
-// Toward returns the reversible part of the change to profile to. Growing volumes and upgrading PostgreSQL are
+// ReversiblePart returns the reversible part of the change to profile to. Growing volumes and upgrading PostgreSQL are
 // irreversible and wait; commits do not wait for standbys that do not exist yet.
-func (p Profile) Toward(to Profile) Profile {
+func (p Profile) ReversiblePart(to Profile) Profile {
 	first := to
 	first.StorageSize, first.PGVersion = p.StorageSize, p.PGVersion
 	first.HAReplicas = min(p.HAReplicas, to.HAReplicas)

@@ -125,16 +125,16 @@ func TestIrreversibleChangesComeLast(t *testing.T) {
 	was, to := medium().Profile, medium().Profile
 	to.Instances, to.HAReplicas, to.PGVersion, to.StorageSize = 5, 3, "18", resource.MustParse("20Gi")
 	to.Memory = resource.MustParse("4Gi")
-	first := was.Toward(to)
+	first := was.ReversiblePart(to)
 	if first.StorageSize.Cmp(was.StorageSize) != 0 || first.PGVersion != "17" || first.HAReplicas != 1 {
-		t.Errorf("Toward() = %+v: it grows volumes, raises the version or waits for standbys that are not there", first)
+		t.Errorf("ReversiblePart() = %+v: it grows volumes, raises the version or waits for standbys that are not there", first)
 	}
 	if first.Instances != 5 || first.Memory.Cmp(to.Memory) != 0 {
-		t.Errorf("Toward() = %+v: it leaves out what can be changed back", first)
+		t.Errorf("ReversiblePart() = %+v: it leaves out what can be changed back", first)
 	}
 	to.Instances, to.HAReplicas = 1, 0
-	if first := was.Toward(to); first.HAReplicas != 0 {
-		t.Errorf("Toward() waits for %d standbys of a database that has none then", first.HAReplicas)
+	if first := was.ReversiblePart(to); first.HAReplicas != 0 {
+		t.Errorf("ReversiblePart() waits for %d standbys of a database that has none then", first.HAReplicas)
 	}
 }
 
@@ -259,7 +259,7 @@ func TestQuotaCheckReportsDriftUntilItIsGone(t *testing.T) {
 		{daap.Unavailable("PostgreSQL is away."), false},
 	} {
 		found.err = step.err
-		if err := check.Look(t.Context()); err != step.err { //nolint:errorlint // it is handed through
+		if err := check.Check(t.Context()); err != step.err { //nolint:errorlint // it is handed through
 			t.Errorf("Look() = %v, want %v", err, step.err)
 		}
 		if err := check.Probe(t.Context()); (err != nil) != step.want {

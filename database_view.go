@@ -26,6 +26,6 @@ func (d *Databases) Describe(ctx context.Context, req Request, id uuid.UUID) (Da
 	if err != nil {
 		return DatabaseView{}, err
 	}
-	view.Conditions = view.Told(time.Now())
+	view.Conditions = view.Reported(time.Now())
 	return view, nil
 }

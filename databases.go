@@ -133,7 +133,7 @@ func (d *Databases) make(
 	if err != nil {
 		return Database{}, Operation{}, fmt.Errorf("create a database ID: %w", err)
 	}
-	by = by.TakesTime()
+	by = by.AsAccepted()
 	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -248,7 +248,7 @@ func (d *Databases) PreviewUpdate(
 func (d *Databases) update(
 	ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch,
 ) (Database, *Operation, error) {
-	op, err := newOperation(UpdateDatabase, id, by.TakesTime())
+	op, err := newOperation(UpdateDatabase, id, by.AsAccepted())
 	if err != nil {
 		return Database{}, nil, err
 	}
@@ -270,7 +270,7 @@ func (d *Databases) accept(
 	if err := d.admit(ctx); err != nil {
 		return Database{}, Operation{}, err
 	}
-	by = by.TakesTime()
+	by = by.AsAccepted()
 	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -302,7 +302,7 @@ func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (
 		return Connection{}, WrongStatus(db.Status, "has no connection details; they are available once PostgreSQL is "+
 			"ready")
 	}
-	ca, err := known.At(time.Now())
+	ca, err := known.AsOf(time.Now())
 	if err != nil {
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}

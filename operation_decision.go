@@ -48,8 +48,8 @@ func (d Decision) Validate() error {
 	return c.err()
 }
 
-// Standing is the position of an operation when a decision about it is made.
-type Standing struct {
+// Position is the position of an operation when a decision about it is made.
+type Position struct {
 	Kind OperationKind
 	// Step is the current step.
 	Step StepName
@@ -58,7 +58,7 @@ type Standing struct {
 }
 
 // Refusal explains why the decision cannot be taken, in one sentence; empty if it can.
-func (s Standing) Refusal(d Decision) string {
+func (s Position) Refusal(d Decision) string {
 	if !slices.Contains(Actions(), d.Action) {
 		return fmt.Sprintf("Action %q is unknown; it must be retry, skip, abort or cancel.", d.Action)
 	}

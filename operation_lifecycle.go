@@ -24,8 +24,8 @@ func OnTheWay(rollsBack bool) OperationState {
 	return OperationRunning
 }
 
-// Meanwhile returns the database's status while the operation progresses, forward or back.
-func (o Operation) Meanwhile() DatabaseStatus {
+// StatusDuring returns the database's status while the operation progresses, forward or back.
+func (o Operation) StatusDuring() DatabaseStatus {
 	if o.CancelledBy != "" {
 		return o.Kind.fixed().undoing
 	}

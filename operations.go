@@ -112,7 +112,7 @@ func (o *Operations) decide(ctx context.Context, by Grant, op Operation, d Decis
 
 // decideWithoutWorkflow decides about an operation whose workflow is lost; it must have been detected and parked.
 func (o *Operations) decideWithoutWorkflow(ctx context.Context, by Grant, op Operation, d Decision) error {
-	at := Standing{
+	at := Position{
 		Kind: op.Kind, Step: op.Step,
 		Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != "",
 	}

@@ -89,8 +89,8 @@ func (r Request) authorize(p Permission) (Grant, error) {
 	return grant, nil
 }
 
-// TakesTime returns the grant for a request that an operation carries out.
-func (g Grant) TakesTime() Grant {
+// AsAccepted returns the grant for a request that an operation carries out.
+func (g Grant) AsAccepted() Grant {
 	g.Success = g.Accepted
 	return g
 }

@@ -48,9 +48,9 @@ func (p Profile) CostOf(status DatabaseStatus) Cost {
 	}
 }
 
-// Beyond returns by how much the cost exceeds another, per dimension; zero where it does not. The number of databases
+// ExcessOver returns by how much the cost exceeds another, per dimension; zero where it does not. The number of databases
 // does not count: both are the same database.
-func (c Cost) Beyond(than Cost) Cost {
+func (c Cost) ExcessOver(than Cost) Cost {
 	return Cost{
 		CPUMillis: max(0, c.CPUMillis-than.CPUMillis), MemoryBytes: max(0, c.MemoryBytes-than.MemoryBytes),
 		StorageBytes: max(0, c.StorageBytes-than.StorageBytes),
@@ -221,14 +221,14 @@ func NewQuotaCheck(store quotaChecker, report func(error)) *QuotaCheck {
 
 // Run checks immediately and then periodically until ctx is done.
 func (c *QuotaCheck) Run(ctx context.Context) {
-	if err := c.Look(ctx); err != nil && ctx.Err() == nil {
+	if err := c.Check(ctx); err != nil && ctx.Err() == nil {
 		c.report(err)
 	}
-	Every(ctx, quotaCheckInterval, c.Look, c.report)
+	Every(ctx, quotaCheckInterval, c.Check, c.report)
 }
 
-// Look checks once and returns the drift, or why the check failed.
-func (c *QuotaCheck) Look(ctx context.Context) error {
+// Check checks once and returns the drift, or why the check failed.
+func (c *QuotaCheck) Check(ctx context.Context) error {
 	err := c.store.CheckQuotas(ctx)
 	if err == nil || errors.Is(err, ErrQuotaDrift) {
 		c.mu.Lock()

@@ -22,7 +22,7 @@ type fleet interface {
 	// RunningAmong returns those of the databases that run.
 	RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error)
 	// SaveHealth records what was seen at the moment, and returns those to be looked at again.
-	SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error)
+	SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error)
 }
 
 // Fleet looks at all databases at once. It asks Kubernetes nothing: it reads the shared watch.
@@ -101,13 +101,13 @@ func (f *Fleet) behind(now time.Time, took time.Duration) string {
 // look looks at the databases at one moment. It says how many changed, and which are to be looked at again.
 func (f *Fleet) look(ctx context.Context, page []daap.Observed) (changed int, again []uuid.UUID, err error) {
 	at := f.Watch.Until(time.Now())
-	all := make([]daap.Seen, 0, len(page))
+	all := make([]daap.Observation, 0, len(page))
 	for _, db := range page {
 		found, err := observe(ctx, f.Watch, db.Database)
 		if err != nil {
 			return 0, nil, err
 		}
-		seen := db.See(found, at)
+		seen := db.Observe(found, at)
 		if seen.Changed() {
 			changed++
 		}

@@ -22,7 +22,7 @@ type keptFleet struct {
 	all []daap.Observed
 
 	mu    sync.Mutex
-	saved map[uuid.UUID]daap.Seen
+	saved map[uuid.UUID]daap.Observation
 	looks int
 	again []uuid.UUID // to be looked at again, once
 	fails error
@@ -30,7 +30,7 @@ type keptFleet struct {
 }
 
 func fleetOf(n int) *keptFleet {
-	f := &keptFleet{saved: map[uuid.UUID]daap.Seen{}, heard: make(chan struct{}, 100)}
+	f := &keptFleet{saved: map[uuid.UUID]daap.Observation{}, heard: make(chan struct{}, 100)}
 	for range n {
 		f.all = append(f.all, daap.Observed{Database: daap.Database{ID: uuid.Must(uuid.NewV7()), Incarnation: 1}})
 	}
@@ -51,7 +51,7 @@ func (f *keptFleet) RunningAmong(_ context.Context, ids []uuid.UUID) ([]daap.Obs
 	return slices.DeleteFunc(slices.Clone(f.all), func(o daap.Observed) bool { return !slices.Contains(ids, o.ID) }), f.fails
 }
 
-func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Seen) ([]uuid.UUID, error) {
+func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Observation) ([]uuid.UUID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, one := range seen {

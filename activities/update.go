@@ -29,7 +29,7 @@ func (k *Kubernetes) update(ctx context.Context, in Input) (update, error) {
 		return update{}, fmt.Errorf("operation %s has no tier", in.Operation)
 	}
 	u := update{was: db, first: db.With(*op.Tier), last: db.With(*op.Tier)}
-	u.first.Profile = db.Profile.Toward(op.Tier.Profile)
+	u.first.Profile = db.Profile.ReversiblePart(op.Tier.Profile)
 	return u, nil
 }
 

@@ -35,7 +35,7 @@ func (m *memory) look(id uuid.UUID, at time.Time, found ...daap.Condition) {
 	db := m.databases[id]
 	was := m.seen[id]
 	was.Database, was.Reserved = db, db.Profile.CostOf(daap.DatabaseReady)
-	now := was.See(found, at)
-	db.LastHealth = &daap.HealthSeen{Health: now.Now.Health(), Since: at, ObservedAt: at}
+	now := was.Observe(found, at)
+	db.LastHealth = &daap.HealthObservation{Health: now.Now.Health(), Since: at, ObservedAt: at}
 	m.databases[id], m.seen[id] = db, daap.Observed{Conditions: now.Now, Revision: was.Revision + 1}
 }

@@ -313,7 +313,7 @@ func (m *memory) PatchDatabase(
 		return daap.Database{}, nil, err
 	}
 	if patch.Tier != nil {
-		by = by.TakesTime()
+		by = by.AsAccepted()
 	}
 	answer, err := answerOnce(m, by, theDatabase(id), func() (answered, error) { return m.patch(by, id, patch, op) })
 	return answer.db, answer.op, err

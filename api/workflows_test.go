@@ -20,7 +20,7 @@ func (m *memory) Decide(ctx context.Context, op daap.Operation, d daap.Decision,
 		return err
 	}
 	op = m.operations[op.ID]
-	at := daap.Standing{
+	at := daap.Position{
 		Kind: op.Kind, Step: op.Step, Parked: op.State == daap.OperationNeedsAttention, Cancelling: op.CancelledBy != "",
 	}
 	switch why := at.Refusal(d); {

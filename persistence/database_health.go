@@ -113,7 +113,7 @@ func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]da
 // SaveHealth records observations and, for changed conditions, events. Unchanged rows get only the new time. Safe to
 // repeat and to run concurrently: of two observers of the same change, one records it. Databases that changed in the
 // meantime are returned, to be observed again.
-func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error) {
+func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error) {
 	var same []uuid.UUID
 	for _, one := range seen {
 		if !one.Changed() {
@@ -141,7 +141,7 @@ func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) 
 }
 
 // saveHealth reports whether it was saved.
-func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Seen) (bool, error) {
+func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Observation) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO database_health AS h (database_id, health, health_since, conditions, observed_at)
 		VALUES ($1, $2, $4, $3, $4)

@@ -170,7 +170,7 @@ func (s *Store) PatchDatabase(
 			return accepted{}, err
 		}
 		if begun != nil {
-			by = by.TakesTime()
+			by = by.AsAccepted()
 			before["tier"], before["status"] = was.Tier, was.Status
 			after["tier"], after["status"], after["operation_id"] = begun.Tier.Name, begun.Kind.During(), begun.ID
 		}
@@ -205,7 +205,7 @@ func beginUpdate(
 	}
 	asked := tier.Cost()
 	if *db.TierID == tier.ID {
-		asked = asked.Beyond(db.Profile.Cost())
+		asked = asked.ExcessOver(db.Profile.Cost())
 	}
 	return &begun, reserve(ctx, tx, tier, op, asked)
 }
@@ -298,7 +298,7 @@ func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 		db.WaitingOn = waiting.cause()
 	}
 	if health != nil && since != nil && observed != nil {
-		db.LastHealth = &daap.HealthSeen{Health: *health, Since: *since, ObservedAt: *observed}
+		db.LastHealth = &daap.HealthObservation{Health: *health, Since: *since, ObservedAt: *observed}
 	}
 	return db, err
 }

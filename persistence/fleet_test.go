@@ -30,7 +30,7 @@ func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 		daap.HealthUnavailable: {{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionFalse}},
 		daap.HealthUnknown:     {{Type: daap.ConditionReady, Status: daap.ConditionUnknown}},
 	}
-	again, err := f.SaveHealth(f.t.Context(), at, []daap.Seen{all[0].See(found[health], at)})
+	again, err := f.SaveHealth(f.t.Context(), at, []daap.Observation{all[0].See(found[health], at)})
 	f.must(err)
 	want(f.t, "to look at again", len(again), 0)
 }
@@ -187,7 +187,7 @@ func TestHealthIsSoSinceItChanged(t *testing.T) {
 		{4, daap.HealthDegraded, 4},
 	} {
 		f.look(db.ID, now.Add(look.after*time.Minute), look.health)
-		want(t, "the health", *f.database(db.ID).LastHealth, daap.HealthSeen{
+		want(t, "the health", *f.database(db.ID).LastHealth, daap.HealthObservation{
 			Health: look.health, Since: now.Add(look.since * time.Minute), ObservedAt: now.Add(look.after * time.Minute),
 		})
 	}

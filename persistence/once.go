@@ -51,7 +51,7 @@ func answerOnce[T any](
 				return err
 			}
 			if a, is := any(answer).(accepted); is && a.Operation != nil {
-				by = by.TakesTime()
+				by = by.AsAccepted()
 			}
 			return addAudit(ctx, tx, by.Replayed())
 		}

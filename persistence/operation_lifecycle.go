@@ -154,8 +154,8 @@ func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operation
 		return err
 	}
 	op.CancelledBy = by
-	if op.Kind.During() != op.Meanwhile() || op.State == daap.OperationNeedsAttention {
-		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if op.Kind.During() != op.StatusDuring() || op.State == daap.OperationNeedsAttention {
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.StatusDuring(), nil); err != nil {
 			return err
 		}
 	}
@@ -294,7 +294,7 @@ func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) 
 	if err := setState(ctx, tx, op, op.OnTheWay(), nil); err != nil {
 		return err
 	}
-	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if err := moveDatabase(ctx, tx, op.DatabaseID, op.StatusDuring(), nil); err != nil {
 		return err
 	}
 	return addDecision(ctx, tx, op, op.Step, d)

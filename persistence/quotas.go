@@ -122,7 +122,7 @@ func insertReservation(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.O
 // reserveMore reserves the increase in quota use by the operation, such as an unfreeze. Errors: CodeQuotaExceeded.
 func reserveMore(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
 	before, after := op.Cost(db.Profile)
-	more := after.Beyond(before)
+	more := after.ExcessOver(before)
 	if more == (daap.Cost{}) {
 		return nil
 	}

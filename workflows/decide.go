@@ -105,7 +105,7 @@ func (r *runner) take(ctx workflow.Context, d *decision) error {
 // refuse explains why a decision cannot be taken; nil if it can.
 func (r *runner) refuse(d daap.Decision) error {
 	step := r.steps[min(r.at, len(r.steps)-1)].name // no step follows the last one
-	at := daap.Standing{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
+	at := daap.Position{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
 	why := at.Refusal(d)
 	if why == "" && r.decided != nil {
 		why = fmt.Sprintf("Another decision (%s) is in progress.", r.decided.Action)

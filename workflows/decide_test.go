@@ -45,7 +45,7 @@ func (w *world) decidedRun(decide func(), after time.Duration) {
 
 // canBeGivenUp says whether an operation at the step still can.
 func canBeGivenUp(kind daap.OperationKind, step daap.StepName) bool {
-	at := daap.Standing{Kind: kind, Step: step, Parked: true}
+	at := daap.Position{Kind: kind, Step: step, Parked: true}
 	return at.Refusal(daap.Decision{Action: daap.ActionAbort}) == ""
 }
 
