@@ -109,7 +109,7 @@ func TestVerifyNamesTheFirstBreak(t *testing.T) {
 		"the beginning is gone": {func(_ *testing.T, b *book) { b.chain = b.chain[2:] }, 3, "begins here"},
 		"the tail is cut":       {func(_ *testing.T, b *book) { b.chain = b.chain[:7] }, 10, "ends at 7, but it once reached at least 10"},
 		"all is gone":           {func(_ *testing.T, b *book) { b.chain = nil }, 10, "ends at 0"},
-		"chained anew":          {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "differs from the head"},
+		"rebuilt chain":         {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "differs from the head"},
 		"not sealed":            {func(_ *testing.T, b *book) { b.unsealed = 2 }, 0, "2 entries are not sealed"},
 		"let go of":             {func(_ *testing.T, b *book) { b.chain = b.chain[2:]; b.chain[0].Entry = nil }, 0, ""},
 	}
@@ -163,7 +163,7 @@ func TestAuditWriterFlushesOnACleanStop(t *testing.T) {
 func TestAuditWriterRetriesEntriesAndCountsDroppedOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &book{away: daap.Unavailable("PostgreSQL is away")}
+		b := &book{away: daap.Unavailable("PostgreSQL is down")}
 		reports := 0
 		w := daap.NewAuditWriter(b, func(error) { reports++ })
 		ctx, stop := context.WithCancel(t.Context())
@@ -174,7 +174,7 @@ func TestAuditWriterRetriesEntriesAndCountsDroppedOnes(t *testing.T) {
 		}
 		pass(10 * time.Second)
 		if w.Dropped() == 0 || reports == 0 || len(b.entries) > 0 {
-			t.Fatalf("%d dropped, %d reports, %d written while PostgreSQL is away", w.Dropped(), reports, len(b.entries))
+			t.Fatalf("%d dropped, %d reports, %d written while PostgreSQL is down", w.Dropped(), reports, len(b.entries))
 		}
 		b.mu.Lock()
 		b.away = nil

@@ -25,8 +25,8 @@ func TestBackupHealthNamesTheProblem(t *testing.T) {
 		why    string
 	}{
 		"well":                         {func(*daap.BackupState) {}, daap.BackupsOK, ""},
-		"nobody has looked":            {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
-		"nobody looks any more":        {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
+		"no check yet":                 {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
+		"no recent check":              {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
 		"WAL is not archived":          {func(s *daap.BackupState) { s.Archiving, s.ArchivingMessage = false, "Access Denied" }, daap.BackupsFailing, "Access Denied"},
 		"WAL is missing":               {func(s *daap.BackupState) { s.Gap = "000000010000000000000004" }, daap.BackupsFailing, "000000010000000000000004 is missing"},
 		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},

@@ -83,7 +83,7 @@ func TestBundleOmitsExpiredCertificates(t *testing.T) {
 		}
 	}
 	if ends, err := both.ExpiresAt(); err != nil || !ends.Equal(now.AddDate(0, 0, 20)) {
-		t.Errorf("ExpiresAt() = %s, %v, want that of the one in use", ends, err)
+		t.Errorf("ExpiresAt() = %s, %v, want the end of the one in use", ends, err)
 	}
 }
 
@@ -91,10 +91,10 @@ func TestCAChangeIsOneEventWithBothExpiries(t *testing.T) {
 	t.Parallel()
 	first, second := daap.CABundle(ca(t, 1, 10)), daap.CABundle(ca(t, 2, 3650))
 	if _, changed := daap.ChangedCA(uuid.New(), "", first); changed {
-		t.Error("the first one is told as a change")
+		t.Error("the first one counts as a change")
 	}
 	if _, changed := daap.ChangedCA(uuid.New(), second+first, second); changed {
-		t.Error("that one has ended is told as a change of the one in use")
+		t.Error("an expiry counts as a change of the one in use")
 	}
 	event, changed := daap.ChangedCA(uuid.New(), first, second+first)
 	if !changed || !strings.Contains(event.Message, "until 2036-05-29") || !strings.Contains(event.Message, "on 2026-06-11") {
@@ -121,10 +121,10 @@ func TestCertificateHealthWarnsBeforeExpiry(t *testing.T) {
 		}
 		db.Status = daap.DatabaseArchived
 		if got, known := db.CertificateHealth(now); known {
-			t.Errorf("that of an archived database is %q, want none", got)
+			t.Errorf("an archived database has %q, want none", got)
 		}
 	}
 	if got, known := (daap.Database{Status: daap.DatabaseReady}).CertificateHealth(now); known {
-		t.Errorf("one that nobody has seen is %q", got)
+		t.Errorf("an unknown one is %q", got)
 	}
 }

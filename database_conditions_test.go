@@ -27,14 +27,14 @@ func TestHealthIsTheWorstCondition(t *testing.T) {
 	}{
 		"a standby is not ready":         {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "PrimaryReachable": yes}, daap.HealthDegraded},
 		"nothing is known":               {nil, daap.HealthUnknown},
-		"all is well":                    {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes}, daap.HealthHealthy},
+		"all checks pass":                {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes}, daap.HealthHealthy},
 		"the primary was not asked":      {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes}, daap.HealthUnknown},
-		"the primary cannot be told":     {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": maybe}, daap.HealthUnknown},
+		"the primary is unknown":         {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": maybe}, daap.HealthUnknown},
 		"the primary does not answer":    {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": no}, daap.HealthUnavailable},
 		"no backup comes":                {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "BackupFresh": no}, daap.HealthDegraded},
-		"somebody changed it":            {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": yes}, daap.HealthDegraded},
-		"nobody changed it":              {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": no, "CertificateExpiry": no}, daap.HealthHealthy},
-		"drift of what cannot be told":   {map[daap.ConditionType]daap.ConditionStatus{"Drift": yes}, daap.HealthUnknown},
+		"it drifted":                     {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": yes}, daap.HealthDegraded},
+		"it did not drift":               {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": no, "CertificateExpiry": no}, daap.HealthHealthy},
+		"drift alone":                    {map[daap.ConditionType]daap.ConditionStatus{"Drift": yes}, daap.HealthUnknown},
 		"not ready, and no backup comes": {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "BackupFresh": no}, daap.HealthUnknown},
 	} {
 		if got := seen(tt.conditions).Health(); got != tt.want {

@@ -81,7 +81,7 @@ func TestConditionHasTheTimeOfItsData(t *testing.T) {
 		for kind, at := range want {
 			i := slices.IndexFunc(all, func(c daap.Condition) bool { return c.Type == kind })
 			if i < 0 || !all[i].ObservedAt.Equal(at) || !all[i].Since.Equal(at) {
-				t.Errorf("%s is told as %+v, want it looked at %s", kind, all, at)
+				t.Errorf("%s is %+v, want it observed at %s", kind, all, at)
 			}
 		}
 	}
@@ -91,13 +91,13 @@ func TestConditionHasTheTimeOfItsData(t *testing.T) {
 	}
 	inOrder := slices.DeleteFunc(daap.ConditionTypes(), func(k daap.ConditionType) bool { return !slices.Contains(order, k) })
 	if !slices.Equal(slices.Compact(order), inOrder) {
-		t.Errorf("conditions are told as %v, want %v", order, inOrder)
+		t.Errorf("conditions are %v, want %v", order, inOrder)
 	}
 
-	o.Backups.ObservedAt, o.Scan = noon.Add(time.Minute), daap.Scan{} // looked at since, and never
+	o.Backups.ObservedAt, o.Scan = noon.Add(time.Minute), daap.Scan{} // observed since, and never
 	for _, c := range o.Reported(noon.Add(time.Minute)) {
 		if !c.ObservedAt.Equal(noon) {
-			t.Errorf("%s was looked at %s, want %s, when the database was", c.Type, c.ObservedAt, noon)
+			t.Errorf("%s was observed at %s, want %s, like the database", c.Type, c.ObservedAt, noon)
 		}
 	}
 	for _, c := range o.Reported(noon.Add(6 * time.Minute)) {

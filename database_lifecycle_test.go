@@ -41,7 +41,7 @@ func TestEachStatusAllowsItsOperations(t *testing.T) {
 			t.Errorf("%s: allowed are %v, want %v", name, allowed, tt.allowed)
 		}
 		if len(allowed)+len(restricted) != len(daap.OperationKinds())-1 { // a database that is there is not provisioned
-			t.Errorf("%s: %v and %v are not all there is", name, allowed, restricted)
+			t.Errorf("%s: %v and %v are not all operations", name, allowed, restricted)
 		}
 		for _, r := range restricted {
 			if !strings.HasSuffix(r.Reason, ".") {

@@ -172,9 +172,9 @@ func TestPreviewShowsTheEffectOnQuotas(t *testing.T) {
 		to   daap.Tier
 		want map[string]daap.Cost
 	}{
-		"another tier":                 {large, map[string]daap.Cost{"medium": {}, "large": large.Cost()}},
-		"its own tier as it is by now": {more, map[string]daap.Cost{"medium": more.Cost()}},
-		"nothing":                      {medium(), map[string]daap.Cost{}},
+		"another tier":            {large, map[string]daap.Cost{"medium": {}, "large": large.Cost()}},
+		"its own tier, refreshed": {more, map[string]daap.Cost{"medium": more.Cost()}},
+		"nothing":                 {medium(), map[string]daap.Cost{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -254,9 +254,9 @@ func TestQuotaCheckReportsDriftUntilItIsGone(t *testing.T) {
 	}{
 		{nil, false},
 		{daap.ErrQuotaDrift, true},
-		{daap.Unavailable("PostgreSQL is away."), true},
+		{daap.Unavailable("PostgreSQL is down."), true},
 		{nil, false},
-		{daap.Unavailable("PostgreSQL is away."), false},
+		{daap.Unavailable("PostgreSQL is down."), false},
 	} {
 		found.err = step.err
 		if err := check.Check(t.Context()); err != step.err { //nolint:errorlint // it is handed through

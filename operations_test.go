@@ -17,7 +17,7 @@ type desk struct {
 	decide error
 	// pending says that the operation can be cancelled without a workflow.
 	pending bool
-	// told, restarted and cancelled are what became of decisions; ids under what name the workflow was told.
+	// told, restarted and cancelled record the decisions; ids are their IDs at the workflow.
 	told, restarted, cancelled []daap.Action
 	ids                        []string
 	answers                    map[string]daap.Operation
@@ -116,7 +116,7 @@ func TestRepeatedDecisionIsOneDecision(t *testing.T) {
 	}
 	clear(d.answers)
 	if err := decide(2); err != nil || d.ids[1] == d.ids[2] {
-		t.Errorf("another request is told under the same name %s (%v)", d.ids[2], err)
+		t.Errorf("another request is sent with the same ID %s (%v)", d.ids[2], err)
 	}
 }
 

@@ -245,7 +245,7 @@ func TestProductTeamsPreviewHidesInfrastructure(t *testing.T) {
 	got := s.do(http.MethodPatch, "/databases/"+db.ID.String()+"?dry_run=true", `{"tier":"large"}`, "X-API-Key", shopKey)
 	for _, field := range []string{"instances", "ha_replicas", "cpu", "memory", "storage_size", "pool_mode", "max_connections"} {
 		if strings.Contains(got.data(t), `"field":"`+field+`"`) {
-			t.Errorf("a product team is told %s: %s", field, got.body)
+			t.Errorf("a product team sees %s: %s", field, got.body)
 		}
 	}
 	if !strings.Contains(got.data(t), `{"field":"storage","from":"1Gi for your data.","to":"20Gi for your data."}`) {

@@ -60,7 +60,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 			t.Errorf("%s %s: got %d %s", r.method, r.path, got.status, got.body)
 		}
 		if bytes.Contains(got.body, []byte("hunter2")) {
-			t.Errorf("%s %s: the client is told %s", r.method, r.path, got.body)
+			t.Errorf("%s %s: the client got %s", r.method, r.path, got.body)
 		}
 		entries := logs.FilterMessage("request failed").TakeAll()
 		if len(entries) != 1 || !strings.Contains(fmt.Sprint(entries[0].ContextMap()["error"]), "hunter2") ||

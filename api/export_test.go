@@ -99,7 +99,7 @@ type slowClient struct {
 	httptest.ResponseRecorder
 	pace     time.Duration
 	deadline time.Time
-	// gone is told when the first bytes are there.
+	// gone receives the signal of the first bytes.
 	gone context.CancelFunc
 }
 

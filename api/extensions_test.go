@@ -50,7 +50,7 @@ func TestDatabaseShowsItsScan(t *testing.T) {
 	}
 	list, err := s.client.ListDatabases(t.Context(), oas.ListDatabasesParams{})
 	if err != nil || !list.Data[0].Extensions.Null || !list.Data[0].Storage.Null {
-		t.Errorf("a list shows %+v, %v; want neither", list.Data[0], err)
+		t.Errorf("a list shows %+v, %v; want none of them", list.Data[0], err)
 	}
 }
 

@@ -28,7 +28,7 @@ func (m *memory) Fleet(ctx context.Context, _ time.Time) (daap.Fleet, error) {
 	return m.fleet, err
 }
 
-// look has the database looked at, at the moment, and the conditions found.
+// look records a check of the database with the conditions.
 func (m *memory) look(id uuid.UUID, at time.Time, found ...daap.Condition) {
 	defer m.mu.Unlock()
 	m.mu.Lock()

@@ -88,7 +88,7 @@ func TestRunningOperationShowsItsCause(t *testing.T) {
 	}
 }
 
-// operation returns the operation as the API tells it.
+// operation returns the operation as the API returns it.
 func (s *service) operation(id uuid.UUID) oas.Operation {
 	s.t.Helper()
 	res, err := s.client.GetOperation(s.t.Context(), oas.GetOperationParams{ID: id})
@@ -144,7 +144,7 @@ func TestOperationsListFiltersAndOmitsSteps(t *testing.T) {
 	}
 }
 
-// A wait is tried in a bubble, where a minute passes as soon as nobody has anything to do.
+// The wait runs in a bubble, in which time advances as soon as all goroutines block.
 func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -69,11 +69,11 @@ func TestRequestWithItsKeyInBothHeadersIsAuthenticatedOnce(t *testing.T) {
 	s := start(t, func(cfg *api.Config) { cfg.Authenticator = counting{callers, &asked} })
 	s.do(http.MethodGet, "/databases", "", "X-API-Key", shopKey, "Authorization", "Bearer "+shopKey)
 	if n := asked.Load(); n != 1 {
-		t.Errorf("it was looked at %d times", n)
+		t.Errorf("it was checked %d times", n)
 	}
 	s.do(http.MethodGet, "/health", "")
 	if n := asked.Load(); n != 1 {
-		t.Errorf("a request that needs no key was looked at %d times", n-1)
+		t.Errorf("a request that needs no key was checked %d times", n-1)
 	}
 }
 
@@ -151,7 +151,7 @@ func TestAddressIsTheClients(t *testing.T) {
 	s := start(t)
 	s.do(http.MethodGet, "/databases", "", "X-Forwarded-For", "198.51.100.7")
 	if log := s.store.logged(); log[0].Address != "127.0.0.1" {
-		t.Errorf("a proxy that is not trusted is believed: %q", log[0].Address)
+		t.Errorf("an untrusted proxy is trusted: %q", log[0].Address)
 	}
 }
 

@@ -42,7 +42,7 @@ func (m *memory) choose(named string) (daap.Tier, error) {
 	return daap.Tier{}, daap.TierNotFound()
 }
 
-// Probe finds every destination good but those of the bucket closed.
+// Probe accepts every destination except the bucket closed.
 func (m *memory) Probe(ctx context.Context, destination string) error {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
@@ -285,7 +285,7 @@ func backedUp(fields map[string]any) string {
 	for field, value := range fields {
 		body[field] = value
 	}
-	text, _ := json.Marshal(body) // of what is written above
+	text, _ := json.Marshal(body) // of the values above
 	return string(text)
 }
 

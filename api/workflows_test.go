@@ -13,7 +13,7 @@ import (
 // Start begins nothing: the tests say how far an operation gets.
 func (m *memory) Start(context.Context, daap.Operation) error { return nil }
 
-// Decide is what the operation's workflow does when it is told.
+// Decide carries out a decision like the operation's workflow.
 func (m *memory) Decide(ctx context.Context, op daap.Operation, d daap.Decision, id string) error {
 	defer m.mu.Unlock()
 	if err := m.enter(ctx); err != nil {
@@ -145,7 +145,7 @@ func (m *memory) begin(id uuid.UUID, step daap.StepName) {
 	m.add(op.Happened(daap.EventStarted, "The workflow started."))
 }
 
-// keep tells what keeps an operation that gets on.
+// keep records the cause that blocks a running operation.
 func (m *memory) keep(id uuid.UUID, cause daap.Cause) {
 	defer m.mu.Unlock()
 	m.mu.Lock()

@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// look has the database looked at, at the moment, and found to be of the health.
+// look records a check of the database with the health.
 func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 	f.t.Helper()
 	all, err := f.RunningAmong(f.t.Context(), []uuid.UUID{id})
@@ -245,5 +245,5 @@ func TestSweepIsBehindWhereNobodyLooksForTwoMinutes(t *testing.T) {
 	f.exec(`UPDATE databases SET updated_at = now() - interval '1 day'`)
 	fleet, err := f.Fleet(t.Context(), now)
 	f.must(err)
-	want(t, "late", fleet.Sweep.Late, 5) // stale, slow, down, down-before, and new, which nobody has looked at
+	want(t, "late", fleet.Sweep.Late, 5) // stale, slow, down, down-before, and new, which was never checked
 }

@@ -28,7 +28,7 @@ var errDryRun = errors.New("dry run")
 
 // answerOnce makes a change and stores its answer in one transaction, so that neither exists without the other. A
 // repeated request changes nothing, gets its first answer, and is recorded in the audit log; a request whose first copy
-// is in progress waits for it. A failed change or a dry run leaves nothing, not even the key. Errors: those of the
+// is in progress waits for it. A failed change or a dry run leaves nothing, not even the key. Errors: the errors of the
 // change, CodeIdempotencyKeyReused, CodeRequestInProgress.
 func answerOnce[T any](
 	ctx context.Context, s *Store, by daap.Grant, change func(pgx.Tx) (T, error),

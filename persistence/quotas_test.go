@@ -236,7 +236,7 @@ func TestUpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	if e := daap.AsError(err); e == nil || e.Code != daap.CodeQuotaExceeded || len(e.Details) != 1 || e.Details[0].Field != "cpu" {
 		t.Errorf("beyond the quota = %+v, want cpu alone named", e)
 	}
-	want(t, "status of what is refused", f.database(db.ID).Status, daap.DatabaseReady)
+	want(t, "status after a refusal", f.database(db.ID).Status, daap.DatabaseReady)
 }
 
 func TestUpdateThatCannotBeIsRefusedAndChangesNothing(t *testing.T) {

@@ -132,7 +132,7 @@ func TestListsHoldTheRowsInScopeAlone(t *testing.T) {
 		ops, err := f.Operations(t.Context(), nobody, daap.OperationFilter{Page: page})
 		f.must(err)
 		if len(dbs)+len(ops) > 0 {
-			t.Errorf("nobody finds %v, %v", dbs, ops)
+			t.Errorf("an empty scope finds %v, %v", dbs, ops)
 		}
 	}
 }

@@ -177,7 +177,7 @@ func encrypted(t *testing.T, ids ...string) client.Options {
 	return options
 }
 
-// TestEncryptedHistoriesReplay proves that operations go on where encryption was switched on before them, or while they
+// TestEncryptedHistoriesReplay proves that operations continue if encryption was switched on before them, or while they
 // ran, and where the keys were rotated meanwhile.
 func TestEncryptedHistoriesReplay(t *testing.T) {
 	t.Parallel()
@@ -283,7 +283,7 @@ func TestRunSendsNothingPlainToTemporal(t *testing.T) {
 	}
 }
 
-// wire is a codec that looks at what Temporal gets, and changes nothing.
+// wire is a codec that records the payloads for Temporal and changes nothing.
 type wire struct {
 	mu              sync.Mutex
 	payloads, plain int

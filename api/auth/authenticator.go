@@ -83,7 +83,7 @@ var (
 
 // Authenticate returns the caller with the credential, who sent it from the IP address; all callers without an address
 // count as one. Text that cannot be a credential costs nothing, and does not count as a failure of its address. Errors:
-// CodeUnauthenticated, CodeRateLimited, CodeUnavailable, and those of the store.
+// CodeUnauthenticated, CodeRateLimited, CodeUnavailable, and the store's errors.
 func (a *Authenticator) Authenticate(ctx context.Context, presented, address string) (daap.Caller, error) {
 	credential, ok := daap.ParseCredential(presented)
 	if !ok {

@@ -218,9 +218,9 @@ func TestRevocationIsImmediateWithNotificationElseTenSeconds(t *testing.T) {
 		revoke(untold)
 		b.Evict(told.KeyID)
 		b.wantRefused(told, "told", "was revoked")
-		b.wantValid(untold, "not told, and believed")
+		b.wantValid(untold, "not notified, and cached")
 		<-time.After(Trusted)
-		b.wantRefused(untold, "not told, after ten seconds", "was revoked")
+		b.wantRefused(untold, "not notified, after ten seconds", "was revoked")
 
 		revoke(other)
 		b.wantRefused(other, "read again", "was revoked")
@@ -251,7 +251,7 @@ func TestRowReadBeforeEvictionIsInvalid(t *testing.T) {
 	b := newBench(t, Limits{})
 	b.Trust()
 	c := b.key()
-	b.rack.during = func() { // the revocation commits and is told while the row is on its way
+	b.rack.during = func() { // the revocation commits and notifies while the row is being read
 		key := b.rack.keys[c.KeyID]
 		now := time.Now()
 		key.RevokedAt = &now
@@ -317,7 +317,7 @@ func TestEachKeyHasItsRate(t *testing.T) {
 		}
 		b.wantValid(other, "meanwhile")
 		<-time.After(100 * time.Millisecond)
-		b.wantValid(c, "when it was told to come back")
+		b.wantValid(c, "after Retry-After")
 	})
 }
 
@@ -347,8 +347,8 @@ func TestExpiredRowIsRefusedWhilePostgreSQLIsDown(t *testing.T) {
 		b.Trust()
 		c := b.key()
 		b.wantValid(c, "at first")
-		b.rack.away = errors.New("PostgreSQL is away")
-		b.wantValid(c, "still believed")
+		b.rack.away = errors.New("PostgreSQL is down")
+		b.wantValid(c, "still cached")
 		<-time.After(Trusted)
 		if err := b.ask(c); !errors.Is(err, b.rack.away) {
 			t.Errorf("after ten seconds = %v, want the failure of the store", err)

@@ -102,7 +102,7 @@ func TestConcurrentFailuresShareTheLastToken(t *testing.T) {
 			t.Errorf("too soon = %v", again)
 		}
 		<-time.After(1)
-		b.wantValid(c, "when it was told to come back")
+		b.wantValid(c, "after Retry-After")
 		b.wantValid(c, "with the token that it was given back, and another look")
 	})
 }
@@ -155,7 +155,7 @@ func TestStoreFailuresAreNotTheKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
 		c := b.key()
-		b.rack.away = errors.New("PostgreSQL is away")
+		b.rack.away = errors.New("PostgreSQL is down")
 		for range 100 {
 			if err := b.ask(c); !errors.Is(err, b.rack.away) || daap.AsError(err) != nil {
 				t.Fatalf("Authenticate() = %v", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// gate is a rack of which each read has its row, and waits with it until it is let through.
+// gate is a rack whose reads return only when the test allows it.
 type gate struct {
 	*rack
 	through chan struct{}
@@ -100,7 +100,7 @@ func TestRowReadBeforeTrustIsInvalid(t *testing.T) {
 		b, g := gated(t)
 		c := b.key()
 		request := b.asked(c)
-		b.revoke(c) // nobody hears of it
+		b.revoke(c) // without a notification
 		b.Trust()
 		close(g.through)
 		if err := <-request; !refused(err, "was revoked") {
@@ -167,11 +167,11 @@ func TestCancelledCallerDoesNotCancelOthers(t *testing.T) {
 		stays := b.asked(c)
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left is told %v", err)
+			t.Errorf("the cancelled caller got %v", err)
 		}
 		close(g.through)
 		if err := <-stays; err != nil {
-			t.Errorf("who stays is told %v", err)
+			t.Errorf("the waiting caller got %v", err)
 		}
 	})
 }

@@ -90,7 +90,7 @@ func background(ctx context.Context, run func(context.Context)) func() {
 	}
 }
 
-// dependencies are what GET /health looks at.
+// dependencies returns the checks of GET /health.
 func dependencies(store *persistence.Store, temporal client.Client) ([]daap.Dependency, error) {
 	access, err := config.Kubernetes()
 	if err != nil {

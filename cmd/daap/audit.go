@@ -35,7 +35,7 @@ be detected.`,
 	return cmd
 }
 
-// errBroken is what a broken chain ends with; what is wrong is printed before.
+// errBroken ends the command after it has printed the break.
 var errBroken = errors.New("the audit log is broken")
 
 func verifyAudit(ctx context.Context, s service, out io.Writer) error {

@@ -18,7 +18,7 @@ import (
 // maxCodecBody bounds a request to the codec server: the largest answer of Temporal with its payloads in base64.
 const maxCodecBody = 8 << 20
 
-// codecDrain is how long requests may take to end when the codec server is told to stop.
+// codecDrain bounds the requests in progress when the codec server stops.
 const codecDrain = 5 * time.Second
 
 func codecCommand() *cobra.Command {

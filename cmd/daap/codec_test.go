@@ -90,7 +90,7 @@ func TestCodecServerDecryptsAWorkersPayloads(t *testing.T) {
 	}
 }
 
-// TestCodecServerIsARemoteCodec: what the CLI is told to send, it sends encoded.
+// TestCodecServerIsARemoteCodec: the CLI sends its input encoded.
 func TestCodecServerIsARemoteCodec(t *testing.T) {
 	t.Parallel()
 	remote := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{Endpoint: codecServer(t, "").URL})

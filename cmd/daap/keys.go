@@ -62,7 +62,7 @@ a hash of it is stored. Requires DAAP_DATABASE_URL, and DAAP_ARGON2_… as confi
 	return cmd
 }
 
-// createKey makes a key on behalf of whoever can reach PostgreSQL: that is above all keys.
+// createKey creates a key without a caller: access to PostgreSQL is above all keys.
 func createKey(ctx context.Context, s service, spec daap.APIKeySpec) (daap.IssuedKey, error) {
 	store, pool, err := s.store(ctx)
 	if err != nil {

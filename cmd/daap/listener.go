@@ -18,7 +18,7 @@ import (
 type listener struct {
 	// what is the server, to people; variable is the one that has its address.
 	what, variable, address string
-	// drain is how long requests may take to end once it is told to stop.
+	// drain bounds the requests in progress at a stop.
 	drain time.Duration
 	log   *zap.Logger
 }

@@ -18,7 +18,7 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// Exit codes: 1 for what went wrong, 2 for what the person who started it can mend.
+// Exit codes: 1 for a failure, 2 for an error in the command or its settings.
 const (
 	exitFailure = 1
 	exitUsage   = 2

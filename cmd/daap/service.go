@@ -61,13 +61,13 @@ func newLog(cfg config.Logging) (*zap.Logger, error) {
 		settings = zap.NewDevelopmentConfig()
 	}
 	settings.Level = zap.NewAtomicLevelAt(level)
-	settings.Sampling = nil // every line may be the one that is looked for
+	settings.Sampling = nil // every line may matter
 	settings.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	settings.DisableStacktrace = true
 	return settings.Build()
 }
 
-// report returns what logs an error of which nothing comes but another try.
+// report returns a function that logs an error that is only retried.
 func (s service) report(what string) func(error) {
 	return func(err error) { s.log.Warn(what, zap.Error(err)) }
 }
@@ -107,7 +107,7 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// storeTries is how often a request to an object store is made before its error is told; who made it tries again.
+// storeTries is the number of attempts of a request to an object store; the caller retries after that.
 const storeTries = 3
 
 // storeTransport returns the endpoint of an object store and the guarded way to it, which uses no proxy.

@@ -83,7 +83,7 @@ type call struct {
 	certified             bool
 }
 
-// frontend is a Temporal that takes no one without a certificate, and answers nothing but that it is well.
+// frontend is a Temporal that requires a client certificate and answers only health checks.
 type frontend struct {
 	address string
 	mu      sync.Mutex
@@ -163,8 +163,8 @@ func reach(t *testing.T) error {
 	defer temporal.Close()
 	probed := temporalProbe(temporal)(ctx)
 	if probed == nil {
-		_ = workflows.Check(ctx, temporal, namespace)   // the frontend does neither;
-		_ = workflows.Prepare(ctx, temporal, namespace) // it tells how it was asked
+		_ = workflows.Check(ctx, temporal, namespace)   // the frontend supports none of these;
+		_ = workflows.Prepare(ctx, temporal, namespace) // it records the calls
 	}
 	return probed
 }
@@ -218,7 +218,7 @@ func TestUntrustedTemporalIsRefused(t *testing.T) { //nolint:paralleltest // the
 				}
 			}
 			if err := reach(t); err == nil {
-				t.Error("the probe says that it is well")
+				t.Error("the probe reports it as healthy")
 			}
 			if calls := f.taken(); len(calls) > 0 {
 				t.Errorf("it was asked %v", calls)
@@ -250,13 +250,13 @@ func TestTemporalIsNotCalledInPlainText(t *testing.T) { //nolint:paralleltest //
 	t.Setenv("TEMPORAL_ADDRESS", address)
 	t.Setenv("TEMPORAL_API_KEY", temporalKey)
 	if err := reach(t); err == nil {
-		t.Error("the probe says that it is well")
+		t.Error("the probe reports it as healthy")
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	const handshake = 0x16
 	if len(got) == 0 {
-		t.Fatal("nobody came")
+		t.Fatal("no connection")
 	}
 	for _, first := range got {
 		if len(first) == 0 || first[0] != handshake || bytes.Contains(first, []byte(temporalKey)) {

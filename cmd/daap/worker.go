@@ -19,7 +19,7 @@ import (
 	"github.com/daap-dev/daap/workflows"
 )
 
-// runWorker carries out operations until ctx is done; what it waits for then goes on in another worker.
+// runWorker carries out operations until ctx is done; its waits continue in another worker.
 func runWorker(ctx context.Context, s service) error {
 	store, pool, err := s.store(ctx)
 	if err != nil {

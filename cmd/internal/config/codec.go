@@ -58,9 +58,9 @@ type Codec struct {
 	Logging
 	// CodecKeys are never empty.
 	CodecKeys CodecKeys `env:"DAAP_TEMPORAL_CODEC_KEYS,required,notEmpty"`
-	// Addr is where it listens. It shows payloads to whoever reaches it.
+	// Addr is the listen address. Everyone who reaches it can read payloads.
 	Addr string `env:"DAAP_CODEC_ADDR" envDefault:"127.0.0.1:8234"`
-	// Origin is that of the Temporal UI, whose pages alone may ask from a browser. Empty: none may.
+	// Origin is the Temporal UI's origin: only its pages may send requests from a browser. Empty: none may.
 	Origin string `env:"DAAP_CODEC_ORIGIN"`
 }
 

@@ -18,7 +18,7 @@ const DefaultTemporalNamespace = "daap"
 var switches = []string{"", "1", "0", "true", "false"}
 
 // Temporal returns the client options that Temporal's own variables and profile file describe. It refuses what would go
-// over the network unprotected though somebody meant it to be: an API key without TLS, and a TEMPORAL_TLS that
+// over the network unprotected against the operator's intent: an API key without TLS, and a TEMPORAL_TLS that
 // Temporal's own reader takes for nothing.
 func Temporal() (client.Options, error) {
 	if !slices.Contains(switches, strings.ToLower(os.Getenv("TEMPORAL_TLS"))) {
