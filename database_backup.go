@@ -10,29 +10,29 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Backups is how the databases of a tier are backed up; the zero value is not at all.
+// Backups configures the backups of a tier's databases; the zero value means no backups.
 type Backups struct {
 	BackupEnabled bool
-	// BackupFrequency is when base backups begin, as a cron expression of five fields, in UTC.
+	// BackupFrequency schedules base backups: a five-field cron expression in UTC.
 	BackupFrequency string
-	// BackupRetentionDays is for how long any second can be restored.
+	// BackupRetentionDays is the number of days within which any second can be restored.
 	BackupRetentionDays int
-	// WALArchivingEnabled says that every change is archived as it happens. There are no backups without it.
+	// WALArchivingEnabled archives changes continuously. Backups require it.
 	WALArchivingEnabled bool
-	// ObjectStorageDestination is where backups go: s3://bucket or s3://bucket/prefix at the platform's object store.
-	// Each database has a prefix of its own in it.
+	// ObjectStorageDestination is s3://bucket or s3://bucket/prefix in the platform's object store. Each database has its
+	// own prefix there.
 	ObjectStorageDestination string
 }
 
-// BackupsPatch is what a patch of a tier changes of its backups: what is nil stays.
+// BackupsPatch is the part of a tier patch about backups: nil fields stay.
 type BackupsPatch struct {
 	BackupEnabled, WALArchivingEnabled        *bool
 	BackupFrequency, ObjectStorageDestination *string
 	BackupRetentionDays                       *int
 }
 
-// apply changes b. Where backups are switched off, nothing is left of how they were made; where they are switched on,
-// changes are archived unless the patch says otherwise.
+// apply changes b. Disabling backups clears all other settings; enabling them also enables WAL archiving unless the
+// patch says otherwise.
 func (p BackupsPatch) apply(b *Backups) {
 	if p.BackupEnabled != nil && *p.BackupEnabled != b.BackupEnabled {
 		*b = Backups{BackupEnabled: *p.BackupEnabled, WALArchivingEnabled: *p.BackupEnabled}
@@ -46,14 +46,14 @@ func (p BackupsPatch) apply(b *Backups) {
 // MaxBackupRetentionDays is ten years.
 const MaxBackupRetentionDays = 3650
 
-// The rules of a destination: names of buckets are S3's, prefixes are plain, so that nothing in them means anything.
+// The rules for a destination: bucket names follow S3's rules, and prefixes contain no characters with a meaning.
 var (
 	destination = regexp.MustCompile(
 		`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
 	destinationText = "must be s3://bucket or s3://bucket/prefix, with letters, digits, dots, hyphens and underscores"
 )
 
-// backups looks at how backups are to be made.
+// backups checks the backup settings.
 func (c *checks) backups(b Backups) {
 	if !b.BackupEnabled {
 		if b != (Backups{}) {
@@ -76,7 +76,7 @@ func (c *checks) backups(b Backups) {
 	}
 }
 
-// isDestination says whether the text is a destination. S3's bucket names are DNS names that are no addresses.
+// isDestination reports whether the text is a destination. S3 bucket names are DNS names that are not IP addresses.
 func isDestination(text string) bool {
 	parts := destination.FindStringSubmatch(text)
 	if parts == nil {
@@ -85,14 +85,14 @@ func isDestination(text string) bool {
 	return dnsName.MatchString(parts[1]) && !fourNumbers.MatchString(parts[1])
 }
 
-// fourNumbers is what looks like an address.
+// fourNumbers matches an IPv4 address.
 var fourNumbers = regexp.MustCompile(`^([0-9]+\.){3}[0-9]+$`)
 
-// fiveFields reads what crontab reads, and neither @daily nor a time zone.
+// fiveFields accepts crontab's five fields, without @daily and time zones.
 var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// fivePlainFields is how they are written: fiveFields would take any white space for what is between them, and a time
-// zone before them.
+// fivePlainFields requires single spaces: fiveFields would accept any white space between the fields and a time zone
+// before them.
 var fivePlainFields = regexp.MustCompile(`^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$`)
 
 func schedule(frequency string) (cron.Schedule, error) {
@@ -106,7 +106,7 @@ func schedule(frequency string) (cron.Schedule, error) {
 	return parsed, err
 }
 
-// NextBackup is when the next base backup begins after the time; nil where there are none.
+// NextBackup returns when the next base backup after the given time starts; nil without backups.
 func (b Backups) NextBackup(after time.Time) *time.Time {
 	if !b.BackupEnabled {
 		return nil
@@ -116,13 +116,13 @@ func (b Backups) NextBackup(after time.Time) *time.Time {
 		return nil
 	}
 	next := parsed.Next(after.UTC())
-	if next.IsZero() { // not within five years, as 29 February around 2100
+	if next.IsZero() { // none within five years, such as 29 February around 2100
 		return nil
 	}
 	return &next
 }
 
-// promise is what those who know nothing of base backups are told.
+// promise describes the backups for readers who do not know base backups.
 func (b Backups) promise() string {
 	switch {
 	case !b.BackupEnabled:
@@ -139,21 +139,21 @@ type Backup struct {
 	ID         uuid.UUID
 	DatabaseID uuid.UUID
 	Name       string
-	// ServerName is that of the archive it is in: each incarnation of the database has its own.
+	// ServerName is the name of the backup's archive: each incarnation of the database has its own.
 	ServerName string
-	// BackupID is what Barman names it in the archive; empty until it has begun.
+	// BackupID is Barman's ID in the archive; empty until the backup starts.
 	BackupID             string
 	Status               BackupStatus
 	StartedAt, StoppedAt *time.Time
-	// BeginWAL and EndWAL are the segments that it needs; empty until it is completed.
+	// BeginWAL and EndWAL are the segments that a restore needs; empty until the backup is completed.
 	BeginWAL, EndWAL string
-	// SizeBytes is what it takes in the object store; nil until that is known.
+	// SizeBytes is the size in the object store; nil until it is known.
 	SizeBytes *int64
-	// Error is why it failed; empty where it did not.
+	// Error explains a failure; empty otherwise.
 	Error string
 }
 
-// BackupStatus says how far a base backup is.
+// BackupStatus is the progress of a base backup.
 type BackupStatus string
 
 // The statuses of a base backup.
@@ -169,38 +169,37 @@ func BackupStatuses() []BackupStatus {
 	return []BackupStatus{BackupPending, BackupRunning, BackupCompleted, BackupFailed}
 }
 
-// BackupFilter chooses base backups of one database.
+// BackupFilter selects base backups of one database.
 type BackupFilter struct {
 	DatabaseID uuid.UUID
 	Page       Page
 }
 
-// BackupState is what was seen of a database's backups when it was last looked at.
+// BackupState is the most recent observation of a database's backups.
 type BackupState struct {
 	ObservedAt time.Time
-	// Archiving says that WAL is archived, ArchivingMessage what the archiver said last.
+	// Archiving reports whether WAL is archived; ArchivingMessage is the last message of the archiver.
 	Archiving        bool
 	ArchivingMessage string
-	// LastArchivedAt is when the last segment was archived: up to then all can be restored. UnarchivedBytes is what
-	// was written since. Both are as they were told last, where the database does not tell.
+	// LastArchivedAt is when the last segment was archived: everything up to then can be restored. UnarchivedBytes is the
+	// amount written since. If the database does not report them, the previous values stay.
 	LastArchivedAt  *time.Time
 	UnarchivedBytes int64
-	// ArchivedUntil is up to when all that was written is known to be archived: the last observation that found nothing
-	// else, or LastArchivedAt where that is later. The store derives it.
+	// ArchivedUntil is the time up to which everything is known to be archived: the last observation without unarchived
+	// bytes, or LastArchivedAt if later. The store derives it.
 	ArchivedUntil *time.Time
-	// ClosedAt is when the last change was committed of a database that takes none any more, as it is frozen or
-	// archived; nil while it does.
+	// ClosedAt is the time of the last commit of a frozen or archived database, which accepts no changes; nil otherwise.
 	ClosedAt *time.Time
-	// LastBegunAt, LastSuccessAt and LastFailureAt are of base backups.
+	// LastBegunAt, LastSuccessAt and LastFailureAt are times of base backups.
 	LastBegunAt, LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage                        string
-	// Gap names the first segment that is missing in the archive after the first base backup; empty where none is.
+	// Gap is the first segment after the first base backup that is missing in the archive; empty if there is none.
 	Gap string
-	// FirstRecoverableAt is the first moment that can be restored; nil until there is one.
+	// FirstRecoverableAt is the earliest time that can be restored; nil until there is one.
 	FirstRecoverableAt *time.Time
 }
 
-// BackupHealth says whether a database could be restored.
+// BackupHealth summarizes whether a database could be restored.
 type BackupHealth string
 
 // The healths of backups.
@@ -216,18 +215,18 @@ func BackupHealths() []BackupHealth {
 	return []BackupHealth{BackupsOK, BackupsStale, BackupsFailing, BackupsUnknown}
 }
 
-// Bounds of what is healthy.
+// The limits of health.
 const (
-	// beginGrace is how late a base backup may begin before it is missed; CNPG begins it within a second.
+	// beginGrace is how late a base backup may start before it counts as missed; CNPG starts it within a second.
 	beginGrace = 30 * time.Second
 	// backupGrace is how long a base backup may take: 1 TiB at 50 MiB a second takes six hours.
 	backupGrace = 6 * time.Hour
-	// archiveGrace is how late WAL may be archived: PostgreSQL ends a segment in which something was written after five
-	// minutes; archiving it and the next look take as much as a minute each.
+	// archiveGrace is how late WAL may be archived: PostgreSQL closes a segment with changes after five minutes; archiving
+	// it and the next check take up to a minute each.
 	archiveGrace = 7 * time.Minute
 )
 
-// Health says how the backups are, and in a sentence why where they are not well. b is how they are to be made.
+// Health returns the health of the backups under the settings b, and a sentence that explains it if it is not ok.
 func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	_, old := stale(s.ObservedAt, now)
 	switch {
@@ -254,7 +253,7 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	return BackupsOK, ""
 }
 
-// LatestRecoverable is up to when everything is archived: nil where nothing is.
+// LatestRecoverable returns the time up to which everything is archived; nil if nothing is.
 func (s BackupState) LatestRecoverable() *time.Time {
 	if s.ClosedAt != nil {
 		return s.ClosedAt
@@ -262,7 +261,7 @@ func (s BackupState) LatestRecoverable() *time.Time {
 	return s.LastArchivedAt
 }
 
-// late says of a base backup that it has not begun, or goes on for too long; empty where none does.
+// late explains a base backup that has not started or runs for too long; empty if there is none.
 func (s BackupState) late(b Backups, now time.Time) string {
 	begun := *s.LastSuccessAt
 	if s.LastBegunAt != nil && s.LastBegunAt.After(begun) {
@@ -277,8 +276,8 @@ func (s BackupState) late(b Backups, now time.Time) string {
 	return ""
 }
 
-// HealthOf is the Health of the database's backups. Nobody looks at those of a database that takes no changes: what was
-// seen last stays so.
+// HealthOf returns the Health of the database's backups. A database that accepts no changes is not checked: its last
+// observation stays valid.
 func (s BackupState) HealthOf(db Database, now time.Time) (BackupHealth, string) {
 	if db.resting() {
 		now = s.ObservedAt
@@ -286,7 +285,7 @@ func (s BackupState) HealthOf(db Database, now time.Time) (BackupHealth, string)
 	return s.Health(db.Profile.Backups, now)
 }
 
-// NextBackup is when the next base backup of the database begins after the time; nil where none does.
+// NextBackup returns when the next base backup of the database after the given time starts; nil if none does.
 func (db Database) NextBackup(after time.Time) *time.Time {
 	if db.resting() {
 		return nil
@@ -294,12 +293,12 @@ func (db Database) NextBackup(after time.Time) *time.Time {
 	return db.Profile.NextBackup(after)
 }
 
-// resting says whether the database takes no changes.
+// resting reports whether the database accepts no changes.
 func (db Database) resting() bool {
 	return db.Status == DatabaseFrozen || db.Status == DatabaseArchived
 }
 
-// Lag is how much time would be lost now: none where nothing was written since all was archived.
+// Lag returns the time span of changes that would be lost now: 0 if everything is archived.
 func (s BackupState) Lag(now time.Time) time.Duration {
 	if s.UnarchivedBytes == 0 || s.ArchivedUntil == nil {
 		return 0
@@ -307,9 +306,9 @@ func (s BackupState) Lag(now time.Time) time.Duration {
 	return max(0, now.Sub(*s.ArchivedUntil))
 }
 
-// backupStore reads what is known of backups; of a database that is out of scope nothing is.
+// backupStore reads backups and their state; a database that is out of scope has none.
 type backupStore interface {
-	// BackupState is the zero value where nobody has looked yet.
+	// BackupState returns the zero value before the first observation.
 	BackupState(ctx context.Context, scope Scope, database uuid.UUID) (BackupState, error)
 	Backups(ctx context.Context, scope Scope, filter BackupFilter) ([]Backup, error)
 }
@@ -329,10 +328,9 @@ func (d *Databases) Backups(ctx context.Context, req Request, filter BackupFilte
 		func(b Backup) uuid.UUID { return b.ID })
 }
 
-// BackUp records the operation that takes a base backup of the database now, beside those at the times of its tier, and
-// starts that as Create does. The database stays ready. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound,
-// CodeDatabaseBusy, CodeWrongStatus unless it is ready and has backups, CodeUnavailable above the backlog, and those of
-// once.
+// BackUp records the operation that takes a base backup now, in addition to the scheduled ones, and starts it like
+// Create. The database stays ready. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeDatabaseBusy,
+// CodeWrongStatus unless it is ready and has backups, CodeUnavailable above the backlog, and those of once.
 func (d *Databases) BackUp(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
 	by, err := req.authorize(MayBackUpDatabase)
 	if err != nil {

@@ -24,16 +24,16 @@ func DatabaseHealths() []DatabaseHealth {
 	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
 }
 
-// HealthSeen is the health from one observation of a database.
-type HealthSeen struct {
+// HealthObservation is the health from one observation of a database.
+type HealthObservation struct {
 	Health DatabaseHealth
 	// Since is when the health got this value, ObservedAt when it was last observed; both are zero before the first
 	// observation.
 	Since, ObservedAt time.Time
 }
 
-// At returns the health at the given time: an observation that is too old is unknown.
-func (h HealthSeen) At(now time.Time) HealthSeen {
+// AsOf returns the health at the given time: an observation that is too old is unknown.
+func (h HealthObservation) AsOf(now time.Time) HealthObservation {
 	if since, is := stale(h.ObservedAt, now); is && h.Health != HealthUnknown {
 		h.Health, h.Since = HealthUnknown, since
 	}
@@ -51,14 +51,14 @@ func (db Database) Runs() bool {
 }
 
 // HealthAt returns the health of the database at the given time; false if it is not running.
-func (db Database) HealthAt(now time.Time) (HealthSeen, bool) {
+func (db Database) HealthAt(now time.Time) (HealthObservation, bool) {
 	switch {
 	case !db.Runs():
-		return HealthSeen{}, false
+		return HealthObservation{}, false
 	case db.LastHealth == nil:
-		return HealthSeen{Health: HealthUnknown}, true
+		return HealthObservation{Health: HealthUnknown}, true
 	}
-	return db.LastHealth.At(now), true
+	return db.LastHealth.AsOf(now), true
 }
 
 // Observed is a database with its last observation and the related rows.
@@ -73,31 +73,31 @@ type Observed struct {
 	Reserved Cost
 }
 
-// Seen is the result of one observation.
-type Seen struct {
+// Observation is the result of one observation.
+type Observation struct {
 	Observed
 	// Now are the current conditions.
 	Now Conditions
 }
 
-// See combines the conditions that were found in Kubernetes at the given time with those derived from stored rows.
-func (o Observed) See(found Conditions, at time.Time) Seen {
+// Observe combines the conditions that were found in Kubernetes at the given time with those derived from stored rows.
+func (o Observed) Observe(found Conditions, at time.Time) Observation {
 	now := append(slices.Clone(found), o.recorded(at)...)
 	for i := range now {
-		now[i].ObservedAt = o.lookedAt(now[i].Type, at)
+		now[i].ObservedAt = o.collectedAt(now[i].Type, at)
 	}
-	return Seen{o, o.Conditions.Then(now)}
+	return Observation{o, o.Conditions.MergeSince(now)}
 }
 
 // Changed reports whether there is more to record than the time of the observation.
-func (s Seen) Changed() bool {
+func (s Observation) Changed() bool {
 	return !slices.EqualFunc(s.Conditions, s.Now, func(was, is Condition) bool {
 		return was.Type == is.Type && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
 	})
 }
 
 // Event returns the timeline's event for the observation; false if no condition changed its status.
-func (s Seen) Event() (Event, bool) {
+func (s Observation) Event() (Event, bool) {
 	var told []string
 	for _, c := range s.Now {
 		if s.Conditions.status(c.Type) != c.Status && (s.Revision > 0 || c.wrong()) {
@@ -117,9 +117,9 @@ func (s Seen) Event() (Event, bool) {
 	}, true
 }
 
-// lookedAt returns when the data behind a condition was collected. Conditions derived from stored rows may be older
+// collectedAt returns when the data behind a condition was collected. Conditions derived from stored rows may be older
 // than at.
-func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
+func (o Observed) collectedAt(kind ConditionType, at time.Time) time.Time {
 	var before time.Time
 	switch kind {
 	case ConditionContinuousArchiving, ConditionBackupFresh:
@@ -150,7 +150,7 @@ func (o Observed) recorded(now time.Time) Conditions {
 			o.CAExpiresAt.UTC().Format(time.DateOnly)))
 	}
 	cost := o.Profile.CostOf(DatabaseReady)
-	consistent := o.Reserved == cost || o.OperationID != nil && cost.Beyond(o.Reserved) == Cost{}
+	consistent := o.Reserved == cost || o.OperationID != nil && cost.ExcessOver(o.Reserved) == Cost{}
 	return append(all, ConditionQuotaConsistent.wellIf(consistent, "ReservationDiffers",
 		"The reservation in the quota of tier %s does not match the resources of the database.", o.Tier))
 }
@@ -179,14 +179,14 @@ func (o Observed) backedUp(now time.Time) Conditions {
 	}
 }
 
-// Told returns the conditions as shown at the given time, in display order; none for a database that is not running.
-func (o Observed) Told(now time.Time) Conditions {
+// Reported returns the conditions as shown at the given time, in display order; none for a database that is not running.
+func (o Observed) Reported(now time.Time) Conditions {
 	if !o.Runs() {
 		return nil
 	}
-	told, order := o.Conditions.At(now), ConditionTypes()
+	told, order := o.Conditions.AsOf(now), ConditionTypes()
 	for i := range told {
-		told[i].ObservedAt = o.lookedAt(told[i].Type, told[i].ObservedAt)
+		told[i].ObservedAt = o.collectedAt(told[i].Type, told[i].ObservedAt)
 	}
 	slices.SortStableFunc(told, func(a, b Condition) int {
 		return cmp.Compare(slices.Index(order, a.Type), slices.Index(order, b.Type))

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Operation is one change of a database that takes time. Its row is what people look at, the lock on the
-// database, and the outbox from which its workflow is started.
+// Operation is a change of a database that takes time. Its row is its record for people, the lock on the database, and
+// the outbox from which its workflow starts.
 type Operation struct {
 	// ID is a UUIDv7, so that order by ID is order of creation.
 	ID           uuid.UUID
@@ -18,28 +18,27 @@ type Operation struct {
 	DatabaseID   uuid.UUID
 	DatabaseName string
 	OwnerTeam    string
-	// Step is the one at which the operation is; empty until it has begun.
+	// Step is the current step; empty until the operation has begun.
 	Step StepName
-	// Cause says why the operation does not get on: always while it needs attention, and as soon as it is
-	// known while it runs.
+	// Cause explains why the operation makes no progress: always while it needs attention, and while it runs once the
+	// cause is known.
 	Cause *Cause
-	// Tier is the one that an update gives the database, all of it as it was when the update was accepted; nil for
-	// other kinds.
+	// Tier is the target of an update, in its definition when the update was accepted; nil for other kinds.
 	Tier *Tier
-	// BacksUp says that the database has backups, or will once the operation is over, so that this has the steps for that.
+	// BacksUp reports whether the database has backups, or will have them after the operation, so that the steps for
+	// backups apply.
 	BacksUp bool
-	// Origin is who asked for it, from where.
+	// Origin is who requested the operation, and from where.
 	Origin Origin
 	// StatusBefore is the database's status when the operation was accepted; empty where the operation makes it.
 	StatusBefore DatabaseStatus
-	// CancelledBy is who gave the operation up; it undoes what it did from then on. Empty otherwise.
+	// CancelledBy is who cancelled the operation; it rolls back from then on. Empty otherwise.
 	CancelledBy string
-	// Receipt is what a deletion or an archiving removes; nil until that is known, and for other kinds.
+	// Receipt is what a deletion or archiving removes; nil until it is counted, and for other kinds.
 	Receipt *Receipt
-	// Incarnation is the one that a reconcile has begun of a database whose Cluster was gone; zero where it has not, and
-	// for other kinds.
+	// Incarnation is the incarnation that a reconcile began because the Cluster was gone; zero otherwise.
 	Incarnation int
-	// Restarts counts the workflows that were started anew because one was lost.
+	// Restarts counts the workflows that were started to replace a lost one.
 	Restarts   int
 	CreatedAt  time.Time
 	StartedAt  *time.Time
@@ -48,13 +47,13 @@ type Operation struct {
 	Steps []Step
 }
 
-// WorkflowID is the Temporal Workflow ID of the operation: the same for every start, so that a start
-// may be repeated.
+// WorkflowID returns the Temporal Workflow ID of the operation: the same for every start, so that a start can be
+// repeated.
 func (o Operation) WorkflowID() string {
 	return fmt.Sprintf("db:%s:%s:%s", o.DatabaseID, o.Kind, o.ID)
 }
 
-// OperationKind says what an operation does; it is also the Workflow Type.
+// OperationKind is the type of an operation; it is also the Workflow Type.
 type OperationKind string
 
 // The kinds of operations.
@@ -70,7 +69,7 @@ const (
 	ReconcileDatabase OperationKind = "reconcile_database"
 )
 
-// OperationState says how far an operation is.
+// OperationState is the progress of an operation.
 type OperationState string
 
 // The states of an operation; the first four are open and hold the database.
@@ -88,45 +87,45 @@ func OpenStates() []OperationState {
 	return []OperationState{OperationPending, OperationRunning, OperationNeedsAttention, OperationCancelling}
 }
 
-// Open says whether an operation in this state holds its database.
+// Open reports whether an operation in this state holds its database.
 func (s OperationState) Open() bool { return slices.Contains(OpenStates(), s) }
 
-// Settled says whether there is nothing to wait for: the operation is over, or waits for a person itself.
+// Settled reports whether waiting is pointless: the operation is over or needs attention.
 func (s OperationState) Settled() bool { return !s.Open() || s == OperationNeedsAttention }
 
-// kind is all that is fixed of one kind of operation.
+// kind defines one kind of operation.
 type kind struct {
 	name OperationKind
-	// from are the statuses of a database in which the operation may be requested: of the source for one that reads it,
-	// none for one that makes its database from nothing. done completes "cannot be …".
+	// from lists the database statuses in which the operation may be requested: the source's for an operation that reads a
+	// source, none for one that creates an empty database. done completes "cannot be …".
 	from []DatabaseStatus
 	done string
-	// during is the database's status while the operation goes forward, undoing while it is rolled back, and after once
-	// it has succeeded. What the database costs before and after follows from the statuses: Operation.Cost.
+	// during is the database's status while the operation goes forward, undoing while it rolls back, and after once it has
+	// succeeded. Operation.Cost derives the quota use before and after from these statuses.
 	during, undoing, after DatabaseStatus
-	// makes says that the operation makes its database, so that rolling it back leaves none.
+	// makes means that the operation creates its database, so that rolling back deletes it.
 	makes bool
-	// readsSource says that it reads the archive of another database, which nothing may remove meanwhile.
+	// readsSource means that it reads the archive of another database, which must not be removed meanwhile.
 	readsSource bool
-	// needsBackups says that the database, or its source, must have backups.
+	// needsBackups means that the database or its source must have backups.
 	needsBackups bool
 	// destroys is the strategy that it carries out; empty for a kind that leaves the database to its team. Deletion
 	// protection refuses the others.
 	destroys DestructionStrategy
-	// removesArchive says that it removes the backups, which nothing may be reading.
+	// removesArchive means that it removes the backups, which no other operation may be reading.
 	removesArchive bool
-	// takesOver says that it may take the database from an operation of another kind.
+	// takesOver means that it may take the database from an operation of another kind.
 	takesOver bool
-	// resumesAtPivot says that the steps before the pivot cannot be repeated once it was reached: a run that replaces a
-	// lost one begins there.
+	// resumesAtPivot means that the steps before the pivot cannot be repeated once the pivot was reached: a run that
+	// replaces a lost one begins there.
 	resumesAtPivot bool
 	plan           []StepPlan
-	// pivot is the step from which on it only goes forward; why says what has happened then.
+	// pivot is the first step that cannot be rolled back; why explains it.
 	pivot StepName
 	why   string
 }
 
-// kinds are all kinds of operations, in the order in which people are shown them.
+// kinds defines all kinds of operations, in display order.
 var kinds = []kind{
 	{
 		name:   ProvisionDatabase,
@@ -309,7 +308,7 @@ func kindsThat(is func(kind) bool) []OperationKind {
 	return all
 }
 
-// fixed returns all that is fixed of kind k; the zero value where there is no such kind.
+// fixed returns the definition of kind k; the zero value if there is no such kind.
 func (k OperationKind) fixed() kind {
 	i := slices.IndexFunc(kinds, func(fixed kind) bool { return fixed.name == k })
 	if i < 0 {
@@ -318,10 +317,10 @@ func (k OperationKind) fixed() kind {
 	return kinds[i]
 }
 
-// During is the status a database has while an operation of kind k works on it.
+// During returns the status of a database while an operation of kind k works on it.
 func (k OperationKind) During() DatabaseStatus { return k.fixed().during }
 
-// After is the status a database has when an operation of kind k has succeeded.
+// After returns the status of a database after an operation of kind k succeeded.
 func (k OperationKind) After() DatabaseStatus { return k.fixed().after }
 
 // Makes reports whether an operation of kind k makes its database, so that rolling it back leaves none.
@@ -333,12 +332,12 @@ func (k OperationKind) RemovesArchive() bool { return k.fixed().removesArchive }
 // ResumesAtPivot reports whether a run of kind k that replaces a lost one begins at the pivot, if that was reached.
 func (k OperationKind) ResumesAtPivot() bool { return k.fixed().resumesAtPivot }
 
-// OperationFilter chooses operations; the zero value chooses all.
+// OperationFilter selects operations; the zero value selects all.
 type OperationFilter struct {
 	DatabaseID *uuid.UUID
 	State      OperationState
 	Kind       OperationKind
-	// Cause chooses those that need attention for this cause.
+	// Cause selects operations that need attention for this cause.
 	Cause CauseCode
 	Page  Page
 }

@@ -202,7 +202,7 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
 		WHERE  d.datallowconn AND NOT d.datistemplate ORDER BY 1 LIMIT $1`,
-		maxPostgresDatabases+1) // its error comes out of ForEachRow
+		maxPostgresDatabases+1) // ForEachRow returns its error
 	var names []string
 	var name string
 	_, err := pgx.ForEachRow(rows, []any{&name}, func() error {
@@ -228,7 +228,7 @@ func extensionsOf(ctx context.Context, conn *pgx.Conn, database string) ([]daap.
 		       COALESCE(pg_catalog.left(a.default_version, $1), '')
 		FROM   pg_catalog.pg_extension AS e
 		LEFT   JOIN pg_catalog.pg_available_extensions AS a ON a.name OPERATOR(pg_catalog.=) e.extname
-		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // its error comes out of ForEachRow
+		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // ForEachRow returns its error
 	var all []daap.Extension
 	var name, version, available string
 	_, err := pgx.ForEachRow(rows, []any{&name, &version, &available}, func() error {

@@ -29,7 +29,7 @@ type reaped interface {
 	// SaveOrphans records what was found at the time: all there is.
 	SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error
 	OrphansToRemove(ctx context.Context) ([]daap.Orphan, error)
-	// OrphanRemoved records that the orphan is gone, or why it is not.
+	// OrphanRemoved records that the orphan is gone, or why its removal failed.
 	OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error
 }
 

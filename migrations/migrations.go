@@ -69,7 +69,7 @@ func Up(ctx context.Context, databaseURL string) error {
 // parse reads the URL of a PostgreSQL to migrate.
 func parse(databaseURL string) (*pgx.ConnConfig, error) {
 	if _, err := url.Parse(databaseURL); err != nil {
-		// The parser's own words may quote a part of the password.
+		// The parser's own error may quote a part of the password.
 		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
 	}
 	cfg, err := pgx.ParseConfig(databaseURL)

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// startTimeout bounds a start: a request waits for it, and the Dispatcher makes up for what it misses.
+	// startTimeout bounds a start: a request waits for it, and the Dispatcher retries a failed one.
 	startTimeout = 2 * time.Second
 	// decideTimeout bounds a decision: a worker must take it and write it to the rows.
 	decideTimeout = 5 * time.Second
@@ -31,7 +31,7 @@ type Engine struct{ Client client.Client }
 // one Workflow ID, which runs at most once, and once more for each time that it is started anew. A second run
 // after that is harmless: the operation is over, and the run's first activity finds that out.
 func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
-	// A client that hangs up must not take back the start of what was recorded for it.
+	// A client that disconnects must not cancel the start of a recorded operation.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
@@ -56,8 +56,8 @@ func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 	return nil
 }
 
-// Decide gives the decision to the operation's workflow and returns when the rows show it, within five seconds.
-// The same id twice is one decision. Errors: CodeDecisionRefused, CodeUnavailable, daap.ErrNoWorkflow.
+// Decide sends the decision to the operation's workflow and returns when the rows show it, within five seconds. The
+// same id twice is one decision. Errors: CodeDecisionRefused, CodeUnavailable, daap.ErrNoWorkflow.
 func (e Engine) Decide(ctx context.Context, op daap.Operation, d daap.Decision, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
@@ -103,7 +103,7 @@ func (e Engine) Describe(ctx context.Context, workflowID string) (Execution, err
 	return Execution{Found: true, End: end}, err
 }
 
-// end says how a workflow that is over ended, and by whom where somebody ended it.
+// end returns how a closed workflow ended, and who ended it.
 func (e Engine) end(ctx context.Context, workflowID string, status enumspb.WorkflowExecutionStatus) (string, error) {
 	how := map[enumspb.WorkflowExecutionStatus]string{
 		enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:  "completed, but its end was not recorded",
