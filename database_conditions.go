@@ -91,12 +91,12 @@ const (
 	scanValidFor   = 30 * time.Minute
 )
 
-// HealthBelievedSince returns the time since which something must have been observed to be believed now.
-func HealthBelievedSince(now time.Time) time.Time { return now.Add(-HealthValidFor) }
+// HealthValidSince returns the oldest time of an observation that is valid now.
+func HealthValidSince(now time.Time) time.Time { return now.Add(-HealthValidFor) }
 
-// stale reports whether what was observed at the time is not believed any more, and since when.
+// stale reports whether an observation at the time is no longer valid, and since when.
 func stale(observed, now time.Time) (since time.Time, is bool) {
-	return observed.Add(HealthValidFor), observed.Before(HealthBelievedSince(now))
+	return observed.Add(HealthValidFor), observed.Before(HealthValidSince(now))
 }
 
 // Conditions are the conditions of one database.

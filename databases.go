@@ -40,8 +40,8 @@ type quotaReader interface {
 // grant's Once: a repeated request gets its first answer and changes nothing. All calls that take a Grant can return
 // KeyReused and InProgress. A dry run returns the result or error of the request and changes nothing.
 type databaseChanges interface {
-	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes the
-	// name. Errors: TierNotFound, CodeQuotaExceeded, NameTaken, and for a restore those of its Check.
+	// CreateDatabase records the database and its operation, or nothing. Its Tier is a name or an ID, and becomes the
+	// name. Errors: TierNotFound, CodeQuotaExceeded, NameTaken, and for a restore the errors of its Check.
 	CreateDatabase(ctx context.Context, by Grant, db Database, from *RestoreFrom, op Operation) (
 		Database, Operation, error)
 	// PatchDatabase applies the patch to the locked database. If the patch sets another tier, or the current definition of
@@ -49,7 +49,7 @@ type databaseChanges interface {
 	// WrongStatus as for the others.
 	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch, op Operation) (
 		Database, *Operation, error)
-	// AcceptOperation gives the database to op and records op, or neither. Busy if another operation holds the database
+	// AcceptOperation gives the database to op and records op, or nothing. Busy if another operation holds the database
 	// and op may not take it over; WrongStatus if the status does not allow it.
 	AcceptOperation(ctx context.Context, by Grant, op Operation) (Database, Operation, error)
 	// Backlogged reports whether more than the given number of operations wait to start.

@@ -38,7 +38,7 @@ func (f *filter) running() {
 // healthy selects the rows of fromDatabases for running databases with the health now.
 func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
 	f.running()
-	since := daap.HealthBelievedSince(now)
+	since := daap.HealthValidSince(now)
 	if health == daap.HealthUnknown {
 		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, since)
 		return

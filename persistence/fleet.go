@@ -73,7 +73,7 @@ func countHealths(read *pgx.Batch, fleet *daap.Fleet, now time.Time) {
 		SELECT health, count(*), count(*) FILTER (WHERE late), min(observed_at), max(observed_at), min(since),
 		       (array_agg(id ORDER BY since, id) FILTER (WHERE health <> 'healthy'))[1]
 		FROM   seen GROUP BY health`,
-		daap.HealthBelievedSince(now), daap.HealthValidFor, now.Add(-daap.SweepLate),
+		daap.HealthValidSince(now), daap.HealthValidFor, now.Add(-daap.SweepLate),
 		daap.RunningStatuses(), daap.RunningKinds()).Query(
 		func(rows pgx.Rows) error {
 			var health daap.DatabaseHealth

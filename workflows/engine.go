@@ -27,9 +27,9 @@ const (
 // Engine starts the workflows of operations, sends them decisions, and describes them.
 type Engine struct{ Client client.Client }
 
-// StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has
-// one Workflow ID, which runs at most once, and once more for each time that it is started anew. A second run
-// after that is harmless: the operation is over, and the run's first activity finds that out.
+// StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has one
+// Workflow ID, which runs at most once, plus once for each restart. A second run after that is harmless: the operation is
+// over, which the run's first activity detects.
 func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 	// A client that disconnects must not cancel the start of a recorded operation.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)

@@ -25,11 +25,11 @@ func codecCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "codec",
 		Short: "Decrypt payloads for Temporal's UI and CLI",
-		Long: `Answers Temporal's UI and CLI with payloads that were encrypted under DAAP_TEMPORAL_CODEC_KEYS, decrypted.
+		Long: `Decrypts payloads that were encrypted with DAAP_TEMPORAL_CODEC_KEYS, for Temporal's UI and CLI.
 
-It shows them to whoever reaches it. On this machine that is whoever works on it; for others, put the proxy that
-signs people in to the Temporal UI in front of it, on the same machine or in the same pod. It needs nothing but the
-keys, and no access to anything.
+Everyone who can reach the server can read payloads. By default only users of this machine can. To serve others, run
+it behind the proxy that authenticates users of the Temporal UI, on the same machine or in the same pod. It needs
+only the keys, and no other access.
 
 ` + config.Help("codec"),
 		Example: `  daap codec &

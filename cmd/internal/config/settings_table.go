@@ -108,7 +108,7 @@ var settings = []SettingGroup{
 		},
 		{
 			Name: "DAAP_AUDIT_HEADS", Readers: auditReaders,
-			Meaning: "Where heads of the audit log are stored, as s3://bucket/prefix. Without them nobody can detect that the " +
+			Meaning: "Where heads of the audit log are stored, as s3://bucket/prefix. Without them it cannot be detected that the " +
 				"newest entries were removed. Give the bucket versioning and a retention lock.",
 		},
 		{
