@@ -28,8 +28,8 @@ const (
 type Engine struct{ Client client.Client }
 
 // StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has one
-// Workflow ID, which runs at most once, plus once for each restart. A second run after that is harmless: the operation is
-// over, which the run's first activity detects.
+// Workflow ID, which runs at most once, plus once for each restart. A second run after that is harmless: the operation
+// is over, which the run's first activity detects.
 func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 	// A client that disconnects must not cancel the start of a recorded operation.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)

@@ -75,7 +75,8 @@ func codecHandler(codec converter.PayloadCodec, origin string, log *zap.Logger) 
 		log.Info("codec",
 			zap.String("method", r.Method), zap.String("address", r.RemoteAddr), zap.Bool("browser", from != ""))
 		if from != "" && from != origin {
-			http.Error(w, "requests from this page are not allowed; DAAP_CODEC_ORIGIN sets the allowed origin", http.StatusForbidden)
+			http.Error(w, "requests from this page are not allowed; DAAP_CODEC_ORIGIN sets the allowed origin",
+				http.StatusForbidden)
 			return
 		}
 		if from != "" {
