@@ -2,21 +2,21 @@ package daap
 
 import "slices"
 
-// Role is what an API key allows.
+// Role determines what an API key may do.
 type Role string
 
 // The roles.
 const (
 	// RolePlatformTeam may do everything, for every team.
 	RolePlatformTeam Role = "platform-team"
-	// RoleProductTeam may ask for databases of its own team, and see and change those.
+	// RoleProductTeam may create databases for its own team, and read and change them.
 	RoleProductTeam Role = "product-team"
 )
 
 // Roles returns all roles.
 func Roles() []Role { return []Role{RolePlatformTeam, RoleProductTeam} }
 
-// Permission names what a request asks for: the operationId of the contract.
+// Permission identifies an API operation by its operationId.
 type Permission string
 
 // The permissions, in the order of the contract.
@@ -61,24 +61,24 @@ const (
 	MayExportAuditLogs       Permission = "exportAuditLogs"
 )
 
-// Access says who has a permission.
+// Access determines which roles have a permission.
 type Access int
 
-// The accesses. One that is in no table is nobody's.
+// The accesses. A permission without a row in the table is denied to all roles.
 const (
 	AccessNobody Access = iota
 	// AccessOpen needs no key.
 	AccessOpen
-	// AccessOwn is for both roles: platform-team for every team, product-team for what its own team owns. What
-	// another team owns does not exist for it.
+	// AccessOwn allows both roles: platform-team for every team, product-team for its own team's resources. Another team's
+	// resources do not exist for it.
 	AccessOwn
-	// AccessAll is for both roles: it is about what no team owns.
+	// AccessAll allows both roles to use resources that no team owns.
 	AccessAll
-	// AccessPlatform is for platform-team alone.
+	// AccessPlatform allows platform-team only.
 	AccessPlatform
 )
 
-// accesses is who may do what: every operation of the contract has its row.
+// accesses assigns an access to every operation of the contract.
 var accesses = map[Permission]Access{
 	MayGetHealth:             AccessOpen,
 	MayGetOpenAPI:            AccessOpen,
@@ -98,7 +98,7 @@ var accesses = map[Permission]Access{
 	MayListOperations:        AccessOwn,
 	MayGetOperation:          AccessOwn,
 	MayRetryOperation:        AccessOwn,
-	// What is skipped is not made, and only those who know Kubernetes can say that it may be missing.
+	// A skipped step has not run; deciding that it can be missing needs knowledge of Kubernetes.
 	MaySkipOperation:   AccessPlatform,
 	MayAbortOperation:  AccessOwn,
 	MayCancelOperation: AccessOwn,
@@ -121,10 +121,10 @@ var accesses = map[Permission]Access{
 	MayExportAuditLogs: AccessPlatform,
 }
 
-// Access says who has the permission.
+// Access returns which roles have the permission.
 func (p Permission) Access() Access { return accesses[p] }
 
-// Permissions returns all permissions that anybody has, in alphabetical order.
+// Permissions returns all permissions in the table, in alphabetical order.
 func Permissions() []Permission {
 	all := make([]Permission, 0, len(accesses))
 	for p := range accesses {
@@ -134,7 +134,7 @@ func Permissions() []Permission {
 	return all
 }
 
-// mayDecide are the permissions for decisions.
+// mayDecide maps each action to its permission.
 var mayDecide = map[Action]Permission{
 	ActionRetry:  MayRetryOperation,
 	ActionSkip:   MaySkipOperation,
@@ -142,20 +142,20 @@ var mayDecide = map[Action]Permission{
 	ActionCancel: MayCancelOperation,
 }
 
-// Scope is whose rows a request may see and change. The zero value is nobody's.
+// Scope limits a request to rows of one team or of all teams. The zero value covers no rows.
 type Scope struct {
 	all  bool
 	team string
 }
 
-// EveryTeam is the scope of all rows.
+// EveryTeam covers all rows.
 var EveryTeam = Scope{all: true}
 
-// OfTeam is the scope of what one team owns.
+// OfTeam covers the rows of one team.
 func OfTeam(team string) Scope { return Scope{team: team} }
 
-// Team is the only team whose rows are in the scope, and whether there is such a limit.
+// Team returns the only team in the scope, and whether the scope is limited to one.
 func (s Scope) Team() (team string, limited bool) { return s.team, !s.all }
 
-// Covers says whether what the team owns is in the scope.
+// Covers reports whether the scope includes the team's rows.
 func (s Scope) Covers(team string) bool { return s.all || team != "" && s.team == team }

@@ -15,7 +15,7 @@ func second[T any](_ T, err error) error { return err }
 
 func third[T, U any](_ T, _ U, err error) error { return err }
 
-// useCases are all use cases by what they need, on no store at all: one that looks at anything before it knows
+// useCases are all use cases by what they need, on no store at all: one that reads anything before it knows
 // who asks panics.
 func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	databases := daap.NewDatabases(nil, nil, nil, 1)
@@ -108,7 +108,7 @@ func useCases() map[daap.Permission]func(context.Context, daap.Request) error {
 	}
 }
 
-func TestUseCaseLooksAtNothingBeforeItKnowsThatTheCallerMay(t *testing.T) {
+func TestUseCaseAuthorizesBeforeItReads(t *testing.T) {
 	t.Parallel()
 	cases := useCases()
 	for _, permission := range daap.Permissions() {
@@ -120,7 +120,7 @@ func TestUseCaseLooksAtNothingBeforeItKnowsThatTheCallerMay(t *testing.T) {
 			t.Errorf("%s has no use case here", permission)
 			continue
 		}
-		wantCode(t, string(permission)+" of nobody", use(t.Context(), daap.Request{}), daap.CodeUnauthenticated)
+		wantCode(t, string(permission)+" without a caller", use(t.Context(), daap.Request{}), daap.CodeUnauthenticated)
 		unknown := daap.Request{Caller: daap.Caller{Team: "shop", Role: "root"}}
 		wantCode(t, string(permission)+" of an unknown role", use(t.Context(), unknown), daap.CodeForbidden)
 		if permission.Access() == daap.AccessPlatform {
@@ -136,7 +136,7 @@ func wantCode(t *testing.T, what string, err error, want daap.Code) {
 	}
 }
 
-func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
+func TestProductTeamCreatesOnlyItsOwnDatabases(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		by          daap.Request
@@ -170,7 +170,7 @@ func TestProductTeamAsksForDatabasesOfItsOwnAlone(t *testing.T) {
 	}
 }
 
-func TestScopeOfNobodyCoversNothing(t *testing.T) {
+func TestZeroScopeCoversNothing(t *testing.T) {
 	t.Parallel()
 	for _, team := range []string{"", "shop"} {
 		if (daap.Scope{}).Covers(team) {

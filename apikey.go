@@ -13,43 +13,43 @@ import (
 	"github.com/google/uuid"
 )
 
-// APIKey is what lets a team or its programs use the API. What proves the possession of it is a Credential, of
-// which only a hash is kept.
+// APIKey gives a team and its programs access to the API. A Credential proves possession of it; only a hash of the
+// secret is stored.
 type APIKey struct {
 	// ID is a UUIDv7, so that order by ID is order of creation.
 	ID   uuid.UUID
 	Name string
 	Team string
 	Role Role
-	// CreatedBy names who made it, for people.
+	// CreatedBy names the creator, for people.
 	CreatedBy string
 	CreatedAt time.Time
-	// ExpiresAt is when it ends by itself; nil where it does not.
+	// ExpiresAt is when the key expires; nil if it does not.
 	ExpiresAt *time.Time
 	RevokedAt *time.Time
-	// RotatedAt is when it got the secret that it has now; nil while that is its first.
+	// RotatedAt is when the key got its current secret; nil if it was never rotated.
 	RotatedAt *time.Time
-	// OldSecretUntil is until when the secret before is valid, too; nil where there is none.
+	// OldSecretUntil is when the previous secret stops working; nil if there is none.
 	OldSecretUntil *time.Time
-	// LastUsedAt is exact to a minute or so; nil until it is used.
+	// LastUsedAt is accurate to about a minute; nil until the first use.
 	LastUsedAt *time.Time
 }
 
-// Prefix is the beginning of the credential, which is no secret: people find the key by it.
+// Prefix is the start of the credential, which is not secret and identifies the key to people.
 func (k APIKey) Prefix() string { return credentialWord + "_" + in62(k.ID[:], idWidth) }
 
-// Caller is who the bearer of the key is.
+// Caller returns the caller that the key authenticates.
 func (k APIKey) Caller() Caller {
 	return Caller{KeyID: k.ID, KeyName: k.Name, Team: k.Team, Role: k.Role}
 }
 
-// Refusal says for people why the key is not valid at the given time; empty when it is.
+// Refusal explains why the key is not valid at the given time; empty if it is.
 func (k APIKey) Refusal(now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
-		return "The API key was revoked; ask the platform team for another one."
+		return "The API key was revoked; ask the platform team for a new one."
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
-		return "The API key has expired; ask the platform team for another one."
+		return "The API key has expired; ask the platform team for a new one."
 	}
 	return ""
 }
@@ -57,11 +57,11 @@ func (k APIKey) Refusal(now time.Time) string {
 // StoredKey is a key with the hashes of its secrets.
 type StoredKey struct {
 	APIKey
-	// Hash is of the secret, OldHash of the one before; that is empty where there is none.
+	// Hash is the hash of the current secret, OldHash of the previous one; OldHash is empty if there is none.
 	Hash, OldHash string
 }
 
-// APIKeySpec is a key that is asked for.
+// APIKeySpec describes a requested key.
 type APIKeySpec struct {
 	Name      string
 	Team      string
@@ -83,42 +83,42 @@ func (s APIKeySpec) Validate(now time.Time) error {
 	return c.err()
 }
 
-// APIKeyFilter chooses keys; the zero value chooses all.
+// APIKeyFilter selects keys; the zero value selects all.
 type APIKeyFilter struct {
 	Team string
 	Page Page
 }
 
-// Secret proves the possession of a key: 256 random bits. It prints as nothing that could be used.
+// Secret proves possession of a key: 256 random bits. Printing it reveals nothing.
 type Secret [32]byte
 
-// Format keeps the secret out of whatever is printed.
+// Format keeps the secret out of printed output.
 func (Secret) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, "[secret]") }
 
-// MarshalText keeps the secret out of whatever is encoded.
+// MarshalText keeps the secret out of encoded output.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
 
-// NewSecret returns a secret that nobody has had before.
+// NewSecret returns a new random secret.
 func NewSecret() Secret {
 	var s Secret
-	_, _ = rand.Read(s[:]) // it does not fail: without randomness the program ends
+	_, _ = rand.Read(s[:]) // never fails: without randomness the program ends
 	return s
 }
 
-// Credential is what a client sends: the key's ID, by which it is found, and the secret.
+// Credential is what a client sends: the ID of the key and its secret.
 type Credential struct {
 	KeyID  uuid.UUID
 	Secret Secret
 }
 
-// Format prints whose credential it is. It keeps the secret out of that itself: where a verb does not fit, fmt prints
-// what a pointer in a struct leads to without asking it.
+// Format prints the key's ID without the secret. It handles every verb: for a verb that does not fit, fmt would print a
+// struct behind a pointer without calling the secret's own Format.
 func (c Credential) Format(s fmt.State, _ rune) {
 	_, _ = io.WriteString(s, APIKey{ID: c.KeyID}.Prefix()+"_[secret]")
 }
 
-// A credential reads daap_<id>_<secret>_<checksum>, all but the first in base 62 and of a fixed width, so that it
-// can be told from junk, and found by scanners, without asking anybody.
+// A credential has the form daap_<id>_<secret>_<checksum>; all parts after the first are base 62 of fixed width. Typos
+// and random text can be detected without a lookup, and scanners can find leaked credentials.
 const (
 	credentialWord = "daap"
 	idWidth        = 22 // digits of 128 bits
@@ -126,14 +126,14 @@ const (
 	checksumWidth  = 6  // digits of 32 bits
 )
 
-// Reveal is the credential as clients send it. Nothing else prints the secret.
+// Reveal returns the credential in the form that clients send. Nothing else prints the secret.
 func (c Credential) Reveal() string {
 	text := strings.Join([]string{credentialWord, in62(c.KeyID[:], idWidth), in62(c.Secret[:], secretWidth)}, "_")
 	sum := checksum(text)
 	return text + "_" + in62(sum[:], checksumWidth)
 }
 
-// ParseCredential reads what Reveal wrote, and says whether it is that.
+// ParseCredential parses the output of Reveal and reports whether the text is valid.
 func ParseCredential(text string) (Credential, bool) {
 	const (
 		idAt       = len(credentialWord) + 1

@@ -46,7 +46,7 @@ func sealed(text string) string {
 	return text + "_" + strings.Repeat("0", 6-len(digits)) + digits
 }
 
-func TestCredentialIsReadAsItIsWritten(t *testing.T) {
+func TestCredentialRoundTrips(t *testing.T) {
 	t.Parallel()
 	for _, c := range credentials() {
 		text := c.Reveal()
@@ -62,7 +62,7 @@ func TestCredentialIsReadAsItIsWritten(t *testing.T) {
 	}
 }
 
-func TestCredentialWithAnyOtherCharacterIsRefused(t *testing.T) {
+func TestCredentialWithAChangedCharacterIsRefused(t *testing.T) {
 	t.Parallel()
 	text := daap.Credential{KeyID: uuid.New(), Secret: daap.NewSecret()}.Reveal()
 	for at := range text {
@@ -89,7 +89,7 @@ func TestCredentialWithAnyOtherCharacterIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoCredentialIsRefusedThoughItsChecksumIsRight(t *testing.T) {
+func TestInvalidCredentialWithAValidChecksumIsRefused(t *testing.T) {
 	t.Parallel()
 	id, secret := strings.Repeat("0", 22), strings.Repeat("0", 43)
 	// 62 to the 22nd is more than 2 to the 128th, and 62 to the 43rd more than 2 to the 256th.
@@ -130,7 +130,7 @@ func TestWhatIsNoCredentialIsRefusedThoughItsChecksumIsRight(t *testing.T) {
 	}
 }
 
-func TestSecretIsInNothingThatIsPrinted(t *testing.T) {
+func TestSecretIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	c := daap.Credential{KeyID: uuid.New(), Secret: daap.NewSecret()}
 	issued := daap.IssuedKey{APIKey: daap.APIKey{ID: c.KeyID}, Credential: &c}

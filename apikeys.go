@@ -14,22 +14,21 @@ type APIKeys struct {
 	hasher secretHasher
 }
 
-// apiKeyStore keeps keys, each change in one transaction with its entry in the audit log. A key that does not
-// exist is NotFound. Changes say whether they were made now: a request that was carried out before is given its
-// answer again and changes nothing.
+// apiKeyStore stores keys. Each change and its audit log entry share one transaction. A missing key is NotFound.
+// Changes report whether they happened now: a repeated request gets its first answer and changes nothing.
 type apiKeyStore interface {
 	CreateAPIKey(ctx context.Context, by Grant, key StoredKey) (made APIKey, isNew bool, err error)
-	// RotateAPIKey gives the key another secret; the one before stays valid for overlap. NotActive when the key
-	// is revoked or has expired.
+	// RotateAPIKey gives the key a new secret; the previous one stays valid for overlap. NotActive if the key is revoked
+	// or has expired.
 	RotateAPIKey(
 		ctx context.Context, by Grant, id uuid.UUID, hash string, overlap time.Duration,
 	) (rotated APIKey, isNew bool, err error)
-	// RevokeAPIKey ends the key; one that is revoked already stays as it is.
+	// RevokeAPIKey revokes the key; a revoked key does not change.
 	RevokeAPIKey(ctx context.Context, by Grant, id uuid.UUID) (APIKey, error)
 	APIKeys(ctx context.Context, filter APIKeyFilter) ([]APIKey, error)
 }
 
-// secretHasher turns a secret into what may be kept of it.
+// secretHasher computes the stored hash of a secret.
 type secretHasher interface {
 	Hash(ctx context.Context, secret Secret) (string, error)
 }
@@ -39,14 +38,13 @@ func NewAPIKeys(store apiKeyStore, hasher secretHasher) *APIKeys {
 	return &APIKeys{store: store, hasher: hasher}
 }
 
-// IssuedKey is a key with the credential that was made for it, which is shown this once. A request that is sent
-// again gets the key without it.
+// IssuedKey is a key with its new credential, which is returned only once. A repeated request gets the key without it.
 type IssuedKey struct {
 	APIKey
 	Credential *Credential
 }
 
-// Create makes a key. Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, and those of once.
+// Create creates a key. Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, and those of once.
 func (k *APIKeys) Create(ctx context.Context, req Request, spec APIKeySpec) (IssuedKey, error) {
 	by, err := req.authorize(MayCreateAPIKey)
 	if err != nil {
@@ -57,7 +55,7 @@ func (k *APIKeys) Create(ctx context.Context, req Request, spec APIKeySpec) (Iss
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return IssuedKey{}, fmt.Errorf("make an API key id: %w", err)
+		return IssuedKey{}, fmt.Errorf("create an API key ID: %w", err)
 	}
 	credential := Credential{KeyID: id, Secret: NewSecret()}
 	hash, err := k.hasher.Hash(ctx, credential.Secret)
@@ -71,13 +69,13 @@ func (k *APIKeys) Create(ctx context.Context, req Request, spec APIKeySpec) (Iss
 	return issued(made, credential, isNew, err, "create")
 }
 
-// The overlap of a rotation: long enough to bring the new secret to wherever the old one is used.
+// The overlap of a rotation, in which clients switch to the new secret.
 const (
 	DefaultOverlap = 24 * time.Hour
 	MaxOverlap     = 30 * 24 * time.Hour
 )
 
-// Rotate gives a key another secret; the one before stays valid for overlap, from 0 to MaxOverlap. Errors:
+// Rotate gives a key a new secret; the previous one stays valid for overlap, from 0 to MaxOverlap. Errors:
 // CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNotFound, CodeKeyNotActive, and those of once.
 func (k *APIKeys) Rotate(ctx context.Context, req Request, id uuid.UUID, overlap time.Duration) (IssuedKey, error) {
 	by, err := req.authorize(MayRotateAPIKey)
@@ -106,7 +104,7 @@ func issued(key APIKey, credential Credential, isNew bool, err error, doing stri
 	return IssuedKey{APIKey: key, Credential: &credential}, nil
 }
 
-// Revoke ends a key, within a second everywhere and never later than ten. Safe to repeat. Errors:
+// Revoke revokes a key everywhere, typically within a second and at most after ten. Safe to repeat. Errors:
 // CodeUnauthenticated, CodeForbidden, CodeNotFound, and those of once.
 func (k *APIKeys) Revoke(ctx context.Context, req Request, id uuid.UUID) (APIKey, error) {
 	by, err := req.authorize(MayRevokeAPIKey)
@@ -116,8 +114,8 @@ func (k *APIKeys) Revoke(ctx context.Context, req Request, id uuid.UUID) (APIKey
 	return k.store.RevokeAPIKey(ctx, by, id)
 }
 
-// List returns one page of keys, newest first, those that are no longer valid too, and the cursor of the next
-// page: empty on the last. Errors: CodeUnauthenticated, CodeForbidden.
+// List returns one page of keys, newest first, including revoked and expired ones, and the cursor of the next page:
+// empty on the last. Errors: CodeUnauthenticated, CodeForbidden.
 func (k *APIKeys) List(ctx context.Context, req Request, filter APIKeyFilter) ([]APIKey, string, error) {
 	if _, err := req.authorize(MayListAPIKeys); err != nil {
 		return nil, "", err

@@ -10,24 +10,24 @@ import (
 	"github.com/google/uuid"
 )
 
-// AuditEntry is one line of the audit log: who did what to what, and what came of it. Entries are only ever added;
-// see Seal for how it is noticed when one is changed or gone.
+// AuditEntry is one entry of the audit log: actor, action, resource and outcome. Entries are append-only; Seal makes
+// changes and removals detectable.
 type AuditEntry struct {
 	// ID is a UUIDv7, so that order by ID is order of time.
 	ID uuid.UUID
 	At time.Time
 	Origin
-	// Action is the operationId of the contract; of what a workflow changes, <kind of operation>.<what>.
+	// Action is the operationId of the contract; for a change by a workflow, <kind of operation>.<step>.
 	Action   string
 	Resource Resource
 	Outcome  Outcome
-	// Status is the HTTP status of the answer; 0 for what a workflow changes.
+	// Status is the HTTP status of the response; 0 for a change by a workflow.
 	Status int
-	// Before and After are the fields that the action changed; nil where it changed none.
+	// Before and After are the changed fields; nil if the action changed none.
 	Before, After map[string]any
 }
 
-// Resource is what an action is about; the zero value is nothing in particular.
+// Resource identifies the subject of an action; the zero value is none.
 type Resource struct {
 	// Kind is database, operation, api_key, tier or orphan. The keys are those that the hashes of entries are over.
 	Kind string    `json:"Kind"`
@@ -43,11 +43,11 @@ const (
 	ResourceOrphan    = "orphan"
 )
 
-// Outcome is what came of an action.
+// Outcome is the result of an action.
 type Outcome string
 
-// The outcomes. A replayed request was carried out before and got its answer again; a refused one was at fault
-// itself, and at a failed one the service was.
+// The outcomes. Replayed: the request had already been carried out and got the same answer. Refused: the request was at
+// fault. Failed: the service was at fault.
 const (
 	OutcomeSucceeded Outcome = "succeeded"
 	OutcomeReplayed  Outcome = "replayed"
@@ -60,7 +60,7 @@ func Outcomes() []Outcome {
 	return []Outcome{OutcomeSucceeded, OutcomeReplayed, OutcomeRefused, OutcomeFailed}
 }
 
-// OutcomeOf is the outcome of a request that was answered with the HTTP status.
+// OutcomeOf maps the HTTP status of a response to an outcome.
 func OutcomeOf(status int) Outcome {
 	switch {
 	case status < 400:
@@ -71,8 +71,7 @@ func OutcomeOf(status int) Outcome {
 	return OutcomeFailed
 }
 
-// Changed is the entry of the change that the request makes to the resource: the fields as they were before and
-// as they are after it.
+// Changed returns the entry for a change of the resource, with its fields before and after.
 func (g Grant) Changed(what Resource, before, after map[string]any) AuditEntry {
 	return AuditEntry{
 		Origin: g.Origin(), Action: string(g.Permission), Resource: what,
@@ -80,7 +79,7 @@ func (g Grant) Changed(what Resource, before, after map[string]any) AuditEntry {
 	}
 }
 
-// Replayed is the entry of a request that was carried out before.
+// Replayed returns the entry for a request that had already been carried out.
 func (g Grant) Replayed() AuditEntry {
 	return AuditEntry{
 		Origin: g.Origin(), Action: string(g.Permission), Resource: g.Resource,
@@ -88,7 +87,7 @@ func (g Grant) Replayed() AuditEntry {
 	}
 }
 
-// Answered is the entry of a request that changed nothing, whoever sent it.
+// Answered returns the entry for a request that changed nothing.
 func (r Request) Answered(action string, status int) AuditEntry {
 	e := AuditEntry{
 		Origin: r.Origin(), Action: action, Resource: r.Resource, Outcome: OutcomeOf(status), Status: status,
@@ -99,7 +98,7 @@ func (r Request) Answered(action string, status int) AuditEntry {
 	return e
 }
 
-// AuditedDecision is the entry of a decision that is carried out: its action is that of the request.
+// AuditedDecision returns the entry for a decision that was carried out, under the action of its request.
 func (o Operation) AuditedDecision(d Decision) AuditEntry {
 	return AuditEntry{
 		Origin: d.Origin, Action: string(mayDecide[d.Action]), Resource: Resource{ResourceOperation, o.ID},
@@ -107,8 +106,8 @@ func (o Operation) AuditedDecision(d Decision) AuditEntry {
 	}
 }
 
-// Audited is the entry of what the operation's workflow changed, by the one who asked for the operation, and
-// whether the event is such a change. What people ask for has entries of its own.
+// Audited returns the entry for a change by the operation's workflow, under the caller who requested the operation, and
+// whether the event is such a change. Requests have their own entries.
 func (o Operation) Audited(e Event) (AuditEntry, bool) {
 	what := string(e.Kind)
 	switch e.Kind {
@@ -128,8 +127,8 @@ func (o Operation) Audited(e Event) (AuditEntry, bool) {
 	}, true
 }
 
-// Canonical is the entry as it is hashed: JSON of fixed order, with the keys of maps sorted and times in UTC with
-// microseconds, which is what PostgreSQL keeps.
+// Canonical returns the form of the entry that is hashed: JSON with a fixed field order, sorted map keys, and UTC times
+// in microseconds, the precision of PostgreSQL.
 func (e AuditEntry) Canonical() ([]byte, error) {
 	raw, err := json.Marshal(struct {
 		ID       uuid.UUID      `json:"id"`
@@ -151,17 +150,17 @@ func (e AuditEntry) Canonical() ([]byte, error) {
 	return raw, nil
 }
 
-// AuditFilter chooses entries; the zero value chooses all.
+// AuditFilter selects entries; the zero value selects all.
 type AuditFilter struct {
-	// Team is that of the one who acted.
+	// Team is the team of the actor.
 	Team  string
 	KeyID *uuid.UUID
-	// Action is the whole action, such as createDatabase.
+	// Action matches the whole action, such as createDatabase.
 	Action string
-	// Resource is the ID of what was acted on.
+	// Resource is the ID of the subject.
 	Resource *uuid.UUID
 	Outcome  Outcome
-	// From and Until bound the time: From is in, Until is out. Zero is no bound.
+	// From (inclusive) and Until (exclusive) bound the time; zero means no bound.
 	From, Until time.Time
 	Page        Page
 }
@@ -187,15 +186,15 @@ func (a *AuditLogs) List(ctx context.Context, req Request, filter AuditFilter) (
 		func(e AuditEntry) uuid.UUID { return e.ID })
 }
 
-// exportPage is how many entries an export reads at once: it holds no more in memory, and no connection to
-// PostgreSQL while its reader is slow.
+// exportPage is the number of entries that an export reads at once. A slow reader holds no more than that in memory,
+// and no PostgreSQL connection.
 const exportPage = 500
 
-// Export gives entries to take, some at a time, until there are no more or take fails.
+// Export passes entries to take in batches until there are no more or take fails.
 type Export func(ctx context.Context, take func([]AuditEntry) error) error
 
-// Export allows the request an export and returns what gives all entries that the filter chooses to take, newest
-// first and some at a time. Errors: CodeUnauthenticated, CodeForbidden.
+// Export authorizes an export and returns a function that passes the filtered entries to take, newest first and in
+// batches. Errors: CodeUnauthenticated, CodeForbidden.
 func (a *AuditLogs) Export(req Request, filter AuditFilter) (Export, error) {
 	if _, err := req.authorize(MayExportAuditLogs); err != nil {
 		return nil, err
@@ -220,8 +219,8 @@ func (a *AuditLogs) Export(req Request, filter AuditFilter) (Export, error) {
 	}, nil
 }
 
-// Seal is the place of an entry in the chain: its hash is over the hash of the entry before and over this one, so
-// that none can be changed, added in between or taken out without all later hashes being others.
+// Seal links an entry into the chain: its hash covers the previous hash and this entry. Changing, inserting or removing
+// an entry changes all later hashes.
 type Seal struct {
 	// Position counts from 1, without gaps.
 	Position int64
@@ -229,7 +228,7 @@ type Seal struct {
 	Hash     [sha256.Size]byte
 }
 
-// Next is the seal of the entry that follows in the chain; the zero Seal is before the first.
+// Next returns the seal of the entry that follows in the chain; the zero Seal precedes the first.
 func (s Seal) Next(e AuditEntry) (Seal, error) {
 	raw, err := e.Canonical()
 	if err != nil {

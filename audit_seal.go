@@ -6,30 +6,29 @@ import (
 	"time"
 )
 
-// Sealer seals the entries of the audit log into the chain, gives the head of the chain away to where whoever
-// writes the database cannot change it, and lets go of entries that were kept for their time. Every worker
-// process runs one; one at a time does the work.
+// Sealer seals audit log entries into the chain, exports the chain's head to a place that writers of the database
+// cannot change, and removes expired entries. Every worker process runs one; one at a time does the work.
 type Sealer struct {
 	store  sealStore
 	heads  headStore
 	report func(error)
 	given  int64
-	// next is when the head is given away again, forget when old entries are let go of again.
+	// next is when the head is exported again, forget when expired entries are removed again.
 	next, forget time.Time
 }
 
 type sealStore interface {
-	// SealAudit seals at most limit entries, oldest first, and says how many; none while another does.
+	// SealAudit seals at most limit entries, oldest first, and returns their number; 0 while another process seals.
 	SealAudit(ctx context.Context, limit int) (int, error)
-	// AuditHead is the last seal; the zero Seal before the first.
+	// AuditHead returns the last seal; the zero Seal before the first.
 	AuditHead(ctx context.Context) (Seal, error)
-	// ForgetAudit removes some of the entries that were kept for their time, and says how many.
+	// ForgetAudit removes some expired entries and returns their number.
 	ForgetAudit(ctx context.Context) (int, error)
 }
 
-// headStore keeps heads of the chain.
+// headStore stores heads of the chain.
 type headStore interface {
-	// PutHead keeps the head; safe to repeat.
+	// PutHead stores the head; safe to repeat.
 	PutHead(ctx context.Context, head Seal) error
 }
 
@@ -41,8 +40,8 @@ const (
 	forgetInterval = 10 * time.Minute
 )
 
-// NewSealer returns a Sealer that gives what goes wrong to report, and tries again. heads may be nil where there
-// is no place to keep them: a tail that is cut off does not show then.
+// NewSealer returns a Sealer that passes errors to report and retries. heads may be nil; without stored heads the
+// removal of the newest entries cannot be detected.
 func NewSealer(store sealStore, heads headStore, report func(error)) *Sealer {
 	return &Sealer{store: store, heads: heads, report: report}
 }
@@ -50,7 +49,7 @@ func NewSealer(store sealStore, heads headStore, report func(error)) *Sealer {
 // Run seals until ctx is done.
 func (s *Sealer) Run(ctx context.Context) { Every(ctx, sealInterval, s.Work, s.report) }
 
-// Work seals what there is, and does what else is due.
+// Work seals the waiting entries and does the other work that is due.
 func (s *Sealer) Work(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
 	defer cancel()
@@ -69,7 +68,7 @@ func (s *Sealer) Work(ctx context.Context) error {
 	return s.letGo(ctx, time.Now())
 }
 
-// giveHead keeps the head of the chain where it is safe, if it is another one than the last time.
+// giveHead exports the head of the chain if it changed since the last export.
 func (s *Sealer) giveHead(ctx context.Context, now time.Time) error {
 	if s.heads == nil || now.Before(s.next) {
 		return nil
@@ -83,7 +82,7 @@ func (s *Sealer) giveHead(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	if err := s.heads.PutHead(ctx, head); err != nil {
-		return fmt.Errorf("keep the head of the audit log: %w", err)
+		return fmt.Errorf("export the head of the audit log: %w", err)
 	}
 	s.given = head.Position
 	return nil
@@ -96,7 +95,7 @@ func (s *Sealer) letGo(ctx context.Context, now time.Time) error {
 	for {
 		gone, err := s.store.ForgetAudit(ctx)
 		if err != nil {
-			return fmt.Errorf("let go of old entries of the audit log: %w", err)
+			return fmt.Errorf("remove expired entries of the audit log: %w", err)
 		}
 		if gone == 0 {
 			s.forget = now.Add(forgetInterval)

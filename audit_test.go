@@ -102,15 +102,15 @@ func TestVerifyNamesTheFirstBreak(t *testing.T) {
 		why    string
 	}{
 		"untouched":             {func(*testing.T, *book) {}, 0, ""},
-		"an entry is changed":   {func(_ *testing.T, b *book) { b.chain[4].Entry.Action = "getDatabase" }, 5, "not the one that was sealed"},
-		"two are changed":       {func(_ *testing.T, b *book) { b.chain[6].Entry.Team, b.chain[2].Entry.Team = "x", "y" }, 3, "not the one that was sealed"},
-		"an entry is gone":      {func(_ *testing.T, b *book) { b.chain[4].Entry = nil }, 5, "is gone"},
+		"an entry is changed":   {func(_ *testing.T, b *book) { b.chain[4].Entry.Action = "getDatabase" }, 5, "changed after it was sealed"},
+		"two are changed":       {func(_ *testing.T, b *book) { b.chain[6].Entry.Team, b.chain[2].Entry.Team = "x", "y" }, 3, "changed after it was sealed"},
+		"an entry is gone":      {func(_ *testing.T, b *book) { b.chain[4].Entry = nil }, 5, "is missing"},
 		"entry and seal gone":   {func(_ *testing.T, b *book) { b.chain = slices.Delete(b.chain, 4, 5) }, 6, "between 4 and this one"},
 		"the beginning is gone": {func(_ *testing.T, b *book) { b.chain = b.chain[2:] }, 3, "begins here"},
-		"the tail is cut":       {func(_ *testing.T, b *book) { b.chain = b.chain[:7] }, 10, "ends at 7, but went on at least to 10"},
+		"the tail is cut":       {func(_ *testing.T, b *book) { b.chain = b.chain[:7] }, 10, "ends at 7, but it once reached at least 10"},
 		"all is gone":           {func(_ *testing.T, b *book) { b.chain = nil }, 10, "ends at 0"},
-		"chained anew":          {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "another one than when its head"},
-		"not sealed":            {func(_ *testing.T, b *book) { b.unsealed = 2 }, 0, "2 entries are in no seal"},
+		"rebuilt chain":         {func(t *testing.T, b *book) { b.entries[4].Team = "x"; b.chain = nil; b.seal(t) }, 10, "differs from the head"},
+		"not sealed":            {func(_ *testing.T, b *book) { b.unsealed = 2 }, 0, "2 entries are not sealed"},
 		"let go of":             {func(_ *testing.T, b *book) { b.chain = b.chain[2:]; b.chain[0].Entry = nil }, 0, ""},
 	}
 	for name, tt := range tests {
@@ -141,7 +141,7 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestAuditWriterWritesAllOnACleanStop(t *testing.T) {
+func TestAuditWriterFlushesOnACleanStop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{}
@@ -160,10 +160,10 @@ func TestAuditWriterWritesAllOnACleanStop(t *testing.T) {
 	})
 }
 
-func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) {
+func TestAuditWriterRetriesEntriesAndCountsDroppedOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &book{away: daap.Unavailable("PostgreSQL is away")}
+		b := &book{away: daap.Unavailable("PostgreSQL is down")}
 		reports := 0
 		w := daap.NewAuditWriter(b, func(error) { reports++ })
 		ctx, stop := context.WithCancel(t.Context())
@@ -174,7 +174,7 @@ func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) 
 		}
 		pass(10 * time.Second)
 		if w.Dropped() == 0 || reports == 0 || len(b.entries) > 0 {
-			t.Fatalf("%d dropped, %d reports, %d written while PostgreSQL is away", w.Dropped(), reports, len(b.entries))
+			t.Fatalf("%d dropped, %d reports, %d written while PostgreSQL is down", w.Dropped(), reports, len(b.entries))
 		}
 		b.mu.Lock()
 		b.away = nil
@@ -196,7 +196,7 @@ func TestAuditWriterKeepsWhatItCannotWriteAndCountsWhatItMustDrop(t *testing.T) 
 	})
 }
 
-func TestEntryThatIsRefusedKeepsNoOtherWaiting(t *testing.T) {
+func TestRefusedEntryBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, reports := &book{}, 0
@@ -218,7 +218,7 @@ func TestEntryThatIsRefusedKeepsNoOtherWaiting(t *testing.T) {
 	})
 }
 
-func TestExportGivesAllInOrderAndEndsWithItsReader(t *testing.T) {
+func TestExportIsOrderedAndEndsWithItsReader(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, 1234)
 	export, err := daap.NewAuditLogs(b).Export(platform, daap.AuditFilter{})
@@ -281,7 +281,7 @@ func (m *mill) PutHead(_ context.Context, head daap.Seal) error {
 	return nil
 }
 
-func TestSealerSealsAllAndGivesEachNewHeadAwayOnce(t *testing.T) {
+func TestSealerSealsAllAndExportsEachHeadOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &mill{waiting: 2500, old: 1500}

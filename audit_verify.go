@@ -8,25 +8,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// AuditVerification is what a look at the whole audit log found.
+// AuditVerification is the result of verifying the whole audit log.
 type AuditVerification struct {
-	// First and Last are the positions of the chain that were looked at; both 0 where there is none.
+	// First and Last are the first and last verified position of the chain; both 0 if it is empty.
 	First, Last int64
-	// Heads is how many heads were compared, Unsealed how many entries are not in the chain yet.
+	// Heads is the number of compared heads, Unsealed the number of entries that are not in the chain yet.
 	Heads, Unsealed int
-	// Break is where it goes wrong first; nil where it does not.
+	// Break is the first break; nil if the chain is intact.
 	Break *AuditBreak
 }
 
-// AuditBreak is the first place at which the chain does not hold.
+// AuditBreak is the first broken position of the chain.
 type AuditBreak struct {
 	Position int64
 	EntryID  uuid.UUID
-	// Why says for people what is wrong there.
+	// Why explains the break, for people.
 	Why string
 }
 
-// SealedEntry is a seal with the entry that it is of; Entry is nil where that is gone.
+// SealedEntry is a seal with its entry; Entry is nil if the entry is missing.
 type SealedEntry struct {
 	Seal
 	Entry *AuditEntry
@@ -36,24 +36,24 @@ type SealedEntry struct {
 type chainStore interface {
 	// SealedEntries returns at most limit seals after the position, in order, with their entries.
 	SealedEntries(ctx context.Context, after int64, limit int) ([]SealedEntry, error)
-	// UnsealedEntry returns how many entries that are older than age are in no seal, and one of them.
+	// UnsealedEntry returns the number of entries older than age that are not sealed, and one of them.
 	UnsealedEntry(ctx context.Context, age time.Duration) (int, uuid.UUID, error)
 }
 
-// headReader gives back what a headStore keeps.
+// headReader reads the heads of a headStore.
 type headReader interface {
-	// Heads returns all heads that are kept, in order of position.
+	// Heads returns all stored heads in order of position.
 	Heads(ctx context.Context) ([]Seal, error)
 }
 
 const (
 	verifyPage = 1000
-	// sealedWithin is how old an entry may be that is not sealed yet: the sealer lags by seconds.
+	// sealedWithin is the age from which an entry must be sealed: the sealer lags by seconds.
 	sealedWithin = time.Minute
 )
 
-// VerifyAudit walks the whole chain and compares it with the heads that were given away; heads may be nil. The
-// first seal there is may be without its entry: what comes after the entries that were kept for their time.
+// VerifyAudit verifies the whole chain and compares it with the exported heads; heads may be nil. The first seal may
+// lack its entry: it is the anchor that remains when expired entries are removed.
 func VerifyAudit(ctx context.Context, store chainStore, heads headReader) (AuditVerification, error) {
 	var kept []Seal
 	if heads != nil {
@@ -83,7 +83,7 @@ func VerifyAudit(ctx context.Context, store chainStore, heads headReader) (Audit
 	return v.end(ctx, store)
 }
 
-// verifier is where a walk along the chain is.
+// verifier is the state of a walk along the chain.
 type verifier struct {
 	at    Seal
 	kept  []Seal
@@ -94,24 +94,24 @@ func (v *verifier) breaks(sealed Seal, format string, args ...any) {
 	v.found.Break = &AuditBreak{Position: sealed.Position, EntryID: sealed.EntryID, Why: fmt.Sprintf(format, args...)}
 }
 
-// next looks at the seal that comes next.
+// next verifies the next seal.
 func (v *verifier) next(sealed SealedEntry) error {
 	anchor := v.found.Last == 0 && sealed.Entry == nil && sealed.Position >= 1
 	switch {
 	case v.found.Last == 0 && !anchor && sealed.Position != 1:
-		v.breaks(sealed.Seal, "The chain begins here, with the ones before gone.")
+		v.breaks(sealed.Seal, "The chain begins here: earlier seals are missing.")
 	case v.found.Last != 0 && sealed.Position != v.found.Last+1:
-		v.breaks(sealed.Seal, "The seals between %d and this one are gone.", v.found.Last)
+		v.breaks(sealed.Seal, "The seals between %d and this one are missing.", v.found.Last)
 	case anchor:
 	case sealed.Entry == nil:
-		v.breaks(sealed.Seal, "The entry is gone.")
+		v.breaks(sealed.Seal, "The entry is missing.")
 	default:
 		want, err := v.at.Next(*sealed.Entry)
 		if err != nil {
 			return err
 		}
 		if want.Hash != sealed.Hash {
-			v.breaks(sealed.Seal, "The entry, or the one before, is not the one that was sealed.")
+			v.breaks(sealed.Seal, "This entry or the one before it was changed after it was sealed.")
 		}
 	}
 	if v.found.First == 0 {
@@ -125,21 +125,22 @@ func (v *verifier) next(sealed SealedEntry) error {
 	return nil
 }
 
-// compare holds a head that was given away against the chain.
+// compare compares an exported head with the chain.
 func (v *verifier) compare(head, sealed Seal) {
 	if head.Position < sealed.Position {
-		return // of the part that was let go of
+		return // in the expired part of the chain
 	}
 	v.found.Heads++
 	if head.Hash != sealed.Hash {
-		v.breaks(sealed, "The chain is another one than when its head was given away at this position.")
+		v.breaks(sealed, "The chain differs from the head that was exported at this position.")
 	}
 }
 
-// end looks at what the walk did not come by.
+// end checks for heads beyond the chain and for unsealed entries.
 func (v *verifier) end(ctx context.Context, store chainStore) (AuditVerification, error) {
 	if len(v.kept) > 0 {
-		v.breaks(v.kept[0], "The chain ends at %d, but went on at least to %d.", v.found.Last, v.kept[len(v.kept)-1].Position)
+		v.breaks(v.kept[0], "The chain ends at %d, but it once reached at least %d.",
+			v.found.Last, v.kept[len(v.kept)-1].Position)
 		return v.found, nil
 	}
 	unsealed, entry, err := store.UnsealedEntry(ctx, sealedWithin)
@@ -147,7 +148,8 @@ func (v *verifier) end(ctx context.Context, store chainStore) (AuditVerification
 		return AuditVerification{}, fmt.Errorf("read what is not sealed: %w", err)
 	}
 	if v.found.Unsealed = unsealed; unsealed > 0 {
-		v.breaks(Seal{EntryID: entry}, "%d entries are in no seal, this one among them; is a worker running?", unsealed)
+		v.breaks(Seal{EntryID: entry}, "%d entries are not sealed, including this one; check that a worker is running.",
+			unsealed)
 	}
 	return v.found, nil
 }

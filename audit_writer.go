@@ -10,38 +10,38 @@ import (
 	"github.com/google/uuid"
 )
 
-// AuditWriter writes the entries of requests that change nothing, many at once and without letting the requests
-// wait. What a clean stop finds unwritten is written; what does not fit while PostgreSQL is away is counted.
+// AuditWriter writes the entries of requests that change nothing, in batches and without blocking the requests. A clean
+// stop writes the remaining entries; entries that do not fit into memory while PostgreSQL is down are counted.
 type AuditWriter struct {
 	store  auditAdder
 	report func(error)
 	mu     sync.Mutex
-	// waiting are entries to be written; full is told that there are enough for a batch.
+	// waiting are the entries to write; full signals that they fill a batch.
 	waiting []AuditEntry
 	dropped int
 	full    chan struct{}
 }
 
 type auditAdder interface {
-	// AddAuditEntries adds the entries, or none. An entry that is there already stays as it is.
+	// AddAuditEntries adds all entries or none. An existing entry does not change.
 	AddAuditEntries(ctx context.Context, entries []AuditEntry) error
 }
 
 const (
-	// auditCapacity bounds the entries in memory: about 20 MB, and some minutes of a busy process.
+	// auditCapacity bounds the entries in memory: about 20 MB, or several minutes of a busy process.
 	auditCapacity = 20_000
 	auditBatch    = 500
 	auditInterval = 250 * time.Millisecond
 	auditTimeout  = 10 * time.Second
 )
 
-// NewAuditWriter returns a writer that gives what goes wrong to report, and tries again.
+// NewAuditWriter returns a writer that passes errors to report and retries.
 func NewAuditWriter(store auditAdder, report func(error)) *AuditWriter {
 	return &AuditWriter{store: store, report: report, full: make(chan struct{}, 1)}
 }
 
-// Add takes an entry, to be written soon. It never waits: an entry for which there is no room is dropped, and
-// the log tells how many were.
+// Add queues an entry and never blocks. If the queue is full, the entry is dropped and the log records the number of
+// dropped entries.
 func (w *AuditWriter) Add(e AuditEntry) {
 	e, err := newAuditEntry(e)
 	if err != nil {
@@ -62,7 +62,7 @@ func (w *AuditWriter) Add(e AuditEntry) {
 	}
 }
 
-// Run writes until ctx is done, and then what is left, once.
+// Run writes until ctx is done, and then writes the remaining entries once.
 func (w *AuditWriter) Run(ctx context.Context) {
 	tick := time.NewTicker(auditInterval)
 	defer tick.Stop()
@@ -93,8 +93,8 @@ func (w *AuditWriter) writeAll(ctx context.Context) error {
 	}
 }
 
-// writeBatch writes some of the entries that wait, and says whether there are more. Entries that could not be
-// written stay; they may be there already, which the store knows by their IDs.
+// writeBatch writes some waiting entries and reports whether there are more. Entries that could not be written stay; a
+// repeated write is safe because the store knows their IDs.
 func (w *AuditWriter) writeBatch(ctx context.Context) (bool, error) {
 	batch, dropped := w.batch()
 	if len(batch)+dropped == 0 {
@@ -124,7 +124,8 @@ func (w *AuditWriter) writeBatch(ctx context.Context) (bool, error) {
 	return len(w.waiting) > 0, nil
 }
 
-// write writes the entries, and says how many are refused for good: those alone are lost, and keep nobody waiting.
+// write writes the entries and returns how many can never be written: only those are lost, and they do not block
+// others.
 func (w *AuditWriter) write(ctx context.Context, entries []AuditEntry) (lost int, err error) {
 	all := w.store.AddAuditEntries(ctx, entries)
 	if e := AsError(all); all == nil || e != nil && e.Code == CodeUnavailable || ctx.Err() != nil {
@@ -132,7 +133,7 @@ func (w *AuditWriter) write(ctx context.Context, entries []AuditEntry) (lost int
 	}
 	for _, e := range entries {
 		if err := w.store.AddAuditEntries(ctx, []AuditEntry{e}); ctx.Err() != nil {
-			return 0, err // those that are written are known by their IDs the next time
+			return 0, err // entries that are already written are recognized by their IDs next time
 		} else if err != nil {
 			w.report(fmt.Errorf("write audit entry %s of %s: %w", e.ID, e.Action, err))
 			lost++
@@ -141,18 +142,18 @@ func (w *AuditWriter) write(ctx context.Context, entries []AuditEntry) (lost int
 	return lost, nil
 }
 
-// batch returns some of the entries that wait, and how many were dropped.
+// batch returns some waiting entries, and the number of dropped ones.
 func (w *AuditWriter) batch() ([]AuditEntry, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.waiting[:min(len(w.waiting), auditBatch)], w.dropped
 }
 
-// newAuditEntry returns the entry with an ID and the present time.
+// newAuditEntry returns the entry with an ID and the current time.
 func newAuditEntry(e AuditEntry) (AuditEntry, error) {
 	var err error
 	if e.ID, err = uuid.NewV7(); err != nil {
-		return e, fmt.Errorf("make an audit entry id: %w", err)
+		return e, fmt.Errorf("create an audit entry ID: %w", err)
 	}
 	e.At = time.Now()
 	return e, nil

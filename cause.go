@@ -2,25 +2,25 @@ package daap
 
 import "fmt"
 
-// Cause says why an operation does not get on.
+// Cause explains why an operation makes no progress.
 type Cause struct {
 	Code CauseCode
-	// Message says in one sentence what happened.
+	// Message says what happened, in one sentence.
 	Message string
-	// Remedy says what to do now.
+	// Remedy says what to do.
 	Remedy string
 }
 
-// TellsLess says whether the cause tells less than any other that is known of the step: that the time is over, or
-// that DAAP's own PostgreSQL was away, which is over by the time that it is recorded there. It is false for none.
+// TellsLess reports whether any other known cause of the step says more: a deadline, or an outage of DAAP's own
+// PostgreSQL, which is over by the time it is recorded there. It is false for nil.
 func (c *Cause) TellsLess() bool {
 	return c != nil && (c.Code == CauseDeadline || c.Code == CausePlatformPostgresDown)
 }
 
-// CauseCode names a kind of cause; it is stable, and part of the API.
+// CauseCode identifies a kind of cause; it is stable and part of the API.
 type CauseCode string
 
-// The causes for which an operation does not get on. What each means and what to do about it is in causes.
+// The causes. Their meanings and remedies are in causes.
 const (
 	CauseImagePull            CauseCode = "IMAGE_PULL"
 	CauseUnschedulable        CauseCode = "UNSCHEDULABLE"
@@ -54,148 +54,150 @@ const (
 	CauseWorkflowLost         CauseCode = "WORKFLOW_LOST"
 )
 
-// CauseKind is what is known of a cause before it happens.
+// CauseKind describes a kind of cause.
 type CauseKind struct {
 	Code CauseCode
-	// Meaning finishes a sentence that begins with the code.
+	// Meaning completes a sentence that begins with the code.
 	Meaning string
-	// Remedy is what to do about it where nothing better is known.
+	// Remedy is the default remedy.
 	Remedy string
 }
 
-// causes are all causes, the most telling first: of several at once the first one is told.
+// causes lists all causes, the most specific first: if several apply, the first one is reported.
 var causes = []CauseKind{
 	{
-		CauseImagePull, "an image cannot be pulled",
-		"Make the image available to the nodes, or mend its name and the pull secret; it is pulled by itself, or retry.",
+		CauseImagePull, "a container image cannot be pulled",
+		"Make the image available to the nodes, or correct its name or the pull secret. Kubernetes then pulls it; or " +
+			"retry.",
 	},
 	{
-		CausePodSecurity, "Pod Security refuses a pod",
-		"Exempt the namespace or mend the pod's settings as the message says, then retry.",
+		CausePodSecurity, "Pod Security rejects a pod",
+		"Exempt the namespace, or correct the pod settings that the message names; then retry.",
 	},
 	{
-		CauseQuota, "a resource quota or limit of Kubernetes refuses an object",
-		"Raise the quota that the message names or free what it counts, then retry.",
+		CauseQuota, "a Kubernetes quota or limit rejects an object",
+		"Raise the quota or limit that the message names, or free resources; then retry.",
 	},
 	{
 		CauseUnschedulable, "no node has room for a pod",
-		"Add nodes or free the resource that the message names; the pod is scheduled by itself, or retry.",
+		"Add nodes, or free the resource that the message names. Kubernetes then schedules the pod; or retry.",
 	},
 	{
-		CausePVCPending, "a volume is not bound to its claim",
-		"Look at the storage class and its provisioner; the volume is bound by itself, or retry.",
+		CausePVCPending, "a volume claim is not bound to a volume",
+		"Check the storage class and its provisioner. Once they work, Kubernetes binds the volume; or retry.",
 	},
 	{
 		CauseStorageFull, "the volumes of the database are full",
-		"First grow the volume claims with kubectl patch pvc, as docs/operators/causes.md says; once PostgreSQL runs again, give the " +
-			"database a tier with as much storage by PATCH /databases/{id}. The operator grows no volume while PostgreSQL " +
-			"stands.",
+		"Enlarge the volume claims with kubectl patch pvc, as docs/operators/causes.md describes: the operator does not " +
+			"grow volumes while PostgreSQL is stopped. Once PostgreSQL runs again, give the database a tier with that " +
+			"much storage with PATCH /databases/{id}.",
 	},
 	{
 		CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",
-		"Put back what the message names, as docs/operators/causes.md says, then retry.",
+		"Recreate the object that the message names, as docs/operators/causes.md describes; then retry.",
 	},
 	{
-		CauseS3Denied, "the object store refuses or cannot be reached",
-		"Check the bucket, the credentials and their rights, then retry.",
+		CauseS3Denied, "the object store denies access or cannot be reached",
+		"Check the bucket, the credentials and their permissions; then retry.",
 	},
 	{
 		CauseObjectLocked, "the object store keeps objects until their retention ends",
-		"Wait until the retention of the bucket's objects ends, or lift it; then retry.",
+		"Wait until the retention of the bucket's objects ends, or remove it; then retry.",
 	},
 	{
 		CauseNoBackupBefore, "the source has no base backup from before the target",
-		"Abort, and restore to a later target_time: GET /databases/{id} of the source says from when on.",
+		"Abort, and restore to a later target_time; GET /databases/{id} of the source gives the earliest one.",
 	},
 	{
 		CauseTargetUnreachable, "the source's archive ends before the target",
-		"Abort, and restore to latest, or to the time that the message names.",
+		"Abort, and restore to latest or to the time that the message names.",
 	},
 	{
-		CauseArchiveNotEmpty, "the archive of the new Cluster has something in it already",
-		"Look at what is under the database's prefix in the bucket and who wrote it; move it away, then retry.",
+		CauseArchiveNotEmpty, "the archive of the new Cluster already contains objects",
+		"Find out what wrote to the database's prefix in the bucket, and move those objects away; then retry.",
 	},
 	{
-		CauseClusterGone, "the database's Cluster is not there as DAAP made it",
-		"Look at what the message names: it may have the last of the data. Once it is mended or gone, retry; or abort, and " +
-			"reconcile the database.",
+		CauseClusterGone, "the Cluster that DAAP created for the database is missing or was replaced",
+		"Inspect the object that the message names: it may hold the only copy of the data. Once it is repaired or " +
+			"deleted, retry; or abort, and reconcile the database.",
 	},
 	{
-		CauseDataLost, "the Cluster and its volumes are gone, and there is no backup to restore them from",
-		"Abort: nothing is made in their place. Volumes that were retained can be had back by hand, as docs/operators/causes.md " +
-			"says; else delete the database.",
+		CauseDataLost, "the Cluster and its volumes are gone, and no backup exists to restore them",
+		"Abort: DAAP creates no empty replacement. Retained volumes can be recovered by hand, as " +
+			"docs/operators/causes.md describes; otherwise delete the database.",
 	},
 	{
-		CauseNetworkBlocked, "the network lets nobody through whom the database needs",
-		"Allow the connection that the message names: look at the NetworkPolicies of the namespace and at the worker's " +
-			"DAAP_NETWORK_…; then retry.",
+		CauseNetworkBlocked, "the network blocks a connection that the database needs",
+		"Allow the connection that the message names: check the namespace's NetworkPolicies and the worker's " +
+			"DAAP_NETWORK_… settings; then retry.",
 	},
 	{
 		CauseJobFailed, "a Job of the operator failed",
-		"Read the Job's last lines in the message; mend what they name, delete the failed Job, then retry.",
+		"Fix the problem in the Job's last log lines, which the message quotes, and delete the failed Job; then retry.",
 	},
 	{
-		CauseCrashLoop, "a container ends again and again",
-		"Read the container's log; mend what it names, then retry.",
+		CauseCrashLoop, "a container keeps crashing",
+		"Read the container's log and fix the problem; then retry.",
 	},
 	{
-		CausePluginMissing, "the operator does not know a plugin that the Cluster needs",
-		"Install the plugin or look whether its pod is ready, then retry.",
+		CausePluginMissing, "the operator cannot find a plugin that the Cluster needs",
+		"Install the plugin, or check that its pod is ready; then retry.",
 	},
 	{
-		CauseClusterUnrecoverable, "the operator has given the Cluster up",
-		"Abort a provision and ask for the database anew; nothing was in it.",
+		CauseClusterUnrecoverable, "the operator reports the Cluster as unrecoverable",
+		"Abort the provision and create the database again; it contained no data yet.",
 	},
 	{
-		CauseOperatorDown, "CloudNativePG's operator does not run",
-		"Bring the operator's Deployment up; the operation goes on by itself, or retry.",
+		CauseOperatorDown, "the CloudNativePG operator is not running",
+		"Start the operator's Deployment. The operation then continues; or retry.",
 	},
 	{
-		CauseFinalizer, "something in the namespace cannot be deleted",
-		"Bring up what owns the finalizer that the message names, or remove the finalizer by hand; then retry.",
+		CauseFinalizer, "an object in the namespace cannot be deleted",
+		"Start the controller that owns the finalizer in the message, or remove the finalizer by hand; then retry.",
 	},
 	{
 		CauseKubernetesDown, "the Kubernetes API does not answer",
-		"Bring the API server up; the operation goes on by itself, or retry.",
+		"Start the API server. The operation then continues; or retry.",
 	},
 	{
 		CausePlatformPostgresDown, "DAAP's own PostgreSQL does not answer",
-		"Bring DAAP's own PostgreSQL up; the operation goes on by itself, or retry.",
+		"Start DAAP's own PostgreSQL. The operation then continues; or retry.",
 	},
 	{
-		CauseConnectFailed, "the database runs but takes no connection",
-		"Look at the logs of the database's and the pooler's pods, and at the worker's way to them; then retry.",
+		CauseConnectFailed, "the database runs but accepts no connections",
+		"Check the logs of the database's and the pooler's pods, and the network path from the worker to them; then " +
+			"retry.",
 	},
 	{
-		CauseForbidden, "Kubernetes does not let the worker do this",
-		"Give the worker's service account the right that the message names, then retry.",
+		CauseForbidden, "Kubernetes denies the worker a permission",
+		"Grant the worker's service account the permission that the message names; then retry.",
 	},
 	{
-		CauseRejected, "Kubernetes refused an object for good",
-		"Mend what the message names, then retry.",
+		CauseRejected, "Kubernetes rejected an object, and a retry alone does not help",
+		"Fix the problem that the message names; then retry.",
 	},
 	{
-		CauseVersionUnknown, "the worker knows no image of the PostgreSQL version",
-		"Name the version with its image in DAAP_POSTGRES_VERSIONS of all workers, start them anew, then retry.",
+		CauseVersionUnknown, "the worker has no image for the PostgreSQL version",
+		"Add the version and its image to DAAP_POSTGRES_VERSIONS of all workers and restart them; then retry.",
 	},
 	{
 		CauseBackupFailed, "a base backup failed",
-		"Mend what the message names; another base backup is taken by itself, or retry.",
+		"Fix the problem that the message names. DAAP then takes another base backup; or retry.",
 	},
 	{
-		CauseWorkflowLost, "the workflow ended without carrying the operation out",
-		"Retry: a new workflow goes through all steps again, and finds done what is done. Or abort.",
+		CauseWorkflowLost, "the workflow ended before the operation was over",
+		"Retry: a new workflow goes through all steps again and repeats nothing that is done. Or abort.",
 	},
 	{
-		CauseDeadline, "the step was not done in its time",
-		"Look at what the message says it waited for; then retry.",
+		CauseDeadline, "the step did not finish in time",
+		"Check what the step was waiting for, which the message names; then retry.",
 	},
 }
 
-// Causes returns what is known of every cause, the most telling first.
+// Causes returns all kinds of causes, the most specific first.
 func Causes() []CauseKind { return append([]CauseKind(nil), causes...) }
 
-// NewCause returns a cause with the remedy that is known for its code.
+// NewCause returns a cause with the default remedy of its code.
 func NewCause(code CauseCode, format string, args ...any) Cause {
 	cause := Cause{Code: code, Message: fmt.Sprintf(format, args...)}
 	for _, kind := range causes {

@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestEveryCauseIsExplainedToPeople(t *testing.T) {
+func TestEveryCauseIsDocumented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("docs/operators/causes.md")
 	if err != nil {
@@ -24,7 +24,7 @@ func TestEveryCauseIsExplainedToPeople(t *testing.T) {
 	}
 }
 
-func TestEveryCauseHasACodeOfItsOwnAMeaningAndARemedy(t *testing.T) {
+func TestEveryCauseHasAUniqueCodeAMeaningAndARemedy(t *testing.T) {
 	t.Parallel()
 	codes := codesOfCauses()
 	slices.Sort(codes)

@@ -14,39 +14,38 @@ type Database struct {
 	OwnerTeam   string
 	Description string
 	Labels      map[string]string
-	// Tier is the name of its tier, and TierID the tier; nil once the database is deleted.
+	// Tier is the name of the database's tier, and TierID its ID; nil once the database is deleted.
 	Tier   string
 	TierID *uuid.UUID
-	// Profile is all of the tier, as it was when the database got it.
+	// Profile is a copy of the tier from when the database got it.
 	Profile Profile
 	Status  DatabaseStatus
-	// Source is what it was restored from; nil where it was not.
+	// Source is what the database was restored from; nil if it was not restored.
 	Source *Source
-	// DeletionProtection refuses everything that would take the database away from its team.
+	// DeletionProtection refuses all operations that would take the database away from its team.
 	DeletionProtection bool
-	// ArchivedUntil is until when it can be restored from its archive; nil unless it is archived.
+	// ArchivedUntil is until when an archived database can be restored; nil unless it is archived.
 	ArchivedUntil *time.Time
-	// CAExpiresAt is when the CA certificate ends that connections are verified by; nil until it is known.
+	// CAExpiresAt is when the CA certificate of connections expires; nil until it is known.
 	CAExpiresAt *time.Time
-	// Incarnation counts the CNPG Clusters the database has had, from 1; names of an earlier one are never reused.
+	// Incarnation counts the database's CNPG Clusters from 1; names of earlier ones are never reused.
 	Incarnation int
-	// Cause says why the operation that holds the database needs attention; nil unless Status is DatabaseError.
+	// Cause explains why the operation that holds the database needs attention; nil unless Status is DatabaseError.
 	Cause *Cause
-	// WaitingOn is what keeps the operation that holds the database, where that is known and no person is
-	// needed yet.
+	// WaitingOn is the known cause that blocks the operation while it continues without intervention; nil otherwise.
 	WaitingOn *Cause
-	// OperationID is the operation that holds the database now; nil when none does.
+	// OperationID is the operation that holds the database; nil if none does.
 	OperationID *uuid.UUID
-	// OperationKind is what that operation does; empty when none does.
+	// OperationKind is the kind of that operation; empty if there is none.
 	OperationKind OperationKind
-	// LastHealth is the health that was last seen, however long ago; nil where nobody has looked yet.
-	LastHealth *HealthSeen
+	// LastHealth is the most recent observation of the health, of any age; nil until the first.
+	LastHealth *HealthObservation
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	DeletedAt  *time.Time
 }
 
-// DatabaseSpec is what a team asks for.
+// DatabaseSpec describes a requested database.
 type DatabaseSpec struct {
 	Name      string
 	OwnerTeam string
@@ -66,22 +65,22 @@ func (s DatabaseSpec) Validate() error {
 	return c.err()
 }
 
-// DatabasePatch is a JSON merge patch of a database: what is absent stays.
+// DatabasePatch is a JSON merge patch of a database: absent fields stay.
 type DatabasePatch struct {
-	// Tier is the name or the ID of the tier that the database is to get; nil leaves it the one it has.
+	// Tier is the name or the ID of the new tier; nil keeps the current one.
 	Tier *string
-	// Description replaces the description; nil leaves it.
+	// Description replaces the description; nil keeps it.
 	Description *string
 	// ClearLabels removes all labels before Labels are applied.
 	ClearLabels bool
-	// DeletionProtection is switched on or off; nil leaves it.
+	// DeletionProtection turns the protection on or off; nil keeps it.
 	DeletionProtection *bool
 	// Labels are set by key; a nil value removes the key.
 	Labels map[string]*string
 }
 
-// Apply returns db with the patch applied, or an Error of CodeValidationFailed and db unchanged. The tier is not
-// changed: that takes an operation.
+// Apply returns db with the patch applied, or an Error of CodeValidationFailed and db unchanged. It does not change the
+// tier, which takes an operation.
 func (p DatabasePatch) Apply(db Database) (Database, error) {
 	patched := db
 	set(&patched.Description, p.Description)
@@ -114,15 +113,15 @@ func set[T any](field, value *T) {
 	}
 }
 
-// DatabaseFilter chooses databases; the zero value chooses all that are not deleted.
+// DatabaseFilter selects databases; the zero value selects all that are not deleted.
 type DatabaseFilter struct {
-	// Team chooses those the team owns.
+	// Team selects the team's databases.
 	Team string
-	// Status chooses those of one status; empty chooses all but DatabaseDeleted.
+	// Status selects databases with this status; empty selects all except DatabaseDeleted.
 	Status DatabaseStatus
-	// Labels chooses those that have all of these labels.
+	// Labels selects databases with all of these labels.
 	Labels map[string]string
-	// Health chooses those that run and are of that health now; empty chooses all.
+	// Health selects running databases with this health now; empty selects all databases.
 	Health DatabaseHealth
 	Page   Page
 }

@@ -10,40 +10,40 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// Backups is how the databases of a tier are backed up; the zero value is not at all.
+// Backups configures the backups of a tier's databases; the zero value means no backups.
 type Backups struct {
 	BackupEnabled bool
-	// BackupFrequency is when base backups begin, as a cron expression of five fields, in UTC.
+	// BackupFrequency schedules base backups: a five-field cron expression in UTC.
 	BackupFrequency string
-	// BackupRetentionDays is for how long any second can be restored.
+	// BackupRetentionDays is the number of days within which any second can be restored.
 	BackupRetentionDays int
-	// WALArchivingEnabled says that every change is archived as it happens. There are no backups without it.
+	// WALArchivingEnabled archives changes continuously. Backups require it.
 	WALArchivingEnabled bool
-	// ObjectStorageDestination is where backups go: s3://bucket or s3://bucket/prefix at the platform's object store.
-	// Each database has a prefix of its own in it.
+	// ObjectStorageDestination is s3://bucket or s3://bucket/prefix in the platform's object store. Each database has its
+	// own prefix there.
 	ObjectStorageDestination string
 }
 
 // MaxBackupRetentionDays is ten years.
 const MaxBackupRetentionDays = 3650
 
-// The rules of a destination: names of buckets are S3's, prefixes are plain, so that nothing in them means anything.
+// The rules for a destination: bucket names follow S3's rules, and prefixes contain no characters with a meaning.
 var (
 	destination = regexp.MustCompile(
 		`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,62}){0,4}$`)
-	destinationText = "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores"
+	destinationText = "must be s3://bucket or s3://bucket/prefix, with letters, digits, dots, hyphens and underscores"
 )
 
 func checkBackupEnabled(p *Profile, _ Catalog) string {
 	if !p.BackupEnabled && p.Backups != (Backups{}) {
-		return "must be true where anything is said of how backups are made"
+		return "must be true if any other backup setting is given"
 	}
 	return ""
 }
 
 func checkWALArchiving(p *Profile, _ Catalog) string {
 	if p.BackupEnabled && !p.WALArchivingEnabled {
-		return "must be true where backup_enabled is: a base backup cannot be restored without the WAL of its time"
+		return "must be true if backup_enabled is true: a base backup cannot be restored without its WAL"
 	}
 	return ""
 }
@@ -53,7 +53,7 @@ func checkFrequency(p *Profile, _ Catalog) string {
 		return ""
 	}
 	if _, err := schedule(p.BackupFrequency); err != nil {
-		return "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two"
+		return "must be a five-field cron expression in UTC, such as 0 2 * * * for 02:00 every day"
 	}
 	return ""
 }
@@ -72,7 +72,7 @@ func checkDestination(p *Profile, _ Catalog) string {
 	return ""
 }
 
-// isDestination says whether the text is a destination. S3's bucket names are DNS names that are no addresses.
+// isDestination reports whether the text is a destination. S3 bucket names are DNS names that are not IP addresses.
 func isDestination(text string) bool {
 	parts := destination.FindStringSubmatch(text)
 	if parts == nil {
@@ -81,28 +81,28 @@ func isDestination(text string) bool {
 	return dnsName.MatchString(parts[1]) && !fourNumbers.MatchString(parts[1])
 }
 
-// fourNumbers is what looks like an address.
+// fourNumbers matches an IPv4 address.
 var fourNumbers = regexp.MustCompile(`^([0-9]+\.){3}[0-9]+$`)
 
-// fiveFields reads what crontab reads, and neither @daily nor a time zone.
+// fiveFields accepts crontab's five fields, without @daily and time zones.
 var fiveFields = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow)
 
-// fivePlainFields is how they are written: fiveFields would take any white space for what is between them, and a time
-// zone before them.
+// fivePlainFields requires single spaces: fiveFields would accept any white space between the fields and a time zone
+// before them.
 var fivePlainFields = regexp.MustCompile(`^[0-9A-Za-z*/,-]+( +[0-9A-Za-z*/,-]+){4}$`)
 
 func schedule(frequency string) (cron.Schedule, error) {
 	if !fivePlainFields.MatchString(frequency) {
-		return nil, fmt.Errorf("parse %q: it is not five fields with spaces between them", frequency)
+		return nil, fmt.Errorf("parse %q: it does not consist of five fields separated by spaces", frequency)
 	}
 	parsed, err := fiveFields.Parse(frequency)
 	if err == nil && parsed.Next(time.Unix(0, 0)).IsZero() {
-		return nil, fmt.Errorf("parse %q: it never comes", frequency)
+		return nil, fmt.Errorf("parse %q: it never occurs", frequency)
 	}
 	return parsed, err
 }
 
-// NextBackup is when the next base backup begins after the time; nil where there are none.
+// NextBackup returns when the next base backup after the given time starts; nil without backups.
 func (b Backups) NextBackup(after time.Time) *time.Time {
 	if !b.BackupEnabled {
 		return nil
@@ -112,17 +112,17 @@ func (b Backups) NextBackup(after time.Time) *time.Time {
 		return nil
 	}
 	next := parsed.Next(after.UTC())
-	if next.IsZero() { // not within five years, as 29 February around 2100
+	if next.IsZero() { // none within five years, such as 29 February around 2100
 		return nil
 	}
 	return &next
 }
 
-// promise is what those who know nothing of base backups are told.
+// promise describes the backups for readers who do not know base backups.
 func (b Backups) promise() string {
 	switch {
 	case !b.BackupEnabled:
-		return "No backups: what is deleted or lost cannot be had back."
+		return "No backups: deleted or lost data cannot be recovered."
 	case b.BackupRetentionDays == 1:
 		return "Backed up continuously: any second of the last day can be restored."
 	}
@@ -135,21 +135,21 @@ type Backup struct {
 	ID         uuid.UUID
 	DatabaseID uuid.UUID
 	Name       string
-	// ServerName is that of the archive it is in: each incarnation of the database has its own.
+	// ServerName is the name of the backup's archive: each incarnation of the database has its own.
 	ServerName string
-	// BackupID is what Barman names it in the archive; empty until it has begun.
+	// BackupID is Barman's ID in the archive; empty until the backup starts.
 	BackupID             string
 	Status               BackupStatus
 	StartedAt, StoppedAt *time.Time
-	// BeginWAL and EndWAL are the segments that it needs; empty until it is completed.
+	// BeginWAL and EndWAL are the segments that a restore needs; empty until the backup is completed.
 	BeginWAL, EndWAL string
-	// SizeBytes is what it takes in the object store; nil until that is known.
+	// SizeBytes is the size in the object store; nil until it is known.
 	SizeBytes *int64
-	// Error is why it failed; empty where it did not.
+	// Error explains a failure; empty otherwise.
 	Error string
 }
 
-// BackupStatus says how far a base backup is.
+// BackupStatus is the progress of a base backup.
 type BackupStatus string
 
 // The statuses of a base backup.
@@ -165,38 +165,37 @@ func BackupStatuses() []BackupStatus {
 	return []BackupStatus{BackupPending, BackupRunning, BackupCompleted, BackupFailed}
 }
 
-// BackupFilter chooses base backups of one database.
+// BackupFilter selects base backups of one database.
 type BackupFilter struct {
 	DatabaseID uuid.UUID
 	Page       Page
 }
 
-// BackupState is what was seen of a database's backups when it was last looked at.
+// BackupState is the most recent observation of a database's backups.
 type BackupState struct {
 	ObservedAt time.Time
-	// Archiving says that WAL is archived, ArchivingMessage what the archiver said last.
+	// Archiving reports whether WAL is archived; ArchivingMessage is the last message of the archiver.
 	Archiving        bool
 	ArchivingMessage string
-	// LastArchivedAt is when the last segment was archived: up to then all can be restored. UnarchivedBytes is what
-	// was written since. Both are as they were told last, where the database does not tell.
+	// LastArchivedAt is when the last segment was archived: everything up to then can be restored. UnarchivedBytes is the
+	// amount written since. If the database does not report them, the previous values stay.
 	LastArchivedAt  *time.Time
 	UnarchivedBytes int64
-	// ArchivedUntil is up to when all that was written is known to be archived: the last observation that found nothing
-	// else, or LastArchivedAt where that is later. The store derives it.
+	// ArchivedUntil is the time up to which everything is known to be archived: the last observation without unarchived
+	// bytes, or LastArchivedAt if later. The store derives it.
 	ArchivedUntil *time.Time
-	// ClosedAt is when the last change was committed of a database that takes none any more, as it is frozen or
-	// archived; nil while it does.
+	// ClosedAt is the time of the last commit of a frozen or archived database, which accepts no changes; nil otherwise.
 	ClosedAt *time.Time
-	// LastBegunAt, LastSuccessAt and LastFailureAt are of base backups.
+	// LastBegunAt, LastSuccessAt and LastFailureAt are times of base backups.
 	LastBegunAt, LastSuccessAt, LastFailureAt *time.Time
 	LastFailureMessage                        string
-	// Gap names the first segment that is missing in the archive after the first base backup; empty where none is.
+	// Gap is the first segment after the first base backup that is missing in the archive; empty if there is none.
 	Gap string
-	// FirstRecoverableAt is the first moment that can be restored; nil until there is one.
+	// FirstRecoverableAt is the earliest time that can be restored; nil until there is one.
 	FirstRecoverableAt *time.Time
 }
 
-// BackupHealth says whether a database could be restored.
+// BackupHealth summarizes whether a database could be restored.
 type BackupHealth string
 
 // The healths of backups.
@@ -212,29 +211,29 @@ func BackupHealths() []BackupHealth {
 	return []BackupHealth{BackupsOK, BackupsStale, BackupsFailing, BackupsUnknown}
 }
 
-// Bounds of what is healthy.
+// The limits of health.
 const (
-	// beginGrace is how late a base backup may begin before it is missed; CNPG begins it within a second.
+	// beginGrace is how late a base backup may start before it counts as missed; CNPG starts it within a second.
 	beginGrace = 30 * time.Second
 	// backupGrace is how long a base backup may take: 1 TiB at 50 MiB a second takes six hours.
 	backupGrace = 6 * time.Hour
-	// archiveGrace is how late WAL may be archived: PostgreSQL ends a segment in which something was written after five
-	// minutes; archiving it and the next look take as much as a minute each.
+	// archiveGrace is how late WAL may be archived: PostgreSQL closes a segment with changes after five minutes; archiving
+	// it and the next check take up to a minute each.
 	archiveGrace = 7 * time.Minute
 )
 
-// Health says how the backups are, and in a sentence why where they are not well. b is how they are to be made.
+// Health returns the health of the backups under the settings b, and a sentence that explains it if it is not ok.
 func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 	_, old := stale(s.ObservedAt, now)
 	switch {
 	case s.ObservedAt.IsZero():
-		return BackupsUnknown, "Nobody has looked yet."
+		return BackupsUnknown, "No check has completed yet."
 	case old:
-		return BackupsUnknown, fmt.Sprintf("Nobody has looked since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
+		return BackupsUnknown, fmt.Sprintf("No check has completed since %s.", s.ObservedAt.UTC().Format(time.RFC3339))
 	case !s.Archiving:
 		return BackupsFailing, "WAL is not archived: " + s.ArchivingMessage
 	case s.Gap != "":
-		return BackupsFailing, fmt.Sprintf("WAL segment %s is missing in the archive: what was written from it until the "+
+		return BackupsFailing, fmt.Sprintf("WAL segment %s is missing in the archive: changes from this segment to the "+
 			"next base backup cannot be restored.", s.Gap)
 	case s.LastFailureAt != nil && (s.LastSuccessAt == nil || s.LastFailureAt.After(*s.LastSuccessAt)):
 		return BackupsFailing, "The last base backup failed: " + s.LastFailureMessage
@@ -245,12 +244,12 @@ func (s BackupState) Health(b Backups, now time.Time) (BackupHealth, string) {
 		return BackupsStale, late
 	}
 	if lag := s.Lag(now); lag > archiveGrace {
-		return BackupsStale, fmt.Sprintf("What was written in the last %s is not archived.", lag.Round(time.Second))
+		return BackupsStale, fmt.Sprintf("Changes of the last %s are not archived.", lag.Round(time.Second))
 	}
 	return BackupsOK, ""
 }
 
-// LatestRecoverable is up to when everything is archived: nil where nothing is.
+// LatestRecoverable returns the time up to which everything is archived; nil if nothing is.
 func (s BackupState) LatestRecoverable() *time.Time {
 	if s.ClosedAt != nil {
 		return s.ClosedAt
@@ -258,23 +257,23 @@ func (s BackupState) LatestRecoverable() *time.Time {
 	return s.LastArchivedAt
 }
 
-// late says of a base backup that it has not begun, or goes on for too long; empty where none does.
+// late explains a base backup that has not started or runs for too long; empty if there is none.
 func (s BackupState) late(b Backups, now time.Time) string {
 	begun := *s.LastSuccessAt
 	if s.LastBegunAt != nil && s.LastBegunAt.After(begun) {
 		begun = *s.LastBegunAt
 		if took := now.Sub(begun); took > backupGrace && (s.LastFailureAt == nil || s.LastFailureAt.Before(begun)) {
-			return fmt.Sprintf("The base backup that began at %s is not completed.", begun.UTC().Format(time.RFC3339))
+			return fmt.Sprintf("The base backup that started at %s has not completed.", begun.UTC().Format(time.RFC3339))
 		}
 	}
 	if next := b.NextBackup(begun); next != nil && s.ObservedAt.Sub(*next) > beginGrace {
-		return fmt.Sprintf("The base backup of %s has not begun.", next.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("The base backup scheduled for %s has not started.", next.UTC().Format(time.RFC3339))
 	}
 	return ""
 }
 
-// HealthOf is the Health of the database's backups. Nobody looks at those of a database that takes no changes: what was
-// seen last stays so.
+// HealthOf returns the Health of the database's backups. A database that accepts no changes is not checked: its last
+// observation stays valid.
 func (s BackupState) HealthOf(db Database, now time.Time) (BackupHealth, string) {
 	if db.resting() {
 		now = s.ObservedAt
@@ -282,7 +281,7 @@ func (s BackupState) HealthOf(db Database, now time.Time) (BackupHealth, string)
 	return s.Health(db.Profile.Backups, now)
 }
 
-// NextBackup is when the next base backup of the database begins after the time; nil where none does.
+// NextBackup returns when the next base backup of the database after the given time starts; nil if none does.
 func (db Database) NextBackup(after time.Time) *time.Time {
 	if db.resting() {
 		return nil
@@ -290,12 +289,12 @@ func (db Database) NextBackup(after time.Time) *time.Time {
 	return db.Profile.NextBackup(after)
 }
 
-// resting says whether the database takes no changes.
+// resting reports whether the database accepts no changes.
 func (db Database) resting() bool {
 	return db.Status == DatabaseFrozen || db.Status == DatabaseArchived
 }
 
-// Lag is how much time would be lost now: none where nothing was written since all was archived.
+// Lag returns the time span of changes that would be lost now: 0 if everything is archived.
 func (s BackupState) Lag(now time.Time) time.Duration {
 	if s.UnarchivedBytes == 0 || s.ArchivedUntil == nil {
 		return 0
@@ -303,9 +302,9 @@ func (s BackupState) Lag(now time.Time) time.Duration {
 	return max(0, now.Sub(*s.ArchivedUntil))
 }
 
-// backupStore reads what is known of backups; of a database that is out of scope nothing is.
+// backupStore reads backups and their state; a database that is out of scope has none.
 type backupStore interface {
-	// BackupState is the zero value where nobody has looked yet.
+	// BackupState returns the zero value before the first observation.
 	BackupState(ctx context.Context, scope Scope, database uuid.UUID) (BackupState, error)
 	Backups(ctx context.Context, scope Scope, filter BackupFilter) ([]Backup, error)
 }
@@ -325,10 +324,9 @@ func (d *Databases) Backups(ctx context.Context, req Request, filter BackupFilte
 		func(b Backup) uuid.UUID { return b.ID })
 }
 
-// BackUp records the operation that takes a base backup of the database now, beside those at the times of its tier, and
-// starts that as Create does. The database stays ready. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound,
-// CodeDatabaseBusy, CodeWrongStatus unless it is ready and has backups, CodeUnavailable above the backlog, and those of
-// once.
+// BackUp records the operation that takes a base backup now, in addition to the scheduled ones, and starts it like
+// Create. The database stays ready. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeDatabaseBusy,
+// CodeWrongStatus unless it is ready and has backups, CodeUnavailable above the backlog, and those of once.
 func (d *Databases) BackUp(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
 	by, err := req.authorize(MayBackUpDatabase)
 	if err != nil {

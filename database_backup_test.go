@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
+func TestBackupHealthNamesTheProblem(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
@@ -25,16 +25,16 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 		why    string
 	}{
 		"well":                         {func(*daap.BackupState) {}, daap.BackupsOK, ""},
-		"nobody has looked":            {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
-		"nobody looks any more":        {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
+		"no check yet":                 {func(s *daap.BackupState) { *s = daap.BackupState{} }, daap.BackupsUnknown, "yet"},
+		"no recent check":              {func(s *daap.BackupState) { s.ObservedAt = *ago(6 * time.Minute) }, daap.BackupsUnknown, "since 2026-01-02T11:54:00Z"},
 		"WAL is not archived":          {func(s *daap.BackupState) { s.Archiving, s.ArchivingMessage = false, "Access Denied" }, daap.BackupsFailing, "Access Denied"},
 		"WAL is missing":               {func(s *daap.BackupState) { s.Gap = "000000010000000000000004" }, daap.BackupsFailing, "000000010000000000000004 is missing"},
 		"the last backup failed":       {func(s *daap.BackupState) { s.LastFailureAt, s.LastFailureMessage = ago(time.Hour), "full" }, daap.BackupsFailing, "full"},
 		"failed, then succeeded":       {func(s *daap.BackupState) { s.LastFailureAt = ago(11 * time.Hour) }, daap.BackupsOK, ""},
 		"never succeeded":              {func(s *daap.BackupState) { s.LastSuccessAt = nil }, daap.BackupsStale, "no base backup yet"},
-		"one has not begun":            {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "of 2026-01-02T02:00:00Z has not begun"},
+		"one has not begun":            {func(s *daap.BackupState) { s.LastSuccessAt = ago(12 * time.Hour) }, daap.BackupsStale, "for 2026-01-02T02:00:00Z has not started"},
 		"one runs":                     {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(5*time.Hour) }, daap.BackupsOK, ""},
-		"one does not end":             {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(7*time.Hour) }, daap.BackupsStale, "began at 2026-01-02T05:00:00Z is not completed"},
+		"one does not end":             {func(s *daap.BackupState) { s.LastSuccessAt, s.LastBegunAt = ago(34*time.Hour), ago(7*time.Hour) }, daap.BackupsStale, "started at 2026-01-02T05:00:00Z has not completed"},
 		"written and not archived":     {func(s *daap.BackupState) { s.UnarchivedBytes = 1 }, daap.BackupsStale, "last 1h0m0s"},
 		"written, archived in a while": {func(s *daap.BackupState) { s.UnarchivedBytes, s.ArchivedUntil = 1, ago(5*time.Minute) }, daap.BackupsOK, ""},
 	} {
@@ -47,7 +47,7 @@ func TestHealthOfBackupsSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestBackupIsMissedOnceItWasSeenNotToBegin(t *testing.T) {
+func TestBackupIsLateOnceAnObservationMissesIt(t *testing.T) {
 	t.Parallel()
 	two := time.Date(2026, 1, 2, 2, 0, 0, 0, time.UTC) // when it is to begin
 	before := two.Add(-24 * time.Hour)
@@ -62,7 +62,7 @@ func TestBackupIsMissedOnceItWasSeenNotToBegin(t *testing.T) {
 	}
 }
 
-func TestRetiredAreTheServersOfEarlierIncarnations(t *testing.T) {
+func TestServersOfEarlierIncarnationsAreRetired(t *testing.T) {
 	t.Parallel()
 	db := daap.Database{Incarnation: 11}
 	for server, want := range map[string]bool{
@@ -86,7 +86,7 @@ func TestNextBackupIsInUTC(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatCanBeRestoredIs(t *testing.T) {
+func TestRestoreAcceptsOnlyTheRecoverableRange(t *testing.T) {
 	t.Parallel()
 	first := time.Now().Add(-time.Hour).Truncate(time.Second)
 	tier := medium()

@@ -12,12 +12,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// CABundle is PEM, as sslrootcert takes it: the CA certificate that is in use, and after it those before it. While one
-// takes the place of another, connections verify by one of both. The zero value is that none is known.
+// CABundle is PEM for sslrootcert: the CA certificate in use, followed by earlier ones. During a renewal, connections
+// verify with one of them. The zero value means that none is known.
 type CABundle string
 
-// With is the bundle once the certificates in the text, which is PEM, are in use: those come first, and what has ended
-// by then is left out. An error where the text has none.
+// With returns the bundle after the PEM certificates in the text came into use: they come first, and certificates that
+// have expired are left out. It fails if the text contains no certificate.
 func (b CABundle) With(inUse string, now time.Time) (CABundle, error) {
 	first, err := certificatesIn(inUse)
 	if err != nil {
@@ -32,8 +32,8 @@ func (b CABundle) With(inUse string, now time.Time) (CABundle, error) {
 	return bundle(first, before, now), nil
 }
 
-// At is what of the bundle to hand out: what has ended is left out, but for what is in use.
-func (b CABundle) At(now time.Time) (CABundle, error) {
+// AsOf returns the part of the bundle that is handed out: expired certificates are left out, except those in use.
+func (b CABundle) AsOf(now time.Time) (CABundle, error) {
 	all, err := certificatesIn(string(b))
 	if err != nil {
 		return "", err
@@ -41,7 +41,7 @@ func (b CABundle) At(now time.Time) (CABundle, error) {
 	return bundle(all[:1], all[1:], now), nil
 }
 
-// ExpiresAt is when the certificate in use ends.
+// ExpiresAt returns when the certificate in use expires.
 func (b CABundle) ExpiresAt() (time.Time, error) {
 	all, err := certificatesIn(string(b))
 	if err != nil {
@@ -66,7 +66,7 @@ func bundle(inUse, before []*x509.Certificate, now time.Time) CABundle {
 	return CABundle(text.String())
 }
 
-// certificatesIn reads PEM: at least one certificate. Other blocks are left out.
+// certificatesIn parses PEM with at least one certificate. Other blocks are ignored.
 func certificatesIn(text string) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
@@ -85,8 +85,8 @@ func certificatesIn(text string) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// ChangedCA is the event that the bundle became another one; false where the certificate in use is the same, or was
-// unknown before.
+// ChangedCA returns the event for a new CA certificate; false if the certificate in use is unchanged or was unknown
+// before.
 func ChangedCA(database uuid.UUID, was, is CABundle) (Event, bool) {
 	before, err := certificatesIn(string(was))
 	if err != nil {
@@ -98,11 +98,11 @@ func ChangedCA(database uuid.UUID, was, is CABundle) (Event, bool) {
 	}
 	day := func(c *x509.Certificate) string { return c.NotAfter.UTC().Format(time.DateOnly) }
 	return Event{DatabaseID: database, Kind: EventCACertificateChanged, Message: fmt.Sprintf(
-		"Another CA certificate is in use, until %s. Clients need it before the one they have ends, on %s: "+
-			"ask for the connection again.", day(now[0]), day(before[0]))}, true
+		"A new CA certificate is in use, valid until %s. Clients need it before the previous one expires on %s: get the "+
+			"connection details again.", day(now[0]), day(before[0]))}, true
 }
 
-// CertificateHealth says for how long the CA certificate of a database still holds.
+// CertificateHealth summarizes how long the CA certificate of a database is still valid.
 type CertificateHealth string
 
 // The healths of a CA certificate.
@@ -117,12 +117,12 @@ func CertificateHealths() []CertificateHealth {
 	return []CertificateHealth{CertificateOK, CertificateExpiring, CertificateExpired}
 }
 
-// expiringWithin is how long before its end a CA certificate is expiring. One that is renewed in time never comes that
-// near.
+// expiringWithin is the remaining validity from which a CA certificate counts as expiring. A certificate that is
+// renewed in time never gets there.
 const expiringWithin = 30 * 24 * time.Hour
 
-// CertificateHealth says for how long the CA certificate in use still holds; false where none is known, or nothing
-// takes connections by it any more.
+// CertificateHealth returns the health of the CA certificate in use; false if none is known or the database no longer
+// accepts connections.
 func (db Database) CertificateHealth(now time.Time) (CertificateHealth, bool) {
 	switch {
 	case db.CAExpiresAt == nil || db.Status == DatabaseArchived || db.Status == DatabaseDeleted:

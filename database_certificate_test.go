@@ -38,7 +38,7 @@ func ca(t *testing.T, serial int64, days int) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-func TestBundleHasWhatIsInUseFirstAndWhatHasNotEnded(t *testing.T) {
+func TestBundleStartsWithTheCertificateInUse(t *testing.T) {
 	t.Parallel()
 	first, second, third, ended := ca(t, 1, 10), ca(t, 2, 3650), ca(t, 3, 3650), ca(t, 4, -1)
 	for name, tt := range map[string]struct {
@@ -72,29 +72,29 @@ func TestBundleHasWhatIsInUseFirstAndWhatHasNotEnded(t *testing.T) {
 	}
 }
 
-func TestBundleIsHandedOutWithoutWhatEndedMeanwhile(t *testing.T) {
+func TestBundleOmitsExpiredCertificates(t *testing.T) {
 	t.Parallel()
 	soon, later := ca(t, 1, 10), ca(t, 2, 20)
 	both := daap.CABundle(later + soon)
 	for days, want := range map[int]string{9: later + soon, 11: later, 21: later} {
-		got, err := both.At(now.AddDate(0, 0, days))
+		got, err := both.AsOf(now.AddDate(0, 0, days))
 		if err != nil || string(got) != want {
 			t.Errorf("At() in %d days = %q, %v, want %q", days, got, err, want)
 		}
 	}
 	if ends, err := both.ExpiresAt(); err != nil || !ends.Equal(now.AddDate(0, 0, 20)) {
-		t.Errorf("ExpiresAt() = %s, %v, want that of the one in use", ends, err)
+		t.Errorf("ExpiresAt() = %s, %v, want the end of the one in use", ends, err)
 	}
 }
 
-func TestChangeOfTheCAIsToldOnceWithBothEnds(t *testing.T) {
+func TestCAChangeIsOneEventWithBothExpiries(t *testing.T) {
 	t.Parallel()
 	first, second := daap.CABundle(ca(t, 1, 10)), daap.CABundle(ca(t, 2, 3650))
 	if _, changed := daap.ChangedCA(uuid.New(), "", first); changed {
-		t.Error("the first one is told as a change")
+		t.Error("the first one counts as a change")
 	}
 	if _, changed := daap.ChangedCA(uuid.New(), second+first, second); changed {
-		t.Error("that one has ended is told as a change of the one in use")
+		t.Error("an expiry counts as a change of the one in use")
 	}
 	event, changed := daap.ChangedCA(uuid.New(), first, second+first)
 	if !changed || !strings.Contains(event.Message, "until 2036-05-29") || !strings.Contains(event.Message, "on 2026-06-11") {
@@ -102,7 +102,7 @@ func TestChangeOfTheCAIsToldOnceWithBothEnds(t *testing.T) {
 	}
 }
 
-func TestCertificateShowsBeforeItEnds(t *testing.T) {
+func TestCertificateHealthWarnsBeforeExpiry(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		ends time.Duration
@@ -121,10 +121,10 @@ func TestCertificateShowsBeforeItEnds(t *testing.T) {
 		}
 		db.Status = daap.DatabaseArchived
 		if got, known := db.CertificateHealth(now); known {
-			t.Errorf("that of an archived database is %q, want none", got)
+			t.Errorf("an archived database has %q, want none", got)
 		}
 	}
 	if got, known := (daap.Database{Status: daap.DatabaseReady}).CertificateHealth(now); known {
-		t.Errorf("one that nobody has seen is %q", got)
+		t.Errorf("an unknown one is %q", got)
 	}
 }

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// Condition is one thing that is looked at of a database, in Kubernetes' sense of the word.
+// Condition is the result of one check of a database, as in Kubernetes.
 type Condition struct {
 	Type   ConditionType
 	Status ConditionStatus
-	// Reason is one word in CamelCase that is stable; Message is for people.
+	// Reason is a stable word in CamelCase; Message is for people.
 	Reason, Message string
-	// Since is when the status became what it is, ObservedAt when it was last looked at.
+	// Since is when the condition got its status, ObservedAt when its data was collected.
 	Since, ObservedAt time.Time
 }
 
-// is makes a condition.
+// is returns a condition of the type.
 func (t ConditionType) is(status ConditionStatus, reason, format string, args ...any) Condition {
 	return Condition{Type: t, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...)}
 }
 
-// ConditionType names what is looked at.
+// ConditionType identifies a check.
 type ConditionType string
 
-// The conditions of a database. Drift and CertificateExpiry are True where something is wrong, all others False. One
-// that does not apply, as those of backups where a tier has none, is not there.
+// The conditions of a database. Drift and CertificateExpiry indicate a problem if True, all others if False. Conditions
+// that do not apply are absent, such as those of backups for a tier without backups.
 const (
 	ConditionReady                ConditionType = "Ready"
 	ConditionPrimaryReachable     ConditionType = "PrimaryReachable"
@@ -41,7 +41,7 @@ const (
 	ConditionExtensionsScanned    ConditionType = "ExtensionsScanned"
 )
 
-// ConditionStatus is Kubernetes' own.
+// ConditionStatus has the values of Kubernetes.
 type ConditionStatus string
 
 // The statuses of a condition.
@@ -56,7 +56,7 @@ func ConditionStatuses() []ConditionStatus {
 	return []ConditionStatus{ConditionTrue, ConditionFalse, ConditionUnknown}
 }
 
-// conditionKinds says of each condition with which status something is wrong.
+// conditionKinds lists the status of each condition that indicates a problem.
 var conditionKinds = []struct {
 	kind  ConditionType
 	wrong ConditionStatus
@@ -75,7 +75,7 @@ var conditionKinds = []struct {
 	{ConditionExtensionsScanned, ConditionFalse},
 }
 
-// ConditionTypes returns all conditions there are, in the order in which people want them.
+// ConditionTypes returns all conditions, in the order in which they are shown.
 func ConditionTypes() []ConditionType {
 	all := make([]ConditionType, 0, len(conditionKinds))
 	for _, k := range conditionKinds {
@@ -84,38 +84,38 @@ func ConditionTypes() []ConditionType {
 	return all
 }
 
-// HealthBelievedFor is for how long what was seen of a database is believed: five of the looks that come each minute.
-// The scan of PostgreSQL comes each ten minutes, and is believed for three of them.
+// HealthValidFor is how long an observation is valid: five of the checks that run every minute. The scan of
+// PostgreSQL runs every ten minutes, and its result is valid for three intervals.
 const (
-	HealthBelievedFor = 5 * time.Minute
-	scanBelievedFor   = 30 * time.Minute
+	HealthValidFor = 5 * time.Minute
+	scanValidFor   = 30 * time.Minute
 )
 
-// HealthBelievedSince returns the time since which something must have been observed to be believed now.
-func HealthBelievedSince(now time.Time) time.Time { return now.Add(-HealthBelievedFor) }
+// HealthValidSince returns the oldest time of an observation that is valid now.
+func HealthValidSince(now time.Time) time.Time { return now.Add(-HealthValidFor) }
 
-// stale reports whether what was observed at the time is not believed any more, and since when.
+// stale reports whether an observation at the time is no longer valid, and since when.
 func stale(observed, now time.Time) (since time.Time, is bool) {
-	return observed.Add(HealthBelievedFor), observed.Before(HealthBelievedSince(now))
+	return observed.Add(HealthValidFor), observed.Before(HealthValidSince(now))
 }
 
-// Conditions are those of one database.
+// Conditions are the conditions of one database.
 type Conditions []Condition
 
-// At is what of the conditions still tells something: what was not looked at for too long is not known any more.
-func (c Conditions) At(now time.Time) Conditions {
+// AsOf returns the conditions at the given time: conditions that were not observed for too long are Unknown.
+func (c Conditions) AsOf(now time.Time) Conditions {
 	told := slices.Clone(c)
 	for i := range told {
 		if since, is := stale(told[i].ObservedAt, now); is && told[i].Status != ConditionUnknown {
 			told[i].Status, told[i].Since = ConditionUnknown, since
-			told[i].Reason, told[i].Message = "Stale", "Nobody has looked at it since then."
+			told[i].Reason, told[i].Message = "Stale", "No check has completed since then."
 		}
 	}
 	return told
 }
 
-// Health sums the conditions up: unavailable where clients do not reach the database, unknown while that is not known,
-// else degraded where anything is wrong, else healthy.
+// Health summarizes the conditions: unavailable if clients cannot reach the database, unknown if that is not known,
+// else degraded if any condition indicates a problem, else healthy.
 func (c Conditions) Health() DatabaseHealth {
 	switch {
 	case c.status(ConditionPrimaryReachable) == ConditionFalse:
@@ -137,8 +137,8 @@ func (c Conditions) status(kind ConditionType) ConditionStatus {
 	return ConditionUnknown
 }
 
-// Then is what was observed, which is all there is by now, with Since kept where the status did not change.
-func (c Conditions) Then(observed Conditions) Conditions {
+// MergeSince returns observed, keeping Since for conditions whose status is unchanged from c.
+func (c Conditions) MergeSince(observed Conditions) Conditions {
 	all := slices.Clone(observed)
 	for i := range all {
 		all[i].Since = all[i].ObservedAt
@@ -151,7 +151,7 @@ func (c Conditions) Then(observed Conditions) Conditions {
 	return all
 }
 
-// wrong says whether the condition makes a database less than healthy.
+// wrong reports whether the condition indicates a problem.
 func (c Condition) wrong() bool {
 	for _, k := range conditionKinds {
 		if k.kind == c.Type {
@@ -161,7 +161,7 @@ func (c Condition) wrong() bool {
 	return false
 }
 
-// wellIf is True where all is well, and False for the reason where it is not.
+// wellIf returns True if well, else False with the reason.
 func (t ConditionType) wellIf(well bool, reason, format string, args ...any) Condition {
 	if well {
 		return t.is(ConditionTrue, "AsExpected", "")

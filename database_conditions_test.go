@@ -18,7 +18,7 @@ func seen(all map[daap.ConditionType]daap.ConditionStatus) daap.Conditions {
 	return conditions
 }
 
-func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
+func TestHealthIsTheWorstCondition(t *testing.T) {
 	t.Parallel()
 	const yes, no, maybe = daap.ConditionTrue, daap.ConditionFalse, daap.ConditionUnknown
 	for name, tt := range map[string]struct {
@@ -27,14 +27,14 @@ func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
 	}{
 		"a standby is not ready":         {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "PrimaryReachable": yes}, daap.HealthDegraded},
 		"nothing is known":               {nil, daap.HealthUnknown},
-		"all is well":                    {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes}, daap.HealthHealthy},
+		"all checks pass":                {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes}, daap.HealthHealthy},
 		"the primary was not asked":      {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes}, daap.HealthUnknown},
-		"the primary cannot be told":     {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": maybe}, daap.HealthUnknown},
+		"the primary is unknown":         {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": maybe}, daap.HealthUnknown},
 		"the primary does not answer":    {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": no}, daap.HealthUnavailable},
 		"no backup comes":                {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "BackupFresh": no}, daap.HealthDegraded},
-		"somebody changed it":            {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": yes}, daap.HealthDegraded},
-		"nobody changed it":              {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": no, "CertificateExpiry": no}, daap.HealthHealthy},
-		"drift of what cannot be told":   {map[daap.ConditionType]daap.ConditionStatus{"Drift": yes}, daap.HealthUnknown},
+		"it drifted":                     {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": yes}, daap.HealthDegraded},
+		"it did not drift":               {map[daap.ConditionType]daap.ConditionStatus{"Ready": yes, "PrimaryReachable": yes, "Drift": no, "CertificateExpiry": no}, daap.HealthHealthy},
+		"drift alone":                    {map[daap.ConditionType]daap.ConditionStatus{"Drift": yes}, daap.HealthUnknown},
 		"not ready, and no backup comes": {map[daap.ConditionType]daap.ConditionStatus{"Ready": no, "BackupFresh": no}, daap.HealthUnknown},
 	} {
 		if got := seen(tt.conditions).Health(); got != tt.want {
@@ -43,13 +43,13 @@ func TestHealthIsTheWorstOfWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
+func TestStaleConditionsAreUnknown(t *testing.T) {
 	t.Parallel()
 	well := seen(map[daap.ConditionType]daap.ConditionStatus{"Ready": daap.ConditionTrue, "PrimaryReachable": daap.ConditionTrue})
-	if got := well.At(noon.Add(5 * time.Minute)).Health(); got != daap.HealthHealthy {
+	if got := well.AsOf(noon.Add(5 * time.Minute)).Health(); got != daap.HealthHealthy {
 		t.Errorf("after five minutes the database is %s, want healthy", got)
 	}
-	stale := well.At(noon.Add(5*time.Minute + time.Second))
+	stale := well.AsOf(noon.Add(5*time.Minute + time.Second))
 	if got := stale.Health(); got != daap.HealthUnknown {
 		t.Errorf("a second later the database is %s, want unknown", got)
 	}
@@ -58,14 +58,14 @@ func TestWhatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
 	}
 }
 
-func TestConditionKeepsSinceWhenItsStatusStays(t *testing.T) {
+func TestConditionKeepsSinceWhileItsStatusStays(t *testing.T) {
 	t.Parallel()
 	was := seen(map[daap.ConditionType]daap.ConditionStatus{"Ready": daap.ConditionTrue, "Drift": daap.ConditionTrue})
 	later := noon.Add(time.Minute)
 	for status, since := range map[daap.ConditionStatus]time.Time{
 		daap.ConditionTrue: noon.Add(-time.Hour), daap.ConditionFalse: later, daap.ConditionUnknown: later,
 	} {
-		is := was.Then(daap.Conditions{{Type: "Ready", Status: status, ObservedAt: later}})
+		is := was.MergeSince(daap.Conditions{{Type: "Ready", Status: status, ObservedAt: later}})
 		if len(is) != 1 || !is[0].Since.Equal(since) || !is[0].ObservedAt.Equal(later) {
 			t.Errorf("the conditions became %+v, want one that is %s since %s", is, status, since)
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Operation is the kind of operation that carries the strategy out.
+// Operation returns the kind of operation that carries out the strategy.
 func (s DestructionStrategy) Operation() OperationKind {
 	for _, k := range kinds {
 		if s != "" && k.destroys == s {
@@ -19,24 +19,24 @@ func (s DestructionStrategy) Operation() OperationKind {
 	return ""
 }
 
-// strategy is how the database is destroyed for the one who asks: as its tier says, or as a platform team chooses.
-// Errors: CodeForbidden, CodeValidationFailed.
+// strategy returns the deletion strategy for the caller: the tier's, or the one that a platform team chooses. Errors:
+// CodeForbidden, CodeValidationFailed.
 func (db Database) strategy(by Grant, chosen DestructionStrategy) (DestructionStrategy, error) {
 	if chosen == "" || chosen == db.Profile.DestructionStrategy {
 		return db.Profile.DestructionStrategy, nil
 	}
 	if _, limited := by.Scope.Team(); limited {
-		return "", Forbidden(fmt.Sprintf("Databases of tier %s are destroyed by %s; only the platform team may choose "+
-			"another strategy.", db.Tier, db.Profile.DestructionStrategy))
+		return "", Forbidden(fmt.Sprintf("Databases of tier %s are deleted with strategy %s; only the platform team may "+
+			"choose another strategy.", db.Tier, db.Profile.DestructionStrategy))
 	}
 	return chosen, nil
 }
 
-// Delete records the operation that destroys the database, as its tier says or as chosen, and starts that as Create
-// does: it is frozen, archived or deleted for good with everything made for it. The last takes over from what works on
-// the database. Errors: CodeUnauthenticated, CodeForbidden also for a product team that chooses another strategy than
-// the tier's, CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, CodeDeletionProtected, CodeUnavailable above the
-// backlog, and those of once.
+// Delete records the operation that deletes the database with the tier's or the chosen strategy, and starts it like
+// Create. The database is frozen, archived, or removed permanently; the latter takes over from the operation in
+// progress. Errors: CodeUnauthenticated, CodeForbidden also if a product team chooses another strategy than the tier's,
+// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, CodeDeletionProtected, CodeUnavailable above the backlog, and those
+// of once.
 func (d *Databases) Delete(
 	ctx context.Context, req Request, id uuid.UUID, chosen DestructionStrategy,
 ) (Database, Operation, error) {
@@ -55,10 +55,9 @@ func (d *Databases) Delete(
 	return d.accept(ctx, by, strategy.Operation(), id)
 }
 
-// Unfreeze records the operation that brings a frozen database back, and starts that as Create does. Errors:
-// CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeDatabaseBusy, CodeWrongStatus unless it is frozen,
-// CodeQuotaExceeded where the tier has no CPU or memory left for it, CodeUnavailable above the backlog, and those of
-// once.
+// Unfreeze records the operation that unfreezes a database, and starts it like Create. Errors: CodeUnauthenticated,
+// CodeForbidden, CodeNotFound, CodeDatabaseBusy, CodeWrongStatus unless it is frozen, CodeQuotaExceeded if the tier has
+// no CPU or memory left, CodeUnavailable above the backlog, and those of once.
 func (d *Databases) Unfreeze(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
 	by, err := req.authorize(MayUnfreezeDatabase)
 	if err != nil {
@@ -67,24 +66,24 @@ func (d *Databases) Unfreeze(ctx context.Context, req Request, id uuid.UUID) (Da
 	return d.accept(ctx, by, UnfreezeDatabase, id)
 }
 
-// DeletePreview is what a deletion would do to a database.
+// DeletePreview is the effect that a deletion would have.
 type DeletePreview struct {
 	Strategy  DestructionStrategy
 	Operation OperationKind
-	// Refusal is why it could not be asked for now; empty where it could.
+	// Refusal explains why the deletion is not allowed now; empty if it is.
 	Refusal string
-	// Goes and Stays are what would, in sentences.
+	// Goes and Stays describe what would be removed and kept, in sentences.
 	Goes, Stays []string
-	// StaysUntil is until when; nil for as long as nobody deletes it.
+	// StaysUntil is until when it would be kept; nil if it is kept until it is deleted.
 	StaysUntil *time.Time
-	// FirstRecoverableAt and LatestRecoverableAt are what could be restored before.
+	// FirstRecoverableAt and LatestRecoverableAt are the range that can be restored before the deletion.
 	FirstRecoverableAt, LatestRecoverableAt *time.Time
-	// Undo is how it would be undone; empty where it could not be.
+	// Undo says how to undo the deletion; empty if that is impossible.
 	Undo string
 }
 
-// PreviewDelete says what Delete would do, and changes nothing. Errors: CodeUnauthenticated, CodeForbidden also for a
-// product team that chooses another strategy than the tier's, CodeNotFound.
+// PreviewDelete returns the effect of Delete and changes nothing. Errors: CodeUnauthenticated, CodeForbidden also if a
+// product team chooses another strategy than the tier's, CodeNotFound.
 func (d *Databases) PreviewDelete(
 	ctx context.Context, req Request, id uuid.UUID, chosen DestructionStrategy,
 ) (DeletePreview, error) {
@@ -102,7 +101,7 @@ func (d *Databases) PreviewDelete(
 	}
 	state, err := d.store.BackupState(ctx, by.Scope, id)
 	if err != nil {
-		return DeletePreview{}, fmt.Errorf("read what can be restored of database %s: %w", id, err)
+		return DeletePreview{}, fmt.Errorf("read the recoverable range of database %s: %w", id, err)
 	}
 	return db.previewDelete(strategy, state, time.Now()), nil
 }
@@ -115,44 +114,44 @@ func (db Database) previewDelete(s DestructionStrategy, state BackupState, now t
 	if refusal := AsError(db.Refuses(p.Operation)); refusal != nil {
 		p.Refusal = refusal.Message
 	}
-	connections := "All connections: clients are cut off, and no new ones are let in."
+	connections := "All connections: clients are disconnected, and new connections are refused."
 	switch s {
 	case StrategyFreeze:
-		p.Goes = []string{connections, "Its CPU and memory, also in the quota of its tier."}
-		p.Stays = []string{"All data, in its volumes.", "Its name, its password and its labels."}
+		p.Goes = []string{connections, "Its CPU and memory, which are also released from the tier's quota."}
+		p.Stays = []string{"All data, on its volumes.", "Its name, its password and its labels."}
 		if db.Profile.BackupEnabled {
-			p.Stays = append(p.Stays, "Its backups; none is taken while it is frozen.")
+			p.Stays = append(p.Stays, "Its backups; no backups are taken while it is frozen.")
 		}
-		p.Undo = fmt.Sprintf("POST /databases/%s/unfreeze brings it back as it was.", db.ID)
+		p.Undo = fmt.Sprintf("POST /databases/%s/unfreeze brings the database back as it was.", db.ID)
 	case StrategyArchive:
 		until := now.AddDate(0, 0, db.Profile.BackupRetentionDays)
 		p.StaysUntil = &until
-		p.Goes = []string{connections, "Its PostgreSQL and its volumes, once the archive is verified.", "Its password."}
-		p.Stays = []string{"Its archive, from which every moment of it can be restored.", "Its name and its labels."}
-		p.Undo = fmt.Sprintf("POST /databases/%s/restore makes a new database of it.", db.ID)
+		p.Goes = []string{connections, "PostgreSQL and its volumes, once the archive is verified.", "Its password."}
+		p.Stays = []string{"Its archive, from which any point in its history can be restored.", "Its name and its labels."}
+		p.Undo = fmt.Sprintf("POST /databases/%s/restore creates a new database from its archive.", db.ID)
 	case StrategyHardDelete:
-		p.Goes = []string{connections, "All data, with its volumes."}
+		p.Goes = []string{connections, "All data, and its volumes."}
 		if db.Profile.BackupEnabled {
-			p.Goes = append(p.Goes, "All backups, to the last version.")
+			p.Goes = append(p.Goes, "All backups, including all object versions.")
 		}
 		p.Goes = append(p.Goes, "Its password.")
-		p.Stays = []string{"Its record, its timeline and its entries in the audit log. Its name is free again."}
+		p.Stays = []string{"Its record, its timeline and its audit log entries. Its name becomes available again."}
 	}
 	return p
 }
 
-// Receipt is what a deletion or an archiving removes, as it was counted before anything was.
+// Receipt is what a deletion or archiving removes, counted before the removal.
 type Receipt struct {
-	// Kubernetes is how many objects there were, by kind.
+	// Kubernetes is the number of objects by kind.
 	Kubernetes map[string]int
-	// Objects and Bytes are what was in the object store: versions, markers and unfinished uploads too.
+	// Objects and Bytes count the object store, including versions, delete markers and unfinished uploads.
 	Objects, Bytes int64
-	// RelistedAt is when the object store was listed again and had nothing left; nil until then.
+	// RelistedAt is when the object store was listed again and was empty; nil until then.
 	RelistedAt *time.Time
 }
 
-// With is the receipt with what was counted again. What was removed meanwhile is there no more, so that the largest
-// counts are those of all that was removed.
+// With merges a later count into the receipt. Later counts miss removed objects, so the largest count of each kind is
+// the total.
 func (r Receipt) With(counted Receipt) Receipt {
 	merged := Receipt{
 		Kubernetes: map[string]int{},
@@ -169,14 +168,14 @@ func (r Receipt) With(counted Receipt) Receipt {
 	return merged
 }
 
-// Expiry has archived databases deleted for good once the time is over for which their tier keeps them.
+// Expiry deletes archived databases permanently when their tier's retention is over.
 type Expiry struct {
 	store     expiredArchives
 	databases *Databases
 }
 
 type expiredArchives interface {
-	// ExpiredArchives returns at most limit of them that nothing works on.
+	// ExpiredArchives returns at most limit expired archives that no operation holds.
 	ExpiredArchives(ctx context.Context, limit int) ([]Database, error)
 }
 
@@ -185,18 +184,18 @@ func NewExpiry(store expiredArchives, databases *Databases) *Expiry {
 	return &Expiry{store: store, databases: databases}
 }
 
-// expiredAtOnce is how many deletions are asked for in a run; the next one goes on.
+// expiredAtOnce is the number of deletions in one run; the next run continues.
 const expiredAtOnce = 100
 
-// retention is who asks for it, as the audit log has it.
+// retention is the actor of these deletions in the audit log.
 var retention = Request{Caller: Caller{Team: "daap", KeyName: "retention", Role: RolePlatformTeam}}
 
-// Run asks for the deletion of those whose time is over, and returns how many these are. One that cannot be deleted now
-// is left for the next run. Safe to repeat.
+// Run requests the deletion of expired archives and returns their number. A database that cannot be deleted now is left
+// for the next run. Safe to repeat.
 func (e *Expiry) Run(ctx context.Context) (int, error) {
 	dbs, err := e.store.ExpiredArchives(ctx, expiredAtOnce)
 	if err != nil {
-		return 0, fmt.Errorf("read archives whose time is over: %w", err)
+		return 0, fmt.Errorf("read expired archives: %w", err)
 	}
 	begun := 0
 	var failed error

@@ -13,36 +13,37 @@ import (
 	"github.com/google/uuid"
 )
 
-// Extension is one that a PostgreSQL database within a database has. DAAP tells of extensions and never changes them.
+// Extension is an extension in one of the PostgreSQL databases of a database. DAAP lists extensions and never changes
+// them.
 type Extension struct {
 	DatabaseID uuid.UUID
-	// PostgresDatabase is the name of the PostgreSQL database, of which a database may have several.
+	// PostgresDatabase is the name of the PostgreSQL database; a database may contain several.
 	PostgresDatabase string
-	// Name and Version are as PostgreSQL tells them; a version is any text.
+	// Name and Version are PostgreSQL's values; a version can be any text.
 	Name, Version string
-	// AvailableVersion is what the image of the database would install; empty where it has none any more.
+	// AvailableVersion is the version that the database's image would install; empty if the image has none.
 	AvailableVersion string
 	LastCheckedAt    time.Time
 }
 
-// The longest name and version of an extension, and name of a PostgreSQL database, in bytes.
+// The maximum length in bytes of an extension's name and version, and of a PostgreSQL database's name.
 const (
 	MaxPostgresName     = 63
 	MaxExtensionVersion = 80
 )
 
-// ExtensionGroup is one version of an extension, and how many databases have it.
+// ExtensionGroup is one version of an extension, with the number of databases that have it.
 type ExtensionGroup struct {
 	Name, Version string
-	// AvailableVersions are what the images of those databases would install, each once.
+	// AvailableVersions are the distinct versions that the images of these databases would install.
 	AvailableVersions []string
-	// Databases is how many have it, Outdated how many of those could have another version.
+	// Databases is the number of databases with this version, Outdated the number of these that could have another one.
 	Databases, Outdated int
-	// LastCheckedAt is when the one of them was asked that was asked the longest ago.
+	// LastCheckedAt is the time of the oldest scan among these databases.
 	LastCheckedAt time.Time
 }
 
-// AvailableVersion is the newest that an image of the databases would install; empty where none has any.
+// AvailableVersion returns the newest version that an image of the databases would install; empty if there is none.
 func (g ExtensionGroup) AvailableVersion() string {
 	if len(g.AvailableVersions) == 0 {
 		return ""
@@ -50,12 +51,11 @@ func (g ExtensionGroup) AvailableVersion() string {
 	return slices.MaxFunc(g.AvailableVersions, CompareVersions)
 }
 
-// dotted is a version of numbers alone.
+// dotted matches versions that consist of numbers separated by dots.
 var dotted = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*$`)
 
-// CompareVersions is negative where the version a is older than b, positive where it is newer, and zero where neither.
-// Versions that are numbers with dots between are compared number by number, where one that is not there is zero;
-// others as text.
+// CompareVersions returns a negative number if version a is older than b, a positive one if it is newer, and 0
+// otherwise. Dotted versions are compared number by number, with missing numbers as 0; other versions as text.
 func CompareVersions(a, b string) int {
 	if !dotted.MatchString(a) || !dotted.MatchString(b) {
 		return cmp.Compare(a, b)
@@ -76,31 +76,31 @@ func at(parts []string, i int) string {
 	return parts[i]
 }
 
-// compareNumbers compares numbers of any length in digits.
+// compareNumbers compares decimal numbers of any length.
 func compareNumbers(a, b string) int {
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 }
 
-// ExtensionFilter chooses groups of extensions; the zero value chooses none, as its page holds none.
+// ExtensionFilter selects groups of extensions; the zero value selects none, as its page is empty.
 type ExtensionFilter struct {
-	// Name is that of the only extension; empty for all.
+	// Name selects one extension; empty selects all.
 	Name string
-	// OlderThan leaves the versions that are older than this one; empty for all. It needs Name.
+	// OlderThan selects versions older than this one; empty selects all. It requires Name.
 	OlderThan string
-	// Versions are the only ones, where OlderThan is given.
+	// Versions is the resulting set of versions, if OlderThan is given.
 	Versions []string
 	Page     ExtensionPage
 }
 
-// ExtensionPage is a page of groups in order of name and version: at most Limit of those after AfterName and
+// ExtensionPage is a page of groups in order of name and version: at most Limit groups after AfterName and
 // AfterVersion, which are empty at the start.
 type ExtensionPage struct {
 	Limit                   int
 	AfterName, AfterVersion string
 }
 
-// ParseExtensionPage is ParsePage for groups of extensions.
+// ParseExtensionPage is the ParsePage of extension groups.
 func ParseExtensionPage(limit int, cursor string) (ExtensionPage, error) {
 	first, err := ParsePage(limit, "")
 	page := ExtensionPage{Limit: first.Limit}
@@ -117,12 +117,12 @@ func ParseExtensionPage(limit int, cursor string) (ExtensionPage, error) {
 	return page, nil
 }
 
-// cursor is that of what comes after the group. Neither text has the character between them.
+// cursor returns the cursor of the page after the group. Neither text contains the separator.
 func (g ExtensionGroup) cursor() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(g.Name + "\x00" + g.Version))
 }
 
-// check looks at what a client asks for.
+// check validates a client's filter.
 func (f ExtensionFilter) check() error {
 	var c checks
 	for _, field := range []struct {
@@ -130,25 +130,25 @@ func (f ExtensionFilter) check() error {
 		most        int
 	}{{"name", f.Name, MaxPostgresName}, {"older_than", f.OlderThan, MaxExtensionVersion}} {
 		if len(field.value) > field.most || !printable(field.value) {
-			c.fail(field.name, "must be text of at most %d bytes, without control characters", field.most)
+			c.fail(field.name, "must be text of at most %d bytes without control characters", field.most)
 		}
 	}
 	if f.OlderThan != "" && f.Name == "" {
-		c.fail("older_than", "needs name: versions of one extension say nothing of another's")
+		c.fail("older_than", "requires name: versions of different extensions cannot be compared")
 	}
 	return c.err()
 }
 
-// Extensions are the use cases of the extensions of many databases.
+// Extensions are the use cases of extensions across databases.
 type Extensions struct{ store extensionStore }
 
-// extensionStore reads the extensions of databases that run and are in scope.
+// extensionStore reads the extensions of running databases in scope.
 type extensionStore interface {
-	// ExtensionGroups returns those that the filter chooses, in order of name and version.
+	// ExtensionGroups returns the groups that the filter selects, in order of name and version.
 	ExtensionGroups(ctx context.Context, scope Scope, filter ExtensionFilter) ([]ExtensionGroup, error)
-	// ExtensionVersions returns all versions there are of the extension.
+	// ExtensionVersions returns all installed versions of the extension.
 	ExtensionVersions(ctx context.Context, scope Scope, name string) ([]string, error)
-	// UnscannedDatabases returns how many have no whole list of extensions from then or later.
+	// UnscannedDatabases returns the number of databases without a complete list of extensions since the given time.
 	UnscannedDatabases(ctx context.Context, scope Scope, since time.Time) (int, error)
 }
 
@@ -160,7 +160,7 @@ type ExtensionList struct {
 	Groups []ExtensionGroup
 	// Next is the cursor of the next page; empty on the last.
 	Next string
-	// Unscanned is how many databases in scope have no fresh scan: of those the groups tell what was, or nothing.
+	// Unscanned is the number of databases in scope without a fresh scan: the groups may be out of date for them.
 	Unscanned int
 }
 
@@ -187,7 +187,7 @@ func (e *Extensions) List(ctx context.Context, req Request, filter ExtensionFilt
 	if err != nil {
 		return ExtensionList{}, err
 	}
-	list.Unscanned, err = e.store.UnscannedDatabases(ctx, by.Scope, ScanBelievedSince(time.Now()))
+	list.Unscanned, err = e.store.UnscannedDatabases(ctx, by.Scope, ScanValidSince(time.Now()))
 	if err != nil {
 		return ExtensionList{}, fmt.Errorf("list extensions: %w", err)
 	}

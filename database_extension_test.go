@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestVersionsOfNumbersAreComparedNumberByNumberAndOthersAsText(t *testing.T) {
+func TestDottedVersionsCompareByNumber(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		older, newer string
@@ -34,7 +34,7 @@ func TestVersionsOfNumbersAreComparedNumberByNumberAndOthersAsText(t *testing.T)
 	}
 }
 
-func TestNewestAvailableVersionIsTold(t *testing.T) {
+func TestNewestAvailableVersionIsReported(t *testing.T) {
 	t.Parallel()
 	for want, of := range map[string][]string{"": nil, "1.10": {"1.9", "1.10", "1.2"}} {
 		if got := (daap.ExtensionGroup{AvailableVersions: of}).AvailableVersion(); got != want {
@@ -105,7 +105,7 @@ func TestExtensionsAreListedPageByPage(t *testing.T) {
 	}
 }
 
-func TestExtensionsAreRefusedByTheFieldThatIsWrong(t *testing.T) {
+func TestBadExtensionFilterNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, filter := range map[string]daap.ExtensionFilter{
 		"older_than": {OlderThan: "1.2"}, "name": {Name: "a\x00b"},

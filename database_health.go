@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// DatabaseHealth sums a database's conditions up.
+// DatabaseHealth summarizes a database's conditions.
 type DatabaseHealth string
 
 // The healths of a database.
@@ -24,23 +24,24 @@ func DatabaseHealths() []DatabaseHealth {
 	return []DatabaseHealth{HealthHealthy, HealthDegraded, HealthUnavailable, HealthUnknown}
 }
 
-// HealthSeen is what one look at a database came to.
-type HealthSeen struct {
+// HealthObservation is the health from one observation of a database.
+type HealthObservation struct {
 	Health DatabaseHealth
-	// Since is when the health became what it is, ObservedAt when it was last looked at; both are zero where nobody has.
+	// Since is when the health got this value, ObservedAt when it was last observed; both are zero before the first
+	// observation.
 	Since, ObservedAt time.Time
 }
 
-// At is what of the look still tells something: one that is too long ago tells nothing any more.
-func (h HealthSeen) At(now time.Time) HealthSeen {
+// AsOf returns the health at the given time: an observation that is too old is unknown.
+func (h HealthObservation) AsOf(now time.Time) HealthObservation {
 	if since, is := stale(h.ObservedAt, now); is && h.Health != HealthUnknown {
 		h.Health, h.Since = HealthUnknown, since
 	}
 	return h
 }
 
-// Runs says whether the database is one that runs: it is ready or being changed, also where what changes it is parked.
-// Only such a database has a health.
+// Runs reports whether the database is running: it is ready or being changed, even if the change needs attention. Only
+// a running database has a health.
 func (db Database) Runs() bool {
 	status := db.Status
 	if status == DatabaseError {
@@ -49,54 +50,54 @@ func (db Database) Runs() bool {
 	return status.runs()
 }
 
-// HealthAt is the health of the database as it is known at the moment; false where the database does not run.
-func (db Database) HealthAt(now time.Time) (HealthSeen, bool) {
+// HealthAt returns the health of the database at the given time; false if it is not running.
+func (db Database) HealthAt(now time.Time) (HealthObservation, bool) {
 	switch {
 	case !db.Runs():
-		return HealthSeen{}, false
+		return HealthObservation{}, false
 	case db.LastHealth == nil:
-		return HealthSeen{Health: HealthUnknown}, true
+		return HealthObservation{Health: HealthUnknown}, true
 	}
-	return db.LastHealth.At(now), true
+	return db.LastHealth.AsOf(now), true
 }
 
-// Observed is a database with what was last seen of it, and with what rows tell of it.
+// Observed is a database with its last observation and the related rows.
 type Observed struct {
 	Database
 	Conditions Conditions
-	// Revision counts the changes of Conditions; zero where nobody has looked yet.
+	// Revision counts the changes of Conditions; zero before the first observation.
 	Revision int64
 	Backups  BackupState
 	Scan     Scan
-	// Reserved is what is reserved for the database in its tier's quota.
+	// Reserved is the database's reservation in its tier's quota.
 	Reserved Cost
 }
 
-// Seen is what one look found.
-type Seen struct {
+// Observation is the result of one observation.
+type Observation struct {
 	Observed
-	// Now are all conditions there are by now.
+	// Now are the current conditions.
 	Now Conditions
 }
 
-// See is the look that found the conditions in Kubernetes at the moment. What rows tell is added.
-func (o Observed) See(found Conditions, at time.Time) Seen {
+// Observe combines the conditions that were found in Kubernetes at the given time with those derived from stored rows.
+func (o Observed) Observe(found Conditions, at time.Time) Observation {
 	now := append(slices.Clone(found), o.recorded(at)...)
 	for i := range now {
-		now[i].ObservedAt = o.lookedAt(now[i].Type, at)
+		now[i].ObservedAt = o.collectedAt(now[i].Type, at)
 	}
-	return Seen{o, o.Conditions.Then(now)}
+	return Observation{o, o.Conditions.MergeSince(now)}
 }
 
-// Changed says whether anything is to be recorded, beyond that it was looked at.
-func (s Seen) Changed() bool {
+// Changed reports whether there is more to record than the time of the observation.
+func (s Observation) Changed() bool {
 	return !slices.EqualFunc(s.Conditions, s.Now, func(was, is Condition) bool {
 		return was.Type == is.Type && was.Status == is.Status && was.Reason == is.Reason && was.Message == is.Message
 	})
 }
 
-// Event is what the timeline tells of the look; false where every condition has the status it had.
-func (s Seen) Event() (Event, bool) {
+// Event returns the timeline's event for the observation; false if no condition changed its status.
+func (s Observation) Event() (Event, bool) {
 	var told []string
 	for _, c := range s.Now {
 		if s.Conditions.status(c.Type) != c.Status && (s.Revision > 0 || c.wrong()) {
@@ -109,16 +110,16 @@ func (s Seen) Event() (Event, bool) {
 	}
 	message := fmt.Sprintf("The database is %s.", is)
 	if was != is && s.Revision > 0 {
-		message = fmt.Sprintf("The database is %s, and was %s.", is, was)
+		message = fmt.Sprintf("The database is %s; it was %s.", is, was)
 	}
 	return Event{
 		DatabaseID: s.ID, Kind: EventHealthChanged, Message: strings.Join(append([]string{message}, told...), " "),
 	}, true
 }
 
-// lookedAt is when that was looked at which the condition tells, where the database was looked at at the moment: what
-// rows tell was looked at before.
-func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
+// collectedAt returns when the data behind a condition was collected. Conditions derived from stored rows may be older
+// than at.
+func (o Observed) collectedAt(kind ConditionType, at time.Time) time.Time {
 	var before time.Time
 	switch kind {
 	case ConditionContinuousArchiving, ConditionBackupFresh:
@@ -129,7 +130,7 @@ func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
 		if o.Scan.ScannedAt != nil {
 			before = *o.Scan.ScannedAt
 		}
-	default: // the look itself found it
+	default: // the observation itself found it
 	}
 	if before.IsZero() || before.After(at) {
 		return at
@@ -137,7 +138,7 @@ func (o Observed) lookedAt(kind ConditionType, at time.Time) time.Time {
 	return before
 }
 
-// recorded are the conditions that rows tell.
+// recorded returns the conditions that are derived from stored rows.
 func (o Observed) recorded(now time.Time) Conditions {
 	all := append(o.backedUp(now), o.Scan.conditions(o.Profile, now)...)
 	switch health, known := o.CertificateHealth(now); {
@@ -145,16 +146,16 @@ func (o Observed) recorded(now time.Time) Conditions {
 	case health == CertificateOK:
 		all = append(all, ConditionCertificateExpiry.is(ConditionFalse, "AsExpected", ""))
 	default:
-		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate ends on %s.",
+		all = append(all, ConditionCertificateExpiry.is(ConditionTrue, "Expiring", "The CA certificate expires on %s.",
 			o.CAExpiresAt.UTC().Format(time.DateOnly)))
 	}
 	cost := o.Profile.CostOf(DatabaseReady)
-	consistent := o.Reserved == cost || o.OperationID != nil && cost.Beyond(o.Reserved) == Cost{}
+	consistent := o.Reserved == cost || o.OperationID != nil && cost.ExcessOver(o.Reserved) == Cost{}
 	return append(all, ConditionQuotaConsistent.wellIf(consistent, "ReservationDiffers",
-		"What is reserved in the quota of tier %s is not what the database takes.", o.Tier))
+		"The reservation in the quota of tier %s does not match the resources of the database.", o.Tier))
 }
 
-// backedUp are the conditions of backups; none where the database has no backups.
+// backedUp returns the conditions of backups; none for a database without backups.
 func (o Observed) backedUp(now time.Time) Conditions {
 	if !o.Profile.BackupEnabled {
 		return nil
@@ -178,15 +179,14 @@ func (o Observed) backedUp(now time.Time) Conditions {
 	}
 }
 
-// Told are the conditions as people are told of them at the moment, in the order in which they want them; none of a
-// database that does not run.
-func (o Observed) Told(now time.Time) Conditions {
+// Reported returns the conditions as shown at the given time, in display order; none for a database that is not running.
+func (o Observed) Reported(now time.Time) Conditions {
 	if !o.Runs() {
 		return nil
 	}
-	told, order := o.Conditions.At(now), ConditionTypes()
+	told, order := o.Conditions.AsOf(now), ConditionTypes()
 	for i := range told {
-		told[i].ObservedAt = o.lookedAt(told[i].Type, told[i].ObservedAt)
+		told[i].ObservedAt = o.collectedAt(told[i].Type, told[i].ObservedAt)
 	}
 	slices.SortStableFunc(told, func(a, b Condition) int {
 		return cmp.Compare(slices.Index(order, a.Type), slices.Index(order, b.Type))

@@ -10,14 +10,14 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestOnlyDatabasesThatRunHaveAHealth(t *testing.T) {
+func TestOnlyRunningDatabasesHaveAHealth(t *testing.T) {
 	t.Parallel()
 	runs := []daap.DatabaseStatus{daap.DatabaseReady, daap.DatabaseUpdating}
 	for _, status := range daap.DatabaseStatuses() {
 		for _, kind := range daap.OperationKinds() {
 			db := daap.Database{Status: status, OperationKind: kind}
 			want := slices.Contains(runs, status) || status == daap.DatabaseError && slices.Contains(runs, kind.During())
-			if seen, got := db.HealthAt(noon); got != want || got && seen != (daap.HealthSeen{Health: daap.HealthUnknown}) {
+			if seen, got := db.HealthAt(noon); got != want || got && seen != (daap.HealthObservation{Health: daap.HealthUnknown}) {
 				t.Errorf("%s, held by %s, has the health %+v, %t; want unknown, %t", status, kind, seen, got, want)
 			}
 		}
@@ -27,7 +27,7 @@ func TestOnlyDatabasesThatRunHaveAHealth(t *testing.T) {
 	}
 }
 
-func TestHealthThatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
+func TestStaleHealthIsUnknown(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		seen   daap.DatabaseHealth
@@ -40,17 +40,17 @@ func TestHealthThatNobodyLooksAtIsNotKnownAnyMore(t *testing.T) {
 		"unknown already":      {daap.HealthUnknown, time.Hour, daap.HealthUnknown, noon.Add(-time.Hour)},
 		"unavailable, a while": {daap.HealthUnavailable, time.Hour, daap.HealthUnknown, noon.Add(5 * time.Minute)},
 	} {
-		db := daap.Database{Status: daap.DatabaseReady, LastHealth: &daap.HealthSeen{
+		db := daap.Database{Status: daap.DatabaseReady, LastHealth: &daap.HealthObservation{
 			Health: tt.seen, Since: noon.Add(-time.Hour), ObservedAt: noon,
 		}}
 		got, _ := db.HealthAt(noon.Add(tt.after))
-		if want := (daap.HealthSeen{Health: tt.want, Since: tt.wantAt, ObservedAt: noon}); got != want {
+		if want := (daap.HealthObservation{Health: tt.want, Since: tt.wantAt, ObservedAt: noon}); got != want {
 			t.Errorf("%s: the health is %+v, want %+v", name, got, want)
 		}
 	}
 }
 
-func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
+func TestConditionHasTheTimeOfItsData(t *testing.T) {
 	t.Parallel()
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	scanned := ago(7 * time.Minute)
@@ -71,17 +71,17 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 		daap.ConditionExtensionsScanned: ago(2 * time.Minute),
 		daap.ConditionStorageHeadroom:   scanned, daap.ConditionConnectionHeadroom: scanned,
 	}
-	seen := o.See(found, noon)
+	seen := o.Observe(found, noon)
 	o.Conditions = slices.Clone(seen.Now)
 	for i := range o.Conditions {
 		o.Conditions[i].ObservedAt = noon // as the row has it
 	}
-	told := o.Told(noon.Add(time.Minute))
+	told := o.Reported(noon.Add(time.Minute))
 	for _, all := range []daap.Conditions{seen.Now, told} {
 		for kind, at := range want {
 			i := slices.IndexFunc(all, func(c daap.Condition) bool { return c.Type == kind })
 			if i < 0 || !all[i].ObservedAt.Equal(at) || !all[i].Since.Equal(at) {
-				t.Errorf("%s is told as %+v, want it looked at %s", kind, all, at)
+				t.Errorf("%s is %+v, want it observed at %s", kind, all, at)
 			}
 		}
 	}
@@ -91,29 +91,29 @@ func TestConditionSaysWhenThatWasLookedAtWhichItTells(t *testing.T) {
 	}
 	inOrder := slices.DeleteFunc(daap.ConditionTypes(), func(k daap.ConditionType) bool { return !slices.Contains(order, k) })
 	if !slices.Equal(slices.Compact(order), inOrder) {
-		t.Errorf("conditions are told as %v, want %v", order, inOrder)
+		t.Errorf("conditions are %v, want %v", order, inOrder)
 	}
 
-	o.Backups.ObservedAt, o.Scan = noon.Add(time.Minute), daap.Scan{} // looked at since, and never
-	for _, c := range o.Told(noon.Add(time.Minute)) {
+	o.Backups.ObservedAt, o.Scan = noon.Add(time.Minute), daap.Scan{} // observed since, and never
+	for _, c := range o.Reported(noon.Add(time.Minute)) {
 		if !c.ObservedAt.Equal(noon) {
-			t.Errorf("%s was looked at %s, want %s, when the database was", c.Type, c.ObservedAt, noon)
+			t.Errorf("%s was observed at %s, want %s, like the database", c.Type, c.ObservedAt, noon)
 		}
 	}
-	for _, c := range o.Told(noon.Add(6 * time.Minute)) {
+	for _, c := range o.Reported(noon.Add(6 * time.Minute)) {
 		if c.Status != daap.ConditionUnknown {
 			t.Errorf("six minutes after the look %s is %s, want it unknown", c.Type, c.Status)
 		}
 	}
 }
 
-func TestDatabaseThatDoesNotRunHasNoConditions(t *testing.T) {
+func TestStoppedDatabaseHasNoConditions(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[daap.DatabaseStatus]bool{daap.DatabaseReady: true, daap.DatabaseFrozen: false, daap.DatabaseArchived: false} {
 		s, db, at := newStore(t), daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: status}, time.Now()
 		s.PutDatabase(db)
 		seen := daap.Observed{Database: db}.See(daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}}, at)
-		if _, err := s.SaveHealth(t.Context(), at, []daap.Seen{seen}); err != nil {
+		if _, err := s.SaveHealth(t.Context(), at, []daap.Observation{seen}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.databases().Describe(t.Context(), product, db.ID)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// DatabaseStatus says where a database is in its life.
+// DatabaseStatus is a phase in a database's life.
 type DatabaseStatus string
 
 // The statuses of a database. DatabaseError means that its operation needs attention.
@@ -25,14 +25,14 @@ const (
 	DatabaseError        DatabaseStatus = "error"
 )
 
-// moves are the legal changes of a database's status, in the order of its life.
+// moves lists the legal status changes of a database, in the order of its life.
 var moves = []struct {
 	from DatabaseStatus
 	to   []DatabaseStatus
 }{
 	{DatabaseProvisioning, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseRestoring, []DatabaseStatus{DatabaseReady, DatabaseDeleting, DatabaseError}},
-	// A base backup is taken of a database that stays ready, and may need attention.
+	// A base backup runs on a database that stays ready, and can need attention.
 	{DatabaseReady, []DatabaseStatus{
 		DatabaseReady, DatabaseUpdating, DatabaseFreezing, DatabaseArchiving, DatabaseDeleting, DatabaseError,
 	}},
@@ -42,7 +42,7 @@ var moves = []struct {
 	{DatabaseUnfreezing, []DatabaseStatus{DatabaseReady, DatabaseFrozen, DatabaseDeleting, DatabaseError}},
 	{DatabaseArchiving, []DatabaseStatus{DatabaseArchived, DatabaseReady, DatabaseDeleting, DatabaseError}},
 	{DatabaseArchived, []DatabaseStatus{DatabaseDeleting}},
-	// A deletion that is given up before it removes anything leaves the database as it was.
+	// A deletion that is cancelled before it removes anything leaves the database as it was.
 	{DatabaseDeleting, []DatabaseStatus{
 		DatabaseReady, DatabaseFrozen, DatabaseArchived, DatabaseDeleted, DatabaseError,
 	}},
@@ -62,7 +62,7 @@ func DatabaseStatuses() []DatabaseStatus {
 	return all
 }
 
-// StatusesBefore returns the statuses from which a database may move to the given one.
+// StatusesBefore returns the statuses from which a database may move to the given status.
 func StatusesBefore(to DatabaseStatus) []DatabaseStatus {
 	var from []DatabaseStatus
 	for _, m := range moves {
@@ -73,7 +73,7 @@ func StatusesBefore(to DatabaseStatus) []DatabaseStatus {
 	return from
 }
 
-// connectable says whether a database of the status may take connections.
+// connectable reports whether a database with this status may accept connections.
 func (s DatabaseStatus) connectable() bool {
 	return slices.Contains([]DatabaseStatus{DatabaseProvisioning, DatabaseRestoring, DatabaseReady, DatabaseUpdating}, s)
 }
@@ -83,33 +83,34 @@ func (s DatabaseStatus) canMoveTo(to DatabaseStatus) bool {
 	return slices.Contains(StatusesBefore(to), s)
 }
 
-// undeleted are the statuses in which a database is not deleted or being deleted. A delete may be requested in each of
-// them, so that nothing is ever undeletable.
+// undeleted lists the statuses except deleted and deleting. A delete may be requested in each of them, so that every
+// database can be deleted.
 func undeleted() []DatabaseStatus {
 	return slices.DeleteFunc(DatabaseStatuses(), func(s DatabaseStatus) bool {
 		return s == DatabaseDeleting || s == DatabaseDeleted
 	})
 }
 
-// runs reports whether a database of the status serves its clients.
+// runs reports whether a database with the status serves its clients.
 func (s DatabaseStatus) runs() bool { return slices.Contains(RunningStatuses(), s) }
 
 // RunningStatuses returns the statuses in which a database serves its clients.
 func RunningStatuses() []DatabaseStatus { return []DatabaseStatus{DatabaseReady, DatabaseUpdating} }
 
-// Refuses says why no operation of the kind can be asked for of the database as it is: an Error of CodeWrongStatus or
-// CodeDeletionProtected; nil where one can, unless another operation holds the database.
+// Refuses explains why an operation of the kind is not allowed for the database: an Error of CodeWrongStatus or
+// CodeDeletionProtected; nil if it is allowed, unless another operation holds the database.
 func (db Database) Refuses(kind OperationKind) error {
 	k := kind.fixed()
 	switch {
 	case len(k.from) == 0:
-		return WrongStatus(db.Status, "is there already")
+		return &Error{Code: CodeWrongStatus, Message: "The database already exists."}
 	case !slices.Contains(k.from, db.Status):
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; only one that is %s can", k.done, either(k.from)))
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s; it must be %s", k.done, either(k.from)))
 	case k.destroys != "" && db.DeletionProtection:
 		return DeletionProtected()
 	case k.needsBackups && !db.Profile.BackupEnabled:
-		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; give it a tier that has", k.done))
+		return WrongStatus(db.Status, fmt.Sprintf("cannot be %s: it has no backups; change it to a tier with backups "+
+			"first", k.done))
 	}
 	return nil
 }
@@ -126,13 +127,13 @@ func either(statuses []DatabaseStatus) string {
 	return strings.Join(all[:last], ", ") + " or " + all[last]
 }
 
-// Restriction is an operation that cannot be asked for, and why.
+// Restriction is an operation that is not allowed, and the reason.
 type Restriction struct {
 	Operation OperationKind
 	Reason    string
 }
 
-// Actions are the operations that can be asked for of the database as it is, and those that cannot.
+// Actions returns the operations that are allowed for the database, and those that are not.
 func (db Database) Actions() (allowed []OperationKind, restricted []Restriction) {
 	for _, k := range kinds {
 		if len(k.from) == 0 {
@@ -140,7 +141,7 @@ func (db Database) Actions() (allowed []OperationKind, restricted []Restriction)
 		}
 		err := AsError(db.Refuses(k.name))
 		if err == nil && db.OperationID != nil && !k.takesOver && !k.makes {
-			err = &Error{Message: fmt.Sprintf("Operation %s works on the database.", *db.OperationID)}
+			err = &Error{Message: fmt.Sprintf("Operation %s is in progress on the database.", *db.OperationID)}
 		}
 		if err != nil {
 			restricted = append(restricted, Restriction{k.name, err.Message})

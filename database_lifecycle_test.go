@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
+func TestEachStatusAllowsItsOperations(t *testing.T) {
 	t.Parallel()
 	kept := daap.Profile{Backups: daily}
 	held := uuid.New()
@@ -41,7 +41,7 @@ func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
 			t.Errorf("%s: allowed are %v, want %v", name, allowed, tt.allowed)
 		}
 		if len(allowed)+len(restricted) != len(daap.OperationKinds())-1 { // a database that is there is not provisioned
-			t.Errorf("%s: %v and %v are not all there is", name, allowed, restricted)
+			t.Errorf("%s: %v and %v are not all operations", name, allowed, restricted)
 		}
 		for _, r := range restricted {
 			if !strings.HasSuffix(r.Reason, ".") {
@@ -51,7 +51,7 @@ func TestEachStatusAllowsWhatItsDatabaseCanTake(t *testing.T) {
 	}
 }
 
-func TestEveryStatusThatIsNotOnItsWayOutCanBeDeletedForGood(t *testing.T) {
+func TestEveryUndeletedStatusCanBeHardDeleted(t *testing.T) {
 	t.Parallel()
 	for _, status := range daap.DatabaseStatuses() {
 		err := daap.Database{Status: status}.Refuses(daap.DeleteDatabase)

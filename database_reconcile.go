@@ -7,10 +7,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Reconcile records the operation that applies all that the database is made of anew, and starts that as Create does.
-// What others changed of it by hand is undone; where its Cluster is gone, it is restored from its backups under the
-// same hosts. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeDatabaseBusy, CodeWrongStatus unless it is
-// ready, CodeUnavailable above the backlog, and those of once.
+// Reconcile records the operation that applies all objects of the database again, and starts it like Create. It reverts
+// changes by hand; if the Cluster is gone, it restores the database from its backups under the same hosts. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeDatabaseBusy, CodeWrongStatus unless it is ready,
+// CodeUnavailable above the backlog, and those of once.
 func (d *Databases) Reconcile(ctx context.Context, req Request, id uuid.UUID) (Database, Operation, error) {
 	by, err := req.authorize(MayReconcileDatabase)
 	if err != nil {
@@ -19,15 +19,15 @@ func (d *Databases) Reconcile(ctx context.Context, req Request, id uuid.UUID) (D
 	return d.accept(ctx, by, ReconcileDatabase, id)
 }
 
-// Next is the next incarnation of the database, which is restored from its own archive of that server name. Of all
-// that was archived there, nothing is left out.
+// Next returns the next incarnation of the database, which is restored from everything in its own archive of that
+// server name.
 func (db Database) Next(server string) Database {
 	db.Source = &Source{DatabaseID: db.ID, Name: db.Name, ServerName: server, Destination: db.Destination()}
 	db.Incarnation++
 	return db
 }
 
-// ServerNames are all that the database has ever archived under, that of the present incarnation first.
+// ServerNames returns all names under which the database has archived, the current incarnation's first.
 func (db Database) ServerNames() []string {
 	var all []string
 	for n := db.Incarnation; n > 0; n-- {
@@ -36,14 +36,16 @@ func (db Database) ServerNames() []string {
 	return all
 }
 
-// HasBegun is the event that the operation has begun the incarnation of the database, as the one before is gone.
-// archived is up to when all that was written to that is known to be archived; nil where that is not known.
+// HasBegun returns the event that the operation began the incarnation because the previous one is gone. archived is the
+// time up to which the previous one is known to be archived; nil if unknown.
 func (o Operation) HasBegun(is Database, archived *time.Time) Event {
-	message := "Cluster %s was gone with its volumes. The database is restored as Cluster %s from its own archive %s"
+	message := "Cluster %s and its volumes were gone. The database is being restored as Cluster %s from its own " +
+		"archive %s"
 	args := []any{serverName(is.Incarnation - 1), is.ServerName(), is.Source.ServerName}
 	if archived == nil {
-		return o.Happened(EventIncarnationBegun, message+", with all that was archived.", args...)
+		return o.Happened(EventIncarnationBegun, message+", with everything that was archived.", args...)
 	}
-	return o.Happened(EventIncarnationBegun, message+", with all that was archived: at least what was written until %s.",
+	return o.Happened(EventIncarnationBegun, message+", with everything that was archived: at least all changes until "+
+		"%s.",
 		append(args, archived.UTC().Format(time.RFC3339))...)
 }

@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// Scan is what a database's own PostgreSQL told when it was last asked.
+// Scan is the result of the last scan of a database's own PostgreSQL.
 type Scan struct {
-	// AttemptedAt is when it was last asked; zero for never. Reason is one word of why that failed, Message is for people;
-	// both are empty where it did not.
+	// AttemptedAt is when the last scan ran; zero if none did. If it failed, Reason is the reason in one word, and Message
+	// is for people; both are empty otherwise.
 	AttemptedAt     time.Time
 	Reason, Message string
-	// ScannedAt is when it last told of its storage and its connections, ListedAt when it last told all of its extensions;
-	// nil for never. Who keeps DAAP out of a database keeps it from its extensions alone.
+	// ScannedAt is when storage and connections were last read, ListedAt when all extensions were; nil for never. If an
+	// owner denies DAAP access to a PostgreSQL database, only its extensions are missing.
 	ScannedAt, ListedAt *time.Time
-	// UsedBytes is what is on the volume of the primary, WALBytes how much of that is WAL; zero where that is not known,
-	// and then it is not in UsedBytes.
+	// UsedBytes is the use of the primary's volume, WALBytes the part that is WAL; zero if unknown, in which case
+	// UsedBytes does not include it.
 	UsedBytes, WALBytes int64
-	// Connections is how many there are, MaxConnections how many there can be but for those that are reserved.
+	// Connections is the number of client connections, MaxConnections their maximum without reserved ones.
 	Connections, MaxConnections int
 }
 
-// StorageFillsUpFrom is from how much of a volume on people are warned, in percent; again from almostFullFrom on. They
-// are warned of connections from connectionsFrom on.
+// StorageFillsUpFrom is the volume usage, in percent, at which StorageHeadroom becomes False; at almostFullFrom its
+// reason changes. ConnectionHeadroom becomes False at connectionsFrom.
 const (
 	StorageFillsUpFrom = 80
 	almostFullFrom     = 90
 	connectionsFrom    = 90
 )
 
-// StorageState says how full the volume of a database is.
+// StorageState describes how full the volume of a database is.
 type StorageState string
 
 // The states of storage.
@@ -45,11 +45,11 @@ func StorageStates() []StorageState {
 	return []StorageState{StorageOK, StorageFillingUp, StorageAlmostFull, StorageUnknown}
 }
 
-// Storage says how full the volume of a database of the profile is; unknown where nobody was told for too long.
+// Storage returns how full the volume of a database with the profile is; unknown if the scan is too old.
 func (s Scan) Storage(p Profile, now time.Time) StorageState {
 	used := percent(s.UsedBytes, p.StorageSize.Value())
 	switch {
-	case !believed(s.ScannedAt, now) || p.StorageSize.Sign() <= 0:
+	case !isFresh(s.ScannedAt, now) || p.StorageSize.Sign() <= 0:
 		return StorageUnknown
 	case used >= almostFullFrom:
 		return StorageAlmostFull
@@ -59,7 +59,7 @@ func (s Scan) Storage(p Profile, now time.Time) StorageState {
 	return StorageOK
 }
 
-// ExtensionsState says what a list of a database's extensions is worth.
+// ExtensionsState describes how current a list of extensions is.
 type ExtensionsState string
 
 // The states of a list of extensions.
@@ -74,8 +74,8 @@ func ExtensionsStates() []ExtensionsState {
 	return []ExtensionsState{ExtensionsFresh, ExtensionsStale, ExtensionsNever}
 }
 
-// Extensions says what the list of extensions is worth, and why it is not fresh in one word and for people; both are
-// empty where it is.
+// Extensions returns how current the list of extensions is, and why it is not fresh: in one word and for people, both
+// empty if it is.
 func (s Scan) Extensions(now time.Time) (state ExtensionsState, reason, message string) {
 	scanned := s.extensionsScanned(now)
 	switch {
@@ -87,82 +87,84 @@ func (s Scan) Extensions(now time.Time) (state ExtensionsState, reason, message 
 	return ExtensionsStale, scanned.Reason, scanned.Message
 }
 
-// ScanBelievedSince is from when on a scan must be to be fresh now.
-func ScanBelievedSince(now time.Time) time.Time { return now.Add(-scanBelievedFor) }
+// ScanValidSince returns the oldest time of a scan that counts as fresh now.
+func ScanValidSince(now time.Time) time.Time { return now.Add(-scanValidFor) }
 
-// believed says whether what was told at the time is still believed.
-func believed(at *time.Time, now time.Time) bool {
-	return at != nil && !at.Before(ScanBelievedSince(now))
+// isFresh reports whether a scan at the time counts as fresh now.
+func isFresh(at *time.Time, now time.Time) bool {
+	return at != nil && !at.Before(ScanValidSince(now))
 }
 
-// conditions are what the scan tells of a database of the profile.
+// conditions returns the conditions that the scan determines for a database with the profile.
 func (s Scan) conditions(p Profile, now time.Time) Conditions {
 	storage, connections := ConditionStorageHeadroom, ConditionConnectionHeadroom
 	told := s.extensionsScanned(now)
 	switch {
 	case s.ScannedAt == nil:
 		return Conditions{storage.neverScanned(), connections.neverScanned(), told}
-	case !believed(s.ScannedAt, now):
+	case !isFresh(s.ScannedAt, now):
 		return Conditions{storage.staleScan(), connections.staleScan(), told}
 	}
 	return Conditions{s.storageHeadroom(p, now), s.connectionHeadroom(), told}
 }
 
-// storageHeadroom is of a scan that is believed.
+// storageHeadroom requires a fresh scan.
 func (s Scan) storageHeadroom(p Profile, now time.Time) Condition {
 	c, size := ConditionStorageHeadroom, p.StorageSize.Value()
-	wal := "how much of it is WAL is not known"
+	wal := "the share of WAL is unknown"
 	if s.WALBytes > 0 {
 		wal = percentText(s.WALBytes, size) + " is WAL"
 	}
-	const full = "%s of the volume of %s is used, %s. Give the database a tier with more storage by PATCH /databases/{id}."
+	const full = "%s of the volume of %s is used; %s. Change the database to a tier with more storage with PATCH " +
+		"/databases/{id}."
 	used, volume := percentText(s.UsedBytes, size), p.StorageSize.String()
 	switch s.Storage(p, now) {
 	case StorageAlmostFull:
-		return c.is(ConditionFalse, "AlmostFull", full+" PostgreSQL stops when it is full.", used, volume, wal)
+		return c.is(ConditionFalse, "AlmostFull", full+" PostgreSQL stops when the volume is full.", used, volume, wal)
 	case StorageFillingUp:
 		return c.is(ConditionFalse, "FillingUp", full, used, volume, wal)
 	case StorageOK:
 		return c.is(ConditionTrue, "AsExpected", "")
 	default:
-		return c.is(ConditionUnknown, "SizeUnknown", "How large the volume is is not known.")
+		return c.is(ConditionUnknown, "SizeUnknown", "The size of the volume is unknown.")
 	}
 }
 
-// connectionHeadroom is of a scan that is believed.
+// connectionHeadroom requires a fresh scan.
 func (s Scan) connectionHeadroom() Condition {
 	c, used := ConditionConnectionHeadroom, percent(int64(s.Connections), int64(s.MaxConnections))
 	if s.MaxConnections <= 0 {
-		return c.is(ConditionUnknown, "LimitUnknown", "How many connections there can be is not known.")
+		return c.is(ConditionUnknown, "LimitUnknown", "The connection limit is unknown.")
 	}
 	return c.wellIf(used < connectionsFrom, "FewLeft",
-		"%s of the %d connections that there are for clients are in use. Connect through the pool, end what is idle, or "+
-			"give the database a tier with more connections by PATCH /databases/{id}.",
+		"%s of the %d client connections are in use. Connect through the pool, close idle connections, or change the "+
+			"database to a tier with more connections with PATCH /databases/{id}.",
 		percentText(int64(s.Connections), int64(s.MaxConnections)), s.MaxConnections)
 }
 
-// extensionsScanned says whether all extensions are known.
+// extensionsScanned reports whether all extensions are known.
 func (s Scan) extensionsScanned(now time.Time) Condition {
 	c := ConditionExtensionsScanned
 	switch {
 	case s.AttemptedAt.IsZero():
 		return c.neverScanned()
-	case !believed(&s.AttemptedAt, now):
+	case !isFresh(&s.AttemptedAt, now):
 		return c.staleScan()
 	}
 	return c.wellIf(s.Reason == "", s.Reason, "%s", s.Message)
 }
 
 func (t ConditionType) neverScanned() Condition {
-	return t.is(ConditionUnknown, "NeverScanned", "PostgreSQL has not told yet.")
+	return t.is(ConditionUnknown, "NeverScanned", "PostgreSQL has reported nothing yet.")
 }
 
 func (t ConditionType) staleScan() Condition {
-	return t.is(ConditionUnknown, "Stale", "PostgreSQL has told nothing for %d minutes.", int(scanBelievedFor.Minutes()))
+	return t.is(ConditionUnknown, "Stale", "PostgreSQL has reported nothing for %d minutes.",
+		int(scanValidFor.Minutes()))
 }
 
-// percent is how much of the whole the part is, 0 where there is no whole. It is rounded down, so that what is told of
-// it and what is made of it agree.
+// percent returns the part of the whole in percent, 0 if the whole is 0. It rounds down, so that the displayed value
+// and the comparison agree.
 func percent(part, whole int64) int {
 	if whole <= 0 {
 		return 0
@@ -170,5 +172,5 @@ func percent(part, whole int64) int {
 	return int(float64(part) * 100 / float64(whole))
 }
 
-// percentText is percent for people: it does not change with each byte.
+// percentText returns percent for people; it does not change with every byte.
 func percentText(part, whole int64) string { return strconv.Itoa(percent(part, whole)) + " %" }

@@ -31,7 +31,7 @@ func connected(n, most int) func(*daap.Scan) {
 }
 
 func refused(s *daap.Scan) {
-	s.Reason, s.Message, s.ListedAt = "PermissionDenied", "The database app lets nobody in.", new(noon.Add(-2*time.Hour))
+	s.Reason, s.Message, s.ListedAt = "PermissionDenied", "The database app denies access.", new(noon.Add(-2*time.Hour))
 }
 
 // since has all of it be that long ago.
@@ -42,36 +42,37 @@ func since(d time.Duration) func(*daap.Scan) {
 	}
 }
 
-func TestScanTellsOfStorageConnectionsAndExtensions(t *testing.T) {
+func TestScanDeterminesItsConditions(t *testing.T) {
 	t.Parallel()
-	const well, more = "True AsExpected", "tier with more storage by PATCH"
+	const well, more = "True AsExpected", "tier with more storage with PATCH"
 	for name, tt := range map[string]struct {
 		scan daap.Scan
 		// storage, connections and extensions are statuses with their reasons; says is in one of the messages.
 		storage, connections, extensions, says string
 	}{
-		"all is well":                  {scanned(), well, well, well, ""},
-		"79 percent of the volume":     {scanned(used(818, 100)), well, well, well, ""},
-		"80 percent of the volume":     {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used, 10 % is WAL. Give the database a " + more},
-		"89 percent of the volume":     {scanned(used(921, 100)), "False FillingUp", well, well, "89 % of"},
-		"90 percent of the volume":     {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used, 50 % is WAL."},
-		"all of it, WAL is not known":  {scanned(used(1024, 0)), "False AlmostFull", well, well, "how much of it is WAL is not known"},
-		"89 of 100 connections":        {scanned(connected(89, 100)), well, well, well, ""},
-		"90 of 100 connections":        {scanned(connected(90, 100)), well, "False FewLeft", well, "90 % of the 100 connections"},
-		"no connections are for them":  {scanned(connected(1, 0)), well, "Unknown LimitUnknown", well, ""},
-		"never":                        {daap.Scan{}, "Unknown NeverScanned", "Unknown NeverScanned", "Unknown NeverScanned", ""},
-		"tried and never done":         {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "nobody there"}, "Unknown NeverScanned", "Unknown NeverScanned", "False ConnectFailed", "nobody there"},
-		"half an hour ago":             {scanned(since(30 * time.Minute)), well, well, well, ""},
-		"longer ago":                   {scanned(since(31 * time.Minute)), "Unknown Stale", "Unknown Stale", "Unknown Stale", "nothing for 30 minutes"},
-		"kept out of a database":       {scanned(refused), well, well, "False PermissionDenied", "lets nobody in"},
-		"kept out, and filling up":     {scanned(used(850, 10), refused), "False FillingUp", well, "False PermissionDenied", more},
-		"fails now, well long ago":     {scanned(since(time.Hour), refused, func(s *daap.Scan) { s.AttemptedAt = noon }), "Unknown Stale", "Unknown Stale", "False PermissionDenied", ""},
-		"failed and nobody tried then": {scanned(since(time.Hour), refused), "Unknown Stale", "Unknown Stale", "Unknown Stale", ""},
+		"all checks pass":          {scanned(), well, well, well, ""},
+		"79 percent of the volume": {scanned(used(818, 100)), well, well, well, ""},
+		"80 percent of the volume": {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used, 10 % is WAL. Give the database a " + more},
+		"89 percent of the volume": {scanned(used(921, 100)), "False FillingUp", well, well, "89 % of"},
+		"90 percent of the volume": {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used, 50 % is WAL."},
+		"all of it, WAL is not known": {scanned(used(1024, 0)), "False AlmostFull", well, well, "the share of WAL is " +
+			"unknown"},
+		"89 of 100 connections":       {scanned(connected(89, 100)), well, well, well, ""},
+		"90 of 100 connections":       {scanned(connected(90, 100)), well, "False FewLeft", well, "90 % of the 100 connections"},
+		"no connections are for them": {scanned(connected(1, 0)), well, "Unknown LimitUnknown", well, ""},
+		"never":                       {daap.Scan{}, "Unknown NeverScanned", "Unknown NeverScanned", "Unknown NeverScanned", ""},
+		"tried and never done":        {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "connection refused"}, "Unknown NeverScanned", "Unknown NeverScanned", "False ConnectFailed", "connection refused"},
+		"half an hour ago":            {scanned(since(30 * time.Minute)), well, well, well, ""},
+		"longer ago":                  {scanned(since(31 * time.Minute)), "Unknown Stale", "Unknown Stale", "Unknown Stale", "nothing for 30 minutes"},
+		"kept out of a database":      {scanned(refused), well, well, "False PermissionDenied", "denies access"},
+		"kept out, and filling up":    {scanned(used(850, 10), refused), "False FillingUp", well, "False PermissionDenied", more},
+		"fails now, well long ago":    {scanned(since(time.Hour), refused, func(s *daap.Scan) { s.AttemptedAt = noon }), "Unknown Stale", "Unknown Stale", "False PermissionDenied", ""},
+		"failed and not repeated":     {scanned(since(time.Hour), refused), "Unknown Stale", "Unknown Stale", "Unknown Stale", ""},
 	} {
 		o := daap.Observed{Scan: tt.scan}
 		o.Profile.StorageSize = resource.MustParse("1Gi")
 		got, says := map[daap.ConditionType]string{}, ""
-		for _, c := range o.See(nil, noon).Now {
+		for _, c := range o.Observe(nil, noon).Now {
 			got[c.Type] = string(c.Status) + " " + c.Reason
 			says += c.Message + "\n"
 		}
@@ -81,37 +82,37 @@ func TestScanTellsOfStorageConnectionsAndExtensions(t *testing.T) {
 	}
 }
 
-func TestMessagesOfScansDoNotChangeWithEachByte(t *testing.T) {
+func TestScanMessagesAreStable(t *testing.T) {
 	t.Parallel()
 	message := func(used, wal int64, n int) string {
 		o := daap.Observed{Scan: scanned(func(s *daap.Scan) { s.UsedBytes, s.WALBytes, s.Connections = used, wal, n })}
 		o.Profile.StorageSize = resource.MustParse("10Gi")
 		var all string
-		for _, c := range o.See(nil, noon).Now {
+		for _, c := range o.Observe(nil, noon).Now {
 			all += c.Message
 		}
 		return all
 	}
 	if was, is := message(9<<30, 1<<30, 950), message(9<<30+60<<20, 1<<30+60<<20, 950); was != is {
-		t.Errorf("60 MB more are told as\n%s\nafter\n%s", is, was)
+		t.Errorf("60 MB more are reported as\n%s\nafter\n%s", is, was)
 	}
 	if was, is := message(9<<30, 1<<30, 950), message(9<<30+200<<20, 1<<30, 950); was == is {
-		t.Errorf("200 MB more are told as before: %s", is)
+		t.Errorf("200 MB more are reported as before: %s", is)
 	}
 }
 
-func TestListOfExtensionsIsFreshOnlyWhereAllWereJustFound(t *testing.T) {
+func TestExtensionsAreFreshOnlyAfterACompleteScan(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		scan daap.Scan
 		want daap.ExtensionsState
 		why  string
 	}{
-		"just found":           {scanned(), daap.ExtensionsFresh, ""},
-		"kept out since":       {scanned(refused), daap.ExtensionsStale, "lets nobody in"},
-		"found long ago":       {scanned(since(time.Hour)), daap.ExtensionsStale, "nothing for 30 minutes"},
-		"never asked":          {daap.Scan{}, daap.ExtensionsNever, "has not told yet"},
-		"asked and never told": {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "nobody there"}, daap.ExtensionsNever, "nobody there"},
+		"just found":      {scanned(), daap.ExtensionsFresh, ""},
+		"kept out since":  {scanned(refused), daap.ExtensionsStale, "denies access"},
+		"found long ago":  {scanned(since(time.Hour)), daap.ExtensionsStale, "nothing for 30 minutes"},
+		"never asked":     {daap.Scan{}, daap.ExtensionsNever, "has reported nothing yet"},
+		"never succeeded": {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "connection refused"}, daap.ExtensionsNever, "connection refused"},
 	} {
 		if got, reason, why := tt.scan.Extensions(noon); got != tt.want || !strings.Contains(why, tt.why) || (why == "") != (tt.why == "") || (reason == "") != (why == "") {
 			t.Errorf("%s: the list is %s, %q; want %s, %q", name, got, why, tt.want, tt.why)

@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestSpecIsRefusedWithEveryFieldAtFault(t *testing.T) {
+func TestInvalidSpecNamesEveryField(t *testing.T) {
 	t.Parallel()
 	good := daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Labels: map[string]string{"env": "prod", "a.b/c": ""}}
 	tests := map[string]struct {
@@ -131,7 +131,7 @@ func TestOperationsMoveDatabasesLegally(t *testing.T) {
 			t.Errorf("%s cannot move its database from %s to %s and to error", kind, kind.During(), kind.After())
 		}
 		if !daap.DatabaseError.CanMoveTo(kind.During()) {
-			t.Errorf("%s cannot go on from error", kind)
+			t.Errorf("%s cannot leave error", kind)
 		}
 		if steps := kind.Steps(); len(steps) == 0 || steps[len(steps)-1].Name != daap.StepFinish {
 			t.Errorf("steps of %s are %v, want finish last", kind, steps)

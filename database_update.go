@@ -6,67 +6,67 @@ import (
 	"slices"
 )
 
-// Has says whether the database has all of the tier as that is now.
+// Has reports whether the database has the tier in its current definition.
 func (db Database) Has(t Tier) bool {
 	return db.TierID != nil && *db.TierID == t.ID && db.Tier == t.Name && len(db.Profile.difference(t.Profile)) == 0
 }
 
-// With is the database with all of the tier.
+// With returns the database with the tier.
 func (db Database) With(t Tier) Database {
 	db.Tier, db.TierID, db.Profile = t.Name, &t.ID, t.Profile
 	return db
 }
 
-// CheckTier says why the database cannot get the tier, as an Error of CodeValidationFailed; nil where it can. The
-// reasons are CloudNativePG's: volumes only grow and stay where they are, and PostgreSQL does not go back.
+// CheckTier explains why the database cannot change to the tier, as an Error of CodeValidationFailed; nil if it can.
+// The limits are CloudNativePG's: volumes only grow and cannot move, and PostgreSQL cannot be downgraded.
 func (db Database) CheckTier(t Tier) error {
 	var c checks
 	was, is := db.Profile, t.Profile
 	if is.StorageSize.Cmp(was.StorageSize) < 0 {
-		c.fail("tier", "has %s of storage, less than the %s that the database has; volumes do not shrink",
+		c.fail("tier", "has %s of storage, less than the database's %s; volumes cannot shrink",
 			is.StorageSize.String(), was.StorageSize.String())
 	}
 	if is.StorageClass != was.StorageClass {
-		c.fail("tier", "has another kind of storage than the database; volumes cannot be moved there")
+		c.fail("tier", "has another storage class than the database; volumes cannot be moved")
 	}
 	switch {
 	case was.BackupEnabled && !is.BackupEnabled:
-		c.fail("tier", "has no backups, and the database has; those would end")
+		c.fail("tier", "has no backups, but the database has; the change would end them")
 	case was.BackupEnabled && is.ObjectStorageDestination != was.ObjectStorageDestination:
-		c.fail("tier", "has its backups at another place than the database; what is there cannot be moved")
+		c.fail("tier", "stores backups in another location than the database; existing backups cannot be moved")
 	}
 	if compareVersions(is.PGVersion, was.PGVersion) < 0 {
-		c.fail("tier", "has PostgreSQL %s, older than the database's %s; PostgreSQL does not go back",
+		c.fail("tier", "has PostgreSQL %s, older than the database's %s; PostgreSQL cannot be downgraded",
 			is.PGVersion, was.PGVersion)
 	}
 	return c.err()
 }
 
-// Toward is what of the profile to comes first: all that can be changed back. Volumes do not shrink and PostgreSQL
-// does not go back, so both wait; and commits do not wait for standbys that are not there yet.
-func (p Profile) Toward(to Profile) Profile {
+// ReversiblePart returns the reversible part of the change to profile to. Growing volumes and upgrading PostgreSQL are
+// irreversible and wait; commits do not wait for standbys that do not exist yet.
+func (p Profile) ReversiblePart(to Profile) Profile {
 	first := to
 	first.StorageSize, first.PGVersion = p.StorageSize, p.PGVersion
 	first.HAReplicas = min(p.HAReplicas, to.HAReplicas)
 	return first
 }
 
-// Restarts says whether PostgreSQL has to be started anew for the profile to. Clients of the pool lose their
-// connections in any case: with a tier, its PgBouncer is replaced.
+// Restarts reports whether PostgreSQL must restart for the profile to. Pool clients always lose their connections: a
+// tier change replaces PgBouncer.
 func (p Profile) Restarts(to Profile) bool {
 	return slices.ContainsFunc(tierFields, func(f tierField) bool { return f.restarts && f.text(p) != f.text(to) })
 }
 
-// FieldChange is one field of what is changed, as people read it; nil is where there is none.
+// FieldChange is one changed field in display form; nil means no value.
 type FieldChange struct {
 	Field    string
 	From, To *string
 }
 
-// shown is a field as people read it.
+// shown is a field in display form.
 type shown struct{ field, value string }
 
-// difference is what is another in the profile to.
+// difference returns the fields that differ in the profile to.
 func (p Profile) difference(to Profile) []FieldChange { return changes(p.shown(), to.shown()) }
 
 // shown are the fields of the profile in which databases differ, as people read them.
@@ -80,7 +80,7 @@ func (p Profile) shown() []shown {
 	return all
 }
 
-// shown are all that is promised, by the names that the API has for it.
+// shown returns all guarantees, named as in the API.
 func (g Guarantees) shown() []shown {
 	return []shown{
 		{"high_availability", g.HighAvailability},
@@ -91,8 +91,8 @@ func (g Guarantees) shown() []shown {
 	}
 }
 
-// shown are what a request may change of the database. A product team is shown what it is promised, and nothing of
-// the infrastructure.
+// shown returns the fields of the database that a request can change. A product team sees the guarantees instead of
+// infrastructure details.
 func (db Database) shown(to Scope) []shown {
 	all := []shown{
 		{"name", db.Name},
@@ -110,7 +110,7 @@ func (db Database) shown(to Scope) []shown {
 	return append(all, db.Profile.shown()...)
 }
 
-// changes are the fields that are others than before, gone or new, in their order.
+// changes returns the fields that differ, are gone or are new, in order.
 func changes(was, is []shown) []FieldChange {
 	var all []FieldChange
 	for _, f := range is {
@@ -136,23 +136,23 @@ func find(all []shown, field string) *string {
 	return nil
 }
 
-// Preview is what a request would change, were it no dry run.
+// Preview is the effect of a request, returned for a dry run.
 type Preview struct {
-	// Operation is the kind of the one that would carry it out; empty where nothing takes time.
+	// Operation is the kind of the operation that would carry out the request; empty if the change takes no time.
 	Operation OperationKind
-	// Restarts says whether PostgreSQL would be started anew.
+	// Restarts reports whether PostgreSQL would restart.
 	Restarts bool
 	Changes  []FieldChange
-	// Quotas are those of the tiers of which more or less would be used.
+	// Quotas are the tiers' quotas whose use would change.
 	Quotas []QuotaEffect
 }
 
-// QuotaEffect is a tier's quota as it stands, and what would be used of it then.
+// QuotaEffect is a tier's quota now, and its use after the request.
 type QuotaEffect struct {
 	Tier string
 	Now  QuotaUse
 	Then Cost
 }
 
-// After is the quota with what would be used of it.
+// After returns the quota with the use after the request.
 func (e QuotaEffect) After() QuotaUse { return QuotaUse{Quota: e.Now.Quota, Used: e.Then} }

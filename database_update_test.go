@@ -21,7 +21,7 @@ func medium() daap.Tier {
 	}}
 }
 
-func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
+func TestTierChangeIsCheckedForTheDatabase(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*daap.Tier)
@@ -31,8 +31,8 @@ func TestDatabaseGetsOnlyTiersThatItCanGet(t *testing.T) {
 		"less of the rest":  {func(t *daap.Tier) { t.Instances, t.HAReplicas, t.CPU = 1, 0, resource.MustParse("100m") }, ""},
 		"more storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("11Gi") }, ""},
 		"a newer version":   {func(t *daap.Tier) { t.PGVersion = "18" }, ""},
-		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes do not shrink"},
-		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another kind of storage"},
+		"less storage":      {func(t *daap.Tier) { t.StorageSize = resource.MustParse("9Gi") }, "volumes cannot shrink"},
+		"another class":     {func(t *daap.Tier) { t.StorageClass = "fast" }, "another storage class"},
 		"an older version":  {func(t *daap.Tier) { t.PGVersion = "16" }, "PostgreSQL 16, older than the database's 17"},
 		"backups":           {func(t *daap.Tier) { t.Backups = daily }, ""},
 		"an ancient number": {func(t *daap.Tier) { t.PGVersion = "9" }, "PostgreSQL 9, older than the database's 17"},
@@ -71,8 +71,8 @@ func TestDatabaseKeepsItsBackups(t *testing.T) {
 		why    string
 	}{
 		"more often, for longer": {func(b *daap.Backups) { b.BackupFrequency, b.BackupRetentionDays = "0 * * * *", 30 }, ""},
-		"no backups":             {func(b *daap.Backups) { *b = daap.Backups{} }, "those would end"},
-		"another place":          {func(b *daap.Backups) { b.ObjectStorageDestination = "s3://other" }, "cannot be moved"},
+		"no backups":             {func(b *daap.Backups) { *b = daap.Backups{} }, "would end them"},
+		"another location":       {func(b *daap.Backups) { b.ObjectStorageDestination = "s3://other" }, "cannot be moved"},
 	} {
 		to := has
 		tt.change(&to.Backups)
@@ -83,7 +83,7 @@ func TestDatabaseKeepsItsBackups(t *testing.T) {
 	}
 }
 
-func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
+func TestDatabaseHasATierOnlyInItsCurrentDefinition(t *testing.T) {
 	t.Parallel()
 	db := daap.Database{}.With(medium())
 	if !db.Has(medium()) {
@@ -112,21 +112,21 @@ func TestDatabaseHasATierOnlyWithAllOfIt(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeChangedBackComesLast(t *testing.T) {
+func TestIrreversibleChangesComeLast(t *testing.T) {
 	t.Parallel()
 	was, to := medium().Profile, medium().Profile
 	to.Instances, to.HAReplicas, to.PGVersion, to.StorageSize = 5, 3, "18", resource.MustParse("20Gi")
 	to.Memory = resource.MustParse("4Gi")
-	first := was.Toward(to)
+	first := was.ReversiblePart(to)
 	if first.StorageSize.Cmp(was.StorageSize) != 0 || first.PGVersion != "17" || first.HAReplicas != 1 {
-		t.Errorf("Toward() = %+v: it grows volumes, raises the version or waits for standbys that are not there", first)
+		t.Errorf("ReversiblePart() = %+v: it grows volumes, raises the version or waits for standbys that are not there", first)
 	}
 	if first.Instances != 5 || first.Memory.Cmp(to.Memory) != 0 {
-		t.Errorf("Toward() = %+v: it leaves out what can be changed back", first)
+		t.Errorf("ReversiblePart() = %+v: it leaves out what can be changed back", first)
 	}
 	to.Instances, to.HAReplicas = 1, 0
-	if first := was.Toward(to); first.HAReplicas != 0 {
-		t.Errorf("Toward() waits for %d standbys of a database that has none then", first.HAReplicas)
+	if first := was.ReversiblePart(to); first.HAReplicas != 0 {
+		t.Errorf("ReversiblePart() waits for %d standbys of a database that has none then", first.HAReplicas)
 	}
 }
 
@@ -141,9 +141,9 @@ func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
 		to   daap.Tier
 		want map[string]daap.Cost
 	}{
-		"another tier":                 {large, map[string]daap.Cost{"medium": {}, "large": large.Cost()}},
-		"its own tier as it is by now": {more, map[string]daap.Cost{"medium": more.Cost()}},
-		"nothing":                      {medium(), map[string]daap.Cost{}},
+		"another tier":            {large, map[string]daap.Cost{"medium": {}, "large": large.Cost()}},
+		"its own tier, refreshed": {more, map[string]daap.Cost{"medium": more.Cost()}},
+		"nothing":                 {medium(), map[string]daap.Cost{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +171,7 @@ func TestPreviewTellsWhatBecomesOfTheQuotas(t *testing.T) {
 	}
 }
 
-func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
+func TestPreviewOfACreateShowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	for role, tt := range map[string]struct {
@@ -197,7 +197,7 @@ func TestPreviewOfACreateTellsWhatItMakes(t *testing.T) {
 	}
 }
 
-func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
+func TestImmediateUpdateStartsNoOperation(t *testing.T) {
 	t.Parallel()
 	s, large, text := newStore(t), medium(), "more"
 	large.ID, large.Name, large.CPU = uuid.New(), "large", resource.MustParse("4")
@@ -217,7 +217,7 @@ func TestUpdateThatTakesNoTimeStartsNothing(t *testing.T) {
 	}
 }
 
-func TestQuotaCheckTellsDriftUntilItIsGone(t *testing.T) {
+func TestQuotaCheckReportsDriftUntilItIsGone(t *testing.T) {
 	t.Parallel()
 	found := &checked{}
 	check := daap.NewQuotaCheck(found, func(error) {})
@@ -227,12 +227,12 @@ func TestQuotaCheckTellsDriftUntilItIsGone(t *testing.T) {
 	}{
 		{nil, false},
 		{daap.ErrQuotaDrift, true},
-		{daap.Unavailable("PostgreSQL is away."), true},
+		{daap.Unavailable("PostgreSQL is down."), true},
 		{nil, false},
-		{daap.Unavailable("PostgreSQL is away."), false},
+		{daap.Unavailable("PostgreSQL is down."), false},
 	} {
 		found.err = step.err
-		if err := check.Look(t.Context()); err != step.err { //nolint:errorlint // it is handed through
+		if err := check.Check(t.Context()); err != step.err { //nolint:errorlint // it is handed through
 			t.Errorf("Look() = %v, want %v", err, step.err)
 		}
 		if err := check.Probe(t.Context()); (err != nil) != step.want {

@@ -7,15 +7,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// DatabaseView is all that is known of one database as of one moment.
+// DatabaseView is everything known about one database at one moment.
 type DatabaseView struct {
 	Observed
 	// Extensions are the last complete list, in order of PostgreSQL database and name.
 	Extensions []Extension
 }
 
-// Describe returns the database, a deleted one too, with all that is known of it. Conditions are as of now, in the order
-// in which people are shown them; a database that does not run has none. Errors: CodeUnauthenticated, CodeForbidden,
+// Describe returns the database, including a deleted one, with everything known about it. The conditions are current
+// and in display order; a database that is not running has none. Errors: CodeUnauthenticated, CodeForbidden,
 // CodeNotFound.
 func (d *Databases) Describe(ctx context.Context, req Request, id uuid.UUID) (DatabaseView, error) {
 	by, err := req.authorize(MayGetDatabase)
@@ -26,6 +26,6 @@ func (d *Databases) Describe(ctx context.Context, req Request, id uuid.UUID) (Da
 	if err != nil {
 		return DatabaseView{}, err
 	}
-	view.Conditions = view.Told(time.Now())
+	view.Conditions = view.Reported(time.Now())
 	return view, nil
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Databases are the use cases of databases. Errors made for people are of type *Error; all others are
-// faults of the service.
+// Databases are the use cases of databases. Errors for people are of type *Error; all others are faults of the service.
 type Databases struct {
 	store   databaseStore
 	changes databaseChanges
@@ -18,44 +17,42 @@ type Databases struct {
 	backlog int
 }
 
-// databaseStore reads databases; one that does not exist, or is out of scope, is NotFound.
+// databaseStore reads databases; one that does not exist or is out of scope is NotFound.
 type databaseStore interface {
 	Database(ctx context.Context, scope Scope, id uuid.UUID) (Database, error)
 	Databases(ctx context.Context, scope Scope, filter DatabaseFilter) ([]Database, error)
 	// CACertificate is empty until it is known.
 	CACertificate(ctx context.Context, scope Scope, id uuid.UUID) (CABundle, error)
 	Events(ctx context.Context, scope Scope, filter EventFilter) ([]Event, error)
-	// DescribeDatabase reads all that is known of one database as of one moment.
+	// DescribeDatabase reads everything known about one database in one snapshot.
 	DescribeDatabase(ctx context.Context, scope Scope, id uuid.UUID) (DatabaseView, error)
 	quotaReader
 	backupStore
 	fleetStore
 }
 
-// quotaReader reads the quota of a tier and what is used of it.
+// quotaReader reads a tier's quota and its use.
 type quotaReader interface {
 	TierQuota(ctx context.Context, id uuid.UUID) (QuotaUse, error)
 }
 
-// databaseChanges writes databases, each call in one transaction with its entry in the audit log, and with the
-// answer kept for the grant's Once: a request that was carried out before is given its answer again and changes
-// nothing. KeyReused and InProgress are errors of all that take a Grant. A dry run comes to what the request would,
-// its errors too, and changes nothing.
+// databaseChanges writes databases. Each call is one transaction with its audit log entry and the answer for the
+// grant's Once: a repeated request gets its first answer and changes nothing. All calls that take a Grant can return
+// KeyReused and InProgress. A dry run returns the result or error of the request and changes nothing.
 type databaseChanges interface {
-	// CreateDatabase records the database and its operation, or neither. Its Tier is a name or an ID, and becomes
-	// the name. TierNotFound where there is none, CodeQuotaExceeded where its quota has no room, NameTaken when the
-	// database's name is, and where it is to be restored from another one, whose Check it asks, what that says.
+	// CreateDatabase records the database and its operation, or nothing. Its Tier is a name or an ID, and becomes the
+	// name. Errors: TierNotFound, CodeQuotaExceeded, NameTaken, and for a restore the errors of its Check.
 	CreateDatabase(ctx context.Context, by Grant, db Database, from *RestoreFrom, op Operation) (
 		Database, Operation, error)
-	// PatchDatabase applies the patch to the database as it is under lock. Where that gives it another tier, or its
-	// own as that is by now, op is recorded and gets the tier, and what is returned is not nil: TierNotFound,
-	// CodeQuotaExceeded, Busy and WrongStatus as for the others.
+	// PatchDatabase applies the patch to the locked database. If the patch sets another tier, or the current definition of
+	// its own tier, op is recorded with that tier and returned. Errors: TierNotFound, CodeQuotaExceeded, Busy and
+	// WrongStatus as for the others.
 	PatchDatabase(ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch, op Operation) (
 		Database, *Operation, error)
-	// AcceptOperation gives the database to op and records op, or neither. Busy when another operation
-	// holds the database and op may not take it over; WrongStatus when the status does not allow it.
+	// AcceptOperation gives the database to op and records op, or nothing. Busy if another operation holds the database
+	// and op may not take it over; WrongStatus if the status does not allow it.
 	AcceptOperation(ctx context.Context, by Grant, op Operation) (Database, Operation, error)
-	// Backlogged says whether more than the given number of operations wait for their start.
+	// Backlogged reports whether more than the given number of operations wait to start.
 	Backlogged(ctx context.Context, limit int) (bool, error)
 }
 
@@ -64,28 +61,28 @@ type operationStarter interface {
 	Start(ctx context.Context, op Operation) error
 }
 
-// NewDatabases returns the use cases on the given store. starter must bound its own time: callers wait for it.
-// Above backlog operations that wait for their start, no more are accepted.
+// NewDatabases returns the use cases on the given store. starter must bound its own time: callers wait for it. While
+// more than backlog operations wait to start, new ones are refused.
 func NewDatabases(store databaseStore, changes databaseChanges, starter operationStarter, backlog int) *Databases {
 	return &Databases{store: store, changes: changes, starter: starter, backlog: backlog}
 }
 
-// admit refuses what would only make a backlog longer. Errors: CodeUnavailable.
+// admit refuses requests that would extend the backlog. Errors: CodeUnavailable.
 func (d *Databases) admit(ctx context.Context) error {
 	over, err := d.changes.Backlogged(ctx, d.backlog)
 	if err != nil {
-		return fmt.Errorf("look at the backlog: %w", err)
+		return fmt.Errorf("count the backlog: %w", err)
 	}
 	if over {
-		return Unavailable("Too many accepted operations wait for their start already; try again in a few minutes.")
+		return Unavailable("Too many accepted operations are waiting to start; try again in a few minutes.")
 	}
 	return nil
 }
 
-// Create records the database with the operation that provisions it, and starts that. The owner is the caller's
-// team where the spec names none. A start that fails is no failed request: the operation stays pending and the
-// Dispatcher starts it. Errors: CodeUnauthenticated, CodeForbidden also for another team's database,
-// CodeValidationFailed, CodeQuotaExceeded, CodeNameTaken, CodeUnavailable above the backlog, and those of once.
+// Create records the database with the operation that provisions it, and starts the operation. The owner defaults to
+// the caller's team. If the start fails, the request succeeds anyway: the operation stays pending, and the Dispatcher
+// starts it. Errors: CodeUnauthenticated, CodeForbidden also for another team's database, CodeValidationFailed,
+// CodeQuotaExceeded, CodeNameTaken, CodeUnavailable above the backlog, and those of once.
 func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) (Database, Operation, error) {
 	by, err := req.authorize(MayCreateDatabase)
 	if err != nil {
@@ -98,7 +95,7 @@ func (d *Databases) Create(ctx context.Context, req Request, spec DatabaseSpec) 
 	return db, op, err
 }
 
-// PreviewCreate says what Create would do, and changes nothing. Errors: those of Create.
+// PreviewCreate returns the effect of Create and changes nothing. Errors: those of Create.
 func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec DatabaseSpec) (Preview, error) {
 	by, err := req.authorize(MayCreateDatabase)
 	if err != nil {
@@ -114,7 +111,7 @@ func (d *Databases) PreviewCreate(ctx context.Context, req Request, spec Databas
 	return preview, err
 }
 
-// make records a database and the operation of the kind that makes it, from nothing or from another one.
+// make records a database and the operation of the kind that creates it, empty or from a source.
 func (d *Databases) make(
 	ctx context.Context, by Grant, kind OperationKind, spec DatabaseSpec, from *RestoreFrom,
 ) (Database, Operation, error) {
@@ -131,9 +128,9 @@ func (d *Databases) make(
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Database{}, Operation{}, fmt.Errorf("make a database id: %w", err)
+		return Database{}, Operation{}, fmt.Errorf("create a database ID: %w", err)
 	}
-	by = by.TakesTime()
+	by = by.AsAccepted()
 	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -159,7 +156,8 @@ func (d *Databases) make(
 	return db, op, nil
 }
 
-// quotaEffects are what becomes of the quotas of the tiers of was, which is zero for a new database, and is.
+// quotaEffects returns the effect of a change from was, which is zero for a new database, to is on the quotas of both
+// tiers.
 func (d *Databases) quotaEffects(ctx context.Context, was, is Database) ([]QuotaEffect, error) {
 	var effects []QuotaEffect
 	for _, db := range []Database{is, was} {
@@ -196,11 +194,11 @@ func (d *Databases) List(ctx context.Context, req Request, filter DatabaseFilter
 		func(db Database) uuid.UUID { return db.ID })
 }
 
-// Update applies a merge patch. What gives the database another tier, or its own as that is by now, takes time: it
-// is recorded with the operation that does it, which is returned and started as Create does; nil where nothing takes
-// time. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed also where the database cannot
-// get the tier, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus when deleted, and for a tier unless ready,
-// CodeUnavailable above the backlog, and those of once.
+// Update applies a merge patch. Setting another tier, or the current definition of the database's own tier, takes time:
+// the operation is recorded, returned, and started like Create; it is nil if the change takes no time. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed also if the database cannot change to the
+// tier, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus when deleted, and for a tier unless ready, CodeUnavailable
+// above the backlog, and those of once.
 func (d *Databases) Update(
 	ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch,
 ) (Database, *Operation, error) {
@@ -215,7 +213,7 @@ func (d *Databases) Update(
 	return db, op, err
 }
 
-// PreviewUpdate says what Update would do, and changes nothing. Errors: those of Update.
+// PreviewUpdate returns the effect of Update and changes nothing. Errors: those of Update.
 func (d *Databases) PreviewUpdate(
 	ctx context.Context, req Request, id uuid.UUID, patch DatabasePatch,
 ) (Preview, error) {
@@ -248,7 +246,7 @@ func (d *Databases) PreviewUpdate(
 func (d *Databases) update(
 	ctx context.Context, by Grant, id uuid.UUID, patch DatabasePatch,
 ) (Database, *Operation, error) {
-	op, err := newOperation(UpdateDatabase, id, by.TakesTime())
+	op, err := newOperation(UpdateDatabase, id, by.AsAccepted())
 	if err != nil {
 		return Database{}, nil, err
 	}
@@ -260,17 +258,17 @@ func (d *Databases) update(
 	return d.changes.PatchDatabase(ctx, by, id, patch, op)
 }
 
-// start starts an operation that is recorded. The Dispatcher makes up for a start that is lost.
+// start starts a recorded operation. The Dispatcher repeats a start that is lost.
 func (d *Databases) start(ctx context.Context, op Operation) { _ = d.starter.Start(ctx, op) }
 
-// accept records the operation of the kind on the database, and starts it.
+// accept records an operation of the kind on the database, and starts it.
 func (d *Databases) accept(
 	ctx context.Context, by Grant, kind OperationKind, id uuid.UUID,
 ) (Database, Operation, error) {
 	if err := d.admit(ctx); err != nil {
 		return Database{}, Operation{}, err
 	}
-	by = by.TakesTime()
+	by = by.AsAccepted()
 	op, err := newOperation(kind, id, by)
 	if err != nil {
 		return Database{}, Operation{}, err
@@ -283,7 +281,7 @@ func (d *Databases) accept(
 	return db, op, nil
 }
 
-// Connection returns how to connect: as soon as it is known of a database that is being provisioned, and while one is
+// Connection returns the connection details, also while the database is being provisioned, once they are known, or
 // updated. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeWrongStatus.
 func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (Connection, error) {
 	by, err := req.authorize(MayGetDatabaseConnection)
@@ -299,9 +297,10 @@ func (d *Databases) Connection(ctx context.Context, req Request, id uuid.UUID) (
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
 	if !db.Status.connectable() || known == "" {
-		return Connection{}, WrongStatus(db.Status, "has no connection to give; it has one once PostgreSQL is ready")
+		return Connection{}, WrongStatus(db.Status, "has no connection details; they are available once PostgreSQL is "+
+			"ready")
 	}
-	ca, err := known.At(time.Now())
+	ca, err := known.AsOf(time.Now())
 	if err != nil {
 		return Connection{}, fmt.Errorf("connection of database %s: %w", id, err)
 	}
@@ -324,12 +323,12 @@ func (d *Databases) Events(ctx context.Context, req Request, filter EventFilter)
 		func(e Event) uuid.UUID { return e.ID })
 }
 
-// newOperation returns a pending operation of the given kind, for the one who asks for it. It has its steps once it is
-// known whether its database is backed up.
+// newOperation returns a pending operation of the given kind for the caller. It gets its steps once it is known whether
+// its database has backups.
 func newOperation(kind OperationKind, database uuid.UUID, by Grant) (Operation, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Operation{}, fmt.Errorf("make an operation id: %w", err)
+		return Operation{}, fmt.Errorf("create an operation ID: %w", err)
 	}
 	return Operation{ID: id, Kind: kind, State: OperationPending, DatabaseID: database, Origin: by.Origin()}, nil
 }

@@ -22,7 +22,7 @@ var (
 // orders is a database that is asked for.
 var orders = daap.DatabaseSpec{Name: "orders", OwnerTeam: "shop", Tier: "medium"}
 
-func TestLostStartIsNoFailedRequest(t *testing.T) {
+func TestLostStartDoesNotFailTheRequest(t *testing.T) {
 	t.Parallel()
 	down := startFunc(func(context.Context, daap.Operation) error { return errors.New("the engine is down") })
 	s := newStore(t)
@@ -52,7 +52,7 @@ func TestNothingIsStartedBeforeItIsRecorded(t *testing.T) {
 	}
 }
 
-func TestNothingIsAcceptedAboveTheBacklog(t *testing.T) {
+func TestFullBacklogRefusesRequests(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	db := s.ready()
@@ -72,7 +72,7 @@ type startFunc func(context.Context, daap.Operation) error
 
 func (f startFunc) Start(ctx context.Context, op daap.Operation) error { return f(ctx, op) }
 
-func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
+func TestOnlyAReadyDatabaseHasConnectionDetails(t *testing.T) {
 	t.Parallel()
 	known := daap.CABundle(ca(t, 1, 10_000))
 	for _, status := range daap.DatabaseStatuses() {
@@ -92,7 +92,7 @@ func TestConnectionIsGivenOnlyByADatabaseThatIsReady(t *testing.T) {
 	}
 }
 
-func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
+func TestListHasACursorOnlyIfThereIsMore(t *testing.T) {
 	t.Parallel()
 	for have, wantCursor := range map[int]bool{0: false, 1: false, 2: false, 3: true} {
 		s := newStore(t)
@@ -112,7 +112,7 @@ func TestListGivesACursorOnlyWhereThereIsMore(t *testing.T) {
 	}
 }
 
-func TestPageIsRefusedWithTheFieldAtFault(t *testing.T) {
+func TestInvalidPageNamesTheField(t *testing.T) {
 	t.Parallel()
 	for field, page := range map[string]struct {
 		limit  int

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// Dependency is something the service talks to.
+// Dependency is another system that the service needs.
 type Dependency struct {
 	Name string
-	// Required says that without it no request can be accepted.
+	// Required means that no request can be accepted without it.
 	Required bool
-	// Probe returns nil when the dependency answers; it must end when its context does.
+	// Probe returns nil if the dependency answers; it must stop when its context ends.
 	Probe func(ctx context.Context) error
 }
 
-// HealthCheck is what one look at a dependency found.
+// HealthCheck is the result of one check of a dependency.
 type HealthCheck struct {
 	Name     string
 	Required bool
 	Latency  time.Duration
-	// Err is why the dependency is down; nil when it is up. It is for logs, not for people.
+	// Err explains why the dependency is down; nil if it is up. It is for logs, not for people.
 	Err error
 }
 
-// healthTimeout bounds a look at the dependencies: a health check that waits longer tells nothing.
+// healthTimeout bounds the checks: a health check that takes longer is useless.
 const healthTimeout = 2 * time.Second
 
-// Health looks at all dependencies at once and returns what it found, in their order.
+// Health checks all dependencies concurrently and returns the results in their order.
 func Health(ctx context.Context, dependencies []Dependency) []HealthCheck {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestHealthLooksAtAllAtOnceAndWaitsForNoneTooLong(t *testing.T) {
+func TestHealthChecksRunConcurrentlyAndAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }

@@ -8,10 +8,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Code names a kind of failure; it is stable, and part of the API.
+// Code identifies a kind of failure; it is stable and part of the API.
 type Code string
 
-// The codes of the domain. The HTTP edge gives each its status and adds those of HTTP's own.
+// The codes of the domain. The HTTP edge assigns a status to each and adds codes for HTTP itself.
 const (
 	CodeInternal         Code = "internal"
 	CodeNotFound         Code = "not_found"
@@ -20,17 +20,17 @@ const (
 	CodeDatabaseBusy     Code = "database_busy"
 	CodeWrongStatus      Code = "wrong_status"
 	CodeUnavailable      Code = "unavailable"
-	// CodeDecisionRefused: the operation is not where the decision could be taken.
+	// CodeDecisionRefused: the operation's state does not allow the decision.
 	CodeDecisionRefused Code = "decision_refused"
-	// CodeIdempotencyKeyReused: the key was used for another request.
+	// CodeIdempotencyKeyReused: the key was used for a different request.
 	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
-	// CodeRequestInProgress: a twin of the request is being carried out.
+	// CodeRequestInProgress: a request with the same key is in progress.
 	CodeRequestInProgress Code = "request_in_progress"
-	// CodeUnauthenticated: nobody is known to ask.
+	// CodeUnauthenticated: the caller is unknown.
 	CodeUnauthenticated Code = "unauthenticated"
-	// CodeForbidden: who asks may not.
+	// CodeForbidden: the caller lacks the permission.
 	CodeForbidden Code = "forbidden"
-	// CodeRateLimited: who asks does so too often.
+	// CodeRateLimited: the caller sends too many requests.
 	CodeRateLimited Code = "rate_limited"
 	// CodeQuotaExceeded: the tier's quota has no room.
 	CodeQuotaExceeded Code = "quota_exceeded"
@@ -42,19 +42,19 @@ const (
 	CodeKeyNotActive Code = "key_not_active"
 )
 
-// Error is a failure made for people: Message says what happened, why, and what to do now.
+// Error is a failure described for people: Message says what happened, why, and what to do.
 type Error struct {
 	Code    Code
 	Message string
-	// Details name the fields (or dependencies) at fault, one by one.
+	// Details list the fields or dependencies at fault.
 	Details []Detail
 	// Operation is the operation that holds the database, with CodeDatabaseBusy.
 	Operation uuid.UUID
-	// RetryAfter is when the same request may fare better, with CodeRateLimited.
+	// RetryAfter is how long to wait before the same request can succeed, with CodeRateLimited.
 	RetryAfter time.Duration
 }
 
-// Detail says what is wrong with one field.
+// Detail describes the problem with one field.
 type Detail struct {
 	Field   string
 	Message string
@@ -62,7 +62,7 @@ type Detail struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
-// AsError returns the Error in err's chain, or nil where err was not made for people.
+// AsError returns the Error in err's chain, or nil if there is none.
 func AsError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -76,22 +76,23 @@ func NotFound(noun string) *Error {
 	return &Error{Code: CodeNotFound, Message: "There is no such " + noun + "."}
 }
 
-// Invalid is the error for input that breaks rules; details name each field.
+// Invalid is the error for input that breaks rules; details lists the fields.
 func Invalid(details ...Detail) *Error {
-	message := "The request breaks the rules of its fields; see details."
+	message := "Several fields of the request are not valid; see details."
 	if len(details) == 1 {
 		message = details[0].Field + " " + details[0].Message + "."
 	}
 	return &Error{Code: CodeValidationFailed, Message: message, Details: details}
 }
 
-// NameTaken is the error for a name that another live database of the team has.
+// NameTaken is the error for a name that another database of the team already has.
 func NameTaken(team, name string) *Error {
 	return &Error{
 		Code: CodeNameTaken,
-		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name or delete that one first.",
+		Message: fmt.Sprintf("Team %s already has a database named %s; choose another name, or delete that database "+
+			"first.",
 			team, name),
-		Details: []Detail{{Field: "name", Message: "is taken"}},
+		Details: []Detail{{Field: "name", Message: "is already in use"}},
 	}
 }
 
@@ -99,7 +100,7 @@ func NameTaken(team, name string) *Error {
 func Busy(op Operation) *Error {
 	return &Error{
 		Code: CodeDatabaseBusy,
-		Message: fmt.Sprintf("The database is held by operation %s (%s, %s); wait until it is over.",
+		Message: fmt.Sprintf("Operation %s (%s, %s) holds the database; wait until it is over.",
 			op.ID, op.Kind, op.State),
 		Operation: op.ID,
 	}
@@ -109,7 +110,7 @@ func Busy(op Operation) *Error {
 func BeingRead(op Operation) *Error {
 	return &Error{
 		Code: CodeDatabaseBusy,
-		Message: fmt.Sprintf("Database %s is being restored from this one by operation %s; wait until it is over, or "+
+		Message: fmt.Sprintf("Operation %[2]s is restoring database %[1]s from this one; wait until it is over, or "+
 			"abort it.", op.DatabaseName, op.ID),
 		Operation: op.ID,
 	}
@@ -123,11 +124,11 @@ func WrongStatus(status DatabaseStatus, what string) *Error {
 	}
 }
 
-// DeletionProtected is the error for what would take a database away that is protected from that.
+// DeletionProtected is the error for removing a database that is protected from deletion.
 func DeletionProtected() *Error {
 	return &Error{
 		Code: CodeDeletionProtected,
-		Message: "The database is protected from deletion; switch that off first, with PATCH and " +
+		Message: "The database is protected from deletion; turn the protection off first, with PATCH and " +
 			`{"deletion_protection": false}.`,
 	}
 }
@@ -137,28 +138,27 @@ func Unavailable(message string, details ...Detail) *Error {
 	return &Error{Code: CodeUnavailable, Message: message, Details: details}
 }
 
-// Unauthenticated is the error for a request of which it is not known who asks.
+// Unauthenticated is the error for a request from an unknown caller.
 func Unauthenticated(message string) *Error {
 	return &Error{Code: CodeUnauthenticated, Message: message}
 }
 
-// Forbidden is the error for what who asks may not do, whatever it is about.
+// Forbidden is the error for a request that the caller may not make.
 func Forbidden(message string, details ...Detail) *Error {
 	return &Error{Code: CodeForbidden, Message: message, Details: details}
 }
 
-// RateLimited is the error for what was asked too often; it may be asked again after the given time.
+// RateLimited is the error for too many requests; the caller may retry after the given time.
 func RateLimited(message string, after time.Duration) *Error {
 	return &Error{Code: CodeRateLimited, Message: message, RetryAfter: after}
 }
 
-// KeyNotActive is the error for a change of a key that is over.
+// KeyNotActive is the error for changing a key that is revoked or has expired.
 func KeyNotActive(why string) *Error { return &Error{Code: CodeKeyNotActive, Message: why} }
 
-// ErrNoWorkflow says that an operation has no workflow that could be told anything: it is not begun, or over,
-// or lost.
+// ErrNoWorkflow means that an operation has no open workflow: it has not begun, is over, or its workflow was lost.
 var ErrNoWorkflow = errors.New("operation has no open workflow")
 
-// ErrSuperseded says that an operation no longer holds its database: it is over, or another one took the
-// database over. Whoever works for it must stop and change nothing more.
+// ErrSuperseded means that an operation no longer holds its database: it is over, or another operation took over. Code
+// that works for it must stop and change nothing more.
 var ErrSuperseded = errors.New("operation no longer holds its database")

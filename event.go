@@ -8,25 +8,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// Event is one thing that happened to a database, for its timeline. Events are only ever added.
+// Event is an entry in the timeline of a database. Events are append-only.
 type Event struct {
 	// ID is a UUIDv7, so that order by ID is order of time.
 	ID         uuid.UUID
 	DatabaseID uuid.UUID
-	// OperationID is the operation that did it; nil where none did.
+	// OperationID is the operation that caused the event; nil if none did.
 	OperationID *uuid.UUID
 	Kind        EventKind
-	// Step is the one that the event is about; empty where it is about the operation.
+	// Step is the step that the event is about; empty if it is about the operation.
 	Step StepName
-	// Cause is why the operation was parked; empty for other events.
+	// Cause is why the operation needs attention; empty for other events.
 	Cause CauseCode
-	// Actor is who decided; empty for what DAAP did by itself.
+	// Actor is who made the decision; empty for events that DAAP caused.
 	Actor     string
 	Message   string
 	CreatedAt time.Time
 }
 
-// EventKind says what happened.
+// EventKind is the type of an event.
 type EventKind string
 
 // The kinds of events.
@@ -40,12 +40,12 @@ const (
 	EventRestarted  EventKind = "restarted"
 	EventSucceeded  EventKind = "succeeded"
 	EventCancelled  EventKind = "cancelled"
-	// EventIncarnationBegun says that the Cluster was gone, and from what another one is restored.
+	// EventIncarnationBegun: the Cluster was gone, and a new one is being restored.
 	EventIncarnationBegun EventKind = "incarnation_begun"
 
-	// EventCACertificateChanged is of the database alone, where no operation was at work.
+	// EventCACertificateChanged concerns the database, not an operation.
 	EventCACertificateChanged EventKind = "ca_certificate_changed"
-	// EventHealthChanged is of the database alone: conditions of it have another status.
+	// EventHealthChanged concerns the database: some of its conditions changed their status.
 	EventHealthChanged EventKind = "health_changed"
 )
 
@@ -57,12 +57,12 @@ func EventKinds() []EventKind {
 	}
 }
 
-// Happened returns the event that something happened to the operation, to be recorded with it.
+// Happened returns an event of the operation, to be recorded with it.
 func (o Operation) Happened(kind EventKind, format string, args ...any) Event {
 	return Event{DatabaseID: o.DatabaseID, OperationID: &o.ID, Kind: kind, Message: fmt.Sprintf(format, args...)}
 }
 
-// WasParked is the event that the operation needs attention.
+// WasParked returns the event that the operation needs attention.
 func (o Operation) WasParked(step StepName, cause Cause) Event {
 	message := cause.Message
 	if !strings.HasSuffix(message, ".") {
@@ -73,7 +73,7 @@ func (o Operation) WasParked(step StepName, cause Cause) Event {
 	return e
 }
 
-// WasDecided is the event that a person decided how the operation goes on.
+// WasDecided returns the event that a person decided how the operation continues.
 func (o Operation) WasDecided(step StepName, d Decision) Event {
 	e := o.Happened(EventDecided, "%s: %s", d.Action, d.Reason)
 	if d.Reason == "" {
@@ -83,7 +83,7 @@ func (o Operation) WasDecided(step StepName, d Decision) Event {
 	return e
 }
 
-// EventFilter chooses events of one database.
+// EventFilter selects events of one database.
 type EventFilter struct {
 	DatabaseID uuid.UUID
 	Page       Page

@@ -7,50 +7,50 @@ import (
 	"github.com/google/uuid"
 )
 
-// Fleet is how all databases that are not deleted are doing, and what works on them, at one moment.
+// Fleet summarizes all databases that are not deleted and their open operations at one moment.
 type Fleet struct {
-	// Databases is how many there are.
+	// Databases is their number.
 	Databases int
 	ByStatus  map[DatabaseStatus]int
-	// ByHealth is of the databases that run.
+	// ByHealth counts running databases.
 	ByHealth map[DatabaseHealth]FleetHealth
-	// ByTier and ByPGVersion are in order of their names, ByTeam has those with the most databases first, at most
+	// ByTier and ByPGVersion are sorted by name, ByTeam by the number of databases, descending, with at most
 	// MaxFleetTeams.
 	ByTier, ByTeam, ByPGVersion []FleetGroup
-	// Open are the operations that are not over, by kind; Parked those of them that need attention, by cause.
+	// Open are the open operations by kind; Parked are those that need attention, by cause.
 	Open   []OpenOperations
 	Parked []ParkedOperations
 	Sweep  FleetSweep
 }
 
-// FleetGroup is how many databases have a tier, a team or a version of PostgreSQL in common.
+// FleetGroup is the number of databases with the same tier, team or PostgreSQL version.
 type FleetGroup struct {
 	Name      string
 	Databases int
 }
 
-// FleetHealth is how many databases are of a health, and which one has been so for the longest time.
+// FleetHealth is the number of databases with a health, and the one that has had it for the longest time.
 type FleetHealth struct {
 	Databases int
-	// Oldest is nil for HealthHealthy. One that nobody has looked at yet is so since it was asked for.
+	// Oldest is nil for HealthHealthy. A database without an observation counts from its creation.
 	Oldest *OldestDatabase
 }
 
-// OldestDatabase is a database that has been as it is for longer than all others that are so.
+// OldestDatabase is the database that has had its health for the longest time.
 type OldestDatabase struct {
 	ID    uuid.UUID
 	Since time.Time
 }
 
-// OpenOperations are the operations of one kind that are not over.
+// OpenOperations are the open operations of one kind.
 type OpenOperations struct {
 	Kind OperationKind
-	// How many are in each of the states.
+	// The number in each of the states.
 	Pending, Running, NeedsAttention, Cancelling int
 	Oldest                                       OldestOperation
 }
 
-// Operations is how many there are.
+// Operations is the total number.
 func (o OpenOperations) Operations() int {
 	return o.Pending + o.Running + o.NeedsAttention + o.Cancelling
 }
@@ -62,34 +62,34 @@ type ParkedOperations struct {
 	Oldest     OldestOperation
 }
 
-// OldestOperation is the one of several that was asked for first.
+// OldestOperation is the operation that was created first.
 type OldestOperation struct {
 	ID        uuid.UUID
 	CreatedAt time.Time
 }
 
-// FleetSweep is when the databases that run were looked at.
+// FleetSweep describes when running databases were last checked.
 type FleetSweep struct {
-	// LastAt is the last look at any of them, FirstAt the last look at the one that was not looked at for the longest
-	// time; both are nil where nobody has looked.
+	// LastAt is the most recent check of any database, FirstAt the last check of the database that was checked the longest
+	// ago; both are nil before the first check.
 	LastAt, FirstAt *time.Time
-	// Databases is how many run, Late how many of them nobody has looked at for SweepLate.
+	// Databases is the number of running databases, Late the number that was not checked for SweepLate.
 	Databases, Late int
 }
 
-// SweepLate is after which time without a look a database is late: looks come each minute.
+// SweepLate is the time without a check after which a database is late: checks run every minute.
 const SweepLate = 2 * time.Minute
 
 // MaxFleetTeams bounds Fleet.ByTeam to the teams with the most databases.
 const MaxFleetTeams = 1000
 
-// fleetStore counts.
+// fleetStore counts databases and operations.
 type fleetStore interface {
-	// Fleet counts all databases that are not deleted and all operations that are open, as they are at one moment.
+	// Fleet counts all databases that are not deleted and all open operations at one moment.
 	Fleet(ctx context.Context, now time.Time) (Fleet, error)
 }
 
-// Fleet returns how all databases are doing. Errors: CodeUnauthenticated, CodeForbidden.
+// Fleet returns the summary of all databases. Errors: CodeUnauthenticated, CodeForbidden.
 func (d *Databases) Fleet(ctx context.Context, req Request) (Fleet, error) {
 	if _, err := req.authorize(MayGetFleet); err != nil {
 		return Fleet{}, err

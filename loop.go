@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Every calls do until ctx is done, each time after the interval plus a random part of up to half of it, so that
-// processes do not all do it at the same moment. Errors go to report; the next call comes all the same.
+// Every calls do until ctx is done, each time after the interval plus a random delay of up to half of it, so that
+// processes do not act at the same moment. Errors go to report, and the calls continue.
 func Every(ctx context.Context, interval time.Duration, do func(context.Context) error, report func(error)) {
 	for {
 		jitter := rand.N(interval / 2) //nolint:gosec // spreads processes in time, keeps nothing secret

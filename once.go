@@ -8,17 +8,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Once makes a request take effect once, however often it is sent: the first answer is kept with the change
-// it made, in one transaction, and given again for a day. The zero value is a request that names no key:
-// each takes effect.
+// Once makes a request take effect once, however often it is sent: the first answer is stored with the change in one
+// transaction, and returned again for a day. The zero value is a request without a key: each takes effect.
 type Once struct {
-	// Key is the client's name for the request, from the header Idempotency-Key. Each team has its own keys.
+	// Key is the client's key for the request, from the header Idempotency-Key. Each team has its own keys.
 	Key string
-	// Request is the hash of all that the request asks for: the same key with another one is refused.
+	// Request is the hash of the whole request: the same key with another hash is refused.
 	Request [sha256.Size]byte
 }
 
-// decisionID names a decision to the engine: the same request of the same team makes the same decision.
+// decisionID identifies a decision to the engine: the same request of the same team gives the same decision.
 func (g Grant) decisionID() string {
 	if g.Once.Key == "" {
 		return uuid.NewString()
@@ -27,25 +26,25 @@ func (g Grant) decisionID() string {
 	return uuid.NewSHA1(of, g.Once.Request[:]).String()
 }
 
-// KeyReused is the error for a key that an earlier, different request was sent with.
+// KeyReused is the error for a key that was already used for a different request.
 func KeyReused() *Error {
 	return &Error{
 		Code:    CodeIdempotencyKeyReused,
-		Message: "Another request was sent with this Idempotency-Key; send this one with a key of its own.",
-		Details: []Detail{{Field: "Idempotency-Key", Message: "was used for another request"}},
+		Message: "A different request was already sent with this Idempotency-Key; use a new key for this request.",
+		Details: []Detail{{Field: "Idempotency-Key", Message: "was already used for a different request"}},
 	}
 }
 
-// InProgress is the error for a request whose twin is being carried out at this moment.
+// InProgress is the error for a request whose first copy is still in progress.
 func InProgress() *Error {
 	return &Error{
-		Code:    CodeRequestInProgress,
-		Message: "A request with this Idempotency-Key is being carried out; send it again in a moment for its answer.",
+		Code: CodeRequestInProgress,
+		Message: "A request with this Idempotency-Key is still in progress; send it again in a moment to get its " +
+			"response.",
 	}
 }
 
-// AnswerExpiry removes the answers of idempotent requests once they have been kept for their time. Every worker
-// process runs one.
+// AnswerExpiry removes the stored answers of idempotent requests after their retention. Every worker process runs one.
 type AnswerExpiry struct {
 	store  expiredAnswers
 	report func(error)

@@ -5,34 +5,33 @@ import (
 	"slices"
 )
 
-// Action is what a person decides about an operation.
+// Action is a person's decision about an operation.
 type Action string
 
-// The actions. Retry, skip and abort are for operations that need attention; cancel is for any that is open.
+// The actions. Retry, skip and abort apply to operations that need attention, cancel to any open one.
 const (
-	// ActionRetry tries the step again.
+	// ActionRetry retries the step.
 	ActionRetry Action = "retry"
-	// ActionSkip goes on with the next step, as if this one were done.
+	// ActionSkip continues with the next step as if this one were done.
 	ActionSkip Action = "skip"
-	// ActionAbort gives a parked operation up and undoes what it did.
+	// ActionAbort rolls back an operation that needs attention.
 	ActionAbort Action = "abort"
-	// ActionCancel gives an operation up and undoes what it did.
+	// ActionCancel rolls back an operation.
 	ActionCancel Action = "cancel"
 )
 
 // Actions returns all actions.
 func Actions() []Action { return []Action{ActionRetry, ActionSkip, ActionAbort, ActionCancel} }
 
-// Undoes says whether the action gives the operation up.
+// Undoes reports whether the action rolls the operation back.
 func (a Action) Undoes() bool { return a == ActionAbort || a == ActionCancel }
 
-// Decision is what a person decides about an operation; it is kept in its workflow's history and in its
-// database's timeline.
+// Decision is a person's decision about an operation; the workflow's history and the database's timeline record it.
 type Decision struct {
 	Action Action `json:"action"`
-	// Step, where given, must be the step at which the operation is.
+	// Step, if given, must be the current step of the operation.
 	Step StepName `json:"step,omitempty"`
-	// Origin says who decided, Reason why.
+	// Origin is who decided, Reason why.
 	Origin
 	Reason string `json:"reason,omitempty"`
 }
@@ -49,17 +48,17 @@ func (d Decision) Validate() error {
 	return c.err()
 }
 
-// Standing is where an operation stands when a decision about it is made.
-type Standing struct {
+// Position is the position of an operation when a decision about it is made.
+type Position struct {
 	Kind OperationKind
-	// Step is the one at which it is.
+	// Step is the current step.
 	Step StepName
-	// Parked says that it needs attention, Cancelling that it undoes what it did.
+	// Parked means that it needs attention, Cancelling that it rolls back.
 	Parked, Cancelling bool
 }
 
-// Refusal says in one sentence why the decision cannot be taken; empty when it can.
-func (s Standing) Refusal(d Decision) string {
+// Refusal explains why the decision cannot be taken, in one sentence; empty if it can.
+func (s Position) Refusal(d Decision) string {
 	if !slices.Contains(Actions(), d.Action) {
 		return fmt.Sprintf("Action %q is unknown; it must be retry, skip, abort or cancel.", d.Action)
 	}
@@ -72,16 +71,16 @@ func (s Standing) Refusal(d Decision) string {
 	case d.Action != ActionCancel && !s.Parked:
 		return fmt.Sprintf("The operation does not need attention now; it is at step %q.", s.Step)
 	case d.Action.Undoes() && s.Cancelling:
-		return "The operation is being cancelled already; retry or skip the step at which that is."
+		return "The operation is already being cancelled; retry or skip its current step."
 	case d.Action.Undoes():
 		return s.Kind.pastPivot(s.Step)
 	case d.Action == ActionSkip && !s.Cancelling:
 		if plan, _ := s.Kind.plan(s.Step); !plan.Skippable {
-			return fmt.Sprintf("Step %q cannot be skipped: what follows needs it.", s.Step)
+			return fmt.Sprintf("Step %q cannot be skipped: later steps need it.", s.Step)
 		}
 	}
 	return ""
 }
 
-// Refused is the error for a decision that cannot be taken, with the sentence that says why.
+// Refused is the error for a decision that cannot be taken, with its explanation.
 func Refused(why string) *Error { return &Error{Code: CodeDecisionRefused, Message: why} }

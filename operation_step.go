@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// StepName names a step within its operation.
+// StepName identifies a step within its operation.
 type StepName string
 
 // The steps of operations.
@@ -34,35 +34,35 @@ const (
 	StepFinish      StepName = "finish"
 )
 
-// StepPlan is a step before it runs.
+// StepPlan is the static description of a step.
 type StepPlan struct {
 	Name StepName
-	// Title says to people what the step does.
+	// Title describes the step for people.
 	Title string
-	// Skippable says that what follows can do without the step.
+	// Skippable means that later steps do not need the step.
 	Skippable bool
-	// BacksUp says that only operations have it whose database has backups.
+	// BacksUp means that the step applies only to databases with backups.
 	BacksUp bool
 }
 
-// Step is one step of an operation, as it stands.
+// Step is the current state of one step of an operation.
 type Step struct {
 	Name      StepName
 	State     StepState
 	Attempts  int
 	Progress  string
 	LastError string
-	// Cause is what keeps the step, where that is known; nil otherwise.
+	// Cause is the known cause that blocks the step; nil otherwise.
 	Cause      *Cause
 	StartedAt  *time.Time
 	FinishedAt *time.Time
 }
 
-// StepState says how far a step is.
+// StepState is the progress of a step.
 type StepState string
 
-// The states of a step. A failed step is tried again, or its operation needs attention. A step of an
-// operation that is given up is undone.
+// The states of a step. A failed step is retried, or its operation needs attention. The steps of a cancelled operation
+// are undone.
 const (
 	StepPending StepState = "pending"
 	StepRunning StepState = "running"
@@ -73,13 +73,13 @@ const (
 	StepUndone  StepState = "undone"
 )
 
-// Undoes says whether a step in this state is on its way back.
+// Undoes reports whether a step in this state is being or was rolled back.
 func (s StepState) Undoes() bool { return s == StepUndoing || s == StepUndone }
 
-// Pivot is the step from which on an operation of kind k only goes forward.
+// Pivot returns the first step of kind k that cannot be rolled back.
 func (k OperationKind) Pivot() StepName { return k.fixed().pivot }
 
-// pastPivot says why an operation of kind k that is at the step can no longer be given up; empty while it can.
+// pastPivot explains why an operation of kind k at the step can no longer be cancelled; empty while it can.
 func (k OperationKind) pastPivot(at StepName) string {
 	fixed := k.fixed()
 	for _, plan := range fixed.plan {
@@ -102,15 +102,15 @@ func (k OperationKind) plan(name StepName) (StepPlan, bool) {
 	return StepPlan{Name: name, Title: string(name)}, false
 }
 
-// Steps returns all steps that operations of kind k may have, in order.
+// Steps returns all steps that operations of kind k can have, in order.
 func (k OperationKind) Steps() []StepPlan { return slices.Clone(k.fixed().plan) }
 
-// Plan returns the steps of an operation of kind k whose database has backups, or has none, in order.
+// Plan returns the steps of an operation of kind k, for a database with or without backups, in order.
 func (k OperationKind) Plan(backsUp bool) []StepPlan {
 	return slices.DeleteFunc(k.Steps(), func(p StepPlan) bool { return p.BacksUp && !backsUp })
 }
 
-// Planned is the operation with all its steps, none of which has begun.
+// Planned returns the operation with all its steps pending.
 func (o Operation) Planned() Operation {
 	o.Steps = nil
 	for _, plan := range o.Kind.Plan(o.BacksUp) {
@@ -119,7 +119,7 @@ func (o Operation) Planned() Operation {
 	return o
 }
 
-// Title says to people what step name of kind k does; the name itself where k has no such step.
+// Title returns the description of a step of kind k for people; the step's name if k has no such step.
 func (k OperationKind) Title(name StepName) string {
 	plan, _ := k.plan(name)
 	return plan.Title

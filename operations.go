@@ -17,34 +17,33 @@ type Operations struct {
 	starter   operationStarter
 }
 
-// operationStore reads operations; one that does not exist, or whose database is out of scope, is NotFound.
+// operationStore reads operations; one that does not exist or whose database is out of scope is NotFound.
 type operationStore interface {
 	// Operation returns the operation with its steps.
 	Operation(ctx context.Context, scope Scope, id uuid.UUID) (Operation, error)
-	// OperationState returns the state alone: what waiting asks for again and again.
+	// OperationState returns the state alone, which waiting polls.
 	OperationState(ctx context.Context, scope Scope, id uuid.UUID) (OperationState, error)
 	Operations(ctx context.Context, scope Scope, filter OperationFilter) ([]Operation, error)
 }
 
-// decisions records what people decide where no workflow does.
+// decisions records decisions about operations without a workflow.
 type decisions interface {
-	// CancelPending cancels the operation if it has not begun, and says whether it did.
+	// CancelPending cancels the operation if it has not begun, and reports whether it did.
 	CancelPending(ctx context.Context, scope Scope, id uuid.UUID, d Decision) (bool, error)
-	// RestartOperation makes a parked operation pending again, to be started anew: forward for a retry,
-	// backward for an abort. Refused when it is not parked any more.
+	// RestartOperation makes an operation that needs attention pending again, to be restarted: forward for a retry,
+	// backward for an abort. Refused if it no longer needs attention.
 	RestartOperation(ctx context.Context, scope Scope, id uuid.UUID, d Decision) (Operation, error)
-	// Remembered finds the answer that was kept for the request, and says whether there was one; the audit log
-	// has an entry of it then.
+	// Remembered returns the stored answer of the request and whether there is one; if so, the audit log gets an entry.
 	Remembered(ctx context.Context, by Grant) (Operation, bool, error)
-	// Remember keeps the answer for the request.
+	// Remember stores the answer of the request.
 	Remember(ctx context.Context, by Grant, answer Operation) error
 }
 
-// engine carries operations out.
+// engine runs the workflows of operations.
 type engine interface {
-	// Decide gives the decision to the operation's workflow and returns when it is carried out: Refused when
-	// it cannot be taken, ErrNoWorkflow when there is none to take it, Unavailable when nobody answered. The
-	// same id twice is one decision.
+	// Decide sends the decision to the operation's workflow and returns when it is carried out: Refused if it cannot be
+	// taken, ErrNoWorkflow if there is no workflow, Unavailable if the workflow did not answer. The same id twice is one
+	// decision.
 	Decide(ctx context.Context, op Operation, d Decision, id string) error
 }
 
@@ -55,9 +54,9 @@ func NewOperations(
 	return &Operations{store: store, decisions: decisions, engine: engine, starter: starter}
 }
 
-// Decide carries out what a person decides about an operation and returns the operation as it then is.
-// Errors: CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNotFound, CodeDecisionRefused,
-// CodeUnavailable, and those of once.
+// Decide carries out a person's decision about an operation and returns the operation afterwards. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNotFound, CodeDecisionRefused, CodeUnavailable, and
+// those of once.
 func (o *Operations) Decide(ctx context.Context, req Request, id uuid.UUID, d Decision) (Operation, error) {
 	by, err := req.authorize(mayDecide[d.Action])
 	if err != nil {
@@ -82,7 +81,7 @@ func (o *Operations) Decide(ctx context.Context, req Request, id uuid.UUID, d De
 		return Operation{}, err
 	}
 	if err := o.decisions.Remember(ctx, by, op); err != nil {
-		return Operation{}, fmt.Errorf("keep the answer for %s of operation %s: %w", d.Action, id, err)
+		return Operation{}, fmt.Errorf("save the answer for %s of operation %s: %w", d.Action, id, err)
 	}
 	return op, nil
 }
@@ -102,7 +101,7 @@ func (o *Operations) decide(ctx context.Context, by Grant, op Operation, d Decis
 		}
 		if cancelled, err := o.decisions.CancelPending(ctx, by.Scope, op.ID, d); err != nil || cancelled {
 			return err
-		} // else it has begun meanwhile, and its workflow decides
+		} // otherwise it began in the meantime, and its workflow decides
 	}
 	err := o.engine.Decide(ctx, op, d, by.decisionID())
 	if errors.Is(err, ErrNoWorkflow) {
@@ -111,34 +110,34 @@ func (o *Operations) decide(ctx context.Context, by Grant, op Operation, d Decis
 	return err
 }
 
-// decideWithoutWorkflow takes up an operation whose workflow is lost: only one that was found out and parked.
+// decideWithoutWorkflow decides about an operation whose workflow is lost; it must have been detected and parked.
 func (o *Operations) decideWithoutWorkflow(ctx context.Context, by Grant, op Operation, d Decision) error {
-	at := Standing{
+	at := Position{
 		Kind: op.Kind, Step: op.Step,
 		Parked: op.State == OperationNeedsAttention, Cancelling: op.CancelledBy != "",
 	}
 	if !at.Parked {
-		return Unavailable("The operation's workflow is gone, which is found out within two minutes; try again then.")
+		return Unavailable("The operation's workflow is gone. DAAP detects this within two minutes; try again then.")
 	}
 	if why := at.Refusal(d); why != "" {
 		return Refused(why)
 	}
 	if d.Action == ActionSkip {
-		return Refused("The operation's workflow is gone: retry, which finds done what is done, or abort.")
+		return Refused("The operation's workflow is gone: retry, which repeats nothing that is done, or abort.")
 	}
 	restarted, err := o.decisions.RestartOperation(ctx, by.Scope, op.ID, d)
 	if err != nil {
 		return err
 	}
-	_ = o.starter.Start(ctx, restarted) // the Dispatcher makes up for a lost start
+	_ = o.starter.Start(ctx, restarted) // the Dispatcher repeats a lost start
 	return nil
 }
 
-// waitInterval is how often a waiting request looks: a point read, cheap enough for a few hundred waiters.
+// waitInterval is how often a waiting request polls: a point read, cheap enough for a few hundred waiters.
 const waitInterval = 250 * time.Millisecond
 
-// Get returns the operation with its steps, once it is settled or wait has passed, whichever is first.
-// Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound.
+// Get returns the operation with its steps once it is settled or wait has passed, whichever comes first. Errors:
+// CodeUnauthenticated, CodeForbidden, CodeNotFound.
 func (o *Operations) Get(ctx context.Context, req Request, id uuid.UUID, wait time.Duration) (Operation, error) {
 	by, err := req.authorize(MayGetOperation)
 	if err != nil {

@@ -94,7 +94,7 @@ func TestDecisionGoesToTheWorkflowTheRowOrANewWorkflow(t *testing.T) {
 	}
 }
 
-func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
+func TestRepeatedDecisionIsOneDecision(t *testing.T) {
 	t.Parallel()
 	d, op := newDesk(t, daap.OperationNeedsAttention)
 	decide := func(request byte) error {
@@ -113,11 +113,11 @@ func TestDecisionSentTwiceIsOneDecisionAlsoWhenItsAnswerWasLost(t *testing.T) {
 	}
 	d.Pass(25 * time.Hour)
 	if err := decide(2); err != nil || d.ids[1] == d.ids[2] {
-		t.Errorf("another request is told under the same name %s (%v)", d.ids[2], err)
+		t.Errorf("another request is sent with the same ID %s (%v)", d.ids[2], err)
 	}
 }
 
-func TestDecisionWithoutWhyIsRefusedByField(t *testing.T) {
+func TestDecisionRequiresAReason(t *testing.T) {
 	t.Parallel()
 	for field, decision := range map[string]daap.Decision{
 		"reason": {Action: daap.ActionRetry},

@@ -9,25 +9,25 @@ import (
 	"github.com/google/uuid"
 )
 
-// Orphan is something that carries a database's ID and that no database has any more.
+// Orphan is a resource that carries a database's ID but belongs to no database.
 type Orphan struct {
-	// ID is a UUIDv7, so that order by ID is order of when it was found.
+	// ID is a UUIDv7, so that order by ID is order of discovery.
 	ID   uuid.UUID
 	Kind OrphanKind
-	// Name is that of the namespace or the volume, namespace/name of a Secret, and s3://bucket/prefix of an archive.
+	// Name is the name of the namespace or volume, namespace/name of a Secret, or s3://bucket/prefix of an archive.
 	Name       string
 	DatabaseID uuid.UUID
-	// Reason says why it is one.
+	// Reason explains why it is an orphan.
 	Reason string
-	// FirstSeenAt and LastSeenAt are when it was found first and last.
+	// FirstSeenAt and LastSeenAt are when it was first and last found.
 	FirstSeenAt, LastSeenAt time.Time
-	// RemovalRequestedAt is when somebody asked to remove it; nil where nobody did. RemovalError is what kept it from
-	// being removed; empty where nothing did.
+	// RemovalRequestedAt is when its removal was requested; nil if it was not. RemovalError explains why the removal
+	// failed; empty otherwise.
 	RemovalRequestedAt *time.Time
 	RemovalError       string
 }
 
-// OrphanKind says what an orphan is.
+// OrphanKind is the type of an orphan.
 type OrphanKind string
 
 // The kinds of orphans.
@@ -38,46 +38,46 @@ const (
 	OrphanArchive          OrphanKind = "archive"
 )
 
-// Found is something that carries a database's ID.
+// Found is a resource that carries a database's ID.
 type Found struct {
 	Kind       OrphanKind
 	Name       string
 	DatabaseID uuid.UUID
-	// CreatedAt is when it was made; zero where nobody knows.
+	// CreatedAt is when it was created; zero if unknown.
 	CreatedAt time.Time
-	// GoesSince is since when it is being removed; nil while it is not.
+	// GoesSince is since when it is being removed; nil if it is not.
 	GoesSince *time.Time
-	// Retained says that it is kept on purpose when its database goes, as by a storage class.
+	// Retained means that it is kept on purpose when its database goes, for example by a storage class.
 	Retained bool
 }
 
-// Verdict says whose something is that was found.
+// Verdict classifies a found resource.
 type Verdict string
 
-// The verdicts: a database's, left behind as it should be, or nobody's.
+// The verdicts: it belongs to a database, is left behind on purpose, or is an orphan.
 const (
 	VerdictOwned    Verdict = "owned"
 	VerdictExpected Verdict = "expected"
 	VerdictOrphan   Verdict = "orphan"
 )
 
-// orphanGrace is for how long something may be without a database: what is new may be told later, and what goes may
-// still have been there when it was looked for.
+// orphanGrace is how long a resource may be without a database: a new one may be recorded later, and one being removed
+// may still have existed during the search.
 const orphanGrace = time.Hour
 
-// Verdict says whose it is; db is the database of its ID, nil where there is none. The reason is a sentence.
+// Verdict classifies the resource; db is the database with its ID, nil if there is none. The reason is a sentence.
 func (f Found) Verdict(db *Database, now time.Time) (v Verdict, reason string) {
 	switch {
 	case f.GoesSince != nil && now.Sub(*f.GoesSince) < orphanGrace:
 		return VerdictExpected, "It is being removed."
 	case db == nil && now.Sub(f.CreatedAt) < orphanGrace:
-		return VerdictExpected, "It is new."
+		return VerdictExpected, "It was created only recently."
 	case db == nil:
-		return VerdictOrphan, "There is no database of its ID, nor was there one."
+		return VerdictOrphan, "No database has ever had its ID."
 	case db.OperationID != nil:
-		return VerdictExpected, fmt.Sprintf("Operation %s works on its database.", *db.OperationID)
+		return VerdictExpected, fmt.Sprintf("Operation %s is in progress on its database.", *db.OperationID)
 	case f.Retained:
-		return VerdictExpected, "Its storage class keeps volumes."
+		return VerdictExpected, "Its storage class retains volumes."
 	case db.Status == DatabaseDeleted && db.DeletedAt != nil && now.Sub(*db.DeletedAt) < orphanGrace:
 		return VerdictExpected, "Its database was just deleted."
 	case db.Status == DatabaseDeleted:
@@ -85,10 +85,10 @@ func (f Found) Verdict(db *Database, now time.Time) (v Verdict, reason string) {
 	case db.Status == DatabaseArchived && f.Kind != OrphanArchive:
 		return VerdictOrphan, fmt.Sprintf("Its database, %s of %s, is archived.", db.Name, db.OwnerTeam)
 	}
-	return VerdictOwned, "Its database has it."
+	return VerdictOwned, "It belongs to its database."
 }
 
-// OrphanFilter chooses orphans; the zero value chooses all.
+// OrphanFilter selects orphans; the zero value selects all.
 type OrphanFilter struct{ Page Page }
 
 // Orphans are the use cases of orphans.
@@ -97,16 +97,16 @@ type Orphans struct {
 	reaper reaper
 }
 
-// orphanStore keeps orphans; one that is not there is NotFound.
+// orphanStore stores orphans; a missing one is NotFound.
 type orphanStore interface {
 	Orphans(ctx context.Context, filter OrphanFilter) ([]Orphan, error)
-	// RequestOrphanRemoval notes that the orphan is to be removed.
+	// RequestOrphanRemoval records that the orphan is to be removed.
 	RequestOrphanRemoval(ctx context.Context, by Grant, id uuid.UUID) (Orphan, error)
-	// CountOrphans returns how many there are.
+	// CountOrphans returns the number of orphans.
 	CountOrphans(ctx context.Context) (int, error)
 }
 
-// reaper has a worker look for orphans, and remove those that are to be. It must bound its own time.
+// reaper makes a worker search for orphans and remove the requested ones. It must bound its own time.
 type reaper interface {
 	Reap(ctx context.Context) error
 }
@@ -126,7 +126,7 @@ func (o *Orphans) List(ctx context.Context, req Request, filter OrphanFilter) ([
 		func(orphan Orphan) uuid.UUID { return orphan.ID })
 }
 
-// Remove has the orphan removed, once it is seen again that it is one. A worker that is away does so later. Errors:
+// Remove removes the orphan after confirming that it still is one. If no worker is running, this happens later. Errors:
 // CodeUnauthenticated, CodeForbidden, CodeNotFound, and those of once.
 func (o *Orphans) Remove(ctx context.Context, req Request, id uuid.UUID) (Orphan, error) {
 	by, err := req.authorize(MayRemoveOrphan)
@@ -137,18 +137,18 @@ func (o *Orphans) Remove(ctx context.Context, req Request, id uuid.UUID) (Orphan
 	if err != nil {
 		return Orphan{}, err
 	}
-	_ = o.reaper.Reap(ctx) // the next time it looks by itself makes up for it
+	_ = o.reaper.Reap(ctx) // the next scheduled search removes it
 	return orphan, nil
 }
 
-// ErrOrphans says that something was left behind.
-var ErrOrphans = errors.New("something is there that no database has")
+// ErrOrphans means that there are orphans.
+var ErrOrphans = errors.New("resources exist that belong to no database")
 
 // Probe returns ErrOrphans while there are any.
 func (o *Orphans) Probe(ctx context.Context) error {
 	n, err := o.store.CountOrphans(ctx)
 	if err == nil && n > 0 {
-		return fmt.Errorf("%w: %d of it; GET /orphans lists them", ErrOrphans, n)
+		return fmt.Errorf("%w: %d of them; GET /orphans lists them", ErrOrphans, n)
 	}
 	return err
 }

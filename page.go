@@ -7,27 +7,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// DefaultLimit and MaxLimit bound how many items a page holds.
+// DefaultLimit and MaxLimit bound the number of items in a page.
 const (
 	DefaultLimit = 50
 	MaxLimit     = 100
 )
 
-// Page says which part of a list to return: newest first, at most Limit items, all older than After.
+// Page selects a part of a list: newest first, at most Limit items, all older than After.
 type Page struct {
 	// Limit is from 1 to MaxLimit.
 	Limit int
-	// After is the ID of the last item of the page before; the zero UUID is the start of the list.
+	// After is the ID of the last item of the previous page; the zero UUID is the start of the list.
 	After uuid.UUID
 }
 
-// Cursor is After in the form given to clients; it means nothing to them.
+// Cursor returns After in the form for clients, which is opaque to them.
 func Cursor(after uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(after[:])
 }
 
-// ParsePage returns the page that a client asks for, or an Error of CodeValidationFailed that names the
-// field. A limit of 0 is DefaultLimit; an empty cursor is the start of the list.
+// ParsePage returns the page that a client requests, or an Error of CodeValidationFailed that names the field. A limit
+// of 0 means DefaultLimit; an empty cursor is the start of the list.
 func ParsePage(limit int, cursor string) (Page, error) {
 	if limit == 0 {
 		limit = DefaultLimit

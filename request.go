@@ -6,19 +6,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Caller is who asks: the bearer of a verified API key. The zero value is nobody.
+// Caller is the bearer of a verified API key. The zero value is an unknown caller.
 type Caller struct {
 	KeyID uuid.UUID
-	// KeyName is the name that the key was given.
+	// KeyName is the name of the key.
 	KeyName string
 	Team    string
 	Role    Role
 }
 
-// Known says whether anybody is known to ask.
+// Known reports whether the caller is authenticated.
 func (c Caller) Known() bool { return c.Role != "" }
 
-// String names the caller for people, as team/key; empty for nobody.
+// String returns the caller as team/key, for people; empty for an unknown caller.
 func (c Caller) String() string {
 	if !c.Known() {
 		return ""
@@ -26,25 +26,23 @@ func (c Caller) String() string {
 	return fmt.Sprintf("%s/%s", c.Team, c.KeyName)
 }
 
-// Request is who asks, and by what the request is known.
+// Request identifies a request and its caller.
 type Request struct {
 	Caller Caller
-	// ID names the request in logs and in the audit log.
+	// ID identifies the request in logs and in the audit log.
 	ID string
-	// Address is where it comes from; empty where that is not known.
+	// Address is the client's address; empty if unknown.
 	Address string
-	// Resource is what the request names in its path; zero where that is nothing yet, or a list.
+	// Resource is the resource in the request's path; zero if there is none, as for a list.
 	Resource Resource
-	// Success is the status that the request is answered with when it succeeds, and Accepted where what it asks for
-	// takes time.
+	// Success is the status of the response if the request succeeds, and Accepted if it takes time.
 	Success, Accepted int
 	Once              Once
-	// DryRun says that the request only asks what it would change: everything is looked at as without it, and
-	// nothing is changed.
+	// DryRun means that the request only asks for its effect: all checks apply, and nothing changes.
 	DryRun bool
 }
 
-// Origin is where the request comes from, as it is kept with what it changes.
+// Origin returns the origin of the request, which is stored with its changes.
 func (r Request) Origin() Origin {
 	return Origin{
 		Actor: r.Caller.String(), KeyID: r.Caller.KeyID, Team: r.Caller.Team, Role: r.Caller.Role,
@@ -52,32 +50,32 @@ func (r Request) Origin() Origin {
 	}
 }
 
-// Origin is where a change comes from: kept with an operation and with a decision, so that what a workflow
-// changes later is in the audit log under the one who asked for it.
+// Origin is where a change comes from. It is stored with operations and decisions, so that the audit log records later
+// changes by a workflow under the caller who requested them.
 type Origin struct {
-	// Actor names who asks, for people: team/key for the bearer of a key, free text for a Signal.
+	// Actor names the caller, for people: team/key for the bearer of a key, free text for a Signal.
 	Actor     string    `json:"actor,omitempty"`
 	KeyID     uuid.UUID `json:"key_id,omitzero"`
 	Team      string    `json:"team,omitempty"`
 	Role      Role      `json:"role,omitempty"`
 	RequestID string    `json:"request_id,omitempty"`
 	Address   string    `json:"address,omitempty"`
-	// Success is the status that the request is answered with when it succeeds; 0 for what is no request.
+	// Success is the status of the response if the request succeeds; 0 if there is no request.
 	Success int `json:"success,omitempty"`
 }
 
-// Grant is a request that is allowed: what it may do, and to whose rows. Use cases make it by their first line;
-// no store takes anything else, so that nothing is changed for a request that was not looked at.
+// Grant is an authorized request: its permission and the rows it may use. Use cases create it first, and stores accept
+// nothing else, so no change happens without authorization.
 type Grant struct {
 	Request
 	Permission Permission
 	Scope      Scope
 }
 
-// authorize allows the request what the table of accesses says. Errors: CodeUnauthenticated, CodeForbidden.
+// authorize checks the request against the table of accesses. Errors: CodeUnauthenticated, CodeForbidden.
 func (r Request) authorize(p Permission) (Grant, error) {
 	if !r.Caller.Known() {
-		return Grant{}, Unauthenticated("This needs an API key; send it in the header X-API-Key.")
+		return Grant{}, Unauthenticated("This request requires an API key; send it in the header X-API-Key.")
 	}
 	grant := Grant{Request: r, Permission: p}
 	switch {
@@ -86,25 +84,25 @@ func (r Request) authorize(p Permission) (Grant, error) {
 	case r.Caller.Role == RoleProductTeam && (p.Access() == AccessOwn || p.Access() == AccessAll):
 		grant.Scope = OfTeam(r.Caller.Team)
 	default:
-		return Grant{}, Forbidden("Only the platform team may do this; ask them.")
+		return Grant{}, Forbidden("Only the platform team may do this; contact the platform team.")
 	}
 	return grant, nil
 }
 
-// TakesTime is the grant for what an operation carries out.
-func (g Grant) TakesTime() Grant {
+// AsAccepted returns the grant for a request that an operation carries out.
+func (g Grant) AsAccepted() Grant {
 	g.Success = g.Accepted
 	return g
 }
 
-// owner is the team that is to own what the request makes: the one it names, or the caller's own. Errors:
-// CodeForbidden.
+// owner returns the team that will own the new resource: the named one, or the caller's. Errors: CodeForbidden.
 func (g Grant) owner(named string) (string, error) {
 	if named == "" {
 		return g.Caller.Team, nil
 	}
 	if !g.Scope.Covers(named) {
-		return "", Forbidden("A product team asks for databases of its own: leave owner_team out, or name your own team.",
+		return "", Forbidden("A product team can create databases only for itself: omit owner_team, or name your own "+
+			"team.",
 			Detail{Field: "owner_team", Message: "must be your own team"})
 	}
 	return named, nil

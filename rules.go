@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// Rule is what a name must look like. Text finishes a sentence that begins with the field's name; the
-// API's contract carries the same text as x-rule.
+// Rule is the rule for a name. Text completes a sentence that begins with the field's name; the API's contract carries
+// the same text as x-rule.
 type Rule struct {
 	Pattern  *regexp.Regexp
 	Min, Max int
@@ -39,15 +39,15 @@ const (
 	maxLabelValue  = 128
 )
 
-// dnsName is what names of storage classes and buckets look like (RFC 1123): parts with dots between them.
+// dnsName matches the names of storage classes and buckets (RFC 1123).
 var dnsName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
-// maxDNSName is how long one of them may be.
+// maxDNSName is the maximum length of such a name.
 const maxDNSName = 253
 
 var labelKey = regexp.MustCompile(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
 
-// checks gathers what is wrong with a request, so that people are told all of it at once.
+// checks collects all problems of a request, so that the response lists them all at once.
 type checks struct{ details []Detail }
 
 func (c *checks) fail(field, format string, args ...any) {
@@ -60,7 +60,7 @@ func (c *checks) name(field, value string, rule Rule) {
 	}
 }
 
-// sentence is text that must not be empty.
+// sentence checks text that must not be empty.
 func (c *checks) sentence(field, value string, limit int) {
 	if n := utf8.RuneCountInString(value); n == 0 || n > limit || !printable(value) {
 		c.fail(field, "must be text of 1 to %d characters", limit)
@@ -78,7 +78,7 @@ func (c *checks) text(field, value string, limit int) {
 
 func (c *checks) labels(labels map[string]string) {
 	if len(labels) > maxLabels {
-		c.fail("labels", "must be at most %d", maxLabels)
+		c.fail("labels", "must have at most %d entries", maxLabels)
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		if !labelKey.MatchString(key) {
@@ -97,8 +97,8 @@ func (c *checks) err() error {
 	return Invalid(c.details...)
 }
 
-// printable is false for text that PostgreSQL cannot store (NUL, broken UTF-8), a terminal should not be sent, or that
-// shows in another order than it has.
+// printable is false for text that PostgreSQL cannot store (NUL, invalid UTF-8), that can control a terminal, or that
+// is displayed in another order than stored.
 func printable(s string) bool {
 	for _, r := range s {
 		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' || reorders(r) {
@@ -108,8 +108,8 @@ func printable(s string) bool {
 	return true
 }
 
-// reorders says whether the character turns the order around in which those after it are shown. Marks, which languages
-// that are written from right to left need, do not.
+// reorders reports whether the character changes the display order of the characters after it. Directional marks, which
+// right-to-left languages need, do not.
 func reorders(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }

@@ -25,31 +25,31 @@ type Tier struct {
 	UpdatedAt time.Time
 }
 
-// Profile is what a database of a tier gets. It is kept with each database as it was when that was made: what
-// becomes of the tier afterwards changes none.
+// Profile is the configuration that a database gets from its tier. Each database keeps its own copy: later changes of
+// the tier do not affect it.
 type Profile struct {
-	// Instances is how many PostgreSQL servers there are, the primary among them.
+	// Instances is the number of PostgreSQL servers, including the primary.
 	Instances int
-	// HAReplicas is how many of the others confirm each commit; less than Instances.
+	// HAReplicas is the number of standbys that confirm each commit; less than Instances.
 	HAReplicas int
-	// CPU and Memory are each instance's own, StorageSize is that of its volume.
+	// CPU, Memory and StorageSize are per instance.
 	CPU, Memory, StorageSize resource.Quantity
-	// StorageClass is that of the volumes; empty is the platform's default.
+	// StorageClass is the storage class of the volumes; empty means the platform's default.
 	StorageClass string
-	// PGVersion is the PostgreSQL major version, one that the platform offers.
+	// PGVersion is a PostgreSQL major version that the platform offers.
 	PGVersion string
 	PoolMode  PoolMode
-	// MaxConnections is how many connections PostgreSQL takes; clients of the pool share them.
+	// MaxConnections is the maximum number of PostgreSQL connections; clients of the pool share them.
 	MaxConnections      int
 	DestructionStrategy DestructionStrategy
-	// DeletionProtection is whether databases are protected from deletion when they are made.
+	// DeletionProtection is the initial deletion protection of new databases.
 	DeletionProtection bool
-	// PGAuditLog is what pgAudit writes to the log of PostgreSQL, ddl and role among it.
+	// PGAuditLog lists the statement classes that pgAudit logs, including ddl and role.
 	PGAuditLog []PGAuditClass
 	Backups
 }
 
-// PoolMode says for how long a client of the pool has a server connection to itself; in PgBouncer's words.
+// PoolMode is PgBouncer's pool mode: how long a client keeps a server connection.
 type PoolMode string
 
 // The pool modes.
@@ -61,7 +61,7 @@ const (
 // PoolModes returns all pool modes.
 func PoolModes() []PoolMode { return []PoolMode{PoolSession, PoolTransaction} }
 
-// DestructionStrategy says what becomes of a database that is deleted.
+// DestructionStrategy determines how a database is deleted.
 type DestructionStrategy string
 
 // The destruction strategies.
@@ -84,12 +84,12 @@ type bound struct {
 	whole    func(resource.Quantity) resource.Quantity
 }
 
-// The bounds of what an instance gets: from what PostgreSQL needs to start to what nodes may have. The API's
-// contract carries the same texts as x-rule.
+// The bounds of an instance: from the minimum that PostgreSQL needs to the maximum of a node. The API's contract
+// carries the same texts as x-rule.
 var (
-	cpuBound     = newBound("100m", "128", "must be cores from 100m to 128, such as 500m or 2", wholeMillis)
-	memoryBound  = newBound("256Mi", "1Ti", "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi", wholeBytes)
-	storageBound = newBound("1Gi", "64Ti", "must be storage from 1Gi to 64Ti, such as 10Gi", wholeBytes)
+	cpuBound     = newBound("100m", "128", "must be a number of CPU cores from 100m to 128, such as 500m or 2", wholeMillis)
+	memoryBound  = newBound("256Mi", "1Ti", "must be a memory size from 256Mi to 1Ti, such as 512Mi or 4Gi", wholeBytes)
+	storageBound = newBound("1Gi", "64Ti", "must be a storage size from 1Gi to 64Ti, such as 10Gi", wholeBytes)
 )
 
 func newBound(from, to, text string, whole func(resource.Quantity) resource.Quantity) bound {
@@ -104,7 +104,7 @@ func wholeBytes(q resource.Quantity) resource.Quantity {
 	return *resource.NewQuantity(q.Value(), resource.BinarySI)
 }
 
-// Bounds of the numbers of a tier.
+// The bounds of a tier's numbers.
 const (
 	MaxInstances      = 9
 	MinMaxConnections = 10
@@ -122,7 +122,7 @@ type TierSpec struct {
 // absent stays as it is.
 type TierPatch map[string]any
 
-// Catalog is the PostgreSQL major versions that the platform offers, each with its image.
+// Catalog maps the PostgreSQL major versions that the platform offers to their images.
 type Catalog map[string]string
 
 // Versions returns the versions, oldest first.
@@ -130,7 +130,7 @@ func (c Catalog) Versions() []string {
 	return slices.SortedFunc(maps.Keys(c), compareVersions)
 }
 
-// compareVersions orders major versions, which are numbers without leading zeros: the oldest first.
+// compareVersions orders major versions, which are numbers without leading zeros, oldest first.
 func compareVersions(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }
@@ -200,16 +200,16 @@ func (p TierPatch) switchBackups(of *Profile) {
 	}
 }
 
-// plainQuantity is what a quantity that could be within bounds looks like. Others are not even compared: the exponent
-// of 1e99999999 alone takes Kubernetes' own arithmetic minutes and gigabytes.
+// plainQuantity matches the quantities that can be within bounds. Others are not even compared: for the exponent in
+// 1e99999999 alone, Kubernetes' arithmetic takes minutes and gigabytes.
 var plainQuantity = regexp.MustCompile(`^[0-9]{0,18}\.?[0-9]{0,18}([numkKMGTPE]i?|[eE][0-9]{1,2})?$`)
 
-// Guarantees is what a tier promises, in words for those who know nothing of Kubernetes.
+// Guarantees describes a tier in words, for readers who do not know Kubernetes.
 type Guarantees struct {
 	HighAvailability, Connections, Storage, Backups, Deletion string
 }
 
-// Guarantees returns what databases of the profile are promised.
+// Guarantees returns the guarantees to databases with the profile.
 func (p Profile) Guarantees() Guarantees {
 	return Guarantees{
 		HighAvailability: p.availability(),
@@ -217,9 +217,10 @@ func (p Profile) Guarantees() Guarantees {
 		Storage:          fmt.Sprintf("%s for your data.", p.StorageSize.String()),
 		Backups:          p.promise(),
 		Deletion: map[DestructionStrategy]string{
-			StrategyFreeze:     "A database that is deleted is frozen: its data stay, and it can be brought back.",
-			StrategyArchive:    "A database that is deleted is archived: it can be restored from its last backup for a while.",
-			StrategyHardDelete: "A database that is deleted is gone for good, with all of its data.",
+			StrategyFreeze: "A deleted database is frozen: its data is kept, and it can be unfrozen.",
+			StrategyArchive: "A deleted database is archived: it can be restored from its backups for as long as they " +
+				"are kept.",
+			StrategyHardDelete: "A deleted database is removed permanently, with all its data.",
 		}[p.DestructionStrategy],
 	}
 }
@@ -227,43 +228,44 @@ func (p Profile) Guarantees() Guarantees {
 func (p Profile) availability() string {
 	switch {
 	case p.Instances == 1:
-		return "One server: it is away while its machine is."
+		return "One server: the database is unavailable while its node is down."
 	case p.HAReplicas == 0:
-		return fmt.Sprintf("%d servers: another takes over when one fails; the last moments may be lost.", p.Instances)
+		return fmt.Sprintf("%d servers: a standby takes over if the primary fails; the most recent changes may be lost.",
+			p.Instances)
 	default:
-		return fmt.Sprintf("%d servers: another takes over when one fails, and nothing that was committed is lost.",
+		return fmt.Sprintf("%d servers: a standby takes over if the primary fails, and no committed change is lost.",
 			p.Instances)
 	}
 }
 
 func (p Profile) connections() string {
 	if p.PoolMode == PoolTransaction {
-		return fmt.Sprintf("%d connections at work at once, shared by many clients through the pool.", p.MaxConnections)
+		return fmt.Sprintf("Up to %d active connections, shared by many clients through the pool.", p.MaxConnections)
 	}
-	return fmt.Sprintf("%d connections at once; the pool keeps one for each client.", p.MaxConnections)
+	return fmt.Sprintf("Up to %d connections; the pool keeps one for each client.", p.MaxConnections)
 }
 
-// TierFilter chooses tiers; the zero value chooses all.
+// TierFilter selects tiers; the zero value selects all.
 type TierFilter struct{ Page Page }
 
-// TierNotFound is the field error for a tier that is asked for and is not there.
+// TierNotFound is the field error for a requested tier that does not exist.
 func TierNotFound() *Error {
-	return Invalid(Detail{Field: "tier", Message: "must be the name or id of a tier; GET /tiers lists them"})
+	return Invalid(Detail{Field: "tier", Message: "must be the name or ID of a tier; GET /tiers lists them"})
 }
 
-// TierInUse is the error for a tier that cannot go while databases have it.
+// TierInUse is the error for deleting a tier that databases have.
 func TierInUse(databases int) *Error {
 	return &Error{
 		Code:    CodeTierInUse,
-		Message: fmt.Sprintf("The tier has %d databases; move them to another tier or delete them first.", databases),
+		Message: fmt.Sprintf("%d databases have this tier; move them to another tier or delete them first.", databases),
 	}
 }
 
-// TierNameTaken is the error for a name that another tier has.
+// TierNameTaken is the error for a name that another tier already has.
 func TierNameTaken(name string) *Error {
 	return &Error{
 		Code:    CodeNameTaken,
-		Message: fmt.Sprintf("There is a tier named %s already; choose another name.", name),
-		Details: []Detail{{Field: "name", Message: "is taken"}},
+		Message: fmt.Sprintf("A tier named %s already exists; choose another name.", name),
+		Details: []Detail{{Field: "name", Message: "is already in use"}},
 	}
 }

@@ -182,7 +182,7 @@ func checkHAReplicas(p *Profile, _ Catalog) string {
 
 func checkStorageClass(p *Profile, _ Catalog) string {
 	if p.StorageClass != "" && (len(p.StorageClass) > maxDNSName || !dnsName.MatchString(p.StorageClass)) {
-		return "must be the name of a storage class in Kubernetes, or empty for the platform's own"
+		return "must be the name of a Kubernetes storage class, or empty for the platform's default"
 	}
 	return ""
 }
@@ -213,7 +213,7 @@ func checkStrategy(p *Profile, _ Catalog) string {
 	case !slices.Contains(DestructionStrategies(), p.DestructionStrategy):
 		return "must be freeze, archive or hard_delete"
 	case p.DestructionStrategy == StrategyArchive && !p.BackupEnabled:
-		return "must not be archive where backup_enabled is false: there would be no archive"
+		return "must not be archive if backup_enabled is false: there would be no archive"
 	}
 	return ""
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// PGAuditClass is a kind of statement that pgAudit writes to the log of PostgreSQL, in pgAudit's words.
+// PGAuditClass is a statement class of pgAudit.
 type PGAuditClass string
 
 // The classes of pgAudit.
@@ -20,10 +20,10 @@ const (
 	PGAuditAll      PGAuditClass = "all"
 )
 
-// alwaysAudited are what the log of every database has: changes of what there is, and of who may do what.
+// alwaysAudited are the classes that every database logs: changes of the schema and of privileges.
 var alwaysAudited = []PGAuditClass{PGAuditDDL, PGAuditRole}
 
-// PGAuditClasses returns all classes, those first that are always logged.
+// PGAuditClasses returns all classes, those that are always logged first.
 func PGAuditClasses() []PGAuditClass {
 	return []PGAuditClass{
 		PGAuditDDL, PGAuditRole, PGAuditRead, PGAuditWrite, PGAuditFunction, PGAuditMisc, PGAuditMiscSet, PGAuditAll,
@@ -60,7 +60,7 @@ func checkPGAudit(p *Profile, _ Catalog) string {
 		}
 	}
 	if len(classes) != len(asked) || !slices.Equal(classes[:min(len(classes), len(alwaysAudited))], alwaysAudited) {
-		return "must be classes of pgAudit, each once, ddl and role among them: they are always logged"
+		return "must be a list of distinct pgAudit classes that includes ddl and role, which are always logged"
 	}
 	p.PGAuditLog = classes
 	return ""

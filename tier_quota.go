@@ -12,18 +12,19 @@ import (
 	"github.com/google/uuid"
 )
 
-// Quota is how much all databases of a tier may have together; nil is no limit.
+// Quota limits the total resources of a tier's databases; nil means no limit.
 type Quota struct {
 	MaxCPUCores, MaxMemoryGiB, MaxStorageGiB *float64
 	MaxDatabases                             *int
 }
 
-// Cost is what a database takes of its tier's quota, or what all of them take.
+// Cost is the quota use of one database or of all databases.
 type Cost struct {
 	CPUMillis, MemoryBytes, StorageBytes, Databases int64
 }
 
-// Cost is what one database of the profile takes: CPU and memory of each instance, and the storage that it is promised.
+// Cost returns the quota use of one database with the profile: CPU and memory of each instance, and the promised
+// storage.
 func (p Profile) Cost() Cost {
 	n := int64(p.Instances)
 	return Cost{
@@ -32,8 +33,8 @@ func (p Profile) Cost() Cost {
 	}
 }
 
-// CostOf is what a database of the profile takes that is of the status: a frozen one its volumes alone, an archived one
-// nothing but its place in the number of databases, and one that is deleted, or not there yet, nothing.
+// CostOf returns the quota use of a database with the profile and status: a frozen database counts with its storage
+// alone, an archived one only in the number of databases, and one that is deleted or does not exist yet not at all.
 func (p Profile) CostOf(status DatabaseStatus) Cost {
 	switch cost := p.Cost(); status {
 	case "", DatabaseDeleted:
@@ -47,16 +48,16 @@ func (p Profile) CostOf(status DatabaseStatus) Cost {
 	}
 }
 
-// Beyond is what the cost is more than another one, by dimension; nothing where it is less. Databases do not count:
-// it is the same one.
-func (c Cost) Beyond(than Cost) Cost {
+// ExcessOver returns by how much the cost exceeds another, per dimension; zero where it does not. The number of databases
+// does not count: both are the same database.
+func (c Cost) ExcessOver(than Cost) Cost {
 	return Cost{
 		CPUMillis: max(0, c.CPUMillis-than.CPUMillis), MemoryBytes: max(0, c.MemoryBytes-than.MemoryBytes),
 		StorageBytes: max(0, c.StorageBytes-than.StorageBytes),
 	}
 }
 
-// plus and minus are by dimension.
+// plus and minus work per dimension.
 func (c Cost) plus(other Cost) Cost {
 	return Cost{
 		c.CPUMillis + other.CPUMillis, c.MemoryBytes + other.MemoryBytes, c.StorageBytes + other.StorageBytes,
@@ -68,22 +69,22 @@ func (c Cost) minus(other Cost) Cost {
 	return c.plus(Cost{-other.CPUMillis, -other.MemoryBytes, -other.StorageBytes, -other.Databases})
 }
 
-// CPUCores is the CPU in cores.
+// CPUCores returns the CPU in cores.
 func (c Cost) CPUCores() float64 { return float64(c.CPUMillis) / 1000 }
 
-// MemoryGiB is the memory in GiB.
+// MemoryGiB returns the memory in GiB.
 func (c Cost) MemoryGiB() float64 { return float64(c.MemoryBytes) / (1 << 30) }
 
-// StorageGiB is the storage in GiB.
+// StorageGiB returns the storage in GiB.
 func (c Cost) StorageGiB() float64 { return float64(c.StorageBytes) / (1 << 30) }
 
-// QuotaUse is a quota and how much of it is taken.
+// QuotaUse is a quota and its use.
 type QuotaUse struct {
 	Quota
 	Used Cost
 }
 
-// dimension is one of the things that a quota limits.
+// dimension is one of the limited resources.
 type dimension struct {
 	name, unit string
 	limit      *float64
@@ -104,7 +105,7 @@ func (u QuotaUse) dimensions() []dimension {
 	}
 }
 
-// OverCommitted says whether more is taken than the quota allows, as after it was lowered.
+// OverCommitted reports whether the use exceeds the quota, for example after it was lowered.
 func (u QuotaUse) OverCommitted() bool {
 	for _, d := range u.dimensions() {
 		if d.limit != nil && d.used > *d.limit {
@@ -114,7 +115,7 @@ func (u QuotaUse) OverCommitted() bool {
 	return false
 }
 
-// Left is what is left of a limit: nil where there is none, and nothing where more is taken than that.
+// Left returns the unused part of a limit: nil if there is no limit, and 0 if the use exceeds it.
 func Left(limit *float64, used float64) *float64 {
 	if limit == nil {
 		return nil
@@ -123,7 +124,7 @@ func Left(limit *float64, used float64) *float64 {
 	return &left
 }
 
-// DatabasesLeft is how many more databases there may be; nil where there is no limit.
+// DatabasesLeft returns how many databases can be added; nil if there is no limit.
 func (u QuotaUse) DatabasesLeft() *int {
 	if u.MaxDatabases == nil {
 		return nil
@@ -132,19 +133,19 @@ func (u QuotaUse) DatabasesLeft() *int {
 	return &left
 }
 
-// Exceeded is the error for a database that would take more than is left: it names each dimension with its limit,
-// what is used and what is asked for.
+// Exceeded is the error for a database that does not fit: it lists each exceeded dimension with its limit, use and the
+// requested amount.
 func (u QuotaUse) Exceeded(tier string, asked Cost) *Error {
 	e := &Error{
 		Code: CodeQuotaExceeded,
-		Message: fmt.Sprintf("The quota of tier %s does not have room for this; choose another tier, delete a database, "+
-			"or ask the platform team for more.", tier),
+		Message: fmt.Sprintf("The quota of tier %s has no room for this; choose another tier, delete a database, or ask "+
+			"the platform team for a larger quota.", tier),
 	}
 	wanted := QuotaUse{Used: asked}.dimensions()
 	for i, d := range u.dimensions() {
 		if d.limit != nil && wanted[i].used > 0 && d.used+wanted[i].used > *d.limit {
 			e.Details = append(e.Details, Detail{Field: d.name, Message: fmt.Sprintf(
-				"has a limit of %s %s; %s are used and %s are asked for",
+				"has a limit of %s %s; %s are in use, and the request needs %s",
 				number(*d.limit), d.unit, number(d.used), number(wanted[i].used))})
 		}
 	}
@@ -169,10 +170,10 @@ func (q Quota) Validate() error {
 	return c.err()
 }
 
-// maxLimit is the most that a limit can be; who needs more sets none.
+// maxLimit is the maximum of a limit; set none for more.
 const maxLimit = 1_000_000
 
-// Quota returns the tier's quota and how much of it is taken. Errors: CodeUnauthenticated, CodeNotFound.
+// Quota returns the tier's quota and its use. Errors: CodeUnauthenticated, CodeNotFound.
 func (t *Tiers) Quota(ctx context.Context, req Request, id uuid.UUID) (QuotaUse, error) {
 	if _, err := req.authorize(MayGetTierQuota); err != nil {
 		return QuotaUse{}, err
@@ -180,8 +181,8 @@ func (t *Tiers) Quota(ctx context.Context, req Request, id uuid.UUID) (QuotaUse,
 	return t.store.TierQuota(ctx, id)
 }
 
-// SetQuota sets the tier's quota, also below what is taken: that stays, and nothing is added. Errors:
-// CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed, and those of once.
+// SetQuota sets the tier's quota. A limit below the use is accepted: existing databases stay, and none can be added.
+// Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeValidationFailed, and those of once.
 func (t *Tiers) SetQuota(ctx context.Context, req Request, id uuid.UUID, q Quota) (QuotaUse, error) {
 	by, err := req.authorize(MaySetTierQuota)
 	if err != nil {
@@ -193,8 +194,8 @@ func (t *Tiers) SetQuota(ctx context.Context, req Request, id uuid.UUID, q Quota
 	return t.store.SetTierQuota(ctx, by, id, q)
 }
 
-// QuotaCheck looks, again and again, whether the counters of tiers agree with the reservations and with the databases.
-// Every API process runs one, and its health tells what was found.
+// QuotaCheck periodically checks that the tiers' counters match the reservations and the databases. Every API process
+// runs one and reports the result in its health.
 type QuotaCheck struct {
 	store  quotaChecker
 	report func(error)
@@ -203,31 +204,31 @@ type QuotaCheck struct {
 }
 
 type quotaChecker interface {
-	// CheckQuotas is an ErrQuotaDrift that names the tiers at fault, where there are any.
+	// CheckQuotas returns an ErrQuotaDrift that names the tiers at fault, if there are any.
 	CheckQuotas(ctx context.Context) error
 }
 
-// ErrQuotaDrift says that the counters of tiers, the reservations and the databases do not agree.
-var ErrQuotaDrift = errors.New("quotas have drifted")
+// ErrQuotaDrift means that the tiers' counters, the reservations and the databases do not match.
+var ErrQuotaDrift = errors.New("the recorded use of quotas does not match the databases")
 
-// quotaCheckInterval is seldom: only a fault of the service makes quotas drift.
+// quotaCheckInterval is long: only a fault of the service makes quotas drift.
 const quotaCheckInterval = 10 * time.Minute
 
-// NewQuotaCheck returns a check that gives drift, and what keeps it from looking, to report.
+// NewQuotaCheck returns a check that passes drift and its own failures to report.
 func NewQuotaCheck(store quotaChecker, report func(error)) *QuotaCheck {
 	return &QuotaCheck{store: store, report: report}
 }
 
-// Run checks at once, and from then on until ctx is done.
+// Run checks immediately and then periodically until ctx is done.
 func (c *QuotaCheck) Run(ctx context.Context) {
-	if err := c.Look(ctx); err != nil && ctx.Err() == nil {
+	if err := c.Check(ctx); err != nil && ctx.Err() == nil {
 		c.report(err)
 	}
-	Every(ctx, quotaCheckInterval, c.Look, c.report)
+	Every(ctx, quotaCheckInterval, c.Check, c.report)
 }
 
-// Look checks once, and returns what it found or what kept it from looking.
-func (c *QuotaCheck) Look(ctx context.Context) error {
+// Check checks once and returns the drift, or why the check failed.
+func (c *QuotaCheck) Check(ctx context.Context) error {
 	err := c.store.CheckQuotas(ctx)
 	if err == nil || errors.Is(err, ErrQuotaDrift) {
 		c.mu.Lock()
@@ -237,7 +238,7 @@ func (c *QuotaCheck) Look(ctx context.Context) error {
 	return err
 }
 
-// Probe returns the drift that was last found; nil before the first look.
+// Probe returns the drift that was last found; nil before the first check.
 func (c *QuotaCheck) Probe(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestGuaranteesSayInWordsWhatATierPromises(t *testing.T) {
+func TestGuaranteesDescribeATierInWords(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		profile daap.Profile
@@ -17,18 +17,18 @@ func TestGuaranteesSayInWordsWhatATierPromises(t *testing.T) {
 	}{
 		"one server, gone for good": {
 			daap.Profile{Instances: 1, PoolMode: daap.PoolTransaction, MaxConnections: 50, DestructionStrategy: daap.StrategyHardDelete},
-			[]string{"One server", "50 connections at work at once", "No backups", "gone for good"},
+			[]string{"One server", "50 connections at work at once", "No backups", "removed permanently"},
 		},
 		"two, one of them confirms": {
 			daap.Profile{
 				Instances: 2, HAReplicas: 1, PoolMode: daap.PoolSession, MaxConnections: 100,
 				DestructionStrategy: daap.StrategyArchive, Backups: daap.Backups{BackupEnabled: true, BackupRetentionDays: 14},
 			},
-			[]string{"2 servers", "nothing that was committed is lost", "one for each client", "any second of the last 14 days", "archived"},
+			[]string{"2 servers", "no committed change is lost", "one for each client", "any second of the last 14 days", "archived"},
 		},
 		"two, none confirms": {
 			daap.Profile{Instances: 2, DestructionStrategy: daap.StrategyFreeze},
-			[]string{"the last moments may be lost", "frozen"},
+			[]string{"the most recent changes may be lost", "frozen"},
 		},
 	}
 	for name, tt := range tests {

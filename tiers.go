@@ -14,41 +14,40 @@ type Tiers struct {
 	destinations destinations
 }
 
-// destinations are the places where backups may go.
+// destinations checks locations for backups.
 type destinations interface {
-	// Probe returns nil where DAAP can write, list and delete there. CodeValidationFailed says why it cannot;
-	// CodeUnavailable that nobody could try. It must bound its own time.
+	// Probe returns nil if DAAP can write, list and delete there. CodeValidationFailed explains why it cannot;
+	// CodeUnavailable means that the check could not run. It must bound its own time.
 	Probe(ctx context.Context, destination string) error
 }
 
-// tierStore keeps tiers, each change in one transaction with its entry in the audit log. A tier that does not exist
-// is NotFound.
+// tierStore stores tiers. Each change and its audit log entry share one transaction. A missing tier is NotFound.
 type tierStore interface {
 	Tier(ctx context.Context, id uuid.UUID) (Tier, error)
 	Tiers(ctx context.Context, filter TierFilter) ([]Tier, error)
-	// CreateTier records the tier. NameTaken when another has its name.
+	// CreateTier records the tier. NameTaken if another tier has its name.
 	CreateTier(ctx context.Context, by Grant, t Tier) (Tier, error)
-	// PatchTier applies the patch to the tier as it is under lock.
+	// PatchTier applies the patch to the locked tier.
 	PatchTier(ctx context.Context, by Grant, id uuid.UUID, patch TierPatch, catalog Catalog) (Tier, error)
 	// DeleteTier removes the tier. TierInUse while databases have it.
 	DeleteTier(ctx context.Context, by Grant, id uuid.UUID) (Tier, error)
 	quotaStore
 }
 
-// quotaStore keeps the quotas of tiers.
+// quotaStore stores the quotas of tiers.
 type quotaStore interface {
 	TierQuota(ctx context.Context, id uuid.UUID) (QuotaUse, error)
 	SetTierQuota(ctx context.Context, by Grant, id uuid.UUID, q Quota) (QuotaUse, error)
 }
 
-// NewTiers returns the use cases on the given store, for a platform that offers the catalog and has backups go to the
+// NewTiers returns the use cases on the given store, for a platform that offers the catalog and stores backups at the
 // destinations.
 func NewTiers(store tierStore, catalog Catalog, destinations destinations) *Tiers {
 	return &Tiers{store: store, catalog: catalog, destinations: destinations}
 }
 
-// TierView is a tier as the caller may see it: Full says that this is all of it. A product team is told what the
-// tier promises, and nothing of the infrastructure.
+// TierView is a tier as visible to the caller. Full means that all fields are visible; a product team sees only the
+// guarantees.
 type TierView struct {
 	Tier
 	Full bool
@@ -59,8 +58,8 @@ func viewOf(by Grant) func(Tier) TierView {
 	return func(t Tier) TierView { return TierView{Tier: t, Full: !limited} }
 }
 
-// Create makes a tier. Where it has backups, it is tried whether they can go where it says. Errors:
-// CodeUnauthenticated, CodeForbidden, CodeValidationFailed, CodeNameTaken, CodeUnavailable, and those of once.
+// Create creates a tier. For a tier with backups it checks their destination first. Errors: CodeUnauthenticated,
+// CodeForbidden, CodeValidationFailed, CodeNameTaken, CodeUnavailable, and those of once.
 func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierView, error) {
 	by, err := req.authorize(MayCreateTier)
 	if err != nil {
@@ -76,7 +75,7 @@ func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierVie
 		}
 	}
 	if tier.ID, err = uuid.NewV7(); err != nil {
-		return TierView{}, fmt.Errorf("make a tier id: %w", err)
+		return TierView{}, fmt.Errorf("create a tier ID: %w", err)
 	}
 	made, err := t.store.CreateTier(ctx, by, tier)
 	if err != nil {
@@ -85,7 +84,7 @@ func (t *Tiers) Create(ctx context.Context, req Request, spec TierSpec) (TierVie
 	return viewOf(by)(made), nil
 }
 
-// Get returns one tier, as the caller may see it. Errors: CodeUnauthenticated, CodeNotFound.
+// Get returns one tier as visible to the caller. Errors: CodeUnauthenticated, CodeNotFound.
 func (t *Tiers) Get(ctx context.Context, req Request, id uuid.UUID) (TierView, error) {
 	by, err := req.authorize(MayGetTier)
 	if err != nil {
@@ -98,8 +97,8 @@ func (t *Tiers) Get(ctx context.Context, req Request, id uuid.UUID) (TierView, e
 	return viewOf(by)(tier), nil
 }
 
-// List returns one page of tiers, newest first and as the caller may see them, and the cursor of the next page:
-// empty on the last. Errors: CodeUnauthenticated.
+// List returns one page of tiers as visible to the caller, newest first, and the cursor of the next page: empty on the
+// last. Errors: CodeUnauthenticated.
 func (t *Tiers) List(ctx context.Context, req Request, filter TierFilter) ([]TierView, string, error) {
 	by, err := req.authorize(MayListTiers)
 	if err != nil {
@@ -115,7 +114,7 @@ func (t *Tiers) List(ctx context.Context, req Request, filter TierFilter) ([]Tie
 	}, func(v TierView) uuid.UUID { return v.ID })
 }
 
-// Update applies a merge patch. Databases that have the tier stay as they are. Errors: CodeUnauthenticated,
+// Update applies a merge patch. Existing databases of the tier do not change. Errors: CodeUnauthenticated,
 // CodeForbidden, CodeNotFound, CodeValidationFailed, CodeUnavailable, and those of once.
 func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch TierPatch) (TierView, error) {
 	by, err := req.authorize(MayUpdateTier)
@@ -134,8 +133,8 @@ func (t *Tiers) Update(ctx context.Context, req Request, id uuid.UUID, patch Tie
 	return viewOf(by)(tier), nil
 }
 
-// probe tries where the backups of the tier would go with the patch. A patch that is refused for anything else is so
-// before: a probe makes the bucket.
+// probe checks the backup destination that the tier has after the patch. All other checks of the patch come first,
+// because a probe creates the bucket.
 func (t *Tiers) probe(ctx context.Context, id uuid.UUID, patch TierPatch) error {
 	tier, err := t.store.Tier(ctx, id)
 	if err != nil {
@@ -147,8 +146,8 @@ func (t *Tiers) probe(ctx context.Context, id uuid.UUID, patch TierPatch) error 
 	return t.destinations.Probe(ctx, tier.ObjectStorageDestination)
 }
 
-// Delete removes a tier that no database has, and returns it as it was. Errors: CodeUnauthenticated, CodeForbidden,
-// CodeNotFound, CodeTierInUse, and those of once.
+// Delete removes a tier that no database has, and returns it. Errors: CodeUnauthenticated, CodeForbidden, CodeNotFound,
+// CodeTierInUse, and those of once.
 func (t *Tiers) Delete(ctx context.Context, req Request, id uuid.UUID) (TierView, error) {
 	by, err := req.authorize(MayDeleteTier)
 	if err != nil {

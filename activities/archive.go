@@ -41,7 +41,7 @@ func (s *Steps) VerifyArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	missing := "The base backup of the operation is gone from Kubernetes; retry to take another one"
+	missing := "The Backup object of the operation no longer exists in Kubernetes; retry to take another base backup"
 	for i := range backups {
 		status := backups[i].Status
 		if status.Phase != cnpgv1.BackupPhaseCompleted {
@@ -54,7 +54,7 @@ func (s *Steps) VerifyArchive(ctx context.Context, in Input) error {
 			return s.observeBackups(ctx, db, objectstore.NewReachable(s.Archives.Store))
 		}
 	}
-	return withCause(fmt.Errorf("the archive is not whole: %s", missing), diagnosis.Cause(daap.CauseBackupFailed, "%s", missing))
+	return withCause(fmt.Errorf("the archive is not complete: %s", missing), diagnosis.Cause(daap.CauseBackupFailed, "%s", missing))
 }
 
 // stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.
@@ -63,6 +63,6 @@ func (s *Steps) stillClosed(ctx context.Context, db daap.Database) error {
 	if err != nil || !open {
 		return err
 	}
-	return final(diagnosis.Cause(daap.CauseRejected, "The database lets clients in again: its owner has opened it, and what was "+
-		"written since may not be in the archive; abort, and archive it anew"))
+	return final(diagnosis.Cause(daap.CauseRejected, "The owner allowed client connections again, so the archive may "+
+		"lack the latest changes; abort, and archive the database again"))
 }

@@ -107,7 +107,7 @@ func (s *Steps) backupError(ctx context.Context, db daap.Database, b *cnpgv1.Bac
 	if diagnosis.StoreDenied(b.Status.Error) {
 		code = daap.CauseS3Denied
 	}
-	cause := diagnosis.Cause(code, "Base backup %s is %s: %s", b.Name, cluster.BackupPhase(b), diagnosis.FirstOf(b.Status.Error, "it left no error"))
+	cause := diagnosis.Cause(code, "Base backup %s is %s: %s", b.Name, cluster.BackupPhase(b), diagnosis.FirstOf(b.Status.Error, "it reported no error"))
 	if code == daap.CauseBackupFailed && s.Diagnosis != nil { // the plugin may tell an exit status alone
 		if found, err := s.Diagnosis.Of(ctx, db); err == nil && found != nil {
 			cause = found

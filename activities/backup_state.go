@@ -65,7 +65,7 @@ func (s *Steps) observeBackups(
 	}
 	if state.LastArchivedAt, state.UnarchivedBytes, err = s.Postgres.Archiving(ctx, db); err != nil {
 		// A database that does not answer is another condition; what is archived is known without it.
-		activity.GetLogger(ctx).Info("A database does not tell what it has archived.",
+		activity.GetLogger(ctx).Info("A database does not report its archiving status.",
 			"database_id", db.ID.String(), "error", err)
 	}
 	return s.Backups.SaveBackups(ctx, db, state, backups)

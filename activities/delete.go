@@ -37,14 +37,14 @@ func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
 	}
 	for _, kind := range kinds {
 		if err := s.Cluster.Client.DeleteAllOf(ctx, kind, client.InNamespace(namespace)); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete every %T in %s: %w", kind, namespace, err)
+			return fmt.Errorf("delete all %T objects in %s: %w", kind, namespace, err)
 		}
 	}
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
 		lists := []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}}
 		for _, list := range lists {
 			if left, err := s.Cluster.Count(ctx, list, namespace); err != nil || left > 0 {
-				return false, fmt.Sprintf("%d left of %T", left, list), err
+				return false, fmt.Sprintf("%d %T objects still exist", left, list), err
 			}
 		}
 		return true, "", nil
@@ -112,7 +112,7 @@ func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 		}
 	}
 	if err := s.Results.SaveReceipt(ctx, in.Operation, receipt); err != nil {
-		return fmt.Errorf("record what is to be removed: %w", err)
+		return fmt.Errorf("save the receipt: %w", err)
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (s *Steps) deleteArchive(ctx context.Context, in Input, db daap.Database) e
 	}
 	counted := daap.Receipt{Objects: int64(there.Objects), Bytes: there.Bytes}
 	if err := s.Results.SaveReceipt(ctx, in.Operation, counted); err != nil {
-		return fmt.Errorf("record what is to be removed: %w", err)
+		return fmt.Errorf("save the receipt: %w", err)
 	}
 	if err := s.Archives.AbortUploads(ctx, db); err != nil {
 		return err
@@ -237,7 +237,7 @@ func (s *Steps) deleteArchive(ctx context.Context, in Input, db daap.Database) e
 		return err
 	}
 	if there.Objects > 0 {
-		return fmt.Errorf("%d objects are there again: something still writes to the archive", there.Objects)
+		return fmt.Errorf("%d objects reappeared: something still writes to the archive", there.Objects)
 	}
 	now := time.Now()
 	return s.Results.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})

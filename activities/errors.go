@@ -81,7 +81,7 @@ func fromBelow(err error) error {
 		return final(diagnosis.Cause(daap.CauseClusterGone, "%s", gone.Error()))
 	case errors.Is(err, objectstore.ErrNoStore):
 		return final(diagnosis.Cause(daap.CauseS3Denied,
-			"The worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups"))
+			"The database has backups, but the worker has no object store: DAAP_BACKUP_ENDPOINT is not set"))
 	case errors.As(err, &ofStore) && diagnosis.ObjectLocked(ofStore.Error()):
 		return final(diagnosis.Cause(daap.CauseObjectLocked, "%s", ofStore.Error()))
 	case errors.As(err, &ofStore):
@@ -132,7 +132,7 @@ func Cause(err error, title string) daap.Cause {
 			return cause
 		}
 	}
-	return daap.NewCause(daap.CauseDeadline, "%s: not done in its time; at last: %s", title, clip(Reason(err)))
+	return daap.NewCause(daap.CauseDeadline, "%s: did not finish in time; most recently: %s", title, clip(Reason(err)))
 }
 
 // Reason is the sentence at the heart of a failed activity, without the engine's own words around it.
@@ -147,11 +147,11 @@ func Reason(err error) string {
 	case errors.As(err, &late):
 		var progress string
 		if late.HasLastHeartbeatDetails() && late.LastHeartbeatDetails(&progress) == nil {
-			return "no worker ended a try; the last one said: " + progress
+			return "no worker finished an attempt; the last one reported: " + progress
 		}
-		return "no worker ended a try; look whether one runs"
+		return "no worker finished an attempt; check that a worker is running"
 	case errors.Is(err, context.DeadlineExceeded):
-		return "it did not end in the time of one try"
+		return "the attempt did not finish in time"
 	}
 	return fmt.Sprint(err)
 }

@@ -25,7 +25,7 @@ type fleet interface {
 	// RunningAmong returns those of the databases that run.
 	RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error)
 	// SaveHealth records what was seen at the moment, and returns those to be looked at again.
-	SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error)
+	SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error)
 }
 
 // watch is the shared watch, as a check of the fleet needs it.
@@ -100,7 +100,7 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	report.Took = time.Since(begin).Round(time.Millisecond)
 	report.Behind = f.behind(begin, report.Took)
 	if report.Behind != "" {
-		activity.GetLogger(ctx).Warn("The check of the fleet falls behind.", "reason", report.Behind)
+		activity.GetLogger(ctx).Warn("The check of the fleet is behind schedule.", "reason", report.Behind)
 	}
 	return report, nil
 }
@@ -110,10 +110,10 @@ func observedID(o daap.Observed) uuid.UUID { return o.ID }
 func (f *Fleet) behind(now time.Time, took time.Duration) string {
 	switch until := f.Watch.Until(now); {
 	case now.Sub(until) > gathering:
-		return fmt.Sprintf("The watch is cut off from Kubernetes since %s; what was seen is of then.",
+		return fmt.Sprintf("The watch has been disconnected from Kubernetes since %s; observations are from that time.",
 			until.UTC().Format(time.RFC3339))
 	case took > FleetEvery:
-		return fmt.Sprintf("It took %s, and comes every %s; checks in between were left out.", took, FleetEvery)
+		return fmt.Sprintf("It took %s but runs every %s; checks in between were skipped.", took, FleetEvery)
 	}
 	return ""
 }
@@ -132,14 +132,14 @@ type observation struct {
 func (f *Fleet) observe(ctx context.Context, page []daap.Observed) (observation, error) {
 	done := observation{failed: map[uuid.UUID]error{}}
 	at := f.Watch.Until(time.Now())
-	all := make([]daap.Seen, 0, len(page))
+	all := make([]daap.Observation, 0, len(page))
 	for _, db := range page {
 		found, err := f.Watch.Observe(ctx, db.Database)
 		if err != nil {
 			done.failed[db.ID] = err
 			continue
 		}
-		seen := db.See(found, at)
+		seen := db.Observe(found, at)
 		if seen.Changed() {
 			done.changed++
 		}
@@ -196,7 +196,7 @@ func (f *Fleet) observeAll(ctx context.Context, ids []uuid.UUID) (observation, e
 	for chunk := range slices.Chunk(ids, fleetPage) {
 		running, err := f.Databases.RunningAmong(ctx, chunk)
 		if err != nil {
-			return all, fmt.Errorf("read the databases that changed: %w", err)
+			return all, fmt.Errorf("read the changed databases: %w", err)
 		}
 		seen, err := f.observe(ctx, running)
 		maps.Copy(all.failed, seen.failed)

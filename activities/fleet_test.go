@@ -21,7 +21,7 @@ type keptFleet struct {
 	all []daap.Observed
 
 	mu    sync.Mutex
-	saved map[uuid.UUID]daap.Seen
+	saved map[uuid.UUID]daap.Observation
 	looks int
 	again []uuid.UUID // to be looked at again, once
 	fails error
@@ -29,7 +29,7 @@ type keptFleet struct {
 }
 
 func fleetOf(n int) *keptFleet {
-	f := &keptFleet{saved: map[uuid.UUID]daap.Seen{}, heard: make(chan struct{}, 100)}
+	f := &keptFleet{saved: map[uuid.UUID]daap.Observation{}, heard: make(chan struct{}, 100)}
 	for range n {
 		f.all = append(f.all, daap.Observed{Database: daap.Database{ID: uuid.Must(uuid.NewV7()), Incarnation: 1}})
 	}
@@ -50,7 +50,7 @@ func (f *keptFleet) RunningAmong(_ context.Context, ids []uuid.UUID) ([]daap.Obs
 	return slices.DeleteFunc(slices.Clone(f.all), func(o daap.Observed) bool { return !slices.Contains(ids, o.ID) }), f.fails
 }
 
-func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Seen) ([]uuid.UUID, error) {
+func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Observation) ([]uuid.UUID, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, one := range seen {
@@ -135,7 +135,7 @@ func (b brokenRows) RunningDatabases(ctx context.Context, after uuid.UUID, limit
 	return b.keptFleet.RunningDatabases(ctx, after, limit)
 }
 
-func (b brokenRows) SaveHealth(context.Context, time.Time, []daap.Seen) ([]uuid.UUID, error) {
+func (b brokenRows) SaveHealth(context.Context, time.Time, []daap.Observation) ([]uuid.UUID, error) {
 	return nil, errors.New("the disk of PostgreSQL is full")
 }
 

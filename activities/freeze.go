@@ -118,7 +118,7 @@ func (s *Steps) ArchiveLastChanges(ctx context.Context, in Input) error {
 		case err != nil:
 			return false, err.Error(), nil
 		case last < segment:
-			return false, "PostgreSQL archives segment " + segment, nil
+			return false, "Waiting for PostgreSQL to archive segment " + segment, nil
 		}
 		return true, "", s.Results.CloseArchive(ctx, db.ID, &at)
 	})
@@ -154,17 +154,17 @@ func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 		told := cluster.Hibernation(there)
 		switch {
 		case told == nil:
-			return false, "Cluster is not seen by the operator yet", nil
+			return false, "The operator has not processed the Cluster yet", nil
 		case told.Status != metav1.ConditionTrue:
 			return false, diagnosis.WithReason("Cluster is "+told.Reason, told.Message), nil
 		}
 		instances, err := s.Cluster.Instances(ctx, db)
 		if err != nil || len(instances) > 0 {
-			return false, fmt.Sprintf("%d instances are left", len(instances)), err
+			return false, fmt.Sprintf("%d instances are still running", len(instances)), err
 		}
 		// The Deployment does not count those that are ending.
 		poolers, err := s.Cluster.Poolers(ctx, db)
-		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are left", len(poolers)), err
+		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are still running", len(poolers)), err
 	})
 }
 
@@ -182,9 +182,9 @@ func (s *Steps) CheckVolumes(ctx context.Context, in Input) error {
 		return c.DeletionTimestamp != nil || c.Status.Phase == corev1.ClaimLost
 	})
 	if len(claims) < db.Profile.Instances {
-		return withCause(fmt.Errorf("%d of %d volume claims are there", len(claims), db.Profile.Instances),
+		return withCause(fmt.Errorf("%d of %d volume claims exist", len(claims), db.Profile.Instances),
 			diagnosis.Cause(daap.CausePVCPending, "%s", fmt.Sprintf(
-				"Of the volume claims of %d instances %d are there; the others are lost or being deleted",
+				"The Cluster has %d instances, but only %d usable volume claims; the others are lost or being deleted",
 				db.Profile.Instances, len(claims))))
 	}
 	return nil

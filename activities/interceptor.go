@@ -61,7 +61,7 @@ func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	err = r.end(ctx, input, step.Attempts, err)
 	log := activity.GetLogger(ctx)
 	if err != nil {
-		log.Info("An attempt of a step ended without success.", fields(input, step, "reason", Reason(err))...)
+		log.Info("An attempt of a step failed.", fields(input, step, "reason", Reason(err))...)
 		return nil, err
 	}
 	log.Info("A step is done.", fields(input, step)...)
@@ -92,7 +92,7 @@ func (r *stepRecorder) end(ctx context.Context, in Input, attempt int, err error
 	step := in.step(daap.StepFailed, attempt)
 	step.LastError, step.Cause = clip(Reason(err)), knownCause(err)
 	if record := r.operations.RecordStep(ctx, in.Operation, step); record != nil {
-		activity.GetLogger(ctx).Warn("The failed step is not recorded.", "step", step.Name, "error", record)
+		activity.GetLogger(ctx).Warn("The failed step cannot be recorded.", "step", step.Name, "error", record)
 	}
 	return err
 }

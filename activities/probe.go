@@ -21,10 +21,10 @@ type Destinations struct {
 // missing. ErrorRefused, with a sentence for people, when it cannot.
 func (d *Destinations) ProbeDestination(ctx context.Context, destination string) error {
 	if d.Store == nil {
-		return refusedDestination("has no object store to be at: the platform has none configured")
+		return refusedDestination("must be empty: the platform has no object store configured")
 	}
 	if bucket, _ := objectstore.Locate(destination); bucket == d.Reserved {
-		return refusedDestination("must not be in bucket " + bucket + ", which is the platform's own")
+		return refusedDestination("must not be in bucket " + bucket + ", which the platform uses for itself")
 	}
 	err := d.Store.Probe(ctx, destination)
 	if err == nil || ctx.Err() != nil {

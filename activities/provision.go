@@ -112,7 +112,7 @@ func (s *Steps) imageKnown(db daap.Database) error {
 	if s.Platform.PostgresImages[db.Profile.PGVersion] != "" {
 		return nil
 	}
-	return final(diagnosis.Cause(daap.CauseVersionUnknown, "The worker knows no image of PostgreSQL %s, only of %s",
+	return final(diagnosis.Cause(daap.CauseVersionUnknown, "The worker has no image for PostgreSQL %s, only for %s",
 		db.Profile.PGVersion, strings.Join(s.Platform.PostgresImages.Versions(), ", ")))
 }
 

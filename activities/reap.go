@@ -36,7 +36,7 @@ type orphanRows interface {
 	// SaveOrphans records what was found at the time: all there is.
 	SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error
 	OrphansToRemove(ctx context.Context) ([]daap.Orphan, error)
-	// OrphanRemoved records that the orphan is gone, or why it is not.
+	// OrphanRemoved records that the orphan is gone, or why its removal failed.
 	OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error
 }
 
@@ -67,7 +67,7 @@ func (r *Reaper) FindOrphans(ctx context.Context) (ReaperReport, error) {
 	// Read afterwards: the row of a database is there before anything is made for it.
 	dbs, err := r.Owners.DatabasesByID(ctx, ids)
 	if err != nil {
-		return report, fmt.Errorf("read whose it is: %w", err)
+		return report, fmt.Errorf("read the owner: %w", err)
 	}
 	var orphans []daap.Orphan
 	for _, f := range found {
@@ -81,7 +81,7 @@ func (r *Reaper) FindOrphans(ctx context.Context) (ReaperReport, error) {
 			report.Orphans++
 			id, err := uuid.NewV7()
 			if err != nil {
-				return report, fmt.Errorf("make an orphan's id: %w", err)
+				return report, fmt.Errorf("create an orphan ID: %w", err)
 			}
 			orphans = append(orphans, daap.Orphan{
 				ID: id, Kind: f.Kind, Name: f.Name, DatabaseID: f.DatabaseID, Reason: reason,
@@ -195,7 +195,7 @@ func (r *Reaper) archives(ctx context.Context) ([]daap.Found, error) {
 	}
 	destinations, err := r.Owners.Destinations(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read where backups go: %w", err)
+		return nil, fmt.Errorf("read the backup destinations: %w", err)
 	}
 	var found []daap.Found
 	for _, destination := range destinations {
@@ -236,7 +236,7 @@ func (r *Reaper) RemoveOrphans(ctx context.Context) error {
 			failure = diagnosis.Safe(err.Error())
 		}
 		if err := r.Orphans.OrphanRemoved(ctx, orphan.ID, failure); err != nil {
-			return fmt.Errorf("record what became of orphan %s: %w", orphan.ID, err)
+			return fmt.Errorf("record the removal of orphan %s: %w", orphan.ID, err)
 		}
 		activity.RecordHeartbeat(ctx, orphan.ID.String())
 	}
@@ -250,10 +250,10 @@ func (r *Reaper) remove(ctx context.Context, orphan daap.Orphan, found []daap.Fo
 		}
 		dbs, err := r.Owners.DatabasesByID(ctx, []uuid.UUID{f.DatabaseID})
 		if err != nil {
-			return fmt.Errorf("read whose it is: %w", err)
+			return fmt.Errorf("read the owner: %w", err)
 		}
 		if verdict, reason := f.Verdict(rowOf(dbs, f.DatabaseID), time.Now()); verdict != daap.VerdictOrphan {
-			return fmt.Errorf("it is no orphan any more: %s", reason)
+			return fmt.Errorf("it is no longer an orphan: %s", reason)
 		}
 		return r.delete(ctx, f)
 	}

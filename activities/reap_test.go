@@ -179,7 +179,7 @@ func TestOrphansAreRemovedThatAreOrphansStill(t *testing.T) {
 	}
 	for name, o := range asked {
 		became, looked := rows.became[o.ID]
-		if stays := strings.Contains(became, "no orphan any more"); !looked || stays != (name == "owned") || became != "" && !stays {
+		if stays := strings.Contains(became, "no longer an orphan"); !looked || stays != (name == "owned") || became != "" && !stays {
 			t.Errorf("%s became %q (%t)", name, became, looked)
 		}
 	}

@@ -70,8 +70,8 @@ func madeByDAAP(there *cnpgv1.Cluster) error {
 	if cluster.MadeByDAAP(there) {
 		return nil
 	}
-	return final(diagnosis.Cause(daap.CauseClusterGone, "Cluster %s is none that DAAP made: somebody made it at %s under the "+
-		"name of the one before", there.Name, there.CreationTimestamp.UTC().Format(time.RFC3339)))
+	return final(diagnosis.Cause(daap.CauseClusterGone, "Cluster %s was not created by DAAP: another writer created "+
+		"it at %s under the name of the previous one", there.Name, there.CreationTimestamp.UTC().Format(time.RFC3339)))
 }
 
 // waitGone waits until nothing is left of the database's Cluster. It is final where something stays that nobody
@@ -86,9 +86,9 @@ func (s *Steps) waitGone(ctx context.Context, in Input, db daap.Database, patien
 			return false, "", err
 		case len(staying) > 0 && time.Since(began) >= patience:
 			return false, "", final(diagnosis.Cause(daap.CauseClusterGone,
-				"Cluster %s is gone, and %s is left of it, which nobody deletes", manifest.ClusterName(db), staying[0]))
+				"Cluster %s is gone, but %s remains and is not being deleted", manifest.ClusterName(db), staying[0]))
 		case len(staying) > 0:
-			return false, staying[0] + " is left of the Cluster", nil
+			return false, staying[0] + " still remains of the Cluster", nil
 		case len(going) > 0:
 			return false, going[0] + " is being deleted", nil
 		}
@@ -109,7 +109,7 @@ func (s *Steps) begin(ctx context.Context, in Input, db daap.Database) error {
 	}
 	if server == "" {
 		return final(diagnosis.Cause(daap.CauseDataLost,
-			"Cluster %s and its volumes are gone, and there is no backup to restore them from", manifest.ClusterName(db)))
+			"Cluster %s and its volumes are gone, and no backup exists to restore them", manifest.ClusterName(db)))
 	}
 	if err := s.Results.BeginIncarnation(ctx, in.Operation, db.Incarnation, server); err != nil {
 		return fmt.Errorf("begin an incarnation of database %s: %w", db.ID, err)
@@ -234,7 +234,7 @@ func (s *Steps) removeOtherPooler(ctx context.Context, in Input, db daap.Databas
 		for _, object := range []client.Object{&cnpgv1.Pooler{}, &appsv1.Deployment{}, &corev1.Service{}} {
 			err := s.Cluster.Client.Get(ctx, key, object)
 			if err == nil {
-				return false, fmt.Sprintf("%T of the Pooler before is left", object), nil
+				return false, fmt.Sprintf("%T of the previous Pooler still exists", object), nil
 			}
 			if client.IgnoreNotFound(err) != nil {
 				return false, "", fmt.Errorf("get %T of pooler in %s: %w", object, namespace, err)

@@ -177,7 +177,7 @@ func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
 		"the second had no backup yet":     {nil, func(r *reborn) { r.db.Incarnation = 2; r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
 		"a volume claim is left":           {[]client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Volume claim pg-1-1"},
 		"an instance is left":              {[]client.Object{&corev1.Pod{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Pod pg-1-1"},
-		"somebody made another in between": {[]client.Object{&cnpgv1.Cluster{ObjectMeta: left("pg-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "none that DAAP made"},
+		"somebody made another in between": {[]client.Object{&cnpgv1.Cluster{ObjectMeta: left("pg-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "was not created by DAAP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -47,7 +47,7 @@ func (s *Steps) ArchiveSourceChanges(ctx context.Context, in Input) error {
 			segment = marked
 		}
 		last, err := s.Postgres.LastArchived(ctx, source)
-		return err == nil && last >= segment, "Source archives segment " + segment, err
+		return err == nil && last >= segment, "Waiting for the source to archive segment " + segment, err
 	})
 }
 

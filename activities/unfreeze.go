@@ -22,7 +22,7 @@ func (s *Steps) WakeCluster(ctx context.Context, in Input) error {
 			return false, "", err
 		}
 		if cluster.Hibernation(there) != nil {
-			return false, "Cluster hibernates still", nil
+			return false, "Cluster is still hibernated", nil
 		}
 		done, progress := cluster.ClusterReady(there)
 		return done, progress, nil

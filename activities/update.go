@@ -29,10 +29,10 @@ func (s *Steps) update(ctx context.Context, in Input) (update, error) {
 		return update{}, fmt.Errorf("read operation %s: %w", in.Operation, err)
 	}
 	if op.Tier == nil {
-		return update{}, fmt.Errorf("operation %s gives no tier", in.Operation)
+		return update{}, fmt.Errorf("operation %s has no tier", in.Operation)
 	}
 	u := update{was: db, first: db.With(*op.Tier), last: db.With(*op.Tier)}
-	u.first.Profile = db.Profile.Toward(op.Tier.Profile)
+	u.first.Profile = db.Profile.ReversiblePart(op.Tier.Profile)
 	return u, nil
 }
 
@@ -74,8 +74,8 @@ func (s *Steps) canGrow(ctx context.Context, claim corev1.PersistentVolumeClaim)
 		return nil
 	}
 	return final(diagnosis.Cause(daap.CauseRejected,
-		"Storage class %s does not let volumes grow (allowVolumeExpansion), and the tier has more storage; "+
-			"nothing is changed yet, so that the operation can be given up", class.Name))
+		"Storage class %s does not allow volumes to grow (allowVolumeExpansion), but the tier has more storage. Nothing "+
+			"has changed yet; the operation can be aborted", class.Name))
 }
 
 // UpdateNamespace labels the database's namespace with its tier to be.
@@ -178,7 +178,7 @@ func (s *Steps) inForce(ctx context.Context, db daap.Database) (bool, string, er
 		return false, "", err
 	}
 	if len(pods) != db.Profile.Instances {
-		return false, fmt.Sprintf("%d of %d instances are there", len(pods), db.Profile.Instances), nil
+		return false, fmt.Sprintf("%d of %d instances exist", len(pods), db.Profile.Instances), nil
 	}
 	image := s.Platform.PostgresImages[db.Profile.PGVersion]
 	for i := range pods {

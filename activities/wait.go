@@ -88,7 +88,7 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 		case <-over.C:
 			return notReady(progress, turns.now(ctx), last)
 		case <-activity.GetWorkerStopChannel(ctx):
-			return errors.New("the worker stops; another one goes on waiting")
+			return errors.New("the worker is stopping; another worker continues to wait")
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -136,7 +136,7 @@ func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
 	}
 	found, err := d.diagnose(ctx)
 	if err != nil {
-		activity.GetLogger(ctx).Warn("Why it takes so long cannot be found out.", "error", err)
+		activity.GetLogger(ctx).Warn("The diagnosis failed.", "error", err)
 		if cause := causeOf(err); cause != nil {
 			d.found = cause
 		}

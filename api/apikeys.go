@@ -8,9 +8,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListAPIKeys answers one page of API keys, without their secrets.
-//
-// GET /api-keys
+// ListAPIKeys returns one page of API keys without their secrets. GET /api-keys
 func (h *Handler) ListAPIKeys(ctx context.Context, params oas.ListAPIKeysParams) (*oas.APIKeyListResponse, error) {
 	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
 	if err != nil {
@@ -24,9 +22,7 @@ func (h *Handler) ListAPIKeys(ctx context.Context, params oas.ListAPIKeysParams)
 	return &oas.APIKeyListResponse{Data: each(keys, apiKeyToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// CreateAPIKey makes a key and shows its secret, this once.
-//
-// POST /api-keys
+// CreateAPIKey creates a key and returns its secret once. POST /api-keys
 func (h *Handler) CreateAPIKey(
 	ctx context.Context, req *oas.CreateAPIKeyRequest, _ oas.CreateAPIKeyParams,
 ) (*oas.IssuedAPIKeyResponse, error) {
@@ -37,9 +33,7 @@ func (h *Handler) CreateAPIKey(
 	return &oas.IssuedAPIKeyResponse{Data: issuedToOAS(issued), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// RevokeAPIKey ends a key.
-//
-// DELETE /api-keys/{id}
+// RevokeAPIKey revokes a key. DELETE /api-keys/{id}
 func (h *Handler) RevokeAPIKey(ctx context.Context, params oas.RevokeAPIKeyParams) (*oas.APIKeyResponse, error) {
 	key, err := h.apiKeys.Revoke(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
@@ -48,9 +42,7 @@ func (h *Handler) RevokeAPIKey(ctx context.Context, params oas.RevokeAPIKeyParam
 	return &oas.APIKeyResponse{Data: apiKeyToOAS(key), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// RotateAPIKey gives a key another secret and shows it, this once.
-//
-// POST /api-keys/{id}/rotate
+// RotateAPIKey gives a key a new secret and returns it once. POST /api-keys/{id}/rotate
 func (h *Handler) RotateAPIKey(
 	ctx context.Context, req *oas.RotateAPIKeyRequest, params oas.RotateAPIKeyParams,
 ) (*oas.IssuedAPIKeyResponse, error) {

@@ -29,7 +29,7 @@ func (s *service) key(change func(*daap.APIKey)) uuid.UUID {
 	return k.ID
 }
 
-func TestKeySaysWhetherItIsActive(t *testing.T) {
+func TestKeyShowsItsStatus(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	past, future := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
@@ -69,7 +69,7 @@ func TestKeysAreListedNewestFirstOverAllPages(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsOverCannotBeRotated(t *testing.T) {
+func TestInactiveKeyCannotBeRotated(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	past := time.Now().Add(-time.Second)
@@ -83,7 +83,7 @@ func TestKeyThatIsOverCannotBeRotated(t *testing.T) {
 	}
 }
 
-func TestRotationKeepsTheOldSecretADayUnlessItSaysOtherwise(t *testing.T) {
+func TestRotationKeepsTheOldSecretADayByDefault(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for body, want := range map[string]time.Duration{
@@ -102,7 +102,7 @@ func TestRotationKeepsTheOldSecretADayUnlessItSaysOtherwise(t *testing.T) {
 	}
 }
 
-func TestExpiryThatIsNullIsNone(t *testing.T) {
+func TestNullExpiryMeansNone(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, expiry := range []string{"", `,"expires_at":null`, `,"expires_at":"2126-01-02T15:04:05+02:00"`} {

@@ -177,7 +177,7 @@ func keepsContract(req *http.Request, res *http.Response, body []byte) error {
 		return nil
 	}
 	if res.StatusCode == http.StatusOK && strings.HasPrefix(res.Header.Get("Content-Type"), "application/x-ndjson") {
-		return nil // of lines, each of which its own test looks at
+		return nil // a line-based body has its own test
 	}
 	var envelope struct {
 		Data, Error json.RawMessage

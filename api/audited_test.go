@@ -140,7 +140,7 @@ func TestEveryOperationIsAnsweredAndAuditedOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
+func TestTierChangeIsAcceptedAndAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -170,7 +170,7 @@ func TestAnotherTierIsAcceptedAndAuditedAsWhatTakesTime(t *testing.T) {
 	}
 }
 
-func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
+func TestDryRunChangesNothingAndIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -215,7 +215,7 @@ func TestDryRunTellsWhatWouldBeChangesNothingAndIsAuditedAsOne(t *testing.T) {
 	}
 }
 
-func TestDryRunIsRefusedAsTheRequestWouldBe(t *testing.T) {
+func TestDryRunGetsTheErrorOfTheRequest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, _ := s.create("shop", "orders")
@@ -237,7 +237,7 @@ func TestDryRunIsRefusedAsTheRequestWouldBe(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsPreviewedWhatItIsPromisedAndNothingOfTheInfrastructure(t *testing.T) {
+func TestProductTeamsPreviewHidesInfrastructure(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodPost, "/tiers", large)
@@ -246,7 +246,7 @@ func TestProductTeamIsPreviewedWhatItIsPromisedAndNothingOfTheInfrastructure(t *
 	got := s.do(http.MethodPatch, "/databases/"+db.ID.String()+"?dry_run=true", `{"tier":"large"}`, "X-API-Key", shopKey)
 	for _, field := range []string{"instances", "ha_replicas", "cpu", "memory", "storage_size", "pool_mode", "max_connections"} {
 		if strings.Contains(got.data(t), `"field":"`+field+`"`) {
-			t.Errorf("a product team is told %s: %s", field, got.body)
+			t.Errorf("a product team sees %s: %s", field, got.body)
 		}
 	}
 	if !strings.Contains(got.data(t), `{"field":"storage","from":"1Gi for your data.","to":"20Gi for your data."}`) {
@@ -276,7 +276,7 @@ func wantEntry(t *testing.T, log []daap.AuditEntry, operation string, outcome da
 	}
 }
 
-func TestWhatIsForThePlatformTeamIsForbiddenToOthersAndAudited(t *testing.T) {
+func TestPlatformOperationsAreForbiddenToOthersAndAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -292,7 +292,7 @@ func TestWhatIsForThePlatformTeamIsForbiddenToOthersAndAudited(t *testing.T) {
 	}
 }
 
-func TestWhatIsAnotherTeamsAnswersWhatAMissingOneDoes(t *testing.T) {
+func TestAnotherTeamsResourceLooksMissing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -308,7 +308,7 @@ func TestWhatIsAnotherTeamsAnswersWhatAMissingOneDoes(t *testing.T) {
 	}
 }
 
-func TestRequestThatIsSentAgainIsAuditedAsReplayed(t *testing.T) {
+func TestRepeatedRequestIsAuditedAsReplayed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for operation, r := range tries(s) {
@@ -322,7 +322,7 @@ func TestRequestThatIsSentAgainIsAuditedAsReplayed(t *testing.T) {
 	}
 }
 
-func TestEntryOfWhomNobodyKnowsIsShownWithNulls(t *testing.T) {
+func TestEntryOfAnUnknownCallerHasNulls(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.do(http.MethodGet, "/databases", "", "X-API-Key", "", "X-Request-Id", "find-me")
@@ -339,7 +339,7 @@ func TestEntryOfWhomNobodyKnowsIsShownWithNulls(t *testing.T) {
 	}
 }
 
-func TestAnswersAreNotKeptOnTheirWayNorTakenForWhatTheyAreNot(t *testing.T) {
+func TestResponsesAreNotCachedOrSniffed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	paths := []string{"/nowhere", "/databases/x"}
@@ -359,7 +359,7 @@ func TestAnswersAreNotKeptOnTheirWayNorTakenForWhatTheyAreNot(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreSentAreInNoLogAndNoAnswer(t *testing.T) {
+func TestKeysAppearInNoLogAndNoResponse(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
@@ -379,7 +379,7 @@ func TestKeysThatAreSentAreInNoLogAndNoAnswer(t *testing.T) {
 	}
 }
 
-func TestEntryNamesWhatThePathNames(t *testing.T) {
+func TestEntryNamesThePathsResource(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := uuid.New()
@@ -399,7 +399,7 @@ func TestEntryNamesWhatThePathNames(t *testing.T) {
 	wantNoEntry(t, "an unknown route", s.store.logged())
 }
 
-func TestFailureIsAuditedAsOne(t *testing.T) {
+func TestFailureIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.panics("oops")

@@ -11,9 +11,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListAuditLogs answers one page of entries of the audit log.
-//
-// GET /audit-logs
+// ListAuditLogs returns one page of audit log entries. GET /audit-logs
 func (h *Handler) ListAuditLogs(
 	ctx context.Context, params oas.ListAuditLogsParams,
 ) (*oas.AuditLogListResponse, error) {
@@ -28,9 +26,7 @@ func (h *Handler) ListAuditLogs(
 	return &oas.AuditLogListResponse{Data: each(entries, auditEntryToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// ExportAuditLogs answers all entries as NDJSON, some at a time as the client takes them.
-//
-// GET /audit-logs/export
+// ExportAuditLogs streams all entries as NDJSON, at the client's pace. GET /audit-logs/export
 func (h *Handler) ExportAuditLogs(
 	ctx context.Context, params oas.ExportAuditLogsParams,
 ) (oas.ExportAuditLogsOK, error) {
@@ -92,7 +88,7 @@ func auditEntryToOAS(e daap.AuditEntry) oas.AuditEntry {
 	return entry
 }
 
-// rawFields are the fields as JSON; they came from JSON, so that they can be written as such.
+// rawFields returns the fields as raw JSON; they were read from JSON.
 func rawFields(fields map[string]any) map[string]jx.Raw {
 	raw := make(map[string]jx.Raw, len(fields))
 	for name, value := range fields {

@@ -8,9 +8,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListBackups answers one page of a database's base backups.
-//
-// GET /databases/{id}/backups
+// ListBackups returns one page of a database's base backups. GET /databases/{id}/backups
 func (h *Handler) ListBackups(ctx context.Context, params oas.ListBackupsParams) (*oas.BackupListResponse, error) {
 	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
 	if err != nil {
@@ -23,9 +21,8 @@ func (h *Handler) ListBackups(ctx context.Context, params oas.ListBackupsParams)
 	return &oas.BackupListResponse{Data: each(backups, backupToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// RestoreDatabase accepts a new database, made of an older state of this one; its operation tells the rest.
-//
-// POST /databases/{id}/restore
+// RestoreDatabase accepts the restore of a database to a new one and returns its operation. POST
+// /databases/{id}/restore
 func (h *Handler) RestoreDatabase(
 	ctx context.Context, req *oas.RestoreDatabaseRequest, params oas.RestoreDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
@@ -34,7 +31,7 @@ func (h *Handler) RestoreDatabase(
 		target, err := time.Parse(time.RFC3339, req.TargetTime)
 		if err != nil {
 			return nil, daap.Invalid(daap.Detail{
-				Field: "target_time", Message: "must be a time with its zone, such as 2026-01-02T15:04:05Z, or latest",
+				Field: "target_time", Message: "must be a time with a time zone, such as 2026-01-02T15:04:05Z, or latest",
 			})
 		}
 		spec.Target = &target
@@ -46,9 +43,7 @@ func (h *Handler) RestoreDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// BackUpDatabase accepts a base backup; its operation tells the rest.
-//
-// POST /databases/{id}/backups
+// BackUpDatabase accepts a base backup and returns its operation. POST /databases/{id}/backups
 func (h *Handler) BackUpDatabase(
 	ctx context.Context, params oas.BackUpDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
@@ -59,7 +54,7 @@ func (h *Handler) BackUpDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// latest is the target of a restore to the last moment there is.
+// latest requests a restore to the latest time.
 const latest = "latest"
 
 func backupToOAS(b daap.Backup) oas.Backup {
@@ -78,7 +73,7 @@ func backupToOAS(b daap.Backup) oas.Backup {
 	}
 }
 
-// backupStateToOAS is null for a database without backups.
+// backupStateToOAS returns null for a database without backups.
 func backupStateToOAS(view daap.DatabaseView) oas.NilBackupState {
 	if !view.Profile.BackupEnabled {
 		return oas.NilBackupState{Null: true}

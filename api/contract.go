@@ -12,28 +12,28 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// contract is openapi.yaml as the edge consults it: to tell clients which rule they broke, and to refuse
-// what the generated server lets pass.
+// contract gives the edge access to openapi.yaml: for the rules that clients broke, and to refuse requests that the
+// generated server accepts by mistake.
 type contract struct {
 	operations map[string]operation
 	document   oas.GetOpenAPIOK
 }
 
-// operation is what the contract says about the request of one operation.
+// operation describes the request of one operation of the contract.
 type operation struct {
-	// noun is what the path's ID names, and resource the same as the audit log has it.
+	// noun is what the path's ID identifies, for people; resource is its name in the audit log.
 	noun, resource string
-	// success is the lowest status of an answer that is no refusal.
+	// success is the lowest status of a successful response.
 	success int
 	params  map[parameter]*openapi3.Schema
-	// bodies are by media type.
+	// bodies maps media types to schemas.
 	bodies map[string]*openapi3.Schema
 }
 
-// parameter names a parameter by where it stands, such as "query", and its name.
+// parameter identifies a parameter by its location, such as "query", and its name.
 type parameter struct{ in, name string }
 
-// newContract reads the contract. It panics where it cannot: the contract is part of the program.
+// newContract parses the contract. It panics on failure: the contract is part of the program.
 func newContract(yaml []byte) *contract {
 	doc, err := openapi3.NewLoader().LoadFromData(yaml)
 	if err != nil {
@@ -69,7 +69,7 @@ func newOperation(path string, item *openapi3.PathItem, op *openapi3.Operation) 
 	return o
 }
 
-// successOf is the status with which the operation answers when it succeeds, and takes no time where it may do so.
+// successOf returns the status of a successful response; if the operation can also take time, the status without that.
 func successOf(op *openapi3.Operation) int {
 	success := http.StatusBadRequest
 	for status := range op.Responses.Map() {
@@ -80,7 +80,7 @@ func successOf(op *openapi3.Operation) int {
 	return success
 }
 
-// nounOf is what the IDs in a path are of, for people.
+// nounOf returns what the IDs in a path identify, for people.
 func nounOf(path string) string {
 	words := strings.Split(kindOf(path), "_")
 	if words[0] == "api" {
@@ -89,8 +89,8 @@ func nounOf(path string) string {
 	return strings.Join(words, " ")
 }
 
-// kindOf is what the IDs in a path are of, as the audit log and the log name it: the path's first segment, which is
-// a plural.
+// kindOf returns what the IDs in a path identify, for the audit log and the log: the path's first segment, in the
+// singular.
 func kindOf(path string) string {
 	collection, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return strings.ReplaceAll(strings.TrimSuffix(collection, "s"), "-", "_")
@@ -108,10 +108,10 @@ func documentOf(doc *openapi3.T) oas.GetOpenAPIOK {
 	return document
 }
 
-// ruleOf is the sentence the contract has for those who break a schema.
+// ruleOf returns the rule of a schema as a sentence.
 func ruleOf(schema *openapi3.Schema) string {
 	if rule, ok := schema.Extensions["x-rule"].(string); ok {
 		return rule
 	}
-	return "is not as the contract says"
+	return "must match the API's contract"
 }

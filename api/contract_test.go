@@ -77,7 +77,7 @@ func TestUnknownRouteIsNotFound(t *testing.T) {
 	}
 }
 
-func TestMalformedIDAnswersWhatAMissingOneDoes(t *testing.T) {
+func TestMalformedIDLooksMissing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	doc, _ := contract()
@@ -136,7 +136,7 @@ func TestRulesOfTheContractAreTheDomains(t *testing.T) {
 	}
 }
 
-func TestEverythingAClientMaySendHasARule(t *testing.T) {
+func TestEveryRequestFieldHasARule(t *testing.T) {
 	t.Parallel()
 	doc, _ := contract()
 	for path, item := range doc.Paths.Map() {
@@ -234,7 +234,7 @@ func TestTablesOfTheContractExplainEveryValue(t *testing.T) {
 	}
 }
 
-func TestTableOfConditionsSaysWhichStatusIsWrongOfEach(t *testing.T) {
+func TestTableOfConditionsNamesTheProblemStatus(t *testing.T) {
 	t.Parallel()
 	doc, _ := contract()
 	table := doc.Components.Schemas["ConditionType"].Value.Description

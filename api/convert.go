@@ -40,7 +40,7 @@ func patchFromOAS(req oas.UpdateDatabaseReq) daap.DatabasePatch {
 		DeletionProtection: given(body.DeletionProtection.Value, body.DeletionProtection.Set),
 	}
 	if body.Description.IsSet() {
-		patch.Description = &body.Description.Value // the empty text for null
+		patch.Description = &body.Description.Value // null becomes the empty text
 	}
 	for key, value := range body.Labels.Value {
 		if patch.Labels == nil {
@@ -55,7 +55,7 @@ func decisionFromOAS(action daap.Action, req *oas.DecisionRequest) daap.Decision
 	return daap.Decision{Action: action, Step: daap.StepName(req.Step.Value), Reason: req.Reason}
 }
 
-// databaseToOAS leaves out what is shown where one database is asked for alone.
+// databaseToOAS omits the fields that only GET /databases/{id} returns.
 func databaseToOAS(db daap.Database) oas.Database {
 	return oas.Database{
 		ID:          db.ID,
@@ -84,7 +84,7 @@ func databaseToOAS(db daap.Database) oas.Database {
 	}
 }
 
-// viewToOAS is all of a database.
+// viewToOAS returns all fields of a database.
 func viewToOAS(view daap.DatabaseView) oas.Database {
 	allowed, restricted := view.Actions()
 	all := databaseToOAS(view.Database)
@@ -189,7 +189,7 @@ func operationToOAS(op daap.Operation) oas.Operation {
 		parkedFor = op.Cause
 	case daap.OperationRunning, daap.OperationCancelling:
 		waitingOn = op.Cause
-	default: // it waits for nothing
+	default: // nothing blocks it
 	}
 	return oas.Operation{
 		ID:           op.ID,
@@ -213,7 +213,7 @@ func operationToOAS(op daap.Operation) oas.Operation {
 	}
 }
 
-// tierNameOf is the name of the tier that an update gives; empty for other kinds.
+// tierNameOf returns the name of an update's tier; empty for other kinds.
 func tierNameOf(op daap.Operation) string {
 	if op.Tier == nil {
 		return ""
@@ -236,7 +236,7 @@ func stepToOAS(kind daap.OperationKind, s daap.Step) oas.Step {
 
 func titleOf(kind daap.OperationKind, s daap.Step) string {
 	if s.State.Undoes() {
-		return "Undo: " + kind.Title(s.Name)
+		return "Roll back: " + kind.Title(s.Name)
 	}
 	return kind.Title(s.Name)
 }
@@ -313,12 +313,12 @@ func nilUUID(id *uuid.UUID) oas.NilUUID {
 	return oas.NewNilUUID(*id)
 }
 
-// nilString is null for the empty text.
+// nilString returns null for an empty text.
 func nilString[T ~string](s T) oas.NilString {
 	return oas.NilString{Value: string(s), Null: s == ""}
 }
 
-// nilText is null for nil; the empty text is one.
+// nilText returns null for nil, but not for an empty text.
 func nilText(s *string) oas.NilString {
 	if s == nil {
 		return oas.NilString{Null: true}
@@ -326,7 +326,7 @@ func nilText(s *string) oas.NilString {
 	return oas.NewNilString(*s)
 }
 
-// given is nil for what a request leaves out, or gives as null.
+// given returns nil for a field that is omitted or null.
 func given[T any](value T, set bool) *T {
 	if !set {
 		return nil

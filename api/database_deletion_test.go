@@ -12,7 +12,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestDeleteDoesWhatTheTierSaysOrThePlatformTeamChooses(t *testing.T) {
+func TestDeleteUsesTheTiersOrTheChosenStrategy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for query, want := range map[string]daap.OperationKind{
@@ -36,7 +36,7 @@ func TestDeleteDoesWhatTheTierSaysOrThePlatformTeamChooses(t *testing.T) {
 	}
 }
 
-func TestProductTeamDeletesAsItsTierSays(t *testing.T) {
+func TestProductTeamDeletesWithTheTiersStrategy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -56,7 +56,7 @@ func TestProductTeamDeletesAsItsTierSays(t *testing.T) {
 	}
 }
 
-func TestProtectedDatabaseSaysSoUntilThatIsSwitchedOff(t *testing.T) {
+func TestProtectionRefusesDeletionUntilItIsOff(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -82,7 +82,7 @@ func TestProtectedDatabaseSaysSoUntilThatIsSwitchedOff(t *testing.T) {
 	}
 }
 
-func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
+func TestDatabaseShowsItsAllowedAndRestrictedActions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -100,13 +100,13 @@ func TestDatabaseShowsWhatCanBeAskedForAndWhatCannot(t *testing.T) {
 		t.Errorf("the list has %+v (%v), want nothing of what can be asked for", list, err)
 	}
 	for _, r := range shown.Data.RestrictedActions {
-		if r.Action == oas.OperationKindFreezeDatabase && r.Reason != "The database is frozen and cannot be frozen; only one that is ready can." {
+		if r.Action == oas.OperationKindFreezeDatabase && r.Reason != "The database is frozen and cannot be frozen; it must be ready." {
 			t.Errorf("freezing is restricted: %s", r.Reason)
 		}
 	}
 }
 
-func TestPreviewTellsWhatGoesAndHowItIsUndone(t *testing.T) {
+func TestDeletePreviewShowsTheEffectAndTheUndo(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -116,8 +116,8 @@ func TestPreviewTellsWhatGoesAndHowItIsUndone(t *testing.T) {
 		reversible, until bool
 		undo, stays       string
 	}{
-		oas.DestructionStrategyFreeze:     {true, false, "/unfreeze brings it back", "All data"},
-		oas.DestructionStrategyArchive:    {true, true, "/restore makes a new database", "Its archive"},
+		oas.DestructionStrategyFreeze:     {true, false, "/unfreeze brings the database back", "All data"},
+		oas.DestructionStrategyArchive:    {true, true, "/restore creates a new database", "Its archive"},
 		oas.DestructionStrategyHardDelete: {false, false, "", "Its record"},
 	} {
 		got, err := s.client.PreviewDelete(t.Context(), oas.PreviewDeleteParams{ID: db.ID, Strategy: oas.NewOptDestructionStrategy(strategy)})

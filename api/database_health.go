@@ -7,7 +7,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// healthStateToOAS is how the database is now; null where it does not run.
+// healthStateToOAS returns the current health; null if the database is not running.
 func healthStateToOAS(db daap.Database) oas.NilHealthState {
 	seen, runs := db.HealthAt(time.Now())
 	if !runs {
@@ -21,7 +21,7 @@ func healthStateToOAS(db daap.Database) oas.NilHealthState {
 	})
 }
 
-// conditionsToOAS are those of a database that runs; nil of another one.
+// conditionsToOAS returns the conditions of a running database; nil otherwise.
 func conditionsToOAS(view daap.DatabaseView) []oas.Condition {
 	if !view.Runs() {
 		return nil

@@ -10,12 +10,10 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// retryAfter is how many seconds a client should wait before it looks at an accepted operation.
+// retryAfter is the number of seconds after which a client should poll an accepted operation.
 const retryAfter = 2
 
-// ListDatabases answers one page of databases.
-//
-// GET /databases
+// ListDatabases returns one page of databases. GET /databases
 func (h *Handler) ListDatabases(
 	ctx context.Context, params oas.ListDatabasesParams,
 ) (*oas.DatabaseListResponse, error) {
@@ -30,9 +28,7 @@ func (h *Handler) ListDatabases(
 	return &oas.DatabaseListResponse{Data: each(dbs, databaseToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// CreateDatabase accepts a new database; its operation tells the rest. A dry run tells what would become of it.
-//
-// POST /databases
+// CreateDatabase accepts a new database and returns its operation. A dry run returns the effect. POST /databases
 func (h *Handler) CreateDatabase(
 	ctx context.Context, req *oas.CreateDatabaseRequest, params oas.CreateDatabaseParams,
 ) (oas.CreateDatabaseRes, error) {
@@ -50,9 +46,7 @@ func (h *Handler) CreateDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// GetDatabase answers one database, deleted ones too.
-//
-// GET /databases/{id}
+// GetDatabase returns one database, including deleted ones. GET /databases/{id}
 func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams) (*oas.DatabaseResponse, error) {
 	view, err := h.databases.Describe(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {
@@ -61,10 +55,8 @@ func (h *Handler) GetDatabase(ctx context.Context, params oas.GetDatabaseParams)
 	return &oas.DatabaseResponse{Data: viewToOAS(view), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// UpdateDatabase applies a merge patch. Another tier is accepted, and its operation tells the rest. A dry run tells
-// what would change.
-//
-// PATCH /databases/{id}
+// UpdateDatabase applies a merge patch. A tier change is accepted and returns its operation. A dry run returns the
+// changes. PATCH /databases/{id}
 func (h *Handler) UpdateDatabase(
 	ctx context.Context, req oas.UpdateDatabaseReq, params oas.UpdateDatabaseParams,
 ) (oas.UpdateDatabaseRes, error) {
@@ -88,9 +80,8 @@ func (h *Handler) UpdateDatabase(
 	return &result, nil
 }
 
-// DeleteDatabase accepts the deletion, as the tier says or as chosen; its operation tells the rest.
-//
-// DELETE /databases/{id}
+// DeleteDatabase accepts a deletion with the tier's or the chosen strategy and returns its operation. DELETE
+// /databases/{id}
 func (h *Handler) DeleteDatabase(
 	ctx context.Context, params oas.DeleteDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
@@ -101,9 +92,7 @@ func (h *Handler) DeleteDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// PreviewDelete answers what a deletion would do.
-//
-// GET /databases/{id}/delete-preview
+// PreviewDelete returns the effect of a deletion. GET /databases/{id}/delete-preview
 func (h *Handler) PreviewDelete(
 	ctx context.Context, params oas.PreviewDeleteParams,
 ) (*oas.DeletePreviewResponse, error) {
@@ -115,9 +104,7 @@ func (h *Handler) PreviewDelete(
 	return &oas.DeletePreviewResponse{Data: deletePreviewToOAS(preview), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// UnfreezeDatabase accepts to bring a frozen database back; its operation tells the rest.
-//
-// POST /databases/{id}/unfreeze
+// UnfreezeDatabase accepts to unfreeze a database and returns its operation. POST /databases/{id}/unfreeze
 func (h *Handler) UnfreezeDatabase(
 	ctx context.Context, params oas.UnfreezeDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
@@ -128,9 +115,8 @@ func (h *Handler) UnfreezeDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// ReconcileDatabase accepts to apply all of a database anew; its operation tells the rest.
-//
-// POST /databases/{id}/reconcile
+// ReconcileDatabase accepts to apply all objects of a database again and returns its operation. POST
+// /databases/{id}/reconcile
 func (h *Handler) ReconcileDatabase(
 	ctx context.Context, params oas.ReconcileDatabaseParams,
 ) (*oas.DatabaseAcceptedHeaders, error) {
@@ -141,9 +127,7 @@ func (h *Handler) ReconcileDatabase(
 	return accepted(ctx, db, op), nil
 }
 
-// GetDatabaseConnection answers how to connect to a database that is ready.
-//
-// GET /databases/{id}/connection
+// GetDatabaseConnection returns the connection details of a ready database. GET /databases/{id}/connection
 func (h *Handler) GetDatabaseConnection(
 	ctx context.Context, params oas.GetDatabaseConnectionParams,
 ) (*oas.ConnectionResponse, error) {
@@ -154,9 +138,7 @@ func (h *Handler) GetDatabaseConnection(
 	return &oas.ConnectionResponse{Data: connectionToOAS(connection), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// ListDatabaseEvents answers one page of what happened to a database.
-//
-// GET /databases/{id}/events
+// ListDatabaseEvents returns one page of a database's events. GET /databases/{id}/events
 func (h *Handler) ListDatabaseEvents(
 	ctx context.Context, params oas.ListDatabaseEventsParams,
 ) (*oas.EventListResponse, error) {
@@ -171,7 +153,7 @@ func (h *Handler) ListDatabaseEvents(
 	return &oas.EventListResponse{Data: each(events, eventToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// accepted is the answer to a change that takes time.
+// accepted is the response to a change that takes time.
 func accepted(ctx context.Context, db daap.Database, op daap.Operation) *oas.DatabaseAcceptedHeaders {
 	x := exchangeOf(ctx)
 	x.note(zap.Stringer("database_id", db.ID), zap.Stringer("operation_id", op.ID))
@@ -204,14 +186,14 @@ func databaseFilter(params oas.ListDatabasesParams) (daap.DatabaseFilter, error)
 	}, nil
 }
 
-// labelFilter reads pairs of the form key=value, as the contract's pattern has made sure they are. One key
-// with two values is refused: no database could have both, so nobody means it.
+// labelFilter parses key=value pairs, whose form the contract's pattern guarantees. A key with two values is refused
+// because no database can match both.
 func labelFilter(pairs []string) (map[string]string, error) {
 	labels := make(map[string]string, len(pairs))
 	for _, pair := range pairs {
 		key, value, _ := strings.Cut(pair, "=")
 		if old, given := labels[key]; given && old != value {
-			return nil, daap.Invalid(daap.Detail{Field: "label", Message: "asks two values of the key " + key})
+			return nil, daap.Invalid(daap.Detail{Field: "label", Message: "key " + key + " is given with two different values"})
 		}
 		labels[key] = value
 	}

@@ -112,7 +112,7 @@ func TestDeleteOfAProvisioningDatabaseTakesItOver(t *testing.T) {
 	wantCode(t, err, oas.ErrorCodeWrongStatus)
 }
 
-func TestConnectionIsGivenOnceItIsKnown(t *testing.T) {
+func TestConnectionIsShownOnceKnown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -138,7 +138,7 @@ func TestConnectionIsGivenOnceItIsKnown(t *testing.T) {
 	}
 }
 
-func TestDatabaseShowsThatItsCertificateEnds(t *testing.T) {
+func TestDatabaseShowsItsExpiringCertificate(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -217,7 +217,7 @@ func TestListIsNewestFirstOverAllPages(t *testing.T) {
 	}
 }
 
-func TestListHoldsWhatItsFiltersChoose(t *testing.T) {
+func TestListFiltersDatabases(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, op := s.create("shop", "orders", "env", "prod", "tier", "a=b")
@@ -308,7 +308,7 @@ func TestMergePatchLeavesSetsAndRemoves(t *testing.T) {
 	}
 }
 
-func TestPatchThroughTheClientKeepsWhatIsAbsent(t *testing.T) {
+func TestPatchThroughTheClientKeepsAbsentFields(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, _ := s.create("shop", "orders", "env", "prod")

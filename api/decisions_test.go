@@ -39,7 +39,7 @@ func (s *service) parked(name string, step daap.StepName) uuid.UUID {
 	return op
 }
 
-func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
+func TestDecisionReturnsTheOperationAfterwards(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, waits := s.create("shop", "pending")
@@ -83,7 +83,7 @@ func TestDecisionThatIsTakenAnswersWithTheOperationAsItIsThen(t *testing.T) {
 	}
 }
 
-func TestStepThatIsUndoneSaysSo(t *testing.T) {
+func TestUndoneStepShowsItsState(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	op := s.parked("orders", daap.StepCluster)
@@ -91,7 +91,7 @@ func TestStepThatIsUndoneSaysSo(t *testing.T) {
 	for _, step := range s.operation(op).Steps {
 		title := daap.ProvisionDatabase.Title(daap.StepName(step.Name))
 		if step.State == oas.StepStateUndoing {
-			title = "Undo: " + title
+			title = "Roll back: " + title
 		}
 		if step.Title != title {
 			t.Errorf("step %s is %s: got title %q, want %q", step.Name, step.State, step.Title, title)
@@ -99,7 +99,7 @@ func TestStepThatIsUndoneSaysSo(t *testing.T) {
 	}
 }
 
-func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
+func TestRefusedDecisionGivesTheReason(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, waits := s.create("shop", "pending")
@@ -112,7 +112,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 	taken, _ := s.create("shop", "taken")
 	takesOver := s.delete(taken.ID)
 	const (
-		gone    = "The operation's workflow is gone: retry, which finds done what is done, or abort."
+		gone    = "The operation's workflow is gone: retry, which repeats nothing that is done, or abort."
 		running = `The operation does not need attention now; it is at step "cluster".`
 	)
 	lost := s.parked("d-d", daap.StepReady)
@@ -132,11 +132,12 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 		{over, "cancel", "", "The operation is over: succeeded."},
 		{parked, "retry", "pooler", `The operation is at step "cluster", not at "pooler".`},
 		{parked, "cancel", "volumes", `Step "volumes" is unknown; the operation is at step "cluster".`},
-		{parked, "skip", "", `Step "cluster" cannot be skipped: what follows needs it.`},
-		{last, "abort", "", "The database is made and being recorded as ready; delete it instead."},
-		{last, "cancel", "", "The database is made and being recorded as ready; delete it instead."},
-		{undone, "cancel", "", "The operation is being cancelled already; retry or skip the step at which that is."},
-		{takesOver, "cancel", "", "The deletion took the database over from another operation, which is given up; it only goes forward."},
+		{parked, "skip", "", `Step "cluster" cannot be skipped: later steps need it.`},
+		{last, "abort", "", "The database is complete and is being recorded as ready; delete it instead."},
+		{last, "cancel", "", "The database is complete and is being recorded as ready; delete it instead."},
+		{undone, "cancel", "", "The operation is already being cancelled; retry or skip its current step."},
+		{takesOver, "cancel", "", "The deletion took the database over from another operation, which was cancelled; " +
+			"such a deletion cannot be rolled back."},
 		{lost, "skip", "", gone},
 	} {
 		before := s.operation(row.op)
@@ -154,7 +155,7 @@ func TestDecisionThatCannotBeTakenIsRefusedSayingWhy(t *testing.T) {
 	}
 }
 
-func TestOperationWhoseWorkflowIsLostIsStartedAnew(t *testing.T) {
+func TestLostWorkflowIsRestarted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for action, by := range map[string]string{"retry": "", "abort": "platform/alice", "cancel": "platform/alice"} {

@@ -116,7 +116,7 @@ func TestTricksWithPathsReachNothing(t *testing.T) {
 	}
 }
 
-func TestHeadersThatAreNoneDoNothing(t *testing.T) {
+func TestUnknownHeadersDoNothing(t *testing.T) {
 	t.Parallel()
 	r := startRaw(t)
 	create := func(headers ...string) string {
@@ -159,7 +159,7 @@ func TestHeadersThatAreNoneDoNothing(t *testing.T) {
 	}
 }
 
-func TestAddressThatAProxyDidNotWriteIsInNoEntry(t *testing.T) {
+func TestForgedAddressIsNotAudited(t *testing.T) {
 	t.Parallel()
 	r := startRaw(t)
 	for _, forwarded := range []string{
@@ -178,7 +178,7 @@ func TestAddressThatAProxyDidNotWriteIsInNoEntry(t *testing.T) {
 	}
 }
 
-func TestWhatARequestPutsIntoTheLogIsOneLineOfJSON(t *testing.T) {
+func TestLogLineIsJSONWhateverTheRequest(t *testing.T) {
 	t.Parallel()
 	r := startRaw(t)
 	many := []string{
@@ -209,7 +209,7 @@ func TestWhatARequestPutsIntoTheLogIsOneLineOfJSON(t *testing.T) {
 	}
 }
 
-func TestBodyThatIsNotWhatItSeemsIsRefused(t *testing.T) {
+func TestMislabeledBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var bomb bytes.Buffer
@@ -248,8 +248,8 @@ func TestBodyThatIsNotWhatItSeemsIsRefused(t *testing.T) {
 	}
 }
 
-// TestBodyWithoutAnEndIsCutOff sends more and more; the service must answer after the 64 KiB that it reads.
-func TestBodyWithoutAnEndIsCutOff(t *testing.T) {
+// TestEndlessBodyIsCutOff sends more and more; the service must answer after the 64 KiB that it reads.
+func TestEndlessBodyIsCutOff(t *testing.T) {
 	t.Parallel()
 	_, handler := bare(t)
 	server := httptest.NewServer(handler)

@@ -14,7 +14,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// The codes of HTTP's own failures, which the domain knows nothing of.
+// The codes of HTTP itself, which the domain does not have.
 const (
 	codeMalformedRequest     daap.Code = "malformed_request"
 	codeMethodNotAllowed     daap.Code = "method_not_allowed"
@@ -46,22 +46,21 @@ var statusOf = map[daap.Code]int{
 	daap.CodeUnavailable:          http.StatusServiceUnavailable,
 }
 
-// retryAfterOf is after how many seconds a refused request may fare better, for the codes of which time alone
-// is the remedy.
+// retryAfterOf lists the codes for which waiting is the remedy, with the seconds to wait.
 var retryAfterOf = map[daap.Code]int{
 	daap.CodeRequestInProgress: 2,
 	daap.CodeUnavailable:       5,
 }
 
-// NewError is the only place where an error becomes a status. What was not made for people is logged, and
-// shown as a failure that the platform team can find.
+// NewError is the only place where an error gets a status. An error that is not made for people is logged and returned
+// as an internal failure with the request ID.
 func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCodeWithHeaders {
 	x := exchangeOf(ctx)
 	e := forPeople(err, x.requestID)
 	status := statusOf[e.Code]
 	if status >= http.StatusInternalServerError {
 		level := zap.ErrorLevel
-		if errors.Is(err, context.Canceled) { // the client has gone, or the service is going
+		if errors.Is(err, context.Canceled) { // the client disconnected, or the service is stopping
 			level = zap.InfoLevel
 		}
 		h.log.Log(level, "request failed",
@@ -75,10 +74,10 @@ func (h *Handler) NewError(ctx context.Context, err error) *oas.ErrorStatusCodeW
 	}
 }
 
-// challenge says how to tell who asks (RFC 6750).
+// challenge names the authentication scheme (RFC 6750).
 const challenge = `Bearer realm="daap"`
 
-// retryAfterTo is after how many whole seconds the request may fare better, where time alone is the remedy.
+// retryAfterTo returns the number of whole seconds to wait, if waiting is the remedy.
 func retryAfterTo(e *daap.Error) oas.OptInt {
 	if e.RetryAfter > 0 {
 		return oas.NewOptInt(int((e.RetryAfter + time.Second - 1) / time.Second))
@@ -87,7 +86,7 @@ func retryAfterTo(e *daap.Error) oas.OptInt {
 	return oas.OptInt{Value: seconds, Set: may}
 }
 
-// forPeople finds the error made for people in err, or makes the one that says why there is none.
+// forPeople returns the error for people in err's chain, or creates one.
 func forPeople(err error, requestID string) *daap.Error {
 	if e := daap.AsError(err); e != nil && statusOf[e.Code] != 0 {
 		return e
@@ -95,7 +94,7 @@ func forPeople(err error, requestID string) *daap.Error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case withoutKey(err):
-		return daap.Unauthenticated("This needs an API key; send it in the header X-API-Key.")
+		return daap.Unauthenticated("This request requires an API key; send it in the header X-API-Key.")
 	case errors.As(err, &tooLarge):
 		return &daap.Error{Code: codeRequestTooLarge, Message: "The body is larger than 64 KiB; send a smaller one."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -103,11 +102,12 @@ func forPeople(err error, requestID string) *daap.Error {
 	}
 	return &daap.Error{
 		Code:    daap.CodeInternal,
-		Message: "The service failed to answer; try again, and give the platform team request " + requestID + ".",
+		Message: "The service failed; try again, or give the platform team request ID " + requestID + ".",
 	}
 }
 
-// refuse answers what the generated server could not read, and in place of an answer it could not write.
+// refuse responds to requests that the generated server could not decode, and replaces responses that it could not
+// encode.
 func (h *Handler) refuse(_ context.Context, w http.ResponseWriter, r *http.Request, err error) {
 	h.fail(w, r, h.contract.explain(r, err))
 }
@@ -116,7 +116,7 @@ func (h *Handler) noRoute(w http.ResponseWriter, r *http.Request) {
 	h.fail(w, r, daap.NotFound("route"))
 }
 
-// wrongMethod answers OPTIONS, and any other method that the route does not take.
+// wrongMethod responds to OPTIONS, and to methods that the route does not support.
 func (h *Handler) wrongMethod(w http.ResponseWriter, r *http.Request, allowed string) {
 	methods := strings.ReplaceAll(allowed, ",", ", ")
 	if strings.Contains(allowed, http.MethodGet) {
@@ -130,11 +130,11 @@ func (h *Handler) wrongMethod(w http.ResponseWriter, r *http.Request, allowed st
 	}
 	h.fail(w, r, &daap.Error{
 		Code:    codeMethodNotAllowed,
-		Message: "This route does not take the method; it takes " + methods + ".",
+		Message: "This route does not support the method; it supports " + methods + ".",
 	})
 }
 
-// fail answers err. An answer that has begun cannot be taken back, only cut off.
+// fail responds with err. A response that has begun can only be cut off.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x := exchangeOf(r.Context()); x.answered() {
 		x.cutOff = true
@@ -154,5 +154,5 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
 	w.WriteHeader(answer.StatusCode)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) // a disconnected client needs no response
 }

@@ -55,12 +55,12 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 	s.store.fail(errors.New("dial 10.0.0.7: password=hunter2"))
 	for _, r := range everyRequest {
 		got := s.do(r.method, r.path, r.body, "X-Request-Id", "find-me")
-		want := "The service failed to answer; try again, and give the platform team request find-me."
+		want := "The service failed; try again, or give the platform team request ID find-me."
 		if got.status != http.StatusInternalServerError || got.Error.Message != want {
 			t.Errorf("%s %s: got %d %s", r.method, r.path, got.status, got.body)
 		}
 		if bytes.Contains(got.body, []byte("hunter2")) {
-			t.Errorf("%s %s: the client is told %s", r.method, r.path, got.body)
+			t.Errorf("%s %s: the client got %s", r.method, r.path, got.body)
 		}
 		entries := logs.FilterMessage("request failed").TakeAll()
 		if len(entries) != 1 || !strings.Contains(fmt.Sprint(entries[0].ContextMap()["error"]), "hunter2") ||
@@ -71,7 +71,7 @@ func TestStoresFailureIsLoggedAndNeverShown(t *testing.T) {
 	}
 }
 
-func TestErrorMadeForPeopleIsShownWithoutWhatWrapsIt(t *testing.T) {
+func TestErrorForPeopleIsShownWithoutItsWrapping(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.fail(fmt.Errorf("select from databases: %w", daap.Unavailable("PostgreSQL is down; try again.")))
@@ -98,7 +98,7 @@ func TestTimeoutOfTheStoreIsUnavailable(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
+func TestEveryCodeHasTheContractsStatus(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code, status := range documentedStatuses() {
@@ -109,7 +109,7 @@ func TestEveryCodeHasTheStatusThatTheContractTells(t *testing.T) {
 	}
 }
 
-func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
+func TestTemporaryRefusalHasRetryAfter(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for code := range documentedStatuses() {
@@ -121,7 +121,7 @@ func TestRefusalThatTimeAloneMendsSaysWhenToTryAgain(t *testing.T) {
 	}
 }
 
-func TestCodeThatTheContractDoesNotHaveIsAnInternalFailure(t *testing.T) {
+func TestUnknownCodeIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.fail(&daap.Error{Code: "made_up", Message: "Told."})
@@ -130,7 +130,7 @@ func TestCodeThatTheContractDoesNotHaveIsAnInternalFailure(t *testing.T) {
 	}
 }
 
-func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
+func TestPanicIsAnInternalFailure(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)
@@ -149,7 +149,7 @@ func TestPanicIsAnInternalFailureAndTheServiceLivesOn(t *testing.T) {
 	}
 }
 
-func TestRequestIDOfTheClientIsKeptWhereItMayBeLogged(t *testing.T) {
+func TestClientsRequestIDIsKeptIfSafe(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	made := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -164,7 +164,7 @@ func TestRequestIDOfTheClientIsKeptWhereItMayBeLogged(t *testing.T) {
 	}
 }
 
-func TestAccessLogTellsWhichRequestDidWhatToWhat(t *testing.T) {
+func TestAccessLogNamesCallerActionAndResource(t *testing.T) {
 	t.Parallel()
 	logs, option := observed()
 	s := start(t, option)

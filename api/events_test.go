@@ -54,7 +54,7 @@ func TestTimelineIsNewestFirstOverAllPages(t *testing.T) {
 	}
 }
 
-func TestEventTellsItsStepItsCauseAndWhoDecided(t *testing.T) {
+func TestEventHasItsStepCauseAndActor(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	op := s.parked("orders", daap.StepCluster)

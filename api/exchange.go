@@ -12,23 +12,23 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// exchange is one request and its answer, as the edge sees them.
+// exchange is one request and its response at the edge.
 type exchange struct {
 	requestID string
 	method    string
-	// route is the operation of the contract; zero where there is none.
+	// route is the operation of the contract; zero if there is none.
 	route oas.Route
-	// caller is who asks, from where; nobody until that is known.
+	// caller is the origin of the request; unknown until it is authenticated.
 	caller  daap.Caller
 	address string
-	// presented is the key that was looked at; manyKeys says that a header gave several.
+	// presented is the key that was checked; manyKeys means that a header contained several.
 	presented string
 	manyKeys  bool
-	// dryRun says that the request only asks what it would change.
+	// dryRun means that the request only asks for its effect.
 	dryRun bool
-	// cutOff says that the answer had begun and could not be given to its end.
+	// cutOff means that the response began and could not be completed.
 	cutOff bool
-	// once is by what the request is known again; zero where it need not be.
+	// once identifies the request for idempotency; zero if it need not be identified.
 	once   daap.Once
 	writer middleware.WrapResponseWriter
 	fields []zap.Field
@@ -40,7 +40,7 @@ func withExchange(ctx context.Context, x *exchange) context.Context {
 	return context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// exchangeOf returns the exchange that ctx belongs to; one that knows nothing outside of any.
+// exchangeOf returns the exchange of ctx; an empty one outside of any.
 func exchangeOf(ctx context.Context) *exchange {
 	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
 		return x
@@ -51,12 +51,12 @@ func exchangeOf(ctx context.Context) *exchange {
 // note adds fields to the request's line in the access log.
 func (x *exchange) note(fields ...zap.Field) { x.fields = append(x.fields, fields...) }
 
-// answered says whether the answer has begun, so that no other can be given.
+// answered reports whether the response has begun, so that no other can be sent.
 func (x *exchange) answered() bool { return x.writer != nil && x.writer.Status() != 0 }
 
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// requestIDFrom keeps the client's own request ID where it may stand in logs and headers, else makes one.
+// requestIDFrom keeps the client's request ID if it is safe for logs and headers, else creates one.
 func requestIDFrom(header string) string {
 	if validRequestID.MatchString(header) {
 		return header

@@ -21,8 +21,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// explain turns the generated server's refusal of a request into an error for people. The generated server
-// says that a rule was broken; the contract says which one, and in whose words.
+// explain turns the generated server's refusal of a request into an error for people. The generated server reports that
+// a rule was broken; the contract supplies the rule.
 func (c *contract) explain(r *http.Request, err error) error {
 	var params *ogenerrors.DecodeParamsError
 	var body *ogenerrors.DecodeRequestError
@@ -35,7 +35,7 @@ func (c *contract) explain(r *http.Request, err error) error {
 	return err
 }
 
-// explainParams tells a path whose ID cannot be one what it would tell any other that does not exist.
+// explainParams treats an ID that cannot exist like any other missing ID.
 func (o operation) explainParams(r *http.Request, err error) error {
 	var param *ogenerrors.DecodeParamError
 	if !errors.As(err, &param) {
@@ -54,7 +54,7 @@ func (o operation) explainParams(r *http.Request, err error) error {
 	return daap.Invalid(details...)
 }
 
-// values are all that the request gives for the parameter.
+// values returns all values of the parameter in the request.
 func (p parameter) values(r *http.Request) []string {
 	if p.in == openapi3.ParameterInHeader {
 		return r.Header.Values(p.name)
@@ -63,7 +63,7 @@ func (p parameter) values(r *http.Request) []string {
 	return query[p.name]
 }
 
-// brokenRule is the rule that the values of a parameter break.
+// brokenRule returns the rule that the parameter's values break.
 func brokenRule(schema *openapi3.Schema, values []string) string {
 	if !schema.Type.Is(openapi3.TypeArray) {
 		if len(values) > 1 {
@@ -96,7 +96,7 @@ func (o operation) explainBody(r *http.Request, err error) error {
 	}
 	body, readErr := io.ReadAll(r.Body)
 	if readErr != nil {
-		return malformed("The body could not be read to its end.")
+		return malformed("The body could not be read completely.")
 	}
 	return explainJSON(schema, body)
 }
@@ -114,34 +114,34 @@ func explainJSON(schema *openapi3.Schema, body []byte) error {
 	var raw json.RawMessage
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(body, &raw); errors.As(err, &syntax) {
-		return malformed(fmt.Sprintf("The body is not JSON; it goes wrong at byte %d.", syntax.Offset))
+		return malformed(fmt.Sprintf("The body is not valid JSON; the error is at byte %d.", syntax.Offset))
 	}
 	if tooDeep(body) {
-		return malformed(fmt.Sprintf("The body is nested more than %d deep; nothing that may be asked for is.", maxDepth))
+		return malformed(fmt.Sprintf("The body is nested more than %d levels deep; no valid request is.", maxDepth))
 	}
 	details := duplicateKeys(body)
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber() // a number too large for a float64 is a wrong type like any other
 	if err := decoder.Decode(&value); err != nil {
-		return malformed("The body is not JSON that can be read.")
+		return malformed("The body is not valid JSON.")
 	}
 	details = append(details, brokenRules(schema.VisitJSON(value, openapi3.MultiErrors()))...)
 	if len(details) == 0 {
-		return malformed("The body is not JSON that can be read.")
+		return malformed("The body is not valid JSON.")
 	}
 	return daap.Invalid(details...)
 }
 
-// maxDepth is how deep a body may be nested before it is looked at any closer; the contract's deepest is two.
+// maxDepth is the maximum nesting of a body; the contract's deepest is two.
 const maxDepth = 16
 
-// tooDeep says whether the JSON is nested more than maxDepth.
+// tooDeep reports whether the JSON is nested more than maxDepth.
 func tooDeep(body []byte) bool {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	for depth := 0; depth <= maxDepth; {
 		token, err := decoder.Token()
-		if err != nil { // at its end
+		if err != nil { // the end of the body
 			return false
 		}
 		switch token {
@@ -154,10 +154,10 @@ func tooDeep(body []byte) bool {
 	return true
 }
 
-// maxDetails bounds the answer to a body that is wrong everywhere.
+// maxDetails bounds the response to a body with many errors.
 const maxDetails = 100
 
-// brokenRules names each field at fault once for each rule it breaks.
+// brokenRules returns each broken rule of each field once.
 func brokenRules(err error) []daap.Detail {
 	var details []daap.Detail
 	told := make(map[daap.Detail]bool)
@@ -174,7 +174,7 @@ func brokenRules(err error) []daap.Detail {
 		switch broken.SchemaField {
 		case "required":
 			add(path, "is required")
-		case "properties": // one error for each unknown field, none of which says which one
+		case "properties": // one error for each unknown field, but without its name
 			if object := fieldOf(path); !objects[object] {
 				objects[object] = true
 				for _, key := range unknownFields(broken) {
@@ -215,7 +215,7 @@ func unknownFields(broken *openapi3.SchemaError) []string {
 	return unknown
 }
 
-// fieldOf names a field by its path, such as labels.env; the whole is the body.
+// fieldOf returns the path of a field, such as labels.env; the whole is the body.
 func fieldOf(path []string) string {
 	if len(path) == 0 {
 		return "body"
@@ -223,7 +223,7 @@ func fieldOf(path []string) string {
 	return shorten(strings.Join(path, "."))
 }
 
-// shorten keeps what a client made up from filling the answer or the log, and from being anything but letters there.
+// shorten limits the length of client text in responses and logs, and replaces unprintable characters.
 func shorten(s string) string {
 	const limit = 200
 	s = strings.Map(func(r rune) rune {

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// exportLimit is how long an export may take in all.
+	// exportLimit bounds the duration of an export.
 	exportLimit = 15 * time.Minute
-	// exportChunk is what an export hands on at once, and standstill how long a client may take for one.
+	// exportChunk is the size of one write of an export, standstill the time a client may take for it.
 	exportChunk = 32 << 10
 	standstill  = 30 * time.Second
 )
 
-// stream reads the export a chunk ahead of its reader. What fails before the first line is an error, which can be
-// answered; what fails later is one of Read. The reader must be closed, or ctx end.
+// stream reads the export one chunk ahead of its reader. A failure before the first line is returned as an error, which
+// can still be sent as a response; a later failure is returned by Read. Close the reader or end ctx to free it.
 func (h *Handler) stream(ctx context.Context, export daap.Export) (io.Reader, error) {
 	if exchangeOf(ctx).method == http.MethodHead {
-		return http.NoBody, nil // nobody would be given what is read
+		return http.NoBody, nil // the reader is gone
 	}
 	taken, given := io.Pipe()
 	context.AfterFunc(ctx, func() { _ = given.CloseWithError(ctx.Err()) })
@@ -36,7 +36,7 @@ func (h *Handler) stream(ctx context.Context, export daap.Export) (io.Reader, er
 	return moving{lines, taken, http.NewResponseController(exchangeOf(ctx).writer)}, nil
 }
 
-// writeLines writes each entry as a line. A panic is an error: nobody above would keep it from ending the process.
+// writeLines writes each entry as a line. It returns a panic as an error, because no caller would recover it.
 func (h *Handler) writeLines(ctx context.Context, export daap.Export, to io.Writer) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -65,7 +65,7 @@ func writeEntries(to io.Writer, entries []daap.AuditEntry) error {
 	return nil
 }
 
-// moving moves the deadline of the answer along: the client has another while for each chunk that is read for it.
+// moving extends the deadline of the response for each chunk.
 type moving struct {
 	io.Reader
 	io.Closer
@@ -74,6 +74,6 @@ type moving struct {
 
 func (m moving) Read(chunk []byte) (int, error) {
 	n, err := m.Reader.Read(chunk)
-	_ = m.deadlines.SetWriteDeadline(time.Now().Add(standstill)) // a writer without deadlines has none to move
+	_ = m.deadlines.SetWriteDeadline(time.Now().Add(standstill)) // a writer without deadlines has none to extend
 	return n, err
 }

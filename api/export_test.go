@@ -16,7 +16,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestExportIsALineForEachEntryHoweverMany(t *testing.T) {
+func TestExportHasALineForEachEntry(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	const many = 1234
@@ -36,7 +36,7 @@ func TestExportIsALineForEachEntryHoweverMany(t *testing.T) {
 	}
 }
 
-func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
+func TestFailingExportIsCutOff(t *testing.T) {
 	t.Parallel()
 	store, handler := bare(t)
 	for range 3000 {
@@ -69,7 +69,7 @@ func TestExportThatFailsOnItsWayIsCutOff(t *testing.T) {
 	}
 }
 
-func TestExportThatFailsBeforeItsFirstLineIsAnsweredAsAnError(t *testing.T) {
+func TestExportThatFailsAtTheStartIsAnError(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.store.fail(daap.Unavailable("PostgreSQL is down; try again."))
@@ -106,7 +106,7 @@ type slowClient struct {
 	httptest.ResponseRecorder
 	pace     time.Duration
 	deadline time.Time
-	// gone is told when the first bytes are there.
+	// gone receives the signal of the first bytes.
 	gone context.CancelFunc
 }
 
@@ -158,7 +158,7 @@ func export(t *testing.T, client *slowClient, ctx context.Context) (lines int, t
 // exported is how many entries an export gives: some dozens of chunks.
 const exported = 4000
 
-func TestExportServesAClientThatIsSlowAndSteady(t *testing.T) {
+func TestExportServesASlowSteadyClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lines, took, cut := export(t, &slowClient{pace: 20 * time.Second, gone: func() {}}, t.Context())
@@ -168,7 +168,7 @@ func TestExportServesAClientThatIsSlowAndSteady(t *testing.T) {
 	})
 }
 
-func TestExportCutsOffAClientThatStandsStill(t *testing.T) {
+func TestExportCutsOffAStalledClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, took, cut := export(t, &slowClient{pace: time.Hour, gone: func() {}}, t.Context())
@@ -178,7 +178,7 @@ func TestExportCutsOffAClientThatStandsStill(t *testing.T) {
 	})
 }
 
-func TestExportEndsWhenItsClientGoes(t *testing.T) {
+func TestExportEndsWhenItsClientDisconnects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, gone := context.WithCancel(t.Context())
@@ -189,7 +189,7 @@ func TestExportEndsWhenItsClientGoes(t *testing.T) {
 	})
 }
 
-func TestExportEndsAfterItsTime(t *testing.T) {
+func TestExportIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		lines, took, cut := export(t, &slowClient{pace: 29 * time.Second, gone: func() {}}, t.Context())

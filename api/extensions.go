@@ -8,9 +8,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListExtensions answers one page of the versions of extensions that databases have.
-//
-// GET /extensions
+// ListExtensions returns one page of installed extension versions. GET /extensions
 func (h *Handler) ListExtensions(
 	ctx context.Context, params oas.ListExtensionsParams,
 ) (*oas.ExtensionListResponse, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestDatabaseShowsItsStorageAndExtensionsAsTheyWereTold(t *testing.T) {
+func TestDatabaseShowsItsScan(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	now := time.Now()
@@ -52,7 +52,7 @@ func TestDatabaseShowsItsStorageAndExtensionsAsTheyWereTold(t *testing.T) {
 	}
 	list, err := s.client.ListDatabases(t.Context(), oas.ListDatabasesParams{})
 	if err != nil || !list.Data[0].Extensions.Null || !list.Data[0].Storage.Null {
-		t.Errorf("a list shows %+v, %v; want neither", list.Data[0], err)
+		t.Errorf("a list shows %+v, %v; want none of them", list.Data[0], err)
 	}
 }
 
@@ -75,7 +75,7 @@ func when(at oas.NilDateTime) any {
 	return "now"
 }
 
-func TestExtensionsAreListedWithHowManyDatabasesAreNotScanned(t *testing.T) {
+func TestExtensionsListCountsUnscannedDatabases(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	now := time.Now()

@@ -7,9 +7,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// GetFleet answers how all databases are doing.
-//
-// GET /fleet
+// GetFleet returns the summary of all databases. GET /fleet
 func (h *Handler) GetFleet(ctx context.Context) (*oas.FleetResponse, error) {
 	fleet, err := h.databases.Fleet(ctx, h.requestOf(ctx))
 	if err != nil {

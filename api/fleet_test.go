@@ -53,10 +53,10 @@ func TestDatabaseShowsItsHealthWhileItRuns(t *testing.T) {
 		found []daap.Condition
 		want  oas.DatabaseHealth
 	}{
-		{"it is well", now, []daap.Condition{up, reached}, oas.DatabaseHealthHealthy},
+		{"healthy", now, []daap.Condition{up, reached}, oas.DatabaseHealthHealthy},
 		{"its primary is gone", now, []daap.Condition{up, down}, oas.DatabaseHealthUnavailable},
 		{"its standbys are", now, []daap.Condition{up, reached, condition(daap.ConditionReplication, daap.ConditionFalse)}, oas.DatabaseHealthDegraded},
-		{"nobody looks", now.Add(-6 * time.Minute), []daap.Condition{up, reached}, oas.DatabaseHealthUnknown},
+		{"no check", now.Add(-6 * time.Minute), []daap.Condition{up, reached}, oas.DatabaseHealthUnknown},
 	} {
 		s.store.look(id, row.at, row.found...)
 		alone, listed := s.show(id)
@@ -68,7 +68,7 @@ func TestDatabaseShowsItsHealthWhileItRuns(t *testing.T) {
 			t.Errorf("%s: got the conditions %+v alone and %+v in the list, want Ready first, and none", row.name, alone.Conditions, listed.Conditions)
 		}
 		if stale := alone.Conditions[0].Status == oas.ConditionStatusUnknown; stale != (row.want == oas.DatabaseHealthUnknown) {
-			t.Errorf("%s: got %+v, want it unknown where nobody looks", row.name, alone.Conditions[0])
+			t.Errorf("%s: got %+v, want it unknown without a check", row.name, alone.Conditions[0])
 		}
 	}
 	s.store.freeze(id)
@@ -77,7 +77,7 @@ func TestDatabaseShowsItsHealthWhileItRuns(t *testing.T) {
 	}
 }
 
-func TestDatabaseThatNobodyHasLookedAtIsUnknown(t *testing.T) {
+func TestUncheckedDatabaseIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")
@@ -93,7 +93,7 @@ func TestDatabaseThatNobodyHasLookedAtIsUnknown(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsToldTheSameConditions(t *testing.T) {
+func TestProductTeamSeesTheSameConditions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	id := s.ready("shop", "orders")
@@ -106,11 +106,11 @@ func TestProductTeamIsToldTheSameConditions(t *testing.T) {
 		}
 	}
 	if len(product.Data.Conditions) == 0 || !reflect.DeepEqual(product.Data.Conditions, platform.Data.Conditions) {
-		t.Errorf("a product team is told %+v, the platform team %+v", product.Data.Conditions, platform.Data.Conditions)
+		t.Errorf("a product team sees %+v, the platform team %+v", product.Data.Conditions, platform.Data.Conditions)
 	}
 }
 
-func TestListHoldsTheDatabasesOfAHealth(t *testing.T) {
+func TestListFiltersByHealth(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	up, reached := condition(daap.ConditionReady, daap.ConditionTrue), condition(daap.ConditionPrimaryReachable, daap.ConditionTrue)
@@ -135,7 +135,7 @@ func TestListHoldsTheDatabasesOfAHealth(t *testing.T) {
 	}
 }
 
-func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
+func TestFleetHasEveryStatusAndHealth(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	res, err := s.client.GetFleet(t.Context())
@@ -191,7 +191,7 @@ func TestFleetHasEveryStatusAndHealthAndOnlyTheGroupsThereAre(t *testing.T) {
 	}
 }
 
-func TestFleetIsForThePlatformTeamAlone(t *testing.T) {
+func TestOnlyThePlatformTeamSeesTheFleet(t *testing.T) {
 	t.Parallel()
 	got := start(t).do(http.MethodGet, "/fleet", "", "X-API-Key", shopKey)
 	if got.status != http.StatusForbidden || got.Error.Code != oas.ErrorCodeForbidden {

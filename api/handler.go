@@ -1,5 +1,5 @@
-// Package api is the HTTP edge: it turns requests into calls of the domain's use cases, and what comes of
-// them into the answers that openapi.yaml promises. It decides nothing about databases.
+// Package api is the HTTP edge: it turns requests into calls of the domain's use cases, and their results into the
+// responses that openapi.yaml promises. It contains no rules about databases.
 package api
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// Handler answers the operations of the contract.
+// Handler implements the operations of the contract.
 type Handler struct {
 	databases     *daap.Databases
 	operations    *daap.Operations
@@ -28,12 +28,12 @@ type Handler struct {
 	log           *zap.Logger
 }
 
-// auditor takes entries of the audit log for requests that change nothing, without letting them wait.
+// auditor records requests that change nothing, without blocking them.
 type auditor interface{ Add(entry daap.AuditEntry) }
 
 var _ oas.Handler = (*Handler)(nil)
 
-// noError and noData are the half of the envelope that an answer leaves out.
+// noError and noData are the empty halves of the envelope.
 var (
 	noError = oas.NilNoError{Null: true}
 	noData  = oas.NilNoData{Null: true}

@@ -18,22 +18,22 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// maxWait is the longest that the contract lets a client wait for an operation.
+// maxWait is the longest time that a client may wait for an operation.
 const maxWait = time.Minute
 
-// grace is how much longer than its context a connection lives: the time to write the answer.
+// grace is the time for writing the response after the request's context ends.
 const grace = 5 * time.Second
 
-// edge is what every request passes before the generated server.
+// edge wraps the generated server with everything that applies to all requests.
 type edge struct {
 	handler *Handler
 	server  *oas.Server
 	timeout time.Duration
-	// trustedProxies are those whose word on where a request comes from is taken.
+	// trustedProxies are the proxies whose X-Forwarded-For is trusted.
 	trustedProxies []netip.Prefix
 }
 
-// identify names the request and finds its route. HEAD is served as GET: net/http leaves out the body.
+// identify gives the request an ID and finds its route. HEAD is served as GET: net/http omits the body.
 func (e edge) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange{
@@ -72,8 +72,7 @@ func (e edge) logRequest(next http.Handler) http.Handler {
 	})
 }
 
-// audit has the audit log told of a request that changed nothing: what changes something has its entry from the
-// transaction in which it does.
+// audit records a request that changed nothing. A change records its own entry in its transaction.
 func (e edge) audit(x *exchange) {
 	operation, status := x.route.OperationID(), x.writer.Status()
 	reads := x.method == http.MethodGet || x.method == http.MethodHead || x.dryRun
@@ -82,13 +81,13 @@ func (e edge) audit(x *exchange) {
 		return
 	}
 	entry := e.handler.request(x).Answered(operation, status)
-	if x.cutOff || status == 0 { // it could not be answered to the end, or at all
+	if x.cutOff || status == 0 { // the response could not be completed
 		entry.Outcome = daap.OutcomeFailed
 	}
 	e.handler.auditor.Add(entry)
 }
 
-// level keeps the probes of load balancers, which are many and alike, out of the log.
+// level keeps frequent load balancer probes out of the log.
 func (x *exchange) level() zapcore.Level {
 	switch {
 	case x.writer.Status() >= http.StatusInternalServerError:
@@ -99,7 +98,7 @@ func (x *exchange) level() zapcore.Level {
 	return zap.InfoLevel
 }
 
-// identity is what says in the log which request this was and how it ended.
+// identity returns the log fields that identify the request and its outcome.
 func (x *exchange) identity(r *http.Request) []zap.Field {
 	fields := []zap.Field{
 		zap.String("request_id", x.requestID),
@@ -118,7 +117,7 @@ func (x *exchange) identity(r *http.Request) []zap.Field {
 	return fields
 }
 
-// rescue answers a panic as the internal error it is, and keeps the process alive for the other requests.
+// rescue turns a panic into an internal error and keeps the process alive for other requests.
 func (e edge) rescue(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -131,36 +130,36 @@ func (e edge) rescue(next http.Handler) http.Handler {
 }
 
 func (e edge) answerPanic(w http.ResponseWriter, r *http.Request, p any) {
-	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's way to cut an answer off
+	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) { // net/http's way to cut off a response
 		panic(p)
 	}
 	e.handler.fail(w, r, e.handler.panicked(r.Context(), p))
 }
 
-// panicked logs a panic with where it was, and returns the error that it is to the client.
+// panicked logs a panic with its stack and returns the error for the client.
 func (h *Handler) panicked(ctx context.Context, p any) error {
 	h.log.Error("panic", zap.String("request_id", exchangeOf(ctx).requestID),
 		zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 	return fmt.Errorf("panic: %v", p)
 }
 
-// bound ends a request that takes too long. It moves the connection's deadline along, or a server's
-// WriteTimeout would cut a client off that was told it may wait.
+// bound ends a request that takes too long. It extends the connection's deadline; otherwise a server's WriteTimeout
+// would cut off clients that may wait.
 func (e edge) bound(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := e.timeout + waitOf(r)
 		if exchangeOf(r.Context()).route.Name() == oas.ExportAuditLogsOperation {
-			limit = exportLimit // its handler cuts off a client that stands still
+			limit = exportLimit // its handler cuts off a stalled client
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		deadline := time.Now().Add(limit + grace)
-		_ = http.NewResponseController(w).SetWriteDeadline(deadline) // a writer without deadlines has none to move
+		_ = http.NewResponseController(w).SetWriteDeadline(deadline) // a writer without deadlines has none to extend
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// waitOf is the time the request asks to wait; what the contract refuses is no time.
+// waitOf returns the requested wait; 0 if the contract refuses it.
 func waitOf(r *http.Request) time.Duration {
 	if exchangeOf(r.Context()).route.Name() != oas.GetOperationOperation {
 		return 0

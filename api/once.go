@@ -10,10 +10,10 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// idempotencyKey is the header by which a client names a request that it may send again.
+// idempotencyKey is the header with the client's key for a request that may be repeated.
 const idempotencyKey = "Idempotency-Key"
 
-// recognise tells the handlers by which key, and by what it asks for, a request is known again.
+// recognise passes the key and the hash of the request to the handlers.
 func recognise(req middleware.Request, next middleware.Next) (middleware.Response, error) {
 	exchangeOf(req.Context).once = onceFrom(req.Raw, req.RawBody)
 	return next(req)
@@ -25,7 +25,7 @@ func onceFrom(r *http.Request, body []byte) daap.Once {
 		return daap.Once{}
 	}
 	request := sha256.New()
-	// NUL keeps them apart: none but the body, which is the last, can hold one.
+	// NUL separates them: only the body, which comes last, can contain one.
 	_, _ = fmt.Fprintf(request, "%s\x00%s\x00%s\x00%s", r.Method, r.URL.EscapedPath(), r.URL.RawQuery, body)
 	return daap.Once{Key: key, Request: [sha256.Size]byte(request.Sum(nil))}
 }

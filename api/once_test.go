@@ -29,7 +29,7 @@ func wantReplay(t *testing.T, status int, first, again answer) {
 	}
 }
 
-func TestCreateWithTheSameKeyMakesOneDatabase(t *testing.T) {
+func TestCreateWithTheSameKeyCreatesOneDatabase(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	first := s.do(http.MethodPost, "/databases", orders, keyHeader, "one")
@@ -42,7 +42,7 @@ func TestCreateWithTheSameKeyMakesOneDatabase(t *testing.T) {
 	}
 }
 
-func TestTwinsAtTheSameTimeMakeOneDatabase(t *testing.T) {
+func TestConcurrentRequestsWithAKeyCreateOneDatabase(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var all sync.WaitGroup
@@ -59,7 +59,7 @@ func TestTwinsAtTheSameTimeMakeOneDatabase(t *testing.T) {
 	}
 }
 
-func TestRequestsWithoutAKeyAndWithOthersEachTakeEffect(t *testing.T) {
+func TestRequestsWithDistinctKeysEachTakeEffect(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, headers := range [][]string{nil, nil, {keyHeader, "one"}, {keyHeader, "two"}} {
@@ -120,7 +120,7 @@ func TestDecisionWithTheSameKeyIsTakenOnce(t *testing.T) {
 	s.decide(op, "retry", http.StatusConflict)
 }
 
-func TestOtherRequestWithTheSameKeyIsRefused(t *testing.T) {
+func TestDifferentRequestWithTheSameKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "carts")
@@ -196,7 +196,7 @@ func TestBadKeyIsRefusedNamingTheHeader(t *testing.T) {
 	refuseAll(t, rows)
 }
 
-func TestLongestKeyIsAcceptedAndAReadHasNoUseForOne(t *testing.T) {
+func TestLongestKeyIsAcceptedAndReadsIgnoreKeys(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	if got := s.do(http.MethodPost, "/databases", orders, keyHeader, strings.Repeat("~", 255)); got.status != http.StatusAccepted {
@@ -207,7 +207,7 @@ func TestLongestKeyIsAcceptedAndAReadHasNoUseForOne(t *testing.T) {
 	}
 }
 
-func TestBacklogThatIsTooLongRefusesMoreAndSaysWhenToTryAgain(t *testing.T) {
+func TestFullBacklogHasRetryAfter(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	db, op := s.create("shop", "orders")

@@ -9,9 +9,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListOperations answers one page of operations without their steps.
-//
-// GET /operations
+// ListOperations returns one page of operations without their steps. GET /operations
 func (h *Handler) ListOperations(
 	ctx context.Context, params oas.ListOperationsParams,
 ) (*oas.OperationListResponse, error) {
@@ -26,13 +24,11 @@ func (h *Handler) ListOperations(
 	return &oas.OperationListResponse{Data: each(ops, operationToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// GetOperation answers one operation with its steps, once it is settled where the client asks to wait.
-//
-// GET /operations/{id}
+// GetOperation returns one operation with its steps; if the client waits, once it is settled. GET /operations/{id}
 func (h *Handler) GetOperation(ctx context.Context, params oas.GetOperationParams) (*oas.OperationResponse, error) {
 	wait, err := time.ParseDuration(params.Wait.Or("0s"))
 	if err != nil {
-		return nil, fmt.Errorf("the contract let a wait through that is no time: %w", err)
+		return nil, fmt.Errorf("parse wait: %w", err)
 	}
 	op, err := h.operations.Get(ctx, h.requestOf(ctx), params.ID, wait)
 	if err != nil {

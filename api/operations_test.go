@@ -52,7 +52,7 @@ func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
 	}
 	want := oas.Cause{
 		Code: oas.CauseCodeREJECTED, Message: "The Cluster was refused.",
-		Remedy: "Mend what the message names, then retry.",
+		Remedy: "Fix the problem that the message names; then retry.",
 	}
 	if res.Data.State != oas.OperationStateNeedsAttention || res.Data.Error.Value != want || !res.Data.WaitingOn.Null {
 		t.Errorf("got %+v", res.Data)
@@ -62,7 +62,7 @@ func TestOperationThatNeedsAttentionSaysWhy(t *testing.T) {
 	}
 }
 
-func TestOperationThatGetsOnSaysWhatKeepsIt(t *testing.T) {
+func TestRunningOperationShowsItsCause(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for name, cancelled := range map[string]bool{"running": false, "cancelling": true} {
@@ -89,7 +89,7 @@ func TestOperationThatGetsOnSaysWhatKeepsIt(t *testing.T) {
 	}
 }
 
-// operation returns the operation as the API tells it.
+// operation returns the operation as the API returns it.
 func (s *service) operation(id uuid.UUID) oas.Operation {
 	s.t.Helper()
 	res, err := s.client.GetOperation(s.t.Context(), oas.GetOperationParams{ID: id})
@@ -99,7 +99,7 @@ func (s *service) operation(id uuid.UUID) oas.Operation {
 	return res.Data
 }
 
-func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
+func TestOperationsListFiltersAndOmitsSteps(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	one, provisionOne := s.create("shop", "one")
@@ -145,7 +145,7 @@ func TestOperationsAreListedWithoutStepsAsTheFiltersChoose(t *testing.T) {
 	}
 }
 
-// A wait is tried in a bubble, where a minute passes as soon as nobody has anything to do.
+// The wait runs in a bubble, in which time advances as soon as all goroutines block.
 func TestWaitOfAMinuteOutlastsTheTimeoutOfARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestWaitEndsWhenTheOperationIsOver(t *testing.T) {
 	})
 }
 
-func TestStoreThatHangsIsUnavailableAfterTheTimeout(t *testing.T) {
+func TestHangingStoreIsUnavailableAfterTheTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store, handler := bare(t)

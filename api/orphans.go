@@ -7,9 +7,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListOrphans answers one page of what databases left behind.
-//
-// GET /orphans
+// ListOrphans returns one page of orphans. GET /orphans
 func (h *Handler) ListOrphans(ctx context.Context, params oas.ListOrphansParams) (*oas.OrphanListResponse, error) {
 	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
 	if err != nil {
@@ -22,9 +20,7 @@ func (h *Handler) ListOrphans(ctx context.Context, params oas.ListOrphansParams)
 	return &oas.OrphanListResponse{Data: each(orphans, orphanToOAS), Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// RemoveOrphan has an orphan removed.
-//
-// DELETE /orphans/{id}
+// RemoveOrphan requests the removal of an orphan. DELETE /orphans/{id}
 func (h *Handler) RemoveOrphan(ctx context.Context, params oas.RemoveOrphanParams) (*oas.OrphanResponse, error) {
 	orphan, err := h.orphans.Remove(ctx, h.requestOf(ctx), params.ID)
 	if err != nil {

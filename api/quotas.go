@@ -7,17 +7,13 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// GetTierQuota answers how much databases of a tier may have, and how much is left.
-//
-// GET /tiers/{id}/quota
+// GetTierQuota returns a tier's quota and its use. GET /tiers/{id}/quota
 func (h *Handler) GetTierQuota(ctx context.Context, params oas.GetTierQuotaParams) (*oas.TierQuotaResponse, error) {
 	use, err := h.tiers.Quota(ctx, h.requestOf(ctx), params.ID)
 	return quotaResponse(ctx, use, err)
 }
 
-// SetTierQuota sets how much databases of a tier may have.
-//
-// PUT /tiers/{id}/quota
+// SetTierQuota sets a tier's quota. PUT /tiers/{id}/quota
 func (h *Handler) SetTierQuota(
 	ctx context.Context, req *oas.SetTierQuotaRequest, params oas.SetTierQuotaParams,
 ) (*oas.TierQuotaResponse, error) {

@@ -52,7 +52,7 @@ func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
 	row("no fields", `{}`, "name", "is required", "tier", "is required")
 	row("name missing", `{"tier":"small"}`, "name", "is required")
 	for what, value := range map[string]string{"a number": `5`, "null": `null`, "empty": `""`, "not there": `"nowhere"`} {
-		row("tier is "+what, with("tier", value), "tier", "must be the name or id of a tier; GET /tiers lists them")
+		row("tier is "+what, with("tier", value), "tier", "must be the name or ID of a tier; GET /tiers lists them")
 	}
 	for field, rule := range map[string]string{"name": ruleName, "owner_team": ruleTeam} {
 		for what, value := range map[string]string{
@@ -77,7 +77,7 @@ func TestBadCreateIsRefusedNamingTheField(t *testing.T) {
 	for what, value := range map[string]string{
 		"null": `null`, "a text": `"env=prod"`, "an array": `[]`, "too many": labels(33),
 	} {
-		row("labels are "+what, with("labels", value), "labels", "must be an object of at most 32 texts")
+		row("labels are "+what, with("labels", value), "labels", "must be an object with at most 32 text values")
 	}
 	for what, value := range map[string]string{
 		"a number": `5`, "null": `null`, "an object": `{}`, "too long": `"` + strings.Repeat("v", 129) + `"`,
@@ -135,9 +135,9 @@ func TestBadPatchIsRefusedNamingTheField(t *testing.T) {
 	}
 	row("description has a control character", `{"description":"\u0007"}`, "description", ruleText)
 	for what, value := range map[string]string{"a text": `"env"`, "an array": `[]`, "too many": labels(65)} {
-		row("labels are "+what, `{"labels":`+value+`}`, "labels", "must be an object of texts, or null")
+		row("labels are "+what, `{"labels":`+value+`}`, "labels", "must be an object with text values, or null")
 	}
-	row("labels become too many", `{"labels":`+labels(33)+`}`, "labels", "must be at most 32")
+	row("labels become too many", `{"labels":`+labels(33)+`}`, "labels", "must have at most 32 entries")
 	for what, value := range map[string]string{
 		"a number": `5`, "an object": `{}`, "too long": `"` + strings.Repeat("v", 129) + `"`,
 	} {
@@ -171,8 +171,8 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 		row(list+"?Limit=1", "Limit", "is not a known parameter")
 		row(list+"?b=1&a=2&limit=5", "a", "is not a known parameter", "b", "is not a known parameter")
 		row(list+"?limit=0&a=2", "limit", "must be a whole number from 1 to 100", "a", "is not a known parameter")
-		row(list+"?limit=%zz", "query", "must be percent-encoded pairs name=value with & between them")
-		row(list+"?limit=1;cursor=", "query", "must be percent-encoded pairs name=value with & between them")
+		row(list+"?limit=%zz", "query", "must be percent-encoded name=value pairs separated by &")
+		row(list+"?limit=1;cursor=", "query", "must be percent-encoded name=value pairs separated by &")
 		row(list+"?cursor=%00", "cursor", ruleText)
 	}
 	for _, team := range []string{"", "a", "Shop", "a--b", "shop%0A", "%00", strings.Repeat("a", 41)} {
@@ -185,7 +185,7 @@ func TestBadQueryIsRefusedNamingTheParameter(t *testing.T) {
 		row("/databases?label="+label, "label", "must be key=value")
 	}
 	row("/databases?label=env=a&label=env", "label", "must be key=value")
-	row("/databases?label=env=a&label=env=b", "label", "asks two values of the key env")
+	row("/databases?label=env=a&label=env=b", "label", "key env is given with two different values")
 	row("/databases?"+strings.Repeat("label=a=b&", 9)[:89], "label", "must be given at most 8 times")
 	row("/databases?label=env=%00", "label", ruleText)
 	row("/databases?label=env=%ff", "label", ruleText)
@@ -226,7 +226,7 @@ func ruleCause() string {
 	return "must be one of " + strings.Join(names, ", ")
 }
 
-func TestBodyThatCannotBeReadIsRefusedSayingWhy(t *testing.T) {
+func TestUnreadableBodyIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	rows := map[string]refusal{}
 	const empty = "The body is empty; it must be a JSON object."
@@ -267,7 +267,7 @@ func TestBodyThatCannotBeReadIsRefusedSayingWhy(t *testing.T) {
 }
 
 func notJSON(at int) string {
-	return fmt.Sprintf("The body is not JSON; it goes wrong at byte %d.", at)
+	return fmt.Sprintf("The body is not valid JSON; the error is at byte %d.", at)
 }
 
 // existing is the ID of a database and an operation that each row finds.
@@ -306,5 +306,5 @@ func messageOf(fields []string) string {
 	if len(fields) == 2 {
 		return fields[0] + " " + fields[1] + "."
 	}
-	return "The request breaks the rules of its fields; see details."
+	return "Several fields of the request are not valid; see details."
 }

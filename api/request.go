@@ -13,7 +13,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// requestOf is the request of ctx as the domain knows it.
+// requestOf returns the domain's view of the request in ctx.
 func (h *Handler) requestOf(ctx context.Context) daap.Request {
 	return h.request(exchangeOf(ctx))
 }
@@ -34,7 +34,7 @@ func (h *Handler) request(x *exchange) daap.Request {
 	}
 }
 
-// resourceOf is what the request's path names; zero where it names none.
+// resourceOf returns the resource in the request's path; zero if there is none.
 func resourceOf(x *exchange, op operation) daap.Resource {
 	for _, arg := range x.route.Args() {
 		if id, err := uuid.Parse(arg); err == nil {
@@ -44,8 +44,8 @@ func resourceOf(x *exchange, op operation) daap.Resource {
 	return daap.Resource{}
 }
 
-// addressOf is where the request comes from: the other end of the connection, or, where that is a trusted proxy,
-// the last address in X-Forwarded-For that is none.
+// addressOf returns the client's address: the connection's peer or, behind trusted proxies, the last address in
+// X-Forwarded-For that is not a trusted proxy.
 func addressOf(r *http.Request, trusted []netip.Prefix) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -62,14 +62,14 @@ func addressOf(r *http.Request, trusted []netip.Prefix) string {
 		}
 		before, known := parseHop(strings.TrimSpace(hop))
 		if !known {
-			break // what is left of it, the proxy did not write
+			break // the rest was not written by the proxy
 		}
 		address = before
 	}
 	return address.Unmap().WithZone("").String()
 }
 
-// parseHop reads an address, which some proxies write with its port.
+// parseHop parses an address, which some proxies write with a port.
 func parseHop(hop string) (netip.Addr, bool) {
 	if withPort, err := netip.ParseAddrPort(hop); err == nil {
 		return withPort.Addr(), true

@@ -11,26 +11,25 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// authenticator finds out who the bearer of a key is, who sent it from the address. With an error, the caller is who
-// it is known to be all the same, for the audit log.
+// authenticator authenticates the bearer of a key at an address. With an error it still returns what it knows about the
+// caller, for the audit log.
 type authenticator interface {
 	Authenticate(ctx context.Context, presented, address string) (daap.Caller, error)
 }
 
 var _ oas.SecurityHandler = (*Handler)(nil)
 
-// HandleApiKey finds out who asks by the header X-API-Key.
+// HandleApiKey authenticates the header X-API-Key.
 func (h *Handler) HandleApiKey(ctx context.Context, _ oas.OperationName, key oas.ApiKey) (context.Context, error) {
 	return ctx, h.authenticate(ctx, key.APIKey)
 }
 
-// HandleBearer finds out who asks by the header Authorization.
+// HandleBearer authenticates the header Authorization.
 func (h *Handler) HandleBearer(ctx context.Context, _ oas.OperationName, key oas.Bearer) (context.Context, error) {
 	return ctx, h.authenticate(ctx, key.Token)
 }
 
-// authenticate finds out who asks. A request that gives its key in both headers is looked at once; one that gives
-// two keys is refused.
+// authenticate authenticates the request. The same key in both headers is checked once; two different keys are refused.
 func (h *Handler) authenticate(ctx context.Context, presented string) error {
 	x := exchangeOf(ctx)
 	switch {
@@ -48,7 +47,7 @@ func (h *Handler) authenticate(ctx context.Context, presented string) error {
 	return err
 }
 
-// withoutKey says whether the generated server refused a request because it has no key.
+// withoutKey reports whether the generated server refused a request for lack of a key.
 func withoutKey(err error) bool {
 	var security *ogenerrors.SecurityError
 	return errors.As(err, &security) && errors.Is(err, ogenerrors.ErrSecurityRequirementIsNotSatisfied)

@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-func TestKeyIsTakenFromEitherHeaderAndOnlyOneKey(t *testing.T) {
+func TestOneKeyInEitherHeaderIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for name, row := range map[string]struct {
@@ -69,15 +69,15 @@ func TestRequestWithItsKeyInBothHeadersIsAuthenticatedOnce(t *testing.T) {
 	s := start(t, func(cfg *api.Config) { cfg.Authenticator = counting{callers, &asked} })
 	s.do(http.MethodGet, "/databases", "", "X-API-Key", shopKey, "Authorization", "Bearer "+shopKey)
 	if n := asked.Load(); n != 1 {
-		t.Errorf("it was looked at %d times", n)
+		t.Errorf("it was checked %d times", n)
 	}
 	s.do(http.MethodGet, "/health", "")
 	if n := asked.Load(); n != 1 {
-		t.Errorf("a request that needs no key was looked at %d times", n-1)
+		t.Errorf("a request that needs no key was checked %d times", n-1)
 	}
 }
 
-func TestNothingOfARequestIsLookedAtBeforeItIsKnownWhoAsks(t *testing.T) {
+func TestAuthenticationComesFirst(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, row := range []struct{ method, path, body string }{
@@ -94,7 +94,7 @@ func TestNothingOfARequestIsLookedAtBeforeItIsKnownWhoAsks(t *testing.T) {
 	}
 }
 
-func TestContractAsksForAKeyWhereTheTableDoes(t *testing.T) {
+func TestContractRequiresAKeyWhereTheTableDoes(t *testing.T) {
 	t.Parallel()
 	doc, _ := contract()
 	rows := make(map[daap.Permission]bool)
@@ -120,7 +120,7 @@ func TestContractAsksForAKeyWhereTheTableDoes(t *testing.T) {
 	}
 }
 
-func TestAddressIsThatOfTheClient(t *testing.T) {
+func TestAddressIsTheClients(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct{ forwarded, want string }{
 		"not forwarded":            {"", "127.0.0.1"},
@@ -151,7 +151,7 @@ func TestAddressIsThatOfTheClient(t *testing.T) {
 	s := start(t)
 	s.do(http.MethodGet, "/databases", "", "X-Forwarded-For", "198.51.100.7")
 	if log := s.store.logged(); log[0].Address != "127.0.0.1" {
-		t.Errorf("a proxy that is not trusted is believed: %q", log[0].Address)
+		t.Errorf("an untrusted proxy is trusted: %q", log[0].Address)
 	}
 }
 

@@ -16,13 +16,13 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// bodyLimit is how large a request's body may be; the contract's largest is a quarter of it.
+// bodyLimit is the maximum size of a request's body; the contract's largest is a quarter of it.
 const bodyLimit = 64 << 10
 
-// DefaultTimeout is how long a request may take where Config says nothing.
+// DefaultTimeout bounds a request if Config does not.
 const DefaultTimeout = 10 * time.Second
 
-// Config is what the edge needs.
+// Config configures the edge.
 type Config struct {
 	Databases  *daap.Databases
 	Operations *daap.Operations
@@ -31,23 +31,23 @@ type Config struct {
 	Orphans    *daap.Orphans
 	APIKeys    *daap.APIKeys
 	AuditLogs  *daap.AuditLogs
-	// Authenticator finds out who asks.
+	// Authenticator authenticates callers.
 	Authenticator authenticator
-	// Audit takes the entries of requests that change nothing.
+	// Audit records requests that change nothing.
 	Audit auditor
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is trusted.
 	TrustedProxies []netip.Prefix
-	// Dependencies are what GET /health looks at; their names are the contract's.
+	// Dependencies are the checks of GET /health, named as in the contract.
 	Dependencies []daap.Dependency
-	// Version is what GET /health answers as the service's version.
+	// Version is the service's version in GET /health.
 	Version string
 	Log     *zap.Logger
-	// Timeout bounds a request, beyond the time it asks to wait; 0 is DefaultTimeout. It also moves the
-	// write deadline that an http.Server sets, so that its WriteTimeout may be short.
+	// Timeout bounds a request, in addition to its requested wait; 0 means DefaultTimeout. It also extends the write
+	// deadline of an http.Server, whose WriteTimeout can therefore be short.
 	Timeout time.Duration
 }
 
-// New returns the handler of all routes of the contract, and of no other.
+// New returns the handler of all routes of the contract.
 func New(cfg Config) http.Handler {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
@@ -73,31 +73,31 @@ func New(cfg Config) http.Handler {
 		oas.WithMethodNotAllowed(h.wrongMethod),
 		oas.WithMiddleware(h.contract.strict, recognise))
 	if err != nil {
-		panic(fmt.Sprintf("api: generated server: %v", err)) // as with a bad regular expression, no input causes it
+		panic(fmt.Sprintf("api: generated server: %v", err)) // only a programming error causes it
 	}
 	e := edge{handler: h, server: server, timeout: cfg.Timeout, trustedProxies: cfg.TrustedProxies}
 	r := chi.NewRouter()
 	r.Use(middleware.RequestSize(bodyLimit), e.identify, e.logRequest, e.rescue, e.bound)
 	r.Handle("/*", server)
-	// What chi has no route for is the generated server's to refuse, as it refuses all else.
+	// The generated server also handles requests without a chi route.
 	r.NotFound(server.ServeHTTP)
 	r.MethodNotAllowed(server.ServeHTTP)
 	return r
 }
 
-// Bounds of a connection, so that slow clients hold nothing that others need. The handler moves the write deadline
-// for requests that ask to wait, and for exports.
+// The bounds of a connection, so that slow clients hold no resources. The handler extends the write deadline of
+// requests that wait, and of exports.
 const (
 	maxHeaderBytes    = 16 << 10
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
-	// MaxConnections is how many connections a process serves at once, each some 20 KB; others wait for one to end.
+	// MaxConnections is the number of concurrent connections of a process, at about 20 KB each; further ones wait.
 	MaxConnections = 4096
 )
 
-// NewServer returns a server of the handler with bounds on what each connection may take.
+// NewServer returns a server of the handler with bounds for each connection.
 func NewServer(handler http.Handler, log *zap.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -110,7 +110,7 @@ func NewServer(handler http.Handler, log *zap.Logger) *http.Server {
 	}
 }
 
-// LimitConnections returns the listener with at most limit connections at once.
+// LimitConnections returns the listener with at most limit concurrent connections.
 func LimitConnections(listener net.Listener, limit int) net.Listener {
 	return netutil.LimitListener(listener, limit)
 }

@@ -9,21 +9,17 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// GetHealth answers how the service and its dependencies are doing; 503 when it can accept no request.
-//
-// GET /health
+// GetHealth returns the state of the service and its dependencies; 503 if it can accept no request. GET /health
 func (h *Handler) GetHealth(ctx context.Context) (*oas.HealthResponse, error) {
 	checks := daap.Health(ctx, h.dependencies)
 	h.logDown(ctx, checks)
 	if down := requiredDown(checks); len(down) > 0 {
-		return nil, daap.Unavailable("The service cannot work while something it needs is down; see details.", down...)
+		return nil, daap.Unavailable("A dependency that the service needs is down; see details.", down...)
 	}
 	return &oas.HealthResponse{Data: healthToOAS(h.version, checks), Error: noError, Meta: meta(ctx)}, nil
 }
 
-// GetOpenAPI answers the contract as JSON.
-//
-// GET /openapi.json
+// GetOpenAPI returns the contract as JSON. GET /openapi.json
 func (h *Handler) GetOpenAPI(context.Context) (oas.GetOpenAPIOK, error) {
 	return h.contract.document, nil
 }
@@ -38,7 +34,7 @@ func requiredDown(checks []daap.HealthCheck) []daap.Detail {
 	return down
 }
 
-// logDown keeps for the platform team why a dependency is down: clients are only told that it is.
+// logDown logs why a dependency is down; clients learn only that it is.
 func (h *Handler) logDown(ctx context.Context, checks []daap.HealthCheck) {
 	for _, check := range checks {
 		if check.Err != nil {

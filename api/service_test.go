@@ -38,7 +38,7 @@ func TestHealthIsOkWhenAllDependenciesAreUp(t *testing.T) {
 	}
 }
 
-func TestHealthIsDegradedWhenADependencyIsDownThatIsNotRequired(t *testing.T) {
+func TestHealthIsDegradedWithoutAnOptionalDependency(t *testing.T) {
 	t.Parallel()
 	got := start(t, dependencies(nil, errors.New("secret dsn"))).do(http.MethodGet, "/health", "")
 	var res oas.HealthResponse
@@ -50,7 +50,7 @@ func TestHealthIsDegradedWhenADependencyIsDownThatIsNotRequired(t *testing.T) {
 		t.Errorf("got %d %+v", got.status, res.Data)
 	}
 	if bytes.Contains(got.body, []byte("secret")) {
-		t.Errorf("the client is told %s", got.body)
+		t.Errorf("the client got %s", got.body)
 	}
 }
 
@@ -62,7 +62,7 @@ func TestHealthIsUnavailableWhenARequiredDependencyIsDown(t *testing.T) {
 		t.Errorf("got %d %s", got.status, got.body)
 	}
 	if bytes.Contains(got.body, []byte("secret")) {
-		t.Errorf("the client is told %s", got.body)
+		t.Errorf("the client got %s", got.body)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// strict refuses what the generated server lets pass and nobody can have meant: a filter with a typo would
-// list everything, and of two values for one field either may be the wrong one.
+// strict refuses requests that the generated server accepts but that must be mistakes: a misspelled filter would list
+// everything, and of two values for one field either may be wrong.
 func (c *contract) strict(req middleware.Request, next middleware.Next) (middleware.Response, error) {
 	details := c.operations[req.OperationID].loose(req.Raw)
 	if len(req.RawBody) > 0 {
@@ -28,7 +28,7 @@ func (c *contract) strict(req middleware.Request, next middleware.Next) (middlew
 	return next(req)
 }
 
-// loose returns what is wrong with a request's headers and query beyond the rules of its parameters.
+// loose returns the problems of a request's headers and query beyond the rules of its parameters.
 func (o operation) loose(r *http.Request) []daap.Detail {
 	return append(o.looseHeaders(r), o.looseQuery(r)...)
 }
@@ -43,7 +43,7 @@ func (o operation) looseHeaders(r *http.Request) []daap.Detail {
 	return details
 }
 
-// looseQuery returns what is wrong with a query beyond the rules of its parameters.
+// looseQuery returns the problems of a query beyond the rules of its parameters.
 func (o operation) looseQuery(r *http.Request) []daap.Detail {
 	if r.URL.RawQuery == "" {
 		return nil
@@ -52,7 +52,7 @@ func (o operation) looseQuery(r *http.Request) []daap.Detail {
 	var details []daap.Detail
 	if err != nil {
 		details = append(details, daap.Detail{
-			Field: "query", Message: "must be percent-encoded pairs name=value with & between them",
+			Field: "query", Message: "must be percent-encoded name=value pairs separated by &",
 		})
 	}
 	for name, values := range query {
@@ -67,19 +67,19 @@ func (o operation) looseQuery(r *http.Request) []daap.Detail {
 	return details[:min(len(details), maxDetails)]
 }
 
-// unprintable is true for text that PostgreSQL could not compare with anything it stores.
+// unprintable is true for text that PostgreSQL cannot compare with stored values.
 func unprintable(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// duplicateKeys names the fields that a JSON body gives more than once.
+// duplicateKeys returns the fields that a JSON body contains more than once.
 func duplicateKeys(body []byte) []daap.Detail {
 	var details []daap.Detail
 	var walk func(d *jx.Decoder, path []string) error
 	object := func(d *jx.Decoder, path []string) error {
 		seen := make(map[string]bool)
 		return d.Obj(func(d *jx.Decoder, key string) error {
-			at := append(path, key) // the walk is done with one child before the next overwrites it
+			at := append(path, key) // each child is walked before the next one overwrites the slice
 			if seen[key] && len(details) < maxDetails {
 				details = append(details, daap.Detail{Field: fieldOf(at), Message: "is given more than once"})
 			}
@@ -97,6 +97,6 @@ func duplicateKeys(body []byte) []daap.Detail {
 			return d.Skip()
 		}
 	}
-	_ = walk(jx.DecodeBytes(body), nil) // what is not JSON is refused as such
+	_ = walk(jx.DecodeBytes(body), nil) // invalid JSON is refused elsewhere
 	return slices.Compact(details)
 }

@@ -11,9 +11,7 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// ListTiers answers one page of tiers, as the caller may see them.
-//
-// GET /tiers
+// ListTiers returns one page of tiers as visible to the caller. GET /tiers
 func (h *Handler) ListTiers(ctx context.Context, params oas.ListTiersParams) (*oas.TierListResponse, error) {
 	page, err := daap.ParsePage(params.Limit.Value, params.Cursor.Value)
 	if err != nil {
@@ -32,9 +30,7 @@ func (h *Handler) ListTiers(ctx context.Context, params oas.ListTiersParams) (*o
 	return &oas.TierListResponse{Data: data, Error: noError, Meta: pageMeta(ctx, next)}, nil
 }
 
-// CreateTier offers a new tier.
-//
-// POST /tiers
+// CreateTier creates a tier. POST /tiers
 func (h *Handler) CreateTier(
 	ctx context.Context, req *oas.CreateTierRequest, _ oas.CreateTierParams,
 ) (*oas.TierResponse, error) {
@@ -46,17 +42,13 @@ func (h *Handler) CreateTier(
 	return tierResponse(ctx, tier, err)
 }
 
-// GetTier answers one tier, as the caller may see it.
-//
-// GET /tiers/{id}
+// GetTier returns one tier as visible to the caller. GET /tiers/{id}
 func (h *Handler) GetTier(ctx context.Context, params oas.GetTierParams) (*oas.TierResponse, error) {
 	tier, err := h.tiers.Get(ctx, h.requestOf(ctx), params.ID)
 	return tierResponse(ctx, tier, err)
 }
 
-// UpdateTier applies a merge patch.
-//
-// PATCH /tiers/{id}
+// UpdateTier applies a merge patch. PATCH /tiers/{id}
 func (h *Handler) UpdateTier(
 	ctx context.Context, req oas.UpdateTierReq, params oas.UpdateTierParams,
 ) (*oas.TierResponse, error) {
@@ -68,9 +60,7 @@ func (h *Handler) UpdateTier(
 	return tierResponse(ctx, tier, err)
 }
 
-// DeleteTier offers a tier no more.
-//
-// DELETE /tiers/{id}
+// DeleteTier deletes a tier. DELETE /tiers/{id}
 func (h *Handler) DeleteTier(ctx context.Context, params oas.DeleteTierParams) (*oas.TierResponse, error) {
 	tier, err := h.tiers.Delete(ctx, h.requestOf(ctx), params.ID)
 	return tierResponse(ctx, tier, err)

@@ -46,7 +46,7 @@ func TestTierIsMadeChangedAndRemoved(t *testing.T) {
 		t.Fatalf("got %d %s (%v)", made.status, made.body, err)
 	}
 	if tier.Name != "large" || tier.CPU != "2" || tier.Memory != "4Gi" || tier.PoolMode != "session" || tier.HAReplicas != 1 ||
-		!strings.Contains(tier.Guarantees.Deletion, "gone for good") {
+		!strings.Contains(tier.Guarantees.Deletion, "removed permanently") {
 		t.Errorf("got %s", made.body)
 	}
 	at := "/tiers/" + tier.ID
@@ -100,9 +100,9 @@ func TestBadTierIsRefusedNamingTheField(t *testing.T) {
 		}
 	}
 	for field, rule := range map[string]string{
-		"cpu":          "must be cores from 100m to 128, such as 500m or 2",
-		"memory":       "must be memory from 256Mi to 1Ti, such as 512Mi or 4Gi",
-		"storage_size": "must be storage from 1Gi to 64Ti, such as 10Gi",
+		"cpu":          "must be a number of CPU cores from 100m to 128, such as 500m or 2",
+		"memory":       "must be a memory size from 256Mi to 1Ti, such as 512Mi or 4Gi",
+		"storage_size": "must be a storage size from 1Gi to 64Ti, such as 10Gi",
 	} {
 		for _, value := range []string{`"much"`, `""`, `"-1"`, `"0"`, `"1e99"`, `"1 Gi"`, `5`, `null`, `"10m"`, `"1Ei"`} {
 			row(field, value, rule)
@@ -113,23 +113,26 @@ func TestBadTierIsRefusedNamingTheField(t *testing.T) {
 	row("ha_replicas", `-1`, "must be a whole number from 0 to one less than instances")
 	row("ha_replicas", `3`, "must be a whole number from 0 to one less than instances")
 	row("max_connections", `9`, "must be a whole number from 10 to 10000")
-	row("pg_version", `"9"`, "must be one that the platform offers: 16, 17")
+	row("pg_version", `"9"`, "must be a version that the platform offers: 16, 17")
 	row("pool_mode", `"statement"`, "must be one of session, transaction")
 	row("destruction_strategy", `"keep"`, "must be one of freeze, archive, hard_delete")
-	row("storage_class", `"No Class"`, "must be the name of a storage class in Kubernetes, or empty for the platform's own")
+	row("storage_class", `"No Class"`, "must be the name of a Kubernetes storage class, or empty for the platform's "+
+		"default")
 	row("backup_enabled", `"yes"`, "must be true or false")
-	row("destruction_strategy", `"archive"`, "must not be archive where backup_enabled is false: there would be no archive")
+	row("destruction_strategy", `"archive"`, "must not be archive if backup_enabled is false: there would be no archive")
 	row("deletion_protection", `1`, "must be true or false")
 	for _, value := range []string{`[]`, `["read"]`, `["ddl","read"]`, `["ddl","role","ddl"]`, `"ddl, role"`, `null`} {
-		row("pgaudit_log", value, "must be classes of pgAudit, each once, ddl and role among them: they are always logged")
+		row("pgaudit_log", value, "must be a list of distinct pgAudit classes that includes ddl and role, which are "+
+			"always logged")
 	}
 	rows["exclusion"] = refusal{
 		method: http.MethodPatch, path: "/tiers/" + small.ID.String(), body: `{"pgaudit_log":["ddl","role","-read"]}`,
 		fields: []string{"pgaudit_log.2", "must be one of ddl, role, read, write, function, misc, misc_set, all"},
 	}
-	row("backup_frequency", `5`, "must be a cron expression of five fields in UTC, such as 0 2 * * * for each day at two")
+	row("backup_frequency", `5`, "must be a five-field cron expression in UTC, such as 0 2 * * * for 02:00 every day")
 	row("backup_retention_days", `-1`, "must be a whole number from 1 to 3650")
-	row("object_storage_destination", `true`, "must be s3://bucket or s3://bucket/prefix, of letters, digits, dots, hyphens and underscores")
+	row("object_storage_destination", `true`, "must be s3://bucket or s3://bucket/prefix, with letters, digits, dots, "+
+		"hyphens and underscores")
 	refuseAll(t, rows)
 }
 
@@ -143,11 +146,11 @@ func backedUp(fields map[string]any) string {
 	for field, value := range fields {
 		body[field] = value
 	}
-	text, _ := json.Marshal(body) // of what is written above
+	text, _ := json.Marshal(body) // of the values above
 	return string(text)
 }
 
-func TestTierIsBackedUpWhereThatCanBe(t *testing.T) {
+func TestTierBackupDestinationIsProbed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	made := s.do(http.MethodPost, "/tiers", backedUp(nil))
@@ -245,7 +248,7 @@ func TestDatabaseShowsItsTier(t *testing.T) {
 	}
 }
 
-func TestQuotaTellsLimitsUseAndWhatIsLeft(t *testing.T) {
+func TestQuotaShowsLimitsUseAndRest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	at := "/tiers/" + small.ID.String() + "/quota"

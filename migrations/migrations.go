@@ -28,7 +28,7 @@ const (
 	lockTimeout = 10 * time.Second
 	// sessionLock is the advisory lock that only one process holds while it migrates.
 	sessionLock = 0x64616170 // "daap"
-	// Whoever finds the lock taken looks every second, for five minutes.
+	// A process that finds the lock taken tries again every second, for five minutes.
 	lockPollSeconds, lockPolls = 1, 300
 )
 
@@ -50,7 +50,7 @@ func Up(ctx context.Context, databaseURL string) error {
 		lock.WithLockTimeout(lockPollSeconds, lockPolls),
 	)
 	if err != nil {
-		return fmt.Errorf("make the migration lock: %w", err)
+		return fmt.Errorf("create the migration lock: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, Files,
 		goose.WithSessionLocker(locker),

@@ -87,7 +87,7 @@ func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-func TestGrantLeavesTheRoleWhatTheServiceNeedsAlone(t *testing.T) {
+func TestGrantLeavesOnlyTheNeededPrivileges(t *testing.T) {
 	t.Parallel()
 	withRole(t, func(url string, conn *pgx.Conn, role string) {
 		execute(t, conn, `GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC, `+pgx.Identifier{role}.Sanitize())
@@ -162,7 +162,7 @@ func TestGrantToTheOwnerDoesNothing(t *testing.T) {
 	})
 }
 
-func TestKeepAuditSetsForHowLong(t *testing.T) {
+func TestKeepAuditSetsTheRetention(t *testing.T) {
 	t.Parallel()
 	withRole(t, func(url string, conn *pgx.Conn, _ string) {
 		execute(t, conn, `DELETE FROM audit_retention`)
@@ -181,7 +181,7 @@ func TestKeepAuditSetsForHowLong(t *testing.T) {
 	})
 }
 
-func TestUpSaysWhatItCouldNotReach(t *testing.T) {
+func TestUpNamesTheUnreachableServer(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"postgres://daap:se/cret@db.example/daap",

@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rights are what the service's role has in the end, whatever it had before. It makes nothing but rows, not even a
-// temporary table, and of the audit log and of events it only adds: what is written there stays, whatever becomes of
-// the service. Of a table that is not named it may do all four; what it never does is taken away.
+// rights are the final privileges of the service's role, whatever it had before. It can write rows but create nothing,
+// not even a temporary table. It can only append to the audit log and to events, so a compromised service cannot change
+// their past. Tables without a line of their own allow all four kinds of access; privileges that are not used are revoked.
 var rights = []string{
 	`REVOKE CREATE, TEMPORARY ON DATABASE $database FROM PUBLIC, $role`,
 	`REVOKE CREATE ON SCHEMA public FROM PUBLIC, $role`,
@@ -34,7 +34,7 @@ func Grant(ctx context.Context, ownerURL, role string) error {
 	return asOwner(ctx, ownerURL, func(tx pgx.Tx) error {
 		var owner, database string
 		if err := tx.QueryRow(ctx, `SELECT current_user, current_database()`).Scan(&owner, &database); err != nil {
-			return fmt.Errorf("read who the owner is: %w", err)
+			return fmt.Errorf("read the owner: %w", err)
 		}
 		if role == owner || role == "" {
 			return nil
@@ -42,7 +42,7 @@ func Grant(ctx context.Context, ownerURL, role string) error {
 		names := strings.NewReplacer("$role", quoted(role), "$database", quoted(database))
 		for _, right := range rights {
 			if _, err := tx.Exec(ctx, names.Replace(right)); err != nil {
-				return fmt.Errorf("give role %s its rights: %w", role, err)
+				return fmt.Errorf("grant privileges to role %s: %w", role, err)
 			}
 		}
 		return nil
@@ -58,7 +58,7 @@ func KeepAudit(ctx context.Context, ownerURL string, keep time.Duration) error {
 			INSERT INTO audit_retention (keep) VALUES ($1)
 			ON CONFLICT (only_row) DO UPDATE SET keep = excluded.keep`, keep)
 		if err != nil {
-			return fmt.Errorf("set how long the audit log is kept: %w", err)
+			return fmt.Errorf("set the retention of the audit log: %w", err)
 		}
 		return nil
 	})

@@ -61,7 +61,7 @@ func (r databaseRow) database() daap.Database {
 		Source: (*daap.Source)(r.Source), DeletionProtection: r.DeletionProtection, ArchivedUntil: r.ArchivedUntil,
 		CAExpiresAt: r.CAExpiresAt, Incarnation: r.Incarnation,
 		Cause: (*daap.Cause)(r.Cause), WaitingOn: (*daap.Cause)(r.WaitingOn),
-		OperationID: r.OperationID, OperationKind: r.OperationKind, LastHealth: (*daap.HealthSeen)(r.LastHealth),
+		OperationID: r.OperationID, OperationKind: r.OperationKind, LastHealth: (*daap.HealthObservation)(r.LastHealth),
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt, DeletedAt: r.DeletedAt,
 	}
 }

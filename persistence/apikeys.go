@@ -12,7 +12,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// keyChanges is the channel on which PostgreSQL tells of keys that were rotated or revoked, by their ids.
+// keyChanges is the channel on which PostgreSQL notifies about rotated and revoked keys, by ID.
 const keyChanges = "daap_api_keys"
 
 // selectAPIKeys has the old secret only while its time is not over.
@@ -24,8 +24,8 @@ const selectAPIKeys = `
 	       k.hash, CASE WHEN k.old_secret_until > now() THEN k.old_hash ELSE '' END
 	FROM   api_keys k`
 
-// CreateAPIKey records the key. A request that was carried out before gets its answer again, and isNew is false.
-// Errors: CodeValidationFailed where it would have expired already, those of answerOnce.
+// CreateAPIKey records the key. A repeated request gets its first answer, and isNew is false. Errors:
+// CodeValidationFailed if it would already have expired, those of answerOnce.
 func (s *Store) CreateAPIKey(
 	ctx context.Context, by daap.Grant, key daap.StoredKey,
 ) (made daap.APIKey, isNew bool, err error) {
@@ -45,14 +45,14 @@ func (s *Store) CreateAPIKey(
 			"name": made.Name, "team": made.Team, "role": made.Role, "expires_at": made.ExpiresAt,
 		}))
 	})
-	if violates(err, expiryOfKey) { // the time passed since it was looked at
+	if violates(err, expiryOfKey) { // time may have passed since the check
 		err = daap.Invalid(daap.Detail{Field: "expires_at", Message: "must be in the future"})
 	}
 	return made, isNew, because(err, "create API key")
 }
 
-// RotateAPIKey gives the key another secret; the one before stays valid for overlap. A request that was carried out
-// before gets its answer again, and isNew is false. Errors: CodeNotFound, CodeKeyNotActive, those of answerOnce.
+// RotateAPIKey gives the key a new secret; the previous one stays valid for overlap. A repeated request gets its first
+// answer, and isNew is false. Errors: CodeNotFound, CodeKeyNotActive, those of answerOnce.
 func (s *Store) RotateAPIKey(
 	ctx context.Context, by daap.Grant, id uuid.UUID, hash string, overlap time.Duration,
 ) (rotated daap.APIKey, isNew bool, err error) {
@@ -82,7 +82,7 @@ func (s *Store) RotateAPIKey(
 	return rotated, isNew, because(err, "rotate API key")
 }
 
-// RevokeAPIKey ends the key; one that is revoked already stays as it is. Errors: CodeNotFound, those of answerOnce.
+// RevokeAPIKey revokes the key; a revoked key does not change. Errors: CodeNotFound, those of answerOnce.
 func (s *Store) RevokeAPIKey(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.APIKey, error) {
 	key, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.APIKey, error) {
 		key, err := lockAPIKey(ctx, tx, id)
@@ -104,19 +104,19 @@ func (s *Store) RevokeAPIKey(ctx context.Context, by daap.Grant, id uuid.UUID) (
 	return key, because(err, "revoke API key")
 }
 
-// tellOfKey tells the audit log, and with the commit every process, that the key has changed.
+// tellOfKey adds an audit log entry and, with the commit, notifies every process that the key changed.
 func tellOfKey(ctx context.Context, tx pgx.Tx, id uuid.UUID, e daap.AuditEntry) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_notify($1, $2)`, keyChanges, id.String()); err != nil {
-		return fmt.Errorf("tell of the change: %w", err)
+		return fmt.Errorf("notify of the change: %w", err)
 	}
 	return addAudit(ctx, tx, e)
 }
 
-// theKey is a key as the audit log names it.
+// theKey identifies a key in the audit log.
 func theKey(id uuid.UUID) daap.Resource { return daap.Resource{Kind: daap.ResourceAPIKey, ID: id} }
 
 func lockAPIKey(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.APIKey, error) {
-	rows, _ := tx.Query(ctx, selectAPIKeys+` WHERE k.id = $1 FOR UPDATE`, id) // its error comes out of Collect
+	rows, _ := tx.Query(ctx, selectAPIKeys+` WHERE k.id = $1 FOR UPDATE`, id) // Collect returns its error
 	key, err := pgx.CollectExactlyOneRow(rows, scanStoredKey)
 	if err != nil {
 		return daap.APIKey{}, missing(err, "lock API key", "API key")
@@ -124,7 +124,7 @@ func lockAPIKey(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.APIKey, erro
 	return key.APIKey, nil
 }
 
-// APIKeys returns the keys that the filter chooses, newest first, at most as many as its page holds.
+// APIKeys returns the keys that the filter selects, newest first, at most one page.
 func (s *Store) APIKeys(ctx context.Context, f daap.APIKeyFilter) ([]daap.APIKey, error) {
 	var w filter
 	if f.Team != "" {
@@ -134,7 +134,7 @@ func (s *Store) APIKeys(ctx context.Context, f daap.APIKeyFilter) ([]daap.APIKey
 		w.andWith(`k.id < $`, f.Page.After)
 	}
 	sql := selectAPIKeys + w.where() + ` ORDER BY k.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	keys, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (daap.APIKey, error) {
 		key, err := scanStoredKey(row)
 		return key.APIKey, err
@@ -145,9 +145,9 @@ func (s *Store) APIKeys(ctx context.Context, f daap.APIKeyFilter) ([]daap.APIKey
 	return keys, nil
 }
 
-// StoredKey returns the key with its hashes, and whether there is one; the old secret's only while it is valid.
+// StoredKey returns the key with its hashes, and whether it exists; the old secret's hash only while it is valid.
 func (s *Store) StoredKey(ctx context.Context, id uuid.UUID) (daap.StoredKey, bool, error) {
-	rows, _ := s.pool.Query(ctx, selectAPIKeys+` WHERE k.id = $1`, id) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectAPIKeys+` WHERE k.id = $1`, id) // Collect returns its error
 	key, err := pgx.CollectExactlyOneRow(rows, scanStoredKey)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.StoredKey{}, false, nil
@@ -155,7 +155,7 @@ func (s *Store) StoredKey(ctx context.Context, id uuid.UUID) (daap.StoredKey, bo
 	return key, err == nil, because(err, "read API key")
 }
 
-// TouchAPIKey records that the key was used now, where that was not recorded within the last minute.
+// TouchAPIKey records the use of the key, at most once a minute.
 func (s *Store) TouchAPIKey(ctx context.Context, id uuid.UUID) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE api_keys SET last_used_at = now()
@@ -163,7 +163,7 @@ func (s *Store) TouchAPIKey(ctx context.Context, id uuid.UUID) error {
 	return because(err, "record the use of an API key")
 }
 
-// RehashAPIKey replaces one of the key's hashes where it is still the one before.
+// RehashAPIKey replaces one of the key's hashes if it is unchanged.
 func (s *Store) RehashAPIKey(ctx context.Context, id uuid.UUID, before, after string) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE api_keys

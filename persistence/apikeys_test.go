@@ -184,11 +184,11 @@ type fixedHash struct{}
 
 func (fixedHash) Hash(context.Context, daap.Secret) (string, error) { return firstHash, nil }
 
-// follower is told of changes.
+// follower receives notifications.
 type follower struct {
 	mu      sync.Mutex
 	trusted bool
-	lost    int // how often it was told that it hears of nothing
+	lost    int // number of Distrust calls
 	evicted map[uuid.UUID]bool
 	changed chan struct{}
 }
@@ -207,7 +207,7 @@ func (f *follower) Trust()             { f.note(func() { f.trusted = true }) }
 func (f *follower) Distrust()          { f.note(func() { f.trusted, f.lost = false, f.lost+1 }) }
 func (f *follower) Evict(id uuid.UUID) { f.note(func() { f.evicted[id] = true }) }
 
-// until waits for what it is told.
+// until waits for notifications.
 func (f *follower) until(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
@@ -243,14 +243,14 @@ func TestChangesOfKeysAreToldAndSoIsNotHearingOfThem(t *testing.T) {
 	f.must(err)
 	_, err = f.RevokeAPIKey(t.Context(), everyone, revoked.ID)
 	f.must(err)
-	cache.until(t, "both changes are told", func() bool { return cache.evicted[rotated.ID] && cache.evicted[revoked.ID] })
+	cache.until(t, "both changes arrive", func() bool { return cache.evicted[rotated.ID] && cache.evicted[revoked.ID] })
 
 	f.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND query LIKE 'LISTEN%' AND pid <> pg_backend_pid()`)
 	if err := <-reports; err == nil {
 		t.Error("the loss is not reported")
 	}
-	cache.until(t, "it was told of the loss", func() bool { return cache.lost == 1 })
+	cache.until(t, "the loss is reported", func() bool { return cache.lost == 1 })
 	cache.until(t, "changes are heard of again", func() bool { return cache.trusted })
 	stop()
 	<-over

@@ -13,10 +13,10 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// fields are those that a change is about, for its entry in the audit log.
+// fields are the fields of a change in its audit log entry.
 type fields = map[string]any
 
-// changed are the fields that are others than before, as they were and as they are. Both have the same fields.
+// changed returns the fields that differ, before and after. Both have the same fields.
 func changed(was, is fields) (before, after fields) {
 	before, after = fields{}, fields{}
 	for name, value := range is {
@@ -40,11 +40,11 @@ const selectAudit = `
 	       l.resource_id, l.outcome, l.status, l.before, l.after
 	FROM   audit_log l`
 
-// addAudit adds an entry in the transaction of what it tells.
+// addAudit adds an entry in the transaction of its change.
 func addAudit(ctx context.Context, tx pgx.Tx, e daap.AuditEntry) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make an audit entry id: %w", err)
+		return fmt.Errorf("create an audit entry ID: %w", err)
 	}
 	e.ID, e.At = id, time.Now()
 	if _, err := tx.Exec(ctx, insertAudit, auditColumns(e)...); err != nil {
@@ -53,7 +53,7 @@ func addAudit(ctx context.Context, tx pgx.Tx, e daap.AuditEntry) error {
 	return nil
 }
 
-// AddAuditEntries adds the entries, or none. Safe to repeat: one that is there stays as it is.
+// AddAuditEntries adds all entries or none. Safe to repeat: an existing entry does not change.
 func (s *Store) AddAuditEntries(ctx context.Context, entries []daap.AuditEntry) error {
 	insert := &pgx.Batch{}
 	for _, e := range entries {
@@ -77,7 +77,7 @@ func nullUUID(id uuid.UUID) *uuid.UUID {
 	return &id
 }
 
-// nullJSON is null for no fields: pgx would store the text null.
+// nullJSON returns null for no fields: pgx would store the text null.
 func nullJSON(f fields) any {
 	if len(f) == 0 {
 		return nil
@@ -99,7 +99,7 @@ func scanAudit(row pgx.CollectableRow) (daap.AuditEntry, error) {
 	return e, err
 }
 
-// AuditEntries returns the entries that the filter chooses, newest first, at most as many as its page holds.
+// AuditEntries returns the entries that the filter selects, newest first, at most one page.
 func (s *Store) AuditEntries(ctx context.Context, f daap.AuditFilter) ([]daap.AuditEntry, error) {
 	var w filter
 	if f.Team != "" {
@@ -122,7 +122,7 @@ func (s *Store) AuditEntries(ctx context.Context, f daap.AuditFilter) ([]daap.Au
 		w.andWith(`l.id < $`, f.Page.After)
 	}
 	sql := selectAudit + w.where() + ` ORDER BY l.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	entries, err := pgx.CollectRows(rows, scanAudit)
 	if err != nil {
 		return nil, because(err, "read audit entries")
@@ -130,12 +130,12 @@ func (s *Store) AuditEntries(ctx context.Context, f daap.AuditFilter) ([]daap.Au
 	return entries, nil
 }
 
-// clockSlack is how far the time in an entry's id may be from the time that it says: a process may stand still in
+// clockSlack is the maximum difference between the time in an entry's ID and its recorded time: a process may stall in
 // between.
 const clockSlack = time.Minute
 
-// inTime leaves the entries of the given time. The ids are in order of time, so that they find the place; what
-// the entries say of their time is what counts.
+// inTime selects the entries in the time range. IDs are in order of time and serve as the index; the recorded time
+// decides.
 func (f *filter) inTime(from, until time.Time) {
 	if !from.IsZero() {
 		f.andWith(`l.at >= $`, from)
@@ -147,7 +147,7 @@ func (f *filter) inTime(from, until time.Time) {
 	}
 }
 
-// firstID is the lowest UUIDv7 of the time, by its milliseconds (RFC 9562).
+// firstID returns the lowest UUIDv7 of the time, in milliseconds (RFC 9562).
 func firstID(at time.Time) uuid.UUID {
 	var id uuid.UUID
 	milliseconds := max(0, at.UnixMilli())
@@ -157,7 +157,7 @@ func firstID(at time.Time) uuid.UUID {
 	return id
 }
 
-// AuditIsProtected says whether the role of this pool may only add to the audit log, and does not say for how long.
+// AuditIsProtected reports whether the role of this pool can only add to the audit log and cannot change its retention.
 func (s *Store) AuditIsProtected(ctx context.Context) (bool, error) {
 	var protected bool
 	err := s.pool.QueryRow(ctx, `
@@ -166,7 +166,7 @@ func (s *Store) AuditIsProtected(ctx context.Context) (bool, error) {
 		AND    NOT has_table_privilege('audit_retention', 'INSERT, UPDATE, DELETE, TRUNCATE')
 		AND    NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = 'audit_log'::regclass), 'MEMBER')`,
 	).Scan(&protected)
-	return protected, because(err, "read what may be done to the audit log")
+	return protected, because(err, "read the privileges on the audit log")
 }
 
 // AuditHead returns the last seal, the zero Seal before the first.

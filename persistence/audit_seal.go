@@ -12,11 +12,11 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// sealLock is the advisory lock of whoever changes the chain; audit_forget takes the same.
+// sealLock is the advisory lock for changes of the chain; audit_forget takes it too.
 const sealLock = 1684107380
 
-// SealAudit gives at most limit entries their place in the chain, oldest first, and says how many; none while
-// another process does so. An entry and its place are one transaction.
+// SealAudit appends at most limit entries to the chain, oldest first, and returns their number; 0 while another process
+// does so. An entry and its place in the chain share one transaction.
 func (s *Store) SealAudit(ctx context.Context, limit int) (int, error) {
 	var sealed int
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -34,7 +34,7 @@ func (s *Store) SealAudit(ctx context.Context, limit int) (int, error) {
 	return sealed, because(err, "seal audit entries")
 }
 
-// takeUnsealed returns the oldest entries that are not in the chain, and takes their notes away.
+// takeUnsealed returns the oldest entries that are not in the chain, and deletes their markers.
 func takeUnsealed(ctx context.Context, tx pgx.Tx, limit int) ([]daap.AuditEntry, error) {
 	rows, _ := tx.Query(ctx, `
 		WITH taken AS (
@@ -43,7 +43,7 @@ func takeUnsealed(ctx context.Context, tx pgx.Tx, limit int) ([]daap.AuditEntry,
 			RETURNING entry_id
 		)`+selectAudit+`
 		JOIN   taken ON taken.entry_id = l.id
-		ORDER  BY l.id`, limit) // its error comes out of Collect
+		ORDER  BY l.id`, limit) // Collect returns its error
 	entries, err := pgx.CollectRows(rows, scanAudit)
 	if err != nil {
 		return nil, fmt.Errorf("take unsealed entries: %w", err)
@@ -51,7 +51,7 @@ func takeUnsealed(ctx context.Context, tx pgx.Tx, limit int) ([]daap.AuditEntry,
 	return entries, nil
 }
 
-// chain adds the entries at the end of the chain.
+// chain appends the entries to the chain.
 func chain(ctx context.Context, tx pgx.Tx, entries []daap.AuditEntry) error {
 	at, err := auditHead(ctx, tx)
 	if err != nil {
@@ -70,14 +70,14 @@ func chain(ctx context.Context, tx pgx.Tx, entries []daap.AuditEntry) error {
 	return nil
 }
 
-// forgetBatch bounds what one call of ForgetAudit removes, so that no transaction grows long.
+// forgetBatch bounds the removals of one call of ForgetAudit, which keeps transactions short.
 const forgetBatch = 1000
 
-// ForgetAudit removes some of the entries that were kept for their time, and says how many.
+// ForgetAudit removes some expired entries and returns their number.
 func (s *Store) ForgetAudit(ctx context.Context) (int, error) {
 	var gone int
 	err := s.pool.QueryRow(ctx, `SELECT audit_forget($1)`, forgetBatch).Scan(&gone)
-	return gone, because(err, "forget audit entries")
+	return gone, because(err, "remove expired audit entries")
 }
 
 // SealedEntries returns at most limit seals after the position, in order, with their entries.
@@ -121,15 +121,15 @@ func scanSeal(row pgx.CollectableRow) (daap.SealedEntry, error) {
 // compareTimeout bounds the comparison of the whole audit log with the whole chain.
 const compareTimeout = 10 * time.Minute
 
-// UnsealedEntry returns how many entries that are older than age are in no seal, and the oldest of them. It reads
-// all there is: the notes of what is unsealed may be tampered with, too.
+// UnsealedEntry returns the number of entries older than age that are not sealed, and the oldest of them. It reads all
+// entries: the markers of unsealed entries could be tampered with.
 func (s *Store) UnsealedEntry(ctx context.Context, age time.Duration) (int, uuid.UUID, error) {
 	var count int
 	var oldest uuid.UUID
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `SELECT set_config('statement_timeout', $1, true)`, milliseconds(compareTimeout))
 		if err != nil {
-			return fmt.Errorf("allow it more time: %w", err)
+			return fmt.Errorf("raise the statement timeout: %w", err)
 		}
 		return tx.QueryRow(ctx, `
 			SELECT count(*) OVER (), l.id FROM audit_log l

@@ -71,8 +71,8 @@ func TestTamperingShowsWhereItWasDone(t *testing.T) {
 		at  int64
 		why string
 	}{
-		"entry changed":       {`UPDATE audit_log SET actor = 'mallory' WHERE id = ` + nth, 5, "not the one that was sealed"},
-		"field changed":       {`UPDATE audit_log SET after = '{"x": 2}' WHERE id = ` + nth, 5, "not the one that was sealed"},
+		"entry changed":       {`UPDATE audit_log SET actor = 'mallory' WHERE id = ` + nth, 5, "changed after it was sealed"},
+		"field changed":       {`UPDATE audit_log SET after = '{"x": 2}' WHERE id = ` + nth, 5, "changed after it was sealed"},
 		"entry removed":       {`DELETE FROM audit_log WHERE id = ` + nth, 5, "is gone"},
 		"seal removed":        {`DELETE FROM audit_chain WHERE position = 5`, 6, "between 4 and this one"},
 		"tail removed":        {`DELETE FROM audit_log WHERE id IN (SELECT entry_id FROM audit_chain WHERE position > 7)`, 8, "is gone"},

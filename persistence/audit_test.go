@@ -56,7 +56,7 @@ func (s suite) ChangeAndItsEntryAreThereOrNeitherIs(t *testing.T) {
 	for _, e := range all {
 		if e.Actor != "platform/alice" || e.KeyID != everyone.Caller.KeyID || e.RequestID != "request-1" || e.Status != 202 ||
 			e.Address != "192.0.2.1" || e.Role != daap.RolePlatformTeam || e.Outcome != daap.OutcomeSucceeded {
-			t.Errorf("entry %+v does not say who, from where and what came of it", e)
+			t.Errorf("entry %+v does not have its actor, address and outcome", e)
 		}
 	}
 }

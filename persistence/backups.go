@@ -11,15 +11,15 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// BackupState returns what was last seen of the database's backups; the zero value where nobody has looked yet, and of
-// a database that is out of scope.
+// BackupState returns the last observation of the database's backups; the zero value before the first, and for a
+// database that is out of scope.
 func (s *Store) BackupState(ctx context.Context, scope daap.Scope, database uuid.UUID) (daap.BackupState, error) {
 	states, err := s.backupStates(ctx, `d.id = $1`+ofTeam, database, owner(scope))
 	return states[database], because(err, "read the state of backups")
 }
 
 func (s *Store) backupStates(ctx context.Context, which string, args ...any) (map[uuid.UUID]daap.BackupState, error) {
-	rows, _ := s.pool.Query(ctx, selectBackupStates+which, args...) // its error comes out of collect
+	rows, _ := s.pool.Query(ctx, selectBackupStates+which, args...) // collect returns its error
 	return collectBackupStates(rows)
 }
 
@@ -46,8 +46,8 @@ func collectBackupStates(rows pgx.Rows) (map[uuid.UUID]daap.BackupState, error) 
 	return all, err
 }
 
-// Backups returns the base backups that the filter chooses, newest first, at most as many as its page holds; none of a
-// database that is out of scope.
+// Backups returns the base backups that the filter selects, newest first, at most one page; none for a database that is
+// out of scope.
 func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilter) ([]daap.Backup, error) {
 	var w filter
 	w.within(scope)
@@ -60,7 +60,7 @@ func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilt
 		       b.begin_wal, b.end_wal, b.size_bytes, b.error
 		FROM   backups b
 		JOIN   databases d ON d.id = b.database_id` + w.where() + ` ORDER BY b.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	backups, err := pgx.CollectRows(rows, scanBackup)
 	if err != nil {
 		return nil, because(err, "read backups")
@@ -68,28 +68,28 @@ func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilt
 	return backups, nil
 }
 
-// BackedUpDatabases returns at most limit databases that run and are backed up, in order of ID from after on.
+// BackedUpDatabases returns at most limit running databases with backups, in order of ID after the given one.
 func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	return s.withBackups(ctx, `d.status IN ('ready', 'updating')`, after, limit)
 }
 
-// DatabasesWithArchives returns at most limit databases whose archives may be pruned, in order of ID from after on: all
-// that are backed up and not on their way out, but for those that others, or they themselves, are being restored from.
+// DatabasesWithArchives returns at most limit databases whose archives may be pruned, in order of ID after the given
+// one: all databases with backups that are not being deleted, except those from which a restore is in progress.
 func (s *Store) DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	return s.withBackups(ctx, `d.status NOT IN ('deleting', 'deleted') AND o.incarnation IS NULL AND NOT EXISTS (
 		SELECT FROM databases r WHERE r.status = 'restoring' AND r.source ->> 'database_id' = d.id::text)`, after, limit)
 }
 
-// withBackups returns one page of the databases that are backed up and of which the condition holds.
+// withBackups returns one page of the databases with backups that satisfy the condition.
 func (s *Store) withBackups(
 	ctx context.Context, condition string, after uuid.UUID, limit int,
 ) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		WHERE  `+condition+` AND (d.profile ->> 'backup_enabled')::boolean AND d.id > $1
-		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
+		ORDER  BY d.id LIMIT $2`, after, limit) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
-		return nil, because(err, "read databases that are backed up")
+		return nil, because(err, "read databases with backups")
 	}
 	return dbs, nil
 }
@@ -99,18 +99,17 @@ func (s *Store) ForgetBackups(ctx context.Context, database uuid.UUID, server st
 	_, err := s.pool.Exec(ctx, `
 		DELETE FROM backups WHERE database_id = $1 AND server_name = $2 AND backup_id = ANY ($3)`,
 		database, server, backupIDs)
-	return because(err, fmt.Sprintf("forget backups of database %s", database))
+	return because(err, fmt.Sprintf("remove backups of database %s", database))
 }
 
-// CloseArchive records when the last change of the database was committed; nil where it takes changes again. Safe to
-// repeat.
+// CloseArchive records the time of the database's last commit; nil once it accepts changes again. Safe to repeat.
 func (s *Store) CloseArchive(ctx context.Context, database uuid.UUID, at *time.Time) error {
 	_, err := s.pool.Exec(ctx, `UPDATE backup_states SET closed_at = $2 WHERE database_id = $1`, database, at)
 	return because(err, fmt.Sprintf("close the archive of database %s", database))
 }
 
-// SaveBackups records what was seen of the database's backups: the base backups are all there are in the archive that
-// it writes to, and those that are pruned are none of them. Safe to repeat: what was seen later stays.
+// SaveBackups records an observation of the database's backups: its base backups are the complete list of the current
+// archive, without pruned ones. Safe to repeat: a later observation wins.
 func (s *Store) SaveBackups(
 	ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup,
 ) error {

@@ -145,7 +145,7 @@ func (s suite) LagCountsFromWhatWasFoundArchived(t *testing.T) {
 		until     *time.Time
 	}{
 		{"archived all, long ago", daap.BackupState{ObservedAt: at, LastArchivedAt: after(-3 * time.Hour)}, 0, &at},
-		{"somebody writes", daap.BackupState{ObservedAt: at.Add(1 * time.Minute), LastArchivedAt: after(-3 * time.Hour), UnarchivedBytes: 9}, 9, &at},
+		{"clients write", daap.BackupState{ObservedAt: at.Add(1 * time.Minute), LastArchivedAt: after(-3 * time.Hour), UnarchivedBytes: 9}, 9, &at},
 		{"does not tell", daap.BackupState{ObservedAt: at.Add(2 * time.Minute)}, 9, &at},
 		{"archives some of it", daap.BackupState{ObservedAt: at.Add(3 * time.Minute), LastArchivedAt: after(150 * time.Second), UnarchivedBytes: 5}, 5, after(150 * time.Second)},
 		{"archived all", daap.BackupState{ObservedAt: at.Add(4 * time.Minute), LastArchivedAt: after(200 * time.Second)}, 0, after(4 * time.Minute)},

@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// CACertificate returns what was recorded last, empty until then. Errors: CodeNotFound.
+// CACertificate returns the last recorded bundle, empty until the first. Errors: CodeNotFound.
 func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.CABundle, error) {
 	var bundle daap.CABundle
 	sql := `SELECT COALESCE(d.ca_certificate, '') FROM databases d WHERE d.id = $1` + ofTeam
@@ -22,9 +22,9 @@ func (s *Store) CACertificate(ctx context.Context, scope daap.Scope, id uuid.UUI
 	return bundle, nil
 }
 
-// SaveCACertificate records the certificate that connections to the database are verified by from now on; those before
-// stay in the bundle until they end. Safe to repeat. An error for what is none; daap.ErrSuperseded unless the operation
-// holds that database.
+// SaveCACertificate records the certificate that connections use from now on; earlier ones stay in the bundle until
+// they expire. Safe to repeat. It fails for text without a certificate; daap.ErrSuperseded unless the operation holds
+// the database.
 func (s *Store) SaveCACertificate(ctx context.Context, op, database uuid.UUID, pem string) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.DatabaseID != database {
@@ -35,19 +35,19 @@ func (s *Store) SaveCACertificate(ctx context.Context, op, database uuid.UUID, p
 	return because(err, "save CA certificate")
 }
 
-// RenewCACertificate is SaveCACertificate for what no operation did.
+// RenewCACertificate is SaveCACertificate without an operation.
 func (s *Store) RenewCACertificate(ctx context.Context, database uuid.UUID, pem string) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return keepCA(ctx, tx, database, nil, pem) })
 	return because(err, "renew CA certificate")
 }
 
-// CertifiedDatabases returns at most limit databases whose CA certificate is known and that take connections by it, now
-// or once they are awake, in order of ID from after on.
+// CertifiedDatabases returns at most limit databases with a known CA certificate that accept connections, now or after
+// they are unfrozen, in order of ID after the given one.
 func (s *Store) CertifiedDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		WHERE  d.ca_certificate IS NOT NULL AND d.status NOT IN ('archiving', 'archived', 'deleting', 'deleted')
 		       AND d.id > $1
-		ORDER  BY d.id LIMIT $2`, after, limit) // its error comes out of Collect
+		ORDER  BY d.id LIMIT $2`, after, limit) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases with certificates")
@@ -55,8 +55,8 @@ func (s *Store) CertifiedDatabases(ctx context.Context, after uuid.UUID, limit i
 	return dbs, nil
 }
 
-// keepCA records the certificate that is in use and, where it was another one before, that it changed: by the
-// operation, or by none.
+// keepCA records the certificate in use and, if it replaced another, the event of the change: with the operation, or
+// without one.
 func keepCA(ctx context.Context, tx pgx.Tx, database uuid.UUID, by *uuid.UUID, pem string) error {
 	var was daap.CABundle
 	err := tx.QueryRow(ctx, `

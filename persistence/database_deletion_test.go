@@ -138,11 +138,11 @@ func (s suite) ClosedArchiveIsClosedUntilItIsOpened(t *testing.T) {
 	}
 	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at}, nil))
 	f.must(f.CloseArchive(t.Context(), db.ID, &at))
-	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at.Add(time.Minute)}, nil)) // somebody looks once more
+	f.must(f.SaveBackups(t.Context(), db, daap.BackupState{ObservedAt: at.Add(time.Minute)}, nil)) // one more check
 	want(t, "closed at", closed(), &at)
 	f.must(f.CloseArchive(t.Context(), db.ID, nil))
 	want(t, "closed once it is open", closed(), nil)
-	f.must(f.CloseArchive(t.Context(), uuid.New(), &at)) // nobody has looked at its backups yet
+	f.must(f.CloseArchive(t.Context(), uuid.New(), &at)) // no check of its backups yet
 }
 
 func (s suite) ArchivesExpireOnceTheirTimeIsOver(t *testing.T) {
@@ -183,7 +183,7 @@ func (s suite) OrphansAreThoseThatWereFoundLast(t *testing.T) {
 	f := s.fixture(t)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	orphan := func(name string) daap.Orphan {
-		return daap.Orphan{ID: newID(t), Kind: daap.OrphanNamespace, Name: name, DatabaseID: newID(t), Reason: "It is nobody's."}
+		return daap.Orphan{ID: newID(t), Kind: daap.OrphanNamespace, Name: name, DatabaseID: newID(t), Reason: "No database has ever had its ID."}
 	}
 	left := func() []daap.Orphan {
 		found, err := f.Orphans(t.Context(), daap.OrphanFilter{Page: daap.Page{Limit: 10}})
@@ -205,7 +205,7 @@ func (s suite) OrphansAreThoseThatWereFoundLast(t *testing.T) {
 	wantCode(t, err, daap.CodeNotFound)
 	f.must(f.OrphanRemoved(t.Context(), second.ID, "it is locked"))
 	again := second
-	again.ID = newID(t) // it is found anew
+	again.ID = newID(t) // it is found again
 	f.must(f.SaveOrphans(t.Context(), at.Add(time.Hour), []daap.Orphan{again}))
 	now := left()
 	if len(now) != 1 || now[0].ID != second.ID || now[0].RemovalError != "it is locked" || !now[0].FirstSeenAt.Equal(at) {

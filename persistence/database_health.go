@@ -11,28 +11,28 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// running chooses the databases that run: those that are ready or being changed, also where that is parked. It stands
-// for daap.RunningStatuses and daap.RunningKinds at the placeholders.
+// running selects running databases: ready or being changed, even if the change needs attention. The placeholders take
+// daap.RunningStatuses and daap.RunningKinds.
 func running(statuses, kinds string) string {
 	return `(d.status = ANY (` + statuses + `) OR d.status = 'error' AND o.kind = ANY (` + kinds + `))`
 }
 
-// RunningDatabases returns at most limit databases that run, in order of ID from after on, with what was last seen of
-// each.
+// RunningDatabases returns at most limit running databases, in order of ID after the given one, with their last
+// observations.
 func (s *Store) RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
 	return s.observed(ctx, ` WHERE d.id > $1 AND `+running("$3", "$4")+` ORDER BY d.id LIMIT $2`,
 		after, limit, daap.RunningStatuses(), daap.RunningKinds())
 }
 
-// RunningAmong returns those of the databases that run, with what was last seen of each.
+// RunningAmong returns the running ones among the given databases, with their last observations.
 func (s *Store) RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
 	return s.observed(ctx, ` WHERE d.id = ANY ($1) AND `+running("$2", "$3"),
 		ids, daap.RunningStatuses(), daap.RunningKinds())
 }
 
-// observed are five statements, however many databases are asked for.
+// observed runs five statements for any number of databases.
 func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap.Observed, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+which, args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectDatabases+which, args...) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases to observe")
@@ -55,7 +55,7 @@ func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap
 	}
 	reserved, err := s.reserved(ctx, ids)
 	if err != nil {
-		return nil, because(err, "read what is reserved")
+		return nil, because(err, "read reservations")
 	}
 	all := make([]daap.Observed, 0, len(dbs))
 	for _, db := range dbs {
@@ -66,9 +66,9 @@ func (s *Store) observed(ctx context.Context, which string, args ...any) ([]daap
 	return all, nil
 }
 
-// conditions are of each database what was last seen, and nothing else.
+// conditions reads the last observation of each database.
 func (s *Store) conditions(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Observed, error) {
-	rows, _ := s.pool.Query(ctx, selectConditions+`d.id = ANY ($1)`, ids) // its error comes out of collect
+	rows, _ := s.pool.Query(ctx, selectConditions+`d.id = ANY ($1)`, ids) // collect returns its error
 	return collectConditions(rows)
 }
 
@@ -90,10 +90,10 @@ func collectConditions(rows pgx.Rows) (map[uuid.UUID]daap.Observed, error) {
 	return all, err
 }
 
-// SaveHealth records what was seen of databases at the moment, and what changed as events. Rows of which nothing
-// changed are touched alone. Safe to repeat, by any number at once: of two who saw the same change one records it. What
-// was changed by another meanwhile is left out and returned, to be looked at again.
-func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error) {
+// SaveHealth records observations and, for changed conditions, events. Unchanged rows get only the new time. Safe to
+// repeat and to run concurrently: of two observers of the same change, one records it. Databases that changed in the
+// meantime are returned, to be observed again.
+func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error) {
 	var same []uuid.UUID
 	for _, one := range seen {
 		if !one.Changed() {
@@ -117,11 +117,11 @@ func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) 
 	}
 	_, err = s.pool.Exec(ctx, `
 		UPDATE database_health SET observed_at = $1 WHERE database_id = ANY ($2) AND observed_at < $1`, at, same)
-	return again, because(err, "save that databases are as they were")
+	return again, because(err, "save unchanged observations")
 }
 
-// saveHealth says whether it was saved.
-func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Seen) (bool, error) {
+// saveHealth reports whether it was saved.
+func saveHealth(ctx context.Context, tx pgx.Tx, at time.Time, one daap.Observation) (bool, error) {
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO database_health AS h (database_id, health, health_since, conditions, observed_at)
 		VALUES ($1, $2, $4, $3, $4)

@@ -27,7 +27,7 @@ func (s suite) HealthIsKeptAndOnlyChangesAreEvents(t *testing.T) {
 			{Type: daap.ConditionReady, Status: status, Reason: "Told", Message: message},
 			{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionTrue},
 		}
-		again, err := f.SaveHealth(t.Context(), at, []daap.Seen{was.See(found, at)})
+		again, err := f.SaveHealth(t.Context(), at, []daap.Observation{was.Observe(found, at)})
 		f.must(err)
 		return len(again)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// DescribeDatabase returns all that is known of the database, a deleted one too, as of one moment: five statements, sent
-// at once. Errors: CodeNotFound, also for one out of scope.
+// DescribeDatabase returns everything known about the database, including a deleted one, in one snapshot: five
+// statements, sent at once. Errors: CodeNotFound, also for one out of scope.
 func (s *Store) DescribeDatabase(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.DatabaseView, error) {
 	var view daap.DatabaseView
 	read, one, args := &pgx.Batch{}, `d.id = $1`+ofTeam, []any{id, owner(scope)}
@@ -43,7 +43,7 @@ func (s *Store) DescribeDatabase(ctx context.Context, scope daap.Scope, id uuid.
 	return view, nil
 }
 
-// snapshot reads all that is queued as of one moment, on one connection.
+// snapshot runs the queued reads in one snapshot, on one connection.
 func (s *Store) snapshot(ctx context.Context, read *pgx.Batch) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
 		func(tx pgx.Tx) error { return tx.SendBatch(ctx, read).Close() })

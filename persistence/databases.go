@@ -11,8 +11,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// openStates are daap.OpenStates in SQL, word for word as in the index operations_open_on_database: only
-// then does PostgreSQL use it.
+// openStates is daap.OpenStates in SQL, exactly as in the index operations_open_on_database: otherwise PostgreSQL does
+// not use the index.
 const openStates = `('pending', 'running', 'needs_attention', 'cancelling')`
 
 const selectDatabases = `
@@ -21,16 +21,16 @@ const selectDatabases = `
 	       d.deletion_protection, d.archived_until, d.ca_expires_at, o.id, COALESCE(o.kind, ''),
 	       h.health, h.health_since, h.observed_at, d.created_at, d.updated_at, d.deleted_at` + fromDatabases
 
-// fromDatabases are databases with the operation that holds each, and what was last seen of it.
+// fromDatabases joins databases with the operation that holds each, and its last observation.
 const fromDatabases = `
 	FROM   databases d
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates + `
 	LEFT   JOIN database_health h ON h.database_id = d.id`
 
-// Database returns the database, a deleted one too. Errors: CodeNotFound, also for one out of scope.
+// Database returns the database, including a deleted one. Errors: CodeNotFound, also for one out of scope.
 func (s *Store) Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
 	sql := selectDatabases + ` WHERE d.id = $1` + ofTeam
-	rows, _ := s.pool.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, id, owner(scope)) // Collect returns its error
 	db, err := pgx.CollectExactlyOneRow(rows, scanDatabase)
 	if err != nil {
 		return daap.Database{}, missing(err, "read database", "database")
@@ -38,8 +38,7 @@ func (s *Store) Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (d
 	return db, nil
 }
 
-// Databases returns the databases in scope that the filter chooses, newest first, at most as many as its page
-// holds.
+// Databases returns the databases in scope that the filter selects, newest first, at most one page.
 func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.DatabaseFilter) ([]daap.Database, error) {
 	var w filter
 	w.within(scope)
@@ -62,12 +61,12 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 		w.healthy(f.Health, time.Now())
 	}
 	if len(f.Labels) > 0 || f.Health != "" {
-		// How many databases have a label or a health decides between the index on those and the one in order of id,
-		// so this one is planned for what is at hand, not once for all.
+		// The number of databases with a label or health decides between their index and the one in order of ID, so this
+		// statement is planned for its arguments every time.
 		args = append(args, pgx.QueryExecModeCacheDescribe)
 	}
 	sql := selectDatabases + w.where() + ` ORDER BY d.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, append(args, w.args...)...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, append(args, w.args...)...) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases")
@@ -75,9 +74,9 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 	return dbs, nil
 }
 
-// DatabasesByID returns those of the databases that there are or were, by ID.
+// DatabasesByID returns the databases with the given IDs, including deleted ones.
 func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
-	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectDatabases+` WHERE d.id = ANY ($1)`, ids) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, fmt.Sprintf("read %d databases", len(ids)))
@@ -89,22 +88,22 @@ func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	return all, nil
 }
 
-// ExpiredArchives returns at most limit archived databases whose time is over, and that nothing works on.
+// ExpiredArchives returns at most limit expired archived databases that no operation holds.
 func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		WHERE  d.status = 'archived' AND d.archived_until < now() AND NOT d.deletion_protection AND o.id IS NULL
-		ORDER  BY d.archived_until LIMIT $1`, limit) // its error comes out of Collect
+		ORDER  BY d.archived_until LIMIT $1`, limit) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
-		return nil, because(err, "read archives whose time is over")
+		return nil, because(err, "read expired archives")
 	}
 	return dbs, nil
 }
 
-// CreateDatabase records the database, which may be restored from a source, and the operation that holds it, or
-// neither. The operation is due for dispatch a little later: the caller starts it first. A request that was carried out
-// before gets its answer again. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus
-// where there is no such tier or source, and those of answerOnce.
+// CreateDatabase records the database, possibly to be restored from a source, and the operation that holds it, or
+// neither. Its dispatch is due a little later, because the caller starts it first. A repeated request gets its first
+// answer. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus for a missing tier or
+// source, and those of answerOnce.
 func (s *Store) CreateDatabase(
 	ctx context.Context, by daap.Grant, db daap.Database, from *daap.RestoreFrom, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
@@ -150,8 +149,8 @@ func (s *Store) CreateDatabase(
 	return answer.Database, *answer.Operation, nil
 }
 
-// keepSource keeps the source of a restore to the tier from being deleted meanwhile. Errors: CodeValidationFailed,
-// CodeWrongStatus where it is being deleted already.
+// keepSource prevents the deletion of a restore's source during the transaction. Errors: CodeValidationFailed,
+// CodeWrongStatus if it is already being deleted.
 func keepSource(ctx context.Context, tx pgx.Tx, from daap.RestoreFrom, tier daap.Tier) error {
 	if err := from.Check(tier); err != nil {
 		return err
@@ -162,15 +161,14 @@ func keepSource(ctx context.Context, tx pgx.Tx, from daap.RestoreFrom, tier daap
 		return fmt.Errorf("lock source %s: %w", from.Source.ID, err)
 	}
 	if status != from.Source.Status {
-		return daap.WrongStatus(status, "cannot be restored from any more")
+		return daap.WrongStatus(status, "can no longer be restored from")
 	}
 	return nil
 }
 
-// PatchDatabase applies the patch to the database as it is under lock, so that no change is lost. Where the database is
-// to get a tier that it does not have all of, op gets that tier and holds the database, and is returned; else nil.
-// Errors: CodeNotFound, CodeValidationFailed, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus, and those of
-// answerOnce.
+// PatchDatabase applies the patch to the locked database, so that no change is lost. If the patch sets a tier that
+// differs from the database's copy, op gets that tier, holds the database and is returned; else nil. Errors:
+// CodeNotFound, CodeValidationFailed, CodeQuotaExceeded, CodeDatabaseBusy, CodeWrongStatus, and those of answerOnce.
 func (s *Store) PatchDatabase(
 	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.DatabasePatch, op daap.Operation,
 ) (daap.Database, *daap.Operation, error) {
@@ -198,7 +196,7 @@ func (s *Store) PatchDatabase(
 			return accepted{}, err
 		}
 		if begun != nil {
-			by = by.TakesTime()
+			by = by.AsAccepted()
 			before["tier"], before["status"] = was.Tier, was.Status
 			after["tier"], after["status"], after["operation_id"] = begun.Tier.Name, begun.Kind.During(), begun.ID
 		}
@@ -211,8 +209,8 @@ func (s *Store) PatchDatabase(
 	return answer.Database, answer.Operation, because(err, "patch database")
 }
 
-// beginUpdate gives the database, which is locked, to op for the tier of that name or ID; nil where none is named, or
-// the database has all of it and no operation that may give it another one.
+// beginUpdate gives the locked database to op for the tier with that name or ID. It returns nil if none is named, or if
+// the database already has it and no operation in progress could change that.
 func beginUpdate(
 	ctx context.Context, tx pgx.Tx, db daap.Database, named *string, op daap.Operation,
 ) (*daap.Operation, error) {
@@ -233,24 +231,24 @@ func beginUpdate(
 	}
 	asked := tier.Cost()
 	if *db.TierID == tier.ID {
-		asked = asked.Beyond(db.Profile.Cost())
+		asked = asked.ExcessOver(db.Profile.Cost())
 	}
 	return &begun, reserve(ctx, tx, tier, op, asked)
 }
 
-// databaseFields are what a patch may change of a database, as the audit log has them.
+// databaseFields are the fields that a patch may change, as in the audit log.
 func databaseFields(db daap.Database) fields {
 	return fields{
 		"description": db.Description, "labels": db.Labels, "deletion_protection": db.DeletionProtection,
 	}
 }
 
-// theDatabase is a database as the audit log names it.
+// theDatabase identifies a database in the audit log.
 func theDatabase(id uuid.UUID) daap.Resource {
 	return daap.Resource{Kind: daap.ResourceDatabase, ID: id}
 }
 
-// insertDatabase returns the database with its times.
+// insertDatabase returns the database with its timestamps.
 func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Database, error) {
 	if db.Labels == nil {
 		db.Labels = map[string]string{}
@@ -265,8 +263,8 @@ func insertDatabase(ctx context.Context, tx pgx.Tx, db daap.Database) (daap.Data
 	return db, err
 }
 
-// lockDatabase keeps everyone else from changing the database or who holds it, and returns it as it is then.
-// The lock comes first, alone: only a later statement sees what the one who held the lock before has written.
+// lockDatabase locks the database and its holder against changes, and returns it. The lock is a statement of its own:
+// only a later statement sees the writes of the previous lock holder.
 func lockDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
 	sql := `SELECT d.id FROM databases d WHERE d.id = $1` + ofTeam + ` FOR UPDATE`
 	if _, err := tx.Exec(ctx, sql, id, owner(scope)); err != nil {
@@ -277,7 +275,7 @@ func lockDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID
 
 func readDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Database, error) {
 	sql := selectDatabases + ` WHERE d.id = $1` + ofTeam
-	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
+	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // Collect returns its error
 	db, err := pgx.CollectExactlyOneRow(rows, scanDatabase)
 	if err != nil {
 		return daap.Database{}, missing(err, "read database", "database")
@@ -285,8 +283,8 @@ func readDatabase(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID
 	return db, nil
 }
 
-// moveDatabase gives the database a status it may move to, with the cause that belongs to it. It is the only
-// place where a status changes.
+// moveDatabase moves the database to an allowed status, with the cause that belongs to it. It is the only place where a
+// status changes.
 func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.DatabaseStatus, cause *daap.Cause) error {
 	why := columnsOf(cause)
 	moved, err := tx.Exec(ctx, `
@@ -303,7 +301,7 @@ func moveDatabase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to daap.Database
 		return fmt.Errorf("move database to %s: %w", to, err)
 	}
 	if moved.RowsAffected() != 1 {
-		return fmt.Errorf("database %s may not move to %s from the status it has", id, to)
+		return fmt.Errorf("database %s cannot move to %s from its current status", id, to)
 	}
 	if to == daap.DatabaseDeleted {
 		return release(ctx, tx, reservationsOf{database: id})
@@ -328,12 +326,12 @@ func scanDatabase(row pgx.CollectableRow) (daap.Database, error) {
 		db.WaitingOn = waiting.cause()
 	}
 	if health != nil && since != nil && observed != nil {
-		db.LastHealth = &daap.HealthSeen{Health: *health, Since: *since, ObservedAt: *observed}
+		db.LastHealth = &daap.HealthObservation{Health: *health, Since: *since, ObservedAt: *observed}
 	}
 	return db, err
 }
 
-// causeColumns are a cause as a row has it: all null where there is none.
+// causeColumns returns the columns of a cause: all null without one.
 type causeColumns struct{ code, message, remedy *string }
 
 func columnsOf(cause *daap.Cause) causeColumns {
@@ -349,7 +347,7 @@ func (c causeColumns) cause() *daap.Cause {
 		return nil
 	}
 	cause := &daap.Cause{Code: daap.CauseCode(*c.code), Message: *c.message}
-	if c.remedy != nil { // a process of the version before wrote none
+	if c.remedy != nil { // a process of the previous version wrote none
 		cause.Remedy = *c.remedy
 	}
 	return cause

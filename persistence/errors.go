@@ -14,13 +14,13 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Constraints whose violation is for people to mend.
+// The constraints whose violation is a client's error.
 const (
 	nameOfTeam  = "databases_name_of_team"
 	expiryOfKey = "api_keys_expires_at"
 )
 
-// SQLSTATEs that mean something here.
+// The SQLSTATEs that have a meaning here.
 const (
 	connectionExceptions = "08" // the class
 	readOnlyTransaction  = "25006"
@@ -31,13 +31,13 @@ const (
 	lockNotAvailable     = "55P03"
 )
 
-// violates says whether err is the violation of the given constraint or unique index.
+// violates reports whether err is a violation of the given constraint or unique index.
 func violates(err error, constraint string) bool {
 	var pgErr *pgconn.PgError
 	return errors.As(err, &pgErr) && pgErr.ConstraintName == constraint
 }
 
-// missing turns an empty answer into NotFound of noun, and treats any other error as because does.
+// missing turns an empty result into NotFound of noun, and other errors like because.
 func missing(err error, doing, noun string) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.NotFound(noun)
@@ -45,23 +45,23 @@ func missing(err error, doing, noun string) error {
 	return because(err, doing)
 }
 
-// because says of an error what was being done. Errors made for people or for the engine pass as they are:
-// they say all there is to say. While PostgreSQL is away, people are told so.
+// because wraps an error with the action that failed. Errors for people or for the engine pass unchanged. If PostgreSQL
+// is down, it returns an error for people.
 func because(err error, doing string) error {
 	switch {
 	case err == nil, daap.AsError(err) != nil, errors.Is(err, daap.ErrSuperseded):
 		return err
 	case unreachable(err):
-		away := daap.Unavailable("The service cannot reach its own database just now; try again in a moment.")
+		away := daap.Unavailable("The service cannot reach its own database at the moment; try again shortly.")
 		return fmt.Errorf("%s: %w: %w", doing, away, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 }
 
-// unreachable says whether err comes of a PostgreSQL that is down, restarting or no longer the primary.
+// unreachable reports whether err means that PostgreSQL is down, restarting or no longer the primary.
 func unreachable(err error) bool {
-	if errors.Is(err, context.Canceled) { // the caller has gone, not the server
+	if errors.Is(err, context.Canceled) { // the caller disconnected, not the server
 		return false
 	}
 	var pgErr *pgconn.PgError
@@ -77,8 +77,8 @@ func unreachable(err error) bool {
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// storable returns s as PostgreSQL can store it. What a failure says comes from anywhere, and a failure that
-// cannot be recorded would never end.
+// storable returns s in a form that PostgreSQL can store. Error texts come from anywhere, and a failure that cannot be
+// recorded would never end.
 func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\x00", "")
 }

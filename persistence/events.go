@@ -10,8 +10,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Events returns the events that the filter chooses, newest first, at most as many as its page holds; none of a
-// database that is out of scope.
+// Events returns the events that the filter selects, newest first, at most one page; none for a database that is out of
+// scope.
 func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter) ([]daap.Event, error) {
 	var w filter
 	w.within(scope)
@@ -25,7 +25,7 @@ func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter
 		FROM   events e
 		JOIN   databases d ON d.id = e.database_id` +
 		w.where() + ` ORDER BY e.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	events, err := pgx.CollectRows(rows, scanEvent)
 	if err != nil {
 		return nil, because(err, "read events")
@@ -33,8 +33,8 @@ func (s *Store) Events(ctx context.Context, scope daap.Scope, f daap.EventFilter
 	return events, nil
 }
 
-// addEvent records what happened to the operation in the transaction in which it did, in the timeline and, where
-// it is a change that a workflow made, in the audit log.
+// addEvent records an event of the operation in its transaction: in the timeline and, for a change by a workflow, in
+// the audit log.
 func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) error {
 	if err := insertEvent(ctx, tx, e); err != nil {
 		return err
@@ -45,11 +45,11 @@ func addEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, e daap.Event) e
 	return nil
 }
 
-// insertEvent records what happened in the timeline alone.
+// insertEvent adds an event to the timeline only.
 func insertEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make an event id: %w", err)
+		return fmt.Errorf("create an event ID: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO events (id, database_id, operation_id, kind, step, cause_code, actor, message)
@@ -61,7 +61,7 @@ func insertEvent(ctx context.Context, tx pgx.Tx, e daap.Event) error {
 	return nil
 }
 
-// addDecision records what a person decided about the operation, in the transaction that carries it out.
+// addDecision records a decision about the operation, in the transaction that carries it out.
 func addDecision(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.StepName, d daap.Decision) error {
 	if err := addEvent(ctx, tx, op, op.WasDecided(step, d)); err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// filter gathers the conditions of a list. Conditions are fixed text in which $ stands for their argument;
-// what callers give only ever becomes an argument.
+// filter collects the conditions of a list. Conditions are constant text in which $ stands for the argument; caller
+// input is only ever an argument.
 type filter struct {
 	conditions []string
 	args       []any
@@ -23,22 +23,22 @@ func (f *filter) andWith(condition string, arg any) {
 	f.and(strings.Replace(condition, "$", f.placeholder(arg), 1))
 }
 
-// within leaves the rows of databases d that are in the scope.
+// within selects the rows of databases d in the scope.
 func (f *filter) within(scope daap.Scope) {
 	if team, limited := scope.Team(); limited {
 		f.andWith(`d.owner_team = $`, team)
 	}
 }
 
-// running leaves the databases d that run, by the operations o that hold them.
+// running selects the running databases d, by the operations o that hold them.
 func (f *filter) running() {
 	f.and(running(f.placeholder(daap.RunningStatuses()), f.placeholder(daap.RunningKinds())))
 }
 
-// healthy leaves the rows of fromDatabases of databases that run and are of the health at the moment.
+// healthy selects the rows of fromDatabases for running databases with the health now.
 func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
 	f.running()
-	since := daap.HealthBelievedSince(now)
+	since := daap.HealthValidSince(now)
 	if health == daap.HealthUnknown {
 		f.andWith(`(h.health IS NULL OR h.health = 'unknown' OR h.observed_at < $)`, since)
 		return
@@ -47,7 +47,7 @@ func (f *filter) healthy(health daap.DatabaseHealth, now time.Time) {
 	f.andWith(`h.observed_at >= $`, since)
 }
 
-// placeholder adds arg to the arguments and returns what stands for it in the SQL.
+// placeholder adds arg to the arguments and returns its placeholder.
 func (f *filter) placeholder(arg any) string {
 	f.args = append(f.args, arg)
 	return "$" + strconv.Itoa(len(f.args))

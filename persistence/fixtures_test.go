@@ -42,7 +42,7 @@ func newTier(t *testing.T, name string) daap.Tier {
 // smallID is the tier that every fixture has.
 var smallID = uuid.MustParse("0190a0a0-0000-7000-8000-00000000000a")
 
-// insertSmall makes it. The audit log is not told: tests count what it has.
+// insertSmall inserts it without an audit log entry: tests count the entries.
 const insertSmall = `
 	WITH usage AS (INSERT INTO tier_usage (tier_id) VALUES ('0190a0a0-0000-7000-8000-00000000000a'))
 	INSERT INTO tiers (id, name, instances, ha_replicas, cpu_millis, memory_bytes, storage_bytes, pg_version, pool_mode,

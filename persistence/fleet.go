@@ -12,8 +12,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Fleet counts all databases that are not deleted, and all operations that are open, as they are at one moment: in four
-// statements, of which each sees the same.
+// Fleet counts all databases that are not deleted, and all open operations, at one moment: four statements in one
+// snapshot.
 func (s *Store) Fleet(ctx context.Context, now time.Time) (daap.Fleet, error) {
 	fleet := daap.Fleet{
 		ByStatus: map[daap.DatabaseStatus]int{}, ByHealth: map[daap.DatabaseHealth]daap.FleetHealth{},
@@ -26,7 +26,7 @@ func (s *Store) Fleet(ctx context.Context, now time.Time) (daap.Fleet, error) {
 	return fleet, because(s.snapshot(ctx, read), "count the fleet")
 }
 
-// countDatabases goes through all databases once, however many groups there are.
+// countDatabases scans all databases once, for any number of groups.
 func countDatabases(read *pgx.Batch, fleet *daap.Fleet) {
 	read.Queue(`
 		SELECT d.status, d.tier_name, d.owner_team, d.profile ->> 'pg_version', count(*)
@@ -61,7 +61,7 @@ func countDatabases(read *pgx.Batch, fleet *daap.Fleet) {
 		})
 }
 
-// countHealths goes by daap.HealthSeen.At.
+// countHealths follows daap.HealthObservation.AsOf.
 func countHealths(read *pgx.Batch, fleet *daap.Fleet, now time.Time) {
 	read.Queue(`
 		WITH seen AS (
@@ -73,7 +73,7 @@ func countHealths(read *pgx.Batch, fleet *daap.Fleet, now time.Time) {
 		SELECT health, count(*), count(*) FILTER (WHERE late), min(observed_at), max(observed_at), min(since),
 		       (array_agg(id ORDER BY since, id) FILTER (WHERE health <> 'healthy'))[1]
 		FROM   seen GROUP BY health`,
-		daap.HealthBelievedSince(now), daap.HealthBelievedFor, now.Add(-daap.SweepLate),
+		daap.HealthValidSince(now), daap.HealthValidFor, now.Add(-daap.SweepLate),
 		daap.RunningStatuses(), daap.RunningKinds()).Query(
 		func(rows pgx.Rows) error {
 			var health daap.DatabaseHealth

@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// look has the database looked at, at the moment, and found to be of the health.
+// look records a check of the database with the health.
 func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 	f.t.Helper()
 	all, err := f.RunningAmong(f.t.Context(), []uuid.UUID{id})
@@ -30,7 +30,7 @@ func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 		daap.HealthUnavailable: {{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionFalse}},
 		daap.HealthUnknown:     {{Type: daap.ConditionReady, Status: daap.ConditionUnknown}},
 	}
-	again, err := f.SaveHealth(f.t.Context(), at, []daap.Seen{all[0].See(found[health], at)})
+	again, err := f.SaveHealth(f.t.Context(), at, []daap.Observation{all[0].See(found[health], at)})
 	f.must(err)
 	want(f.t, "to look at again", len(again), 0)
 }
@@ -187,7 +187,7 @@ func (s suite) HealthIsSoSinceItChanged(t *testing.T) {
 		{4, daap.HealthDegraded, 4},
 	} {
 		f.look(db.ID, now.Add(look.after*time.Minute), look.health)
-		want(t, "the health", *f.database(db.ID).LastHealth, daap.HealthSeen{
+		want(t, "the health", *f.database(db.ID).LastHealth, daap.HealthObservation{
 			Health: look.health, Since: now.Add(look.since * time.Minute), ObservedAt: now.Add(look.after * time.Minute),
 		})
 	}
@@ -245,5 +245,5 @@ func TestSweepIsBehindWhereNobodyLooksForTwoMinutes(t *testing.T) {
 	f.exec(`UPDATE databases SET updated_at = now() - interval '1 day'`)
 	fleet, err := f.Fleet(t.Context(), now)
 	f.must(err)
-	want(t, "late", fleet.Sweep.Late, 5) // stale, slow, down, down-before, and new, which nobody has looked at
+	want(t, "late", fleet.Sweep.Late, 5) // stale, slow, down, down-before, and new, which was never checked
 }

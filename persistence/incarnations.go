@@ -12,9 +12,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// BeginIncarnation gives the database of a reconcile its next incarnation after the given one, to be restored from its
-// own archive of that server name. Nothing is known of that incarnation's backups then. Safe to repeat: an operation
-// that has begun one begins no other. daap.ErrSuperseded for an operation that is over or given up.
+// BeginIncarnation moves the database of a reconcile to the incarnation after the given one, to be restored from its
+// own archive of that server name. The state of its backups is then unknown. Safe to repeat: an operation begins at
+// most one incarnation. daap.ErrSuperseded for an operation that is over or cancelled.
 func (s *Store) BeginIncarnation(ctx context.Context, op uuid.UUID, from int, server string) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.Incarnation != 0 {
@@ -43,7 +43,7 @@ func beginIncarnation(ctx context.Context, tx pgx.Tx, op daap.Operation, is daap
 	}
 	_, err = tx.Exec(ctx, `UPDATE operations SET incarnation = $2 WHERE id = $1`, op.ID, is.Incarnation)
 	if err != nil {
-		return fmt.Errorf("record that it is the operation's: %w", err)
+		return fmt.Errorf("record the incarnation with the operation: %w", err)
 	}
 	archived, err := forgetState(ctx, tx, is.ID)
 	if err != nil {
@@ -52,15 +52,15 @@ func beginIncarnation(ctx context.Context, tx pgx.Tx, op daap.Operation, is daap
 	return addEvent(ctx, tx, op, op.HasBegun(is, archived))
 }
 
-// forgetState forgets what was seen of the backups of the incarnation before, but for the rows of its base backups, and
-// returns up to when all was archived; nil where that is not known.
+// forgetState removes the observed state of the previous incarnation's backups, except the rows of base backups, and
+// returns the time up to which everything was archived; nil if unknown.
 func forgetState(ctx context.Context, tx pgx.Tx, database uuid.UUID) (archived *time.Time, err error) {
 	err = tx.QueryRow(ctx, `SELECT archived_until FROM backup_states WHERE database_id = $1`, database).Scan(&archived)
-	if errors.Is(err, pgx.ErrNoRows) { // nobody has looked yet
+	if errors.Is(err, pgx.ErrNoRows) { // no observation yet
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read up to when all is archived: %w", err)
+		return nil, fmt.Errorf("read the archived-until time: %w", err)
 	}
 	_, err = tx.Exec(ctx, `
 		UPDATE backup_states
@@ -70,7 +70,7 @@ func forgetState(ctx context.Context, tx pgx.Tx, database uuid.UUID) (archived *
 		       last_failure_at = NULL, last_failure_message = '', first_recoverable_at = NULL, gap = ''
 		WHERE  database_id = $1`, database)
 	if err != nil {
-		return nil, fmt.Errorf("forget what was seen of backups: %w", err)
+		return nil, fmt.Errorf("remove observations of backups: %w", err)
 	}
 	return archived, nil
 }

@@ -34,7 +34,7 @@ func (s suite) IncarnationIsBegunOnceForEachOperation(t *testing.T) {
 	f.must(err)
 	want(t, "the operation's incarnation", read.Incarnation, 2)
 	told := slices.DeleteFunc(f.happened(db.ID), func(k daap.EventKind) bool { return k != daap.EventIncarnationBegun })
-	want(t, "how often it is told", len(told), 1)
+	want(t, "events", len(told), 1)
 
 	state, err := f.BackupState(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
@@ -99,7 +99,7 @@ func (s suite) ArchiveIsNotPrunedWhileItsOwnDatabaseIsRestoredFromIt(t *testing.
 		f.must(err)
 		return len(dbs)
 	}
-	want(t, "pruned while it is applied anew", pruned(), 1)
+	want(t, "pruned during a reconcile", pruned(), 1)
 	f.must(f.BeginIncarnation(t.Context(), op.ID, 1, "pg-1"))
 	want(t, "pruned while it is restored", pruned(), 0)
 	f.must(f.ParkOperation(t.Context(), op.ID, daap.StepReady, daap.NewCause(daap.CauseDeadline, "late")))

@@ -18,7 +18,7 @@ import (
 // many is how many databases the benchmarks list, all of one team.
 const many = 200_000
 
-// fill makes n databases; of a thousand that run, one is unavailable and one was not looked at for long.
+// fill inserts n databases; of a thousand running ones, one is unavailable and one has a stale check.
 func fill(b *testing.B, pool *pgxpool.Pool, n int, team string) {
 	b.Helper()
 	if _, err := pool.Exec(b.Context(), insertSmall); err != nil {
@@ -61,7 +61,7 @@ func nth(n int) uuid.UUID { return uuid.MustParse(fmt.Sprintf("%032x", n)) }
 // filled is a Store with n databases.
 func filled(b *testing.B, n int, team string) *persistence.Store {
 	b.Helper()
-	// What the pool allows a statement is for requests; filling the table takes longer.
+	// The pool's statement timeout is for requests; filling the table takes longer.
 	pool, err := persistence.Open(context.Background(), persistencetest.URL(b)+"&statement_timeout=0")
 	if err != nil {
 		b.Fatal(err)

@@ -10,25 +10,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// keyCache is told of keys that have changed.
+// keyCache is notified of changed keys.
 type keyCache interface {
-	// Trust says that changes are told of from now on, Distrust that they are not any more.
+	// Trust means that changes are received from now on, Distrust that they no longer are.
 	Trust()
 	Distrust()
-	// Evict says that the key has changed.
+	// Evict means that the key changed.
 	Evict(id uuid.UUID)
 }
 
 const (
-	// A connection that is half open is found after quietFor and pingTimeout.
+	// A half-open connection is detected after quietFor and pingTimeout.
 	quietFor = 3 * time.Second
-	// Between two tries to listen it waits this long, then twice as long each time.
+	// The delay before the next attempt to listen; it doubles each time.
 	firstListen = 100 * time.Millisecond
 	lastListen  = 2 * time.Second
 )
 
-// FollowAPIKeys tells the cache of keys that are rotated and revoked, until ctx is done, on a connection of its own.
-// While it cannot, it says so to the cache, gives the error to report and tries again.
+// FollowAPIKeys notifies the cache of rotated and revoked keys until ctx is done, on its own connection. While it
+// cannot, it calls Distrust, passes the error to report and retries.
 func (s *Store) FollowAPIKeys(ctx context.Context, cache keyCache, report func(error)) {
 	pause := firstListen
 	for ctx.Err() == nil {
@@ -50,7 +50,7 @@ func (s *Store) FollowAPIKeys(ctx context.Context, cache keyCache, report func(e
 	}
 }
 
-// listen tells the cache of changes until the connection is lost.
+// listen notifies the cache of changes until the connection is lost.
 func (s *Store) listen(ctx context.Context, cache keyCache) error {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Store) listen(ctx context.Context, cache keyCache) error {
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
 		defer cancel()
-		_ = conn.Close(closing) // it may be lost already
+		_ = conn.Close(closing) // it may already be lost
 	}()
 	beginning, cancel := context.WithTimeout(ctx, connectTimeout)
 	_, err = conn.Exec(beginning, `LISTEN `+keyChanges)
@@ -75,7 +75,7 @@ func (s *Store) listen(ctx context.Context, cache keyCache) error {
 	}
 }
 
-// next waits for one change, or looks whether the connection is still there where none comes.
+// next waits for a change, and pings the connection if none arrives.
 func (s *Store) next(ctx context.Context, conn *pgx.Conn, cache keyCache) error {
 	quiet, cancel := context.WithTimeout(ctx, quietFor)
 	change, err := conn.WaitForNotification(quiet)
@@ -83,7 +83,7 @@ func (s *Store) next(ctx context.Context, conn *pgx.Conn, cache keyCache) error 
 	if err == nil {
 		id, err := uuid.Parse(change.Payload)
 		if err != nil {
-			return fmt.Errorf("a change of %q, which is no key", change.Payload)
+			return fmt.Errorf("notification %q is not a key", change.Payload)
 		}
 		cache.Evict(id)
 		return nil

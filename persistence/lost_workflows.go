@@ -13,16 +13,16 @@ import (
 )
 
 const (
-	// lookInterval is how often an open operation's workflow is looked at.
+	// lookInterval is how often the workflow of an open operation is checked.
 	lookInterval = time.Minute
-	// oftenTried is how many starts an operation that starts anew may take before its workflow is looked at: until the
-	// new one is there, what is seen is the old one.
+	// oftenTried is the number of starts after which the workflow of a restarted operation is checked: until the new one
+	// exists, the check would find the old one.
 	oftenTried = 3
 )
 
-// ClaimUnchecked returns at most limit open operations that have not been looked at for a minute, longest first
-// and without their steps. Each is due again a minute later, so no one else claims it meanwhile. Pending ones
-// that start anew are among them once that was tried often.
+// ClaimUnchecked returns at most limit open operations that have not been checked for a minute, the longest first and
+// without their steps. Their next check is due a minute later, so no other process claims them in the meantime.
+// Restarted pending operations are included after several starts.
 func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation, error) {
 	rows, _ := s.pool.Query(ctx, `
 		WITH due AS (
@@ -40,27 +40,27 @@ func (s *Store) ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation
 		)`+selectOperations+`
 		JOIN   claimed ON claimed.id = o.id
 		ORDER  BY o.id`,
-		limit, oftenTried, lookInterval) // its error comes out of Collect
+		limit, oftenTried, lookInterval) // Collect returns its error
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return nil, because(err, "claim operations to look at")
+		return nil, because(err, "claim operations to check")
 	}
 	return ops, nil
 }
 
-// ParkLost parks the operation for the cause if it is as it was when it was looked at; another one is left
-// alone. Safe to repeat.
+// ParkLost parks the operation for the cause if it is unchanged since the check; otherwise it does nothing. Safe to
+// repeat.
 func (s *Store) ParkLost(ctx context.Context, seen daap.Operation, cause daap.Cause) error {
-	return s.ifStill(ctx, seen, "park a lost one", func(tx pgx.Tx, op daap.Operation) error {
+	return s.ifStill(ctx, seen, "park a lost operation", func(tx pgx.Tx, op daap.Operation) error {
 		return park(ctx, tx, op, cause)
 	})
 }
 
-// RestartLost makes the operation pending again if it is as it was when it was looked at; another one is left
-// alone. Its next start begins a new workflow.
+// RestartLost makes the operation pending again if it is unchanged since the check; otherwise it does nothing. Its next
+// start begins a new workflow.
 func (s *Store) RestartLost(ctx context.Context, seen daap.Operation) error {
-	return s.ifStill(ctx, seen, "restart a lost one", func(tx pgx.Tx, op daap.Operation) error {
-		return restart(ctx, tx, op, "Temporal had lost its workflow.")
+	return s.ifStill(ctx, seen, "restart a lost operation", func(tx pgx.Tx, op daap.Operation) error {
+		return restart(ctx, tx, op, "Temporal lost the workflow.")
 	})
 }
 
@@ -76,7 +76,7 @@ func (s *Store) ifStill(
 	return orSuperseded(because(err, doing))
 }
 
-// restart makes an operation that gets on, or none yet, pending again: its next start is a new workflow.
+// restart makes an operation in progress pending again: its next start begins a new workflow.
 func restart(ctx context.Context, tx pgx.Tx, op daap.Operation, why string) error {
 	if err := setState(ctx, tx, op, daap.OperationPending, nil); err != nil {
 		return err
@@ -89,12 +89,12 @@ func restart(ctx context.Context, tx pgx.Tx, op daap.Operation, why string) erro
 	if err != nil {
 		return fmt.Errorf("restart operation: %w", err)
 	}
-	return addEvent(ctx, tx, op, op.Happened(daap.EventRestarted, "%s It starts anew.", why))
+	return addEvent(ctx, tx, op, op.Happened(daap.EventRestarted, "%s A new workflow starts.", why))
 }
 
-// RestartOperation makes a parked operation whose workflow is gone pending again, as decided: forward for a
-// retry, backward for an abort. It returns the operation as it then is. Errors: CodeDecisionRefused when it is
-// not parked any more, CodeNotFound also when it is out of scope.
+// RestartOperation makes a parked operation without a workflow pending again, as decided: forward for a retry, backward
+// for an abort. It returns the operation afterwards. Errors: CodeDecisionRefused if it is no longer parked,
+// CodeNotFound also when out of scope.
 func (s *Store) RestartOperation(
 	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
 ) (daap.Operation, error) {
@@ -109,7 +109,7 @@ func (s *Store) RestartOperation(
 		if err := decide(); err != nil {
 			return err
 		}
-		return restart(ctx, tx, op, "Its workflow was gone.")
+		return restart(ctx, tx, op, "The workflow was gone.")
 	})
 	if err != nil {
 		return daap.Operation{}, because(err, "restart operation")
@@ -117,8 +117,8 @@ func (s *Store) RestartOperation(
 	return s.Operation(ctx, scope, id)
 }
 
-// CancelPending cancels the operation if it has not begun: nothing is made yet, so nothing is undone. It says
-// whether it did. Errors: CodeDecisionRefused when it cannot be given up, CodeNotFound also when out of scope.
+// CancelPending cancels the operation if it has not begun, when there is nothing to roll back. It reports whether it
+// did. Errors: CodeDecisionRefused if it cannot be cancelled, CodeNotFound also when out of scope.
 func (s *Store) CancelPending(
 	ctx context.Context, scope daap.Scope, id uuid.UUID, d daap.Decision,
 ) (bool, error) {
@@ -134,7 +134,7 @@ func (s *Store) CancelPending(
 		if err := addDecision(ctx, tx, op, "", d); err != nil {
 			return err
 		}
-		if op.Kind.Makes() { // the way to deleted leads over deleting
+		if op.Kind.Makes() { // deleted can be reached only from deleting
 			if err := moveDatabase(ctx, tx, op.DatabaseID, daap.DatabaseDeleting, nil); err != nil {
 				return err
 			}
@@ -143,7 +143,7 @@ func (s *Store) CancelPending(
 			return err
 		}
 		return closeOperation(ctx, tx, op, daap.OperationCancelled,
-			op.Happened(daap.EventCancelled, "It had not begun."))
+			op.Happened(daap.EventCancelled, "The operation had not begun."))
 	})
 	if err != nil {
 		return false, orSuperseded(because(err, "cancel a pending operation"))
@@ -151,7 +151,7 @@ func (s *Store) CancelPending(
 	return cancelled, nil
 }
 
-// orSuperseded is nil for an operation that is over: there is nothing to do to it.
+// orSuperseded returns nil for an operation that is over: there is nothing to do.
 func orSuperseded(err error) error {
 	if errors.Is(err, daap.ErrSuperseded) {
 		return nil

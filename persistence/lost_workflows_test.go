@@ -23,10 +23,10 @@ func (s suite) OpenOperationsAreLookedAtInTurn(t *testing.T) {
 	f.running("shop", "orders")
 	_, pending := f.created("shop", "carts")
 	f.ready("shop", "stock")
-	want(t, "looked at too soon", len(f.unchecked()), 0)
+	want(t, "checked too soon", len(f.unchecked()), 0)
 	f.lookDue()
-	want(t, "looked at, one that has not begun too", len(f.unchecked()), 2)
-	want(t, "looked at again", len(f.unchecked()), 0)
+	want(t, "checked, including one that has not begun", len(f.unchecked()), 2)
+	want(t, "checked again", len(f.unchecked()), 0)
 	f.must(f.RestartLost(t.Context(), f.operation(pending.ID)))
 	f.lookDue()
 	want(t, "looked at before the one that starts anew can be there", len(f.unchecked()), 1)
@@ -35,7 +35,7 @@ func (s suite) OpenOperationsAreLookedAtInTurn(t *testing.T) {
 		want(t, "tried to start", len(f.claimed(10)), 1)
 	}
 	f.lookDue()
-	want(t, "looked at when the new start was tried often", len(f.unchecked()), 2)
+	want(t, "checked after many attempts of the restart", len(f.unchecked()), 2)
 }
 
 func (s suite) ALostOperationIsParkedOrStartedAnew(t *testing.T) {

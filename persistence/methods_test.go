@@ -84,7 +84,7 @@ type store interface {
 	// conditions.go, fleet.go, scans.go
 	RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error)
 	RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error)
-	SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error)
+	SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error)
 	Fleet(ctx context.Context, now time.Time) (daap.Fleet, error)
 	DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
 	SaveScan(ctx context.Context, database uuid.UUID, scan daap.Scan, extensions []daap.Extension) error

@@ -13,23 +13,22 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// answersLast is how long an answer is kept for the request that got it.
+// answersLast is the retention of answers.
 const answersLast = 24 * time.Hour
 
-// accepted is the answer to a change of a database. Operation is nil where it took no time.
+// accepted is the answer to a change of a database. Operation is nil if it took no time.
 type accepted struct {
 	Database  daap.Database
 	Operation *daap.Operation
 }
 
-// errDryRun ends the transaction of a change that is only looked at.
+// errDryRun rolls back the transaction of a dry run.
 var errDryRun = errors.New("dry run")
 
-// answerOnce makes a change in one transaction and keeps its answer there, so that there is no moment at which
-// one could be without the other. A request that was carried out before changes nothing and gets its answer
-// again, which the audit log is told; one whose twin is under way waits for it. A change that fails leaves
-// nothing, the key neither; so does one that is only a dry run. Errors: those of the change,
-// CodeIdempotencyKeyReused, CodeRequestInProgress.
+// answerOnce makes a change and stores its answer in one transaction, so that neither exists without the other. A
+// repeated request changes nothing, gets its first answer, and is recorded in the audit log; a request whose first copy
+// is in progress waits for it. A failed change or a dry run leaves nothing, not even the key. Errors: the errors of the
+// change, CodeIdempotencyKeyReused, CodeRequestInProgress.
 func answerOnce[T any](
 	ctx context.Context, s *Store, by daap.Grant, change func(pgx.Tx) (T, error),
 ) (T, error) {
@@ -51,7 +50,7 @@ func answerOnce[T any](
 				return err
 			}
 			if a, is := any(answer).(accepted); is && a.Operation != nil {
-				by = by.TakesTime()
+				by = by.AsAccepted()
 			}
 			return addAudit(ctx, tx, by.Replayed())
 		}
@@ -67,8 +66,8 @@ func answerOnce[T any](
 	return answer, nil
 }
 
-// claimKey takes the key for this transaction, and says whether it was free. It waits for another transaction
-// that has it.
+// claimKey takes the key for this transaction, and reports whether it was free. It waits for another transaction that
+// has it.
 func claimKey(ctx context.Context, tx pgx.Tx, by daap.Grant) (bool, error) {
 	claimed, err := tx.Exec(ctx, `
 		INSERT INTO idempotency_keys (team, key, request, answer) VALUES ($1, $2, $3, 'null')
@@ -87,18 +86,18 @@ func claimKey(ctx context.Context, tx pgx.Tx, by daap.Grant) (bool, error) {
 func keepAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
 	row, err := answerRow(answer)
 	if err != nil {
-		return fmt.Errorf("keep the answer: %w", err)
+		return fmt.Errorf("save the answer: %w", err)
 	}
 	_, err = tx.Exec(ctx, `UPDATE idempotency_keys SET answer = $3 WHERE team = $1 AND key = $2`,
 		by.Caller.Team, by.Once.Key, row)
 	if err != nil {
-		return fmt.Errorf("keep the answer: %w", err)
+		return fmt.Errorf("save the answer: %w", err)
 	}
 	return nil
 }
 
-// readAnswer reads what was kept for the same request; pgx.ErrNoRows when there is nothing. An answer that is out of
-// the grant's scope was another key's of the same team: CodeIdempotencyKeyReused.
+// readAnswer returns the stored answer of the same request; pgx.ErrNoRows if there is none. An answer outside of the
+// grant's scope belongs to another key of the same team: CodeIdempotencyKeyReused.
 func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error {
 	var request, kept []byte
 	err := tx.QueryRow(ctx, `
@@ -106,13 +105,13 @@ func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 		WHERE  team = $1 AND key = $2 AND created_at >= now() - $3::interval`,
 		by.Caller.Team, by.Once.Key, answersLast).Scan(&request, &kept)
 	if err != nil {
-		return fmt.Errorf("read the kept answer: %w", err)
+		return fmt.Errorf("read the saved answer: %w", err)
 	}
 	if !bytes.Equal(request, by.Once.Request[:]) {
 		return daap.KeyReused()
 	}
 	if err := decodeAnswer(kept, answer); err != nil {
-		return fmt.Errorf("read the kept answer: %w", err)
+		return fmt.Errorf("read the saved answer: %w", err)
 	}
 	if !covers(by.Scope, answer) {
 		return daap.KeyReused()
@@ -120,7 +119,7 @@ func readAnswer(ctx context.Context, tx pgx.Tx, by daap.Grant, answer any) error
 	return nil
 }
 
-// covers says whether what the answer is about is in the scope; keys are no team's.
+// covers reports whether the subject of the answer is in the scope; API keys belong to no team.
 func covers(scope daap.Scope, answer any) bool {
 	switch a := answer.(type) {
 	case *accepted:
@@ -131,8 +130,8 @@ func covers(scope daap.Scope, answer any) bool {
 	return scope == daap.EveryTeam
 }
 
-// Remembered finds the answer that was kept for the request, and says whether there was one; the audit log is told
-// then. Errors: CodeIdempotencyKeyReused.
+// Remembered returns the stored answer of the request, and whether there is one; if so, it adds an audit log entry.
+// Errors: CodeIdempotencyKeyReused.
 func (s *Store) Remembered(ctx context.Context, by daap.Grant) (daap.Operation, bool, error) {
 	var op daap.Operation
 	if by.Once.Key == "" {
@@ -150,7 +149,7 @@ func (s *Store) Remembered(ctx context.Context, by daap.Grant) (daap.Operation, 
 	return op, err == nil, because(err, "remember")
 }
 
-// Remember keeps the answer for the request, unless one is kept already; it does nothing without a key.
+// Remember stores the answer of the request unless one is stored; without a key it does nothing.
 func (s *Store) Remember(ctx context.Context, by daap.Grant, answer daap.Operation) error {
 	if by.Once.Key == "" {
 		return nil
@@ -162,19 +161,19 @@ func (s *Store) Remember(ctx context.Context, by daap.Grant, answer daap.Operati
 		}
 		return keepAnswer(ctx, tx, by, answer)
 	})
-	return because(err, "remember the answer")
+	return because(err, "save the answer")
 }
 
-// forgetLimit bounds what one call of ForgetAnswers removes, so that no transaction grows long.
+// forgetLimit bounds the removals of one call of ForgetAnswers, which keeps transactions short.
 const forgetLimit = 1000
 
-// ForgetAnswers removes some of the answers that were kept for their time; safe to repeat.
+// ForgetAnswers removes some expired answers; safe to repeat.
 func (s *Store) ForgetAnswers(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `
 		DELETE FROM idempotency_keys WHERE (team, key) IN (
 			SELECT team, key FROM idempotency_keys WHERE created_at < now() - $1::interval LIMIT $2)`,
 		answersLast, forgetLimit)
-	return because(err, "forget old answers")
+	return because(err, "remove expired answers")
 }
 
 func isLockTimeout(err error) bool {

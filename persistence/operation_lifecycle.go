@@ -11,12 +11,12 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// errNotBegun says that an operation is asked for what only one that has begun can do: a fault of the caller.
+// errNotBegun means that the call requires an operation that has begun: a bug of the caller.
 var errNotBegun = errors.New("operation has not begun")
 
-// BeginOperation moves the operation from pending to running, or to cancelling where it was given up. Safe to
-// repeat: one that has begun is left as it is. undo is the direction in which the caller works:
-// daap.ErrSuperseded when the operation goes the other way, is over or unknown.
+// BeginOperation moves the operation from pending to running, or to cancelling if it was cancelled. Safe to repeat: an
+// operation that has begun does not change. undo is the direction of the caller: daap.ErrSuperseded if the operation
+// goes in the other direction, is over or unknown.
 func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error {
 	state, err := s.direction(ctx, id, undo)
 	if err != nil || state != daap.OperationPending {
@@ -31,13 +31,13 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) err
 			WHERE  id = $1`, op.ID, op.OnTheWay()); err != nil {
 			return err
 		}
-		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "Its workflow has begun."))
+		return addEvent(ctx, tx, op, op.Happened(daap.EventStarted, "The workflow started."))
 	})
 	return because(err, "begin operation")
 }
 
-// HoldsDatabase returns nil while the operation is open and goes in the given direction, else
-// daap.ErrSuperseded: also for one that is unknown, since it holds nothing.
+// HoldsDatabase returns nil while the operation is open and goes in the given direction, else daap.ErrSuperseded: also
+// for an unknown one, which holds nothing.
 func (s *Store) HoldsDatabase(ctx context.Context, op uuid.UUID, undo bool) error {
 	_, err := s.direction(ctx, op, undo)
 	return err
@@ -51,12 +51,12 @@ func (s *Store) direction(ctx context.Context, op uuid.UUID, undo bool) (daap.Op
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", daap.ErrSuperseded
 	}
-	return state, because(err, "read who holds the database")
+	return state, because(err, "read the operation that holds the database")
 }
 
-// ParkOperation moves an operation that gets on to needs_attention at the step, and its database to error, both
-// with the cause; where that tells less than what was known to keep the step, with that. Safe to repeat:
-// one that is parked keeps the cause it has. daap.ErrSuperseded for one that is over.
+// ParkOperation moves an operation in progress to needs_attention at the step, and its database to error, both with the
+// cause; if the known cause of the step says more, with that one. Safe to repeat: a parked operation keeps its cause.
+// daap.ErrSuperseded for one that is over.
 func (s *Store) ParkOperation(ctx context.Context, op uuid.UUID, step daap.StepName, cause daap.Cause) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State == daap.OperationNeedsAttention {
@@ -78,7 +78,7 @@ func park(ctx context.Context, tx pgx.Tx, op daap.Operation, cause daap.Cause) e
 	if err := setState(ctx, tx, op, daap.OperationNeedsAttention, &cause); err != nil {
 		return err
 	}
-	if op.State != daap.OperationNeedsAttention { // else its database is in error already
+	if op.State != daap.OperationNeedsAttention { // otherwise its database is already in error
 		if err := moveDatabase(ctx, tx, op.DatabaseID, daap.DatabaseError, &cause); err != nil {
 			return err
 		}
@@ -97,9 +97,9 @@ func setState(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.Operati
 	return nil
 }
 
-// ResumeOperation takes a parked operation up again where it is, as decided; its database gets back the status
-// it has meanwhile, and both causes are gone. Safe to repeat: one that gets on is left as it is.
-// daap.ErrSuperseded for one that is over.
+// ResumeOperation resumes a parked operation at its step, as decided; its database returns to the status during the
+// operation, and both causes are cleared. Safe to repeat: an operation in progress does not change. daap.ErrSuperseded
+// for one that is over.
 func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		return resume(ctx, tx, op, d)
@@ -107,8 +107,8 @@ func (s *Store) ResumeOperation(ctx context.Context, op uuid.UUID, d daap.Decisi
 	return because(err, "resume operation")
 }
 
-// SkipStep marks the step at which a parked operation is as skipped and takes the operation up again. Safe to
-// repeat. daap.ErrSuperseded for one that is over.
+// SkipStep marks the current step of a parked operation as skipped and resumes the operation. Safe to repeat.
+// daap.ErrSuperseded for one that is over.
 func (s *Store) SkipStep(ctx context.Context, op uuid.UUID, step daap.StepName, d daap.Decision) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.State != daap.OperationNeedsAttention {
@@ -141,36 +141,36 @@ func (s *Store) CancelOperation(ctx context.Context, op uuid.UUID, d daap.Decisi
 	return because(err, "cancel operation")
 }
 
-// giveUp turns the operation back, in the given state.
+// giveUp cancels the operation, which moves to the given state.
 func giveUp(ctx context.Context, tx pgx.Tx, op daap.Operation, to daap.OperationState, d daap.Decision) error {
 	by := d.Actor
 	if by == "" {
-		by = "unknown" // a signal need not say who sends it
+		by = "unknown" // a Signal need not name its sender
 	}
 	if _, err := tx.Exec(ctx, `UPDATE operations SET cancelled_by = $2 WHERE id = $1`, op.ID, storable(by)); err != nil {
-		return fmt.Errorf("record who cancels: %w", err)
+		return fmt.Errorf("record who cancelled: %w", err)
 	}
 	if err := setState(ctx, tx, op, to, nil); err != nil {
 		return err
 	}
 	op.CancelledBy = by
-	if op.Kind.During() != op.Meanwhile() || op.State == daap.OperationNeedsAttention {
-		if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if op.Kind.During() != op.StatusDuring() || op.State == daap.OperationNeedsAttention {
+		if err := moveDatabase(ctx, tx, op.DatabaseID, op.StatusDuring(), nil); err != nil {
 			return err
 		}
 	}
 	return addDecision(ctx, tx, op, op.Step, d)
 }
 
-// FinishCancel moves an operation that was given up to cancelled, and its database to the status that it has
-// then. Safe to repeat. daap.ErrSuperseded for one that another took over.
+// FinishCancel moves a cancelled operation to cancelled, and its database to the resulting status. Safe to repeat.
+// daap.ErrSuperseded for one that another operation took over.
 func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if err := moveDatabase(ctx, tx, op.DatabaseID, op.AfterCancel(), nil); err != nil {
 			return err
 		}
 		return closeOperation(ctx, tx, op, daap.OperationCancelled,
-			op.Happened(daap.EventCancelled, "What it did is undone."))
+			op.Happened(daap.EventCancelled, "The operation was rolled back."))
 	})
 	if errors.Is(err, daap.ErrSuperseded) {
 		return s.unlessEnded(ctx, op, daap.OperationCancelled)
@@ -178,15 +178,15 @@ func (s *Store) FinishCancel(ctx context.Context, op uuid.UUID) error {
 	return because(err, "finish the cancellation")
 }
 
-// FinishOperation moves an operation that has begun to succeeded, its steps that still run to done, and its
-// database to the status it has afterwards. Safe to repeat: one that has succeeded is left as it is.
-// daap.ErrSuperseded for one that was cancelled or is being so.
+// FinishOperation moves an operation that has begun to succeeded, its running steps to done, and its database to the
+// resulting status. Safe to repeat: a succeeded operation does not change. daap.ErrSuperseded for one that was or is
+// being cancelled.
 func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.CancelledBy != "" {
 			return daap.ErrSuperseded
 		}
-		if op.State == daap.OperationNeedsAttention { // a lost workflow was taken for dead
+		if op.State == daap.OperationNeedsAttention { // a workflow was wrongly considered lost
 			if err := moveDatabase(ctx, tx, op.DatabaseID, op.Kind.During(), nil); err != nil {
 				return err
 			}
@@ -217,12 +217,12 @@ func (s *Store) FinishOperation(ctx context.Context, op uuid.UUID) error {
 	return because(err, "finish operation")
 }
 
-// giveTier records that the database has the operation's tier, with what that costs in place of what it cost before.
+// giveTier records the operation's tier for the database, and replaces its quota use.
 func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	_, err := tx.Exec(ctx, `UPDATE databases SET tier_id = $2, tier_name = $3, profile = $4 WHERE id = $1`,
 		op.DatabaseID, op.Tier.ID, op.Tier.Name, profileRow(op.Tier.Profile))
 	if err != nil {
-		return fmt.Errorf("give tier %s: %w", op.Tier.Name, err)
+		return fmt.Errorf("set tier %s: %w", op.Tier.Name, err)
 	}
 	if err := release(ctx, tx, reservationsOf{database: op.DatabaseID}); err != nil {
 		return err
@@ -230,8 +230,7 @@ func giveTier(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	return keep(ctx, tx, *op.Tier, op, op.Tier.Cost())
 }
 
-// SaveReceipt adds to the operation's receipt what was counted. Safe to repeat. daap.ErrSuperseded for one that is
-// over.
+// SaveReceipt merges the counts into the operation's receipt. Safe to repeat. daap.ErrSuperseded for one that is over.
 func (s *Store) SaveReceipt(ctx context.Context, op uuid.UUID, counted daap.Receipt) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		var was daap.Receipt
@@ -260,8 +259,8 @@ func (s *Store) whileHeld(ctx context.Context, id uuid.UUID, change func(pgx.Tx,
 	return s.whileInScope(ctx, daap.EveryTeam, id, daap.ErrSuperseded, change)
 }
 
-// whileInScope is whileHeld for an operation that somebody asks for. One that is unknown or out of scope is not
-// locked, and the error is the given one.
+// whileInScope is whileHeld for an operation in a request. An operation that is unknown or out of scope is not locked,
+// and the given error is returned.
 func (s *Store) whileInScope(
 	ctx context.Context, scope daap.Scope, id uuid.UUID, unknown error, change func(pgx.Tx, daap.Operation) error,
 ) error {
@@ -286,7 +285,7 @@ func (s *Store) whileInScope(
 	})
 }
 
-// resume undoes a park, as decided; it does nothing to an operation that gets on.
+// resume reverts a park, as decided; it does nothing to an operation in progress.
 func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) error {
 	if op.State != daap.OperationNeedsAttention {
 		return nil
@@ -294,13 +293,13 @@ func resume(ctx context.Context, tx pgx.Tx, op daap.Operation, d daap.Decision) 
 	if err := setState(ctx, tx, op, op.OnTheWay(), nil); err != nil {
 		return err
 	}
-	if err := moveDatabase(ctx, tx, op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if err := moveDatabase(ctx, tx, op.DatabaseID, op.StatusDuring(), nil); err != nil {
 		return err
 	}
 	return addDecision(ctx, tx, op, op.Step, d)
 }
 
-// unlessEnded tells an operation that is over because it ended so from one that lost its database.
+// unlessEnded distinguishes an operation that ended in the wanted state from one that lost its database.
 func (s *Store) unlessEnded(ctx context.Context, id uuid.UUID, end daap.OperationState) error {
 	var ended bool
 	err := s.pool.QueryRow(ctx, `

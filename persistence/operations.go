@@ -51,8 +51,8 @@ func (s *Store) OperationState(ctx context.Context, scope daap.Scope, id uuid.UU
 	return state, nil
 }
 
-// Operations returns the operations in scope that the filter chooses, without their steps, newest first, at most
-// as many as its page holds.
+// Operations returns the operations in scope that the filter selects, without their steps, newest first, at most one
+// page.
 func (s *Store) Operations(
 	ctx context.Context, scope daap.Scope, f daap.OperationFilter,
 ) ([]daap.Operation, error) {
@@ -75,7 +75,7 @@ func (s *Store) Operations(
 		w.andWith(`o.id < $`, f.Page.After)
 	}
 	sql := selectOperations + w.where() + ` ORDER BY o.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
 		return nil, because(err, "read operations")
@@ -83,11 +83,10 @@ func (s *Store) Operations(
 	return ops, nil
 }
 
-// SupersededOperations returns the operations that another one took the database from, newest first,
-// without their steps.
+// SupersededOperations returns the operations that lost the database to another one, newest first, without their steps.
 func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([]daap.Operation, error) {
 	sql := selectOperations + ` WHERE o.database_id = $1 AND o.state = 'cancelled' ORDER BY o.id DESC`
-	rows, _ := s.pool.Query(ctx, sql, database) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, database) // Collect returns its error
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
 		return nil, because(err, "read superseded operations")
@@ -95,9 +94,9 @@ func (s *Store) SupersededOperations(ctx context.Context, database uuid.UUID) ([
 	return ops, nil
 }
 
-// AcceptOperation gives the database to op and records op with its steps, or neither. It cancels the
-// operation that op takes over. A request that was carried out before gets its answer again. Errors:
-// CodeNotFound, CodeDatabaseBusy, CodeWrongStatus, CodeDeletionProtected, CodeQuotaExceeded, and those of answerOnce.
+// AcceptOperation gives the database to op and records op with its steps, or nothing. It cancels the operation that op
+// takes over. A repeated request gets its first answer. Errors: CodeNotFound, CodeDatabaseBusy, CodeWrongStatus,
+// CodeDeletionProtected, CodeQuotaExceeded, and those of answerOnce.
 func (s *Store) AcceptOperation(
 	ctx context.Context, by daap.Grant, op daap.Operation,
 ) (daap.Database, daap.Operation, error) {
@@ -133,14 +132,14 @@ func (s *Store) AcceptOperation(
 	return answer.Database, *answer.Operation, nil
 }
 
-// notRestoredFrom is CodeDatabaseBusy while another database is being restored from this one's archive.
+// notRestoredFrom returns CodeDatabaseBusy while a restore reads this database's archive.
 func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 	rows, _ := tx.Query(ctx, selectOperations+`
 		WHERE  o.kind = ANY ($2) AND o.state IN `+openStates+`
-		AND    d.source ->> 'database_id' = $1::text LIMIT 1`, database, daap.SourceReaders()) // its error comes out of Collect
+		AND    d.source ->> 'database_id' = $1::text LIMIT 1`, database, daap.SourceReaders()) // Collect returns its error
 	reading, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
-		return fmt.Errorf("look who restores from database %s: %w", database, err)
+		return fmt.Errorf("read who restores from database %s: %w", database, err)
 	}
 	if len(reading) > 0 {
 		return daap.BeingRead(reading[0])
@@ -148,7 +147,7 @@ func notRestoredFrom(ctx context.Context, tx pgx.Tx, database uuid.UUID) error {
 	return nil
 }
 
-// hold gives the database, which is locked, to op and records op. Errors: CodeDatabaseBusy, CodeWrongStatus.
+// hold gives the locked database to op and records op. Errors: CodeDatabaseBusy, CodeWrongStatus.
 func hold(ctx context.Context, tx pgx.Tx, locked daap.Database, op daap.Operation) (daap.Operation, error) {
 	if err := takeOver(ctx, tx, locked.OperationID, op); err != nil {
 		return op, err
@@ -163,12 +162,12 @@ func hold(ctx context.Context, tx pgx.Tx, locked daap.Database, op daap.Operatio
 	return insertOperation(ctx, tx, op)
 }
 
-// takeOver ends the operation that holds a database, if any does, for the given one. Errors: CodeDatabaseBusy.
+// takeOver ends the operation that holds a database, if any, in favour of the given one. Errors: CodeDatabaseBusy.
 func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, by daap.Operation) error {
 	if holder == nil {
 		return nil
 	}
-	held, err := lockOperation(ctx, tx, daap.EveryTeam, *holder) // its database is in scope already
+	held, err := lockOperation(ctx, tx, daap.EveryTeam, *holder) // its database is already in scope
 	if err != nil {
 		return err
 	}
@@ -176,10 +175,10 @@ func takeOver(ctx context.Context, tx pgx.Tx, holder *uuid.UUID, by daap.Operati
 		return daap.Busy(held)
 	}
 	return closeOperation(ctx, tx, held, daap.OperationCancelled,
-		held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", by.ID, by.Kind))
+		held.Happened(daap.EventCancelled, "Operation %s (%s) took over the database.", by.ID, by.Kind))
 }
 
-// closeOperation ends the operation with the event that says how.
+// closeOperation ends the operation with the event that describes the end.
 func closeOperation(
 	ctx context.Context, tx pgx.Tx, op daap.Operation, end daap.OperationState, e daap.Event,
 ) error {
@@ -190,7 +189,7 @@ func closeOperation(
 	if err != nil {
 		return fmt.Errorf("close operation as %s: %w", end, err)
 	}
-	if end == daap.OperationCancelled && !op.Kind.Makes() { // else the database keeps its quota until it is deleted
+	if end == daap.OperationCancelled && !op.Kind.Makes() { // otherwise the database keeps its quota until it is deleted
 		if err := release(ctx, tx, reservationsOf{operation: op.ID}); err != nil {
 			return err
 		}
@@ -198,8 +197,8 @@ func closeOperation(
 	return addEvent(ctx, tx, op, e)
 }
 
-// insertOperation returns the operation with its steps and its time. Its start is due a little later than now: whoever
-// records it starts it first.
+// insertOperation returns the operation with its steps and its time. Its dispatch is due a little later, because the
+// caller starts it first.
 func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Operation, error) {
 	op = op.Planned()
 	err := tx.QueryRow(ctx, `
@@ -215,13 +214,13 @@ func insertOperation(ctx context.Context, tx pgx.Tx, op daap.Operation) (daap.Op
 	if err := insertSteps(ctx, tx, op); err != nil {
 		return op, err
 	}
-	return op, addEvent(ctx, tx, op, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+	return op, addEvent(ctx, tx, op, op.Happened(daap.EventAccepted, "Operation %s (%s) was accepted.", op.ID, op.Kind))
 }
 
-// lockOperation keeps everyone else from changing the operation. The row of its database is locked already.
+// lockOperation locks the operation against changes. The row of its database is already locked.
 func lockOperation(ctx context.Context, tx pgx.Tx, scope daap.Scope, id uuid.UUID) (daap.Operation, error) {
 	sql := selectOperations + ` WHERE o.id = $1` + ofTeam + ` FOR UPDATE OF o`
-	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // its error comes out of Collect
+	rows, _ := tx.Query(ctx, sql, id, owner(scope)) // Collect returns its error
 	op, err := pgx.CollectExactlyOneRow(rows, scanOperation)
 	if err != nil {
 		return op, fmt.Errorf("lock operation: %w", err)

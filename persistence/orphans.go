@@ -15,7 +15,7 @@ const selectOrphans = `
 	       o.removal_error
 	FROM   orphans o`
 
-// Orphans returns the orphans that the filter chooses, newest first, at most as many as its page holds.
+// Orphans returns the orphans that the filter selects, newest first, at most one page.
 func (s *Store) Orphans(ctx context.Context, f daap.OrphanFilter) ([]daap.Orphan, error) {
 	var w filter
 	if f.Page.After != uuid.Nil {
@@ -24,13 +24,13 @@ func (s *Store) Orphans(ctx context.Context, f daap.OrphanFilter) ([]daap.Orphan
 	return s.orphans(ctx, w.where()+` ORDER BY o.id DESC LIMIT `+w.placeholder(f.Page.Limit), w.args...)
 }
 
-// OrphansToRemove returns those that somebody asked to remove.
+// OrphansToRemove returns the orphans whose removal was requested.
 func (s *Store) OrphansToRemove(ctx context.Context) ([]daap.Orphan, error) {
 	return s.orphans(ctx, ` WHERE o.removal_requested_at IS NOT NULL ORDER BY o.id`)
 }
 
 func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Orphan, error) {
-	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectOrphans+sql, args...) // Collect returns its error
 	found, err := pgx.CollectRows(rows, scanOrphan)
 	if err != nil {
 		return nil, because(err, "read orphans")
@@ -38,13 +38,13 @@ func (s *Store) orphans(ctx context.Context, sql string, args ...any) ([]daap.Or
 	return found, nil
 }
 
-// CountOrphans returns how many there are.
+// CountOrphans returns the number of orphans.
 func (s *Store) CountOrphans(ctx context.Context) (n int, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM orphans`).Scan(&n)
 	return n, because(err, "count orphans")
 }
 
-// RequestOrphanRemoval notes that the orphan is to be removed. Errors: CodeNotFound, those of answerOnce.
+// RequestOrphanRemoval records that the orphan is to be removed. Errors: CodeNotFound, those of answerOnce.
 func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid.UUID) (daap.Orphan, error) {
 	orphan, err := answerOnce(ctx, s, by, func(tx pgx.Tx) (daap.Orphan, error) {
 		_, err := tx.Exec(ctx, `
@@ -52,7 +52,7 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 		if err != nil {
 			return daap.Orphan{}, err
 		}
-		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // its error comes out of Collect
+		rows, _ := tx.Query(ctx, selectOrphans+` WHERE o.id = $1`, id) // Collect returns its error
 		orphan, err := pgx.CollectExactlyOneRow(rows, scanOrphan)
 		if err != nil {
 			return orphan, missing(err, "read orphan", "orphan")
@@ -61,10 +61,11 @@ func (s *Store) RequestOrphanRemoval(ctx context.Context, by daap.Grant, id uuid
 			"kind": orphan.Kind, "name": orphan.Name, "removal_requested_at": orphan.RemovalRequestedAt,
 		}))
 	})
-	return orphan, because(err, "ask to remove an orphan")
+	return orphan, because(err, "request the removal of an orphan")
 }
 
-// SaveOrphans records what was found at the time: all there is. What is found no more is none any more. Safe to repeat.
+// SaveOrphans records the complete list of orphans at the time. Orphans that are no longer found are deleted. Safe to
+// repeat.
 func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error {
 	save := &pgx.Batch{}
 	for _, o := range found {
@@ -78,14 +79,14 @@ func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orph
 	return because(s.pool.SendBatch(ctx, save).Close(), "save orphans")
 }
 
-// OrphanRemoved records that the orphan is gone, or why it is not.
+// OrphanRemoved records that the orphan is gone, or why its removal failed.
 func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error {
 	if failure != "" {
 		_, err := s.pool.Exec(ctx, `UPDATE orphans SET removal_error = $2 WHERE id = $1`, id, storable(failure))
-		return because(err, "record why an orphan stays")
+		return because(err, "record the removal error of an orphan")
 	}
 	_, err := s.pool.Exec(ctx, `DELETE FROM orphans WHERE id = $1`, id)
-	return because(err, "forget an orphan")
+	return because(err, "remove an orphan")
 }
 
 func scanOrphan(row pgx.CollectableRow) (daap.Orphan, error) {

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// firstDispatch leaves whoever records an operation the time to start it.
+	// firstDispatch is the time that the creator of an operation has to start it.
 	firstDispatch = 5 * time.Second
-	// lastDispatch is the longest wait before another start; after a start that was accepted it is the time
-	// the engine has for beginning the operation.
+	// lastDispatch is the longest delay before another start; after an accepted start it is the time in which the
+	// operation must begin.
 	lastDispatch = 2 * time.Minute
 )
 
-// ClaimPending returns at most limit pending operations whose start is due, oldest first and without their
-// steps. Each is due again later, twice as late each time, so no one else claims it meanwhile.
+// ClaimPending returns at most limit pending operations whose start is due, oldest first and without their steps. Their
+// next start is due later, with a delay that doubles each time, so no other process claims them in the meantime.
 func (s *Store) ClaimPending(ctx context.Context, limit int) ([]daap.Operation, error) {
-	// 2 to the power of 10 is past the longest wait, and keeps the interval from growing out of its range.
+	// 2 to the power of 10 exceeds the longest delay and keeps the interval in range.
 	rows, _ := s.pool.Query(ctx, `
 		WITH due AS (
 			SELECT id FROM operations
@@ -39,7 +39,7 @@ func (s *Store) ClaimPending(ctx context.Context, limit int) ([]daap.Operation, 
 		)`+selectOperations+`
 		JOIN   claimed ON claimed.id = o.id
 		ORDER  BY o.id`,
-		limit, firstDispatch, lastDispatch) // its error comes out of Collect
+		limit, firstDispatch, lastDispatch) // Collect returns its error
 	ops, err := pgx.CollectRows(rows, scanOperation)
 	if err != nil {
 		return nil, because(err, "claim pending operations")
@@ -47,8 +47,8 @@ func (s *Store) ClaimPending(ctx context.Context, limit int) ([]daap.Operation, 
 	return ops, nil
 }
 
-// Dispatched records that the operation's start was accepted: if it has not begun by then, its start is due
-// again in a while. It changes nothing for an operation that has begun. Safe to repeat.
+// Dispatched records an accepted start: if the operation has not begun in time, its start is due again. An operation
+// that has begun does not change. Safe to repeat.
 func (s *Store) Dispatched(ctx context.Context, id uuid.UUID) error {
 	_, err := s.pool.Exec(ctx, `
 		UPDATE operations SET next_dispatch_at = now() + $2::interval
@@ -59,7 +59,7 @@ func (s *Store) Dispatched(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Backlogged says whether more than limit operations wait for their start.
+// Backlogged reports whether more than limit operations wait to start.
 func (s *Store) Backlogged(ctx context.Context, limit int) (bool, error) {
 	var over bool
 	err := s.pool.QueryRow(ctx, `

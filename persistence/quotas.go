@@ -17,7 +17,7 @@ const selectQuota = `
 	LEFT   JOIN tier_quotas q ON q.tier_id = u.tier_id
 	WHERE  u.tier_id = $1`
 
-// TierQuota returns the tier's quota and how much of it is taken. Errors: CodeNotFound.
+// TierQuota returns the tier's quota and its use. Errors: CodeNotFound.
 func (s *Store) TierQuota(ctx context.Context, id uuid.UUID) (daap.QuotaUse, error) {
 	use, err := readQuota(ctx, s.pool, id)
 	if err != nil {
@@ -69,9 +69,8 @@ func quotaFields(q daap.Quota) fields {
 	}
 }
 
-// reserve takes what is asked of the tier's quota for the operation. It comes last in its transaction: others who ask
-// for the same tier wait for it. Of a dimension of which nothing is asked there is always room. Errors:
-// CodeQuotaExceeded.
+// reserve takes the requested amount from the tier's quota for the operation. It comes last in its transaction, because
+// other requests for the tier wait for it. A dimension without a request always fits. Errors: CodeQuotaExceeded.
 func reserve(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, asked daap.Cost) error {
 	taken, err := tx.Exec(ctx, addUse+`
 		AND (q.max_cpu_cores   IS NULL OR $2::bigint = 0 OR u.cpu_millis    + $2 <= q.max_cpu_cores * 1000)
@@ -80,19 +79,19 @@ func reserve(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, 
 		AND (q.max_databases   IS NULL OR $5::bigint = 0 OR u.databases     + $5 <= q.max_databases)`,
 		tier.ID, asked.CPUMillis, asked.MemoryBytes, asked.StorageBytes, asked.Databases)
 	if err != nil {
-		return fmt.Errorf("take of the quota: %w", err)
+		return fmt.Errorf("reserve quota: %w", err)
 	}
 	if taken.RowsAffected() == 0 {
 		use, err := readQuota(ctx, tx, tier.ID)
 		if err != nil {
-			return fmt.Errorf("read the quota that is exceeded: %w", err)
+			return fmt.Errorf("read the exceeded quota: %w", err)
 		}
 		return use.Exceeded(tier.Name, asked)
 	}
 	return insertReservation(ctx, tx, tier, op, asked)
 }
 
-// addUse counts $2 to $5 as used of the tier $1.
+// addUse adds $2 to $5 to the use of tier $1.
 const addUse = `
 	UPDATE tier_usage u
 	SET    cpu_millis = u.cpu_millis + $2::bigint, memory_bytes = u.memory_bytes + $3::bigint,
@@ -100,11 +99,11 @@ const addUse = `
 	FROM   tiers t LEFT JOIN tier_quotas q ON q.tier_id = t.id
 	WHERE  u.tier_id = $1 AND t.id = u.tier_id`
 
-// keep is reserve for what the database has already, whatever the quota is by now.
+// keep is reserve for what the database already uses, regardless of the limits.
 func keep(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.Operation, has daap.Cost) error {
 	_, err := tx.Exec(ctx, addUse, tier.ID, has.CPUMillis, has.MemoryBytes, has.StorageBytes, has.Databases)
 	if err != nil {
-		return fmt.Errorf("count what the database has: %w", err)
+		return fmt.Errorf("read the reservation of the database: %w", err)
 	}
 	return insertReservation(ctx, tx, tier, op, has)
 }
@@ -120,19 +119,18 @@ func insertReservation(ctx context.Context, tx pgx.Tx, tier daap.Tier, op daap.O
 	return nil
 }
 
-// reserveMore takes of the quota what the database costs more after the operation than before it, such as one that
-// unfreezes. Errors: CodeQuotaExceeded.
+// reserveMore reserves the increase in quota use by the operation, such as an unfreeze. Errors: CodeQuotaExceeded.
 func reserveMore(ctx context.Context, tx pgx.Tx, db daap.Database, op daap.Operation) error {
 	before, after := op.Cost(db.Profile)
-	more := after.Beyond(before)
+	more := after.ExcessOver(before)
 	if more == (daap.Cost{}) {
 		return nil
 	}
 	return reserve(ctx, tx, daap.Tier{ID: *db.TierID, Name: db.Tier}, op, more)
 }
 
-// keepAfter counts the database as what it costs after the operation, where that differs from before. A database that
-// the operation makes is counted since its request, and one that it deletes no more.
+// keepAfter records the database's quota use after the operation, if it differs. A new database counts since its
+// request, and a deleted one no longer counts.
 func keepAfter(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	db, err := readDatabase(ctx, tx, daap.EveryTeam, op.DatabaseID)
 	if err != nil {
@@ -148,11 +146,11 @@ func keepAfter(ctx context.Context, tx pgx.Tx, op daap.Operation) error {
 	return keep(ctx, tx, daap.Tier{ID: *db.TierID}, op, after)
 }
 
-// reservationsOf chooses those of a database, or the one of an operation.
+// reservationsOf selects the reservations of a database, or the one of an operation.
 type reservationsOf struct{ database, operation uuid.UUID }
 
-// release gives back what is reserved. Safe to repeat: what is gone gives nothing back. The counters are locked in the
-// order of their tiers: two that give back to the same two would wait for each other.
+// release returns reservations to the quotas. Safe to repeat. It locks the counters in order of their tiers, so that
+// two transactions cannot deadlock.
 func release(ctx context.Context, tx pgx.Tx, of reservationsOf) error {
 	_, err := tx.Exec(ctx, `
 		SELECT FROM tier_usage
@@ -175,19 +173,19 @@ func release(ctx context.Context, tx pgx.Tx, of reservationsOf) error {
 		       storage_bytes = u.storage_bytes - s.storage, databases = u.databases - s.databases
 		FROM   sums s WHERE u.tier_id = s.tier_id`, of.database, of.operation)
 	if err != nil {
-		return fmt.Errorf("release what is reserved: %w", err)
+		return fmt.Errorf("release the reservation: %w", err)
 	}
 	return nil
 }
 
-// reserved is of each database what is reserved of its tier's quota.
+// reserved reads each database's reservation in its tier's quota.
 func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Cost, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT d.id, sum(r.cpu_millis)::bigint, sum(r.memory_bytes)::bigint, sum(r.storage_bytes)::bigint,
 		       sum(r.databases)::bigint
 		FROM   databases d
 		JOIN   reservations r ON r.database_id = d.id AND r.tier_id = d.tier_id
-		WHERE  d.id = ANY ($1) GROUP BY d.id`, ids) // its error comes out of ForEachRow
+		WHERE  d.id = ANY ($1) GROUP BY d.id`, ids) // ForEachRow returns its error
 	all := make(map[uuid.UUID]daap.Cost, len(ids))
 	var id uuid.UUID
 	var c daap.Cost
@@ -198,9 +196,9 @@ func (s *Store) reserved(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]da
 	return all, err
 }
 
-// CheckQuotas compares the counters of tiers with the reservations, and these with the databases, those on their way to
-// the tier among them. Where they do not agree, which is a fault of the service, it is an ErrQuotaDrift that names the
-// tiers.
+// CheckQuotas compares the tiers' counters with the reservations, and the reservations with the databases, including
+// those that are changing to the tier. A mismatch is a fault of the service and returned as an ErrQuotaDrift that names
+// the tiers.
 func (s *Store) CheckQuotas(ctx context.Context) error {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT t.name FROM tiers t
@@ -215,7 +213,7 @@ func (s *Store) CheckQuotas(ctx context.Context) error {
 		       + (SELECT count(*) FROM operations o JOIN databases d ON d.id = o.database_id
 		          WHERE  o.tier IS NOT NULL AND o.state IN `+openStates+`
 		          AND    (o.tier ->> 'id')::uuid = t.id AND d.tier_id <> t.id)
-		ORDER  BY t.name`) // its error comes out of Collect
+		ORDER  BY t.name`) // Collect returns its error
 	drifted, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return because(err, "check quotas")

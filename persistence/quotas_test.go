@@ -64,7 +64,7 @@ func (s suite) QuotaNamesWhatHasNoRoom(t *testing.T) {
 	_, _, err := f.CreateDatabase(t.Context(), everyone, db, nil, op)
 	e := daap.AsError(err)
 	if e == nil || e.Code != daap.CodeQuotaExceeded || len(e.Details) != 2 || e.Details[0].Field != "cpu" || e.Details[1].Field != "storage" ||
-		!strings.Contains(e.Details[0].Message, "limit of 0.9 cores; 0.5 are used and 0.5 are asked for") {
+		!strings.Contains(e.Details[0].Message, "limit of 0.9 cores; 0.5 are in use, and the request needs 0.5") {
 		t.Errorf("CreateDatabase() = %+v, want cpu and storage named", e)
 	}
 	_, err = f.Database(t.Context(), daap.EveryTeam, db.ID)
@@ -236,7 +236,7 @@ func (s suite) UpdateWithinItsTierReservesOnlyWhatIsMore(t *testing.T) {
 	if e := daap.AsError(err); e == nil || e.Code != daap.CodeQuotaExceeded || len(e.Details) != 1 || e.Details[0].Field != "cpu" {
 		t.Errorf("beyond the quota = %+v, want cpu alone named", e)
 	}
-	want(t, "status of what is refused", f.database(db.ID).Status, daap.DatabaseReady)
+	want(t, "status after a refusal", f.database(db.ID).Status, daap.DatabaseReady)
 }
 
 func (s suite) UpdateThatCannotBeIsRefusedAndChangesNothing(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 )
 
 func (s *Store) scans(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Scan, error) {
-	rows, _ := s.pool.Query(ctx, selectScans+`d.id = ANY ($1)`, ids) // its error comes out of collect
+	rows, _ := s.pool.Query(ctx, selectScans+`d.id = ANY ($1)`, ids) // collect returns its error
 	return collectScans(rows)
 }
 
@@ -36,13 +36,13 @@ func collectScans(rows pgx.Rows) (map[uuid.UUID]daap.Scan, error) {
 	return all, err
 }
 
-// How often a database's PostgreSQL is asked, and how often where its volume fills up or where it did not answer. The
-// latter is less than the minute after which the scan comes again.
+// The interval of scans, and the shorter one for a database whose volume fills up or that did not answer. The latter is
+// below one minute, the interval of the scan's workflow.
 const scanEvery, scanSoon = 10 * time.Minute, 50 * time.Second
 
-// DatabasesToScan returns at most limit databases that run and whose PostgreSQL is to be asked by now, in order of ID
-// from after on: those that were not asked for a while, and those that changed since. One that did not answer is asked
-// soon again, for as long as a while: a failover is over then, and what lasts longer need not be asked more often.
+// DatabasesToScan returns at most limit running databases whose scan is due, in order of ID after the given one: those
+// without a recent scan, and those that changed since. A failed scan is repeated soon, until a regular interval has
+// passed: a failover is over by then, and a longer outage needs no frequent scans.
 func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	rows, _ := s.pool.Query(ctx, selectDatabases+`
 		LEFT   JOIN database_scans s ON s.database_id = d.id
@@ -55,7 +55,7 @@ func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int)
 		                     WHERE  r.database_id = d.id AND r.tier_id = d.tier_id)))
 		ORDER  BY d.id LIMIT $2`,
 		after, limit, scanEvery, scanSoon, daap.StorageFillsUpFrom,
-		daap.RunningStatuses(), daap.RunningKinds()) // its error comes out of Collect
+		daap.RunningStatuses(), daap.RunningKinds()) // Collect returns its error
 	dbs, err := pgx.CollectRows(rows, scanDatabase)
 	if err != nil {
 		return nil, because(err, "read databases to scan")
@@ -63,9 +63,8 @@ func (s *Store) DatabasesToScan(ctx context.Context, after uuid.UUID, limit int)
 	return dbs, nil
 }
 
-// SaveScan records what the database's PostgreSQL told: of its storage and connections where ScannedAt is given, and
-// that the extensions are all there are where ListedAt is. What was told of the other before stays. Safe to repeat: a
-// later answer stays.
+// SaveScan records a scan: storage and connections if ScannedAt is set, and the complete list of extensions if ListedAt
+// is. The other part stays unchanged. Safe to repeat: a later scan wins.
 func (s *Store) SaveScan(ctx context.Context, database uuid.UUID, scan daap.Scan, extensions []daap.Extension) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
@@ -90,7 +89,7 @@ func (s *Store) SaveScan(ctx context.Context, database uuid.UUID, scan daap.Scan
 	return because(err, fmt.Sprintf("save the scan of database %s", database))
 }
 
-// replaceExtensions has the database have those extensions and no others.
+// replaceExtensions replaces the database's extensions with the given ones.
 func replaceExtensions(
 	ctx context.Context, tx pgx.Tx, database uuid.UUID, at time.Time, extensions []daap.Extension,
 ) error {
@@ -115,21 +114,21 @@ func replaceExtensions(
 	return err
 }
 
-// selectExtensions are those of the last complete list of the database $1.
+// selectExtensions selects the last complete list of database $1.
 const selectExtensions = `
 	SELECT e.database_id, e.postgres_database, e.name, e.version, e.available_version, e.last_checked_at
 	FROM   database_extensions e JOIN databases d ON d.id = e.database_id
 	WHERE  d.id = $1` + ofTeam + `
 	ORDER  BY e.postgres_database, e.name`
 
-// extensionsInScope are the extensions of databases that run and are in scope.
+// extensionsInScope selects the extensions of running databases in scope.
 const extensionsInScope = `
 	FROM   database_extensions e
 	JOIN   databases d ON d.id = e.database_id
 	LEFT   JOIN operations o ON o.database_id = d.id AND o.state IN ` + openStates
 
-// ExtensionGroups returns the groups of extensions that the filter chooses of databases that run and are in scope, in
-// order of name and version, at most as many as its page holds.
+// ExtensionGroups returns the groups of extensions that the filter selects, of running databases in scope, in order of
+// name and version, at most one page.
 func (s *Store) ExtensionGroups(
 	ctx context.Context, scope daap.Scope, f daap.ExtensionFilter,
 ) ([]daap.ExtensionGroup, error) {
@@ -152,7 +151,7 @@ func (s *Store) ExtensionGroups(
 		       count(DISTINCT e.database_id),
 		       count(DISTINCT e.database_id) FILTER (WHERE e.available_version NOT IN ('', e.version)),
 		       min(e.last_checked_at)`+extensionsInScope+w.where()+`
-		GROUP  BY 1, 2 ORDER BY 1, 2 LIMIT `+w.placeholder(f.Page.Limit), w.args...) // its error comes out of Collect
+		GROUP  BY 1, 2 ORDER BY 1, 2 LIMIT `+w.placeholder(f.Page.Limit), w.args...) // Collect returns its error
 	groups, err := pgx.CollectRows(rows, scanExtensionGroup)
 	if err != nil {
 		return nil, because(err, "read groups of extensions")
@@ -160,14 +159,14 @@ func (s *Store) ExtensionGroups(
 	return groups, nil
 }
 
-// ExtensionVersions returns all versions of the extension that databases have that run and are in scope.
+// ExtensionVersions returns all versions of the extension in running databases in scope.
 func (s *Store) ExtensionVersions(ctx context.Context, scope daap.Scope, name string) ([]string, error) {
 	var w filter
 	w.within(scope)
 	w.running()
 	w.andWith(`e.name = $`, name)
 	rows, _ := s.pool.Query(ctx, `
-		SELECT DISTINCT e.version`+extensionsInScope+w.where(), w.args...) // its error comes out of Collect
+		SELECT DISTINCT e.version`+extensionsInScope+w.where(), w.args...) // Collect returns its error
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, because(err, "read versions of an extension")
@@ -175,8 +174,8 @@ func (s *Store) ExtensionVersions(ctx context.Context, scope daap.Scope, name st
 	return all, nil
 }
 
-// UnscannedDatabases returns how many databases that run and are in scope have no whole list of extensions from then or
-// later.
+// UnscannedDatabases returns the number of running databases in scope without a complete list of extensions since the
+// given time.
 func (s *Store) UnscannedDatabases(ctx context.Context, scope daap.Scope, since time.Time) (n int, err error) {
 	var w filter
 	w.within(scope)

@@ -57,7 +57,7 @@ func (s suite) FailedScanKeepsTheListOfBeforeWithItsTime(t *testing.T) {
 		t.Errorf("the scan is %+v, want the new storage and the old list", got.Scan)
 	}
 
-	save(daap.Scan{AttemptedAt: later.Add(time.Minute), Reason: "ConnectFailed", Message: "nobody there"}, nil)
+	save(daap.Scan{AttemptedAt: later.Add(time.Minute), Reason: "ConnectFailed", Message: "connection refused"}, nil)
 	got, err = f.DescribeDatabase(t.Context(), daap.EveryTeam, db.ID)
 	f.must(err)
 	if !got.Scan.ScannedAt.Equal(later) || got.Scan.UsedBytes != 500 || got.Scan.WALBytes != 50 || got.Scan.Connections != 9 || got.Scan.Reason != "ConnectFailed" {

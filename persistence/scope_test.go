@@ -136,7 +136,7 @@ func (s suite) ListsHoldTheRowsInScopeAlone(t *testing.T) {
 		ops, err := f.Operations(t.Context(), nobody, daap.OperationFilter{Page: page})
 		f.must(err)
 		if len(dbs)+len(ops) > 0 {
-			t.Errorf("nobody finds %v, %v", dbs, ops)
+			t.Errorf("an empty scope finds %v, %v", dbs, ops)
 		}
 	}
 }

@@ -19,11 +19,11 @@ const selectSteps = `
 	WHERE  s.operation_id = $1` + ofTeam + `
 	ORDER  BY s.position`
 
-// RecordStep records how far the step of that name is: state, attempts and progress as given; the last error
-// as given, but the one before stays when a step that runs or is done brings none. The times come from the
-// state: a step has started once it has been anything but pending, and is finished while it is done or undone.
-// The operation is at this step then, and its cause is the step's. Safe to repeat. For an operation that is
-// over, parked, or goes in the other direction, it changes nothing and returns nil.
+// RecordStep records the progress of the step with that name: state, attempts and progress as given, and the last
+// error, which stays if a running or done step brings none. The state determines the times: a step has started once it
+// is not pending, and has finished while it is done or undone. The step becomes the operation's current one, with its
+// cause. Safe to repeat. For an operation that is over, parked, or goes in the other direction, it changes nothing and
+// returns nil.
 func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		at, err := moveToStep(ctx, tx, op, step)
@@ -45,14 +45,14 @@ func (s *Store) RecordStep(ctx context.Context, op uuid.UUID, step daap.Step) er
 	return because(err, "record step "+string(step.Name))
 }
 
-// moveToStep returns the operation, locked against a take-over; pgx.ErrNoRows when it does not get on in the
-// direction of the step.
+// moveToStep returns the operation, locked against a take-over; pgx.ErrNoRows if it is not in progress in the step's
+// direction.
 func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.Operation, error) {
 	at := daap.Operation{ID: op}
 	var origin originRow
 	why := columnsOf(step.Cause)
-	// An attempt that has only begun knows nothing yet: what kept the one before may keep this one too. So it is
-	// where DAAP's own PostgreSQL was away, which is over now that it takes this.
+	// An attempt that has just begun has no findings: the cause of the previous attempt may still apply, except an outage
+	// of DAAP's own PostgreSQL, which is over since it accepts this write.
 	begins := step.Cause == nil && step.Progress == "" &&
 		(step.State == daap.StepRunning || step.State == daap.StepUndoing)
 	keeps := begins || step.Cause.TellsLess()
@@ -70,7 +70,7 @@ func moveToStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 	return at, err
 }
 
-// updateStep returns the state that the step had before.
+// updateStep returns the previous state of the step.
 func updateStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (daap.StepState, error) {
 	var before daap.StepState
 	err := tx.QueryRow(ctx, `
@@ -87,14 +87,14 @@ func updateStep(ctx context.Context, tx pgx.Tx, op uuid.UUID, step daap.Step) (d
 	return before, err
 }
 
-// addStepEvent tells the timeline of a step that is over; not of its attempts, which may be many.
+// addStepEvent records the end of a step in the timeline; not its attempts, which may be many.
 func addStepEvent(ctx context.Context, tx pgx.Tx, op daap.Operation, step daap.Step) error {
 	var e daap.Event
 	switch step.State {
 	case daap.StepDone:
 		e = op.Happened(daap.EventStepDone, "%s: done at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	case daap.StepUndone:
-		e = op.Happened(daap.EventStepUndone, "%s: undone at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
+		e = op.Happened(daap.EventStepUndone, "%s: rolled back at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	default:
 		return nil
 	}

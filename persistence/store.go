@@ -1,7 +1,6 @@
-// Package persistence keeps the domain in PostgreSQL, the system of record.
-//
-// Exported methods own their transaction; functions that take a pgx.Tx are parts of one. Every transaction
-// locks in one order: the row of the database, then its operations, then their steps.
+// Package persistence stores the domain in PostgreSQL, the system of record. Exported methods own their transaction;
+// functions that take a pgx.Tx are parts of one. Every transaction locks in the same order: the row of the database,
+// then its operations, then their steps.
 package persistence
 
 import (
@@ -19,8 +18,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Bounds of a process's connections. A request is a handful of point reads and short transactions: what
-// takes longer than this is stuck, and gives its connection back to those who wait for one.
+// The bounds of a process's connections. A request consists of a few point reads and short transactions: a longer one
+// is stuck, and returns its connection to waiting requests.
 const (
 	connectTimeout           = 5 * time.Second
 	statementTimeout         = 10 * time.Second
@@ -37,16 +36,16 @@ const (
 	applicationName = "daap"
 )
 
-// Store is the domain in PostgreSQL; safe for concurrent use. Errors made for people are of type
-// *daap.Error; all others are faults of the service.
+// Store is the domain in PostgreSQL; safe for concurrent use. Errors for people are of type *daap.Error; all others are
+// faults of the service.
 type Store struct{ pool *pgxpool.Pool }
 
-// New returns the Store on a pool that Open made, over a schema that migrations.Up brought up to date.
+// New returns the Store on a pool from Open, over a schema that migrations.Up has updated.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Open returns a pool of connections to the PostgreSQL URL. It does not wait for the server: a process may
-// start before PostgreSQL does, and Ping tells when it is there. What the URL itself says of timeouts,
-// application_name or pool_max_conns wins over the defaults. The caller closes the pool.
+// Open returns a connection pool for the PostgreSQL URL. It does not wait for the server: a process may start before
+// PostgreSQL does, and Ping reports when it answers. Timeouts, application_name and pool_max_conns in the URL override
+// the defaults. The caller closes the pool.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	given, err := ParseURL(databaseURL)
 	if err != nil {
@@ -83,7 +82,7 @@ func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 // ParseURL reads the URL of a PostgreSQL. Its errors never show the password.
 func ParseURL(databaseURL string) (*pgx.ConnConfig, error) {
 	if _, err := url.Parse(databaseURL); err != nil {
-		// The parser's own words may quote a part of the password.
+		// The parser's own error may quote a part of the password.
 		return nil, errors.New("the PostgreSQL URL is malformed; percent-encode special characters of the password")
 	}
 	cfg, err := pgx.ParseConfig(databaseURL)
@@ -101,7 +100,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// readTimesAsUTC keeps the time zone of the machine out of what people see.
+// readTimesAsUTC keeps the machine's time zone out of displayed times.
 func readTimesAsUTC(_ context.Context, conn *pgx.Conn) error {
 	conn.TypeMap().RegisterType(&pgtype.Type{
 		Name:  "timestamptz",
@@ -111,10 +110,10 @@ func readTimesAsUTC(_ context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// ofTeam is the condition that a row of databases d is in the scope whose owner is argument $2.
+// ofTeam is the condition that a row of databases d is in the scope; argument $2 is its owner.
 const ofTeam = ` AND ($2::text IS NULL OR d.owner_team = $2)`
 
-// owner is the team of the scope, as ofTeam compares it: null for every team.
+// owner returns the team of the scope for ofTeam: null for every team.
 func owner(scope daap.Scope) *string {
 	team, limited := scope.Team()
 	if !limited {

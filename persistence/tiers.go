@@ -24,7 +24,7 @@ var selectTiers = `SELECT t.id, t.name, t.description, t.created_at, t.updated_a
 
 // Tier returns the tier. Errors: CodeNotFound.
 func (s *Store) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
-	rows, _ := s.pool.Query(ctx, selectTiers+` WHERE t.id = $1`, id) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, selectTiers+` WHERE t.id = $1`, id) // Collect returns its error
 	t, err := pgx.CollectExactlyOneRow(rows, scanTier)
 	if err != nil {
 		return daap.Tier{}, missing(err, "read tier", "tier")
@@ -32,14 +32,14 @@ func (s *Store) Tier(ctx context.Context, id uuid.UUID) (daap.Tier, error) {
 	return t, nil
 }
 
-// Tiers returns the tiers that the filter chooses, newest first, at most as many as its page holds.
+// Tiers returns the tiers that the filter selects, newest first, at most one page.
 func (s *Store) Tiers(ctx context.Context, f daap.TierFilter) ([]daap.Tier, error) {
 	var w filter
 	if f.Page.After != uuid.Nil {
 		w.andWith(`t.id < $`, f.Page.After)
 	}
 	sql := selectTiers + w.where() + ` ORDER BY t.id DESC LIMIT ` + w.placeholder(f.Page.Limit)
-	rows, _ := s.pool.Query(ctx, sql, w.args...) // its error comes out of Collect
+	rows, _ := s.pool.Query(ctx, sql, w.args...) // Collect returns its error
 	tiers, err := pgx.CollectRows(rows, scanTier)
 	if err != nil {
 		return nil, because(err, "read tiers")
@@ -68,8 +68,7 @@ func (s *Store) CreateTier(ctx context.Context, by daap.Grant, t daap.Tier) (daa
 	return made, because(err, "create tier")
 }
 
-// PatchTier applies the patch to the tier as it is under lock. Errors: CodeNotFound, CodeValidationFailed, those of
-// answerOnce.
+// PatchTier applies the patch to the locked tier. Errors: CodeNotFound, CodeValidationFailed, those of answerOnce.
 func (s *Store) PatchTier(
 	ctx context.Context, by daap.Grant, id uuid.UUID, patch daap.TierPatch, catalog daap.Catalog,
 ) (daap.Tier, error) {
@@ -122,21 +121,21 @@ func (s *Store) DeleteTier(ctx context.Context, by daap.Grant, id uuid.UUID) (da
 	return t, because(err, "delete tier")
 }
 
-// Destinations returns every place to which backups go or went.
+// Destinations returns every current and former location of backups.
 func (s *Store) Destinations(ctx context.Context) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT object_storage_destination FROM tiers WHERE backup_enabled
 		UNION
 		SELECT profile ->> 'object_storage_destination' FROM databases WHERE (profile ->> 'backup_enabled')::boolean
-		ORDER  BY 1`) // its error comes out of Collect
+		ORDER  BY 1`) // Collect returns its error
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, because(err, "read where backups go")
+		return nil, because(err, "read backup destinations")
 	}
 	return all, nil
 }
 
-// theTier is a tier as the audit log names it.
+// theTier identifies a tier in the audit log.
 func theTier(id uuid.UUID) daap.Resource { return daap.Resource{Kind: daap.ResourceTier, ID: id} }
 
 // tierFields are the fields of a tier as the audit log has them.
@@ -146,9 +145,9 @@ func tierFields(t daap.Tier) fields {
 	return all
 }
 
-// lockTier keeps everyone else from changing the tier, and databases from getting it.
+// lockTier locks the tier against changes, and against new databases.
 func lockTier(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Tier, error) {
-	rows, _ := tx.Query(ctx, selectTiers+` WHERE t.id = $1 FOR UPDATE`, id) // its error comes out of Collect
+	rows, _ := tx.Query(ctx, selectTiers+` WHERE t.id = $1 FOR UPDATE`, id) // Collect returns its error
 	t, err := pgx.CollectExactlyOneRow(rows, scanTier)
 	if err != nil {
 		return daap.Tier{}, missing(err, "lock tier", "tier")
@@ -156,16 +155,16 @@ func lockTier(ctx context.Context, tx pgx.Tx, id uuid.UUID) (daap.Tier, error) {
 	return t, nil
 }
 
-// chooseTier finds the tier by its ID or its name, and keeps it from being deleted meanwhile. Errors:
-// CodeValidationFailed where there is none.
+// chooseTier finds the tier by its ID or its name, and prevents its deletion during the transaction. Errors:
+// CodeValidationFailed if there is none.
 func chooseTier(ctx context.Context, tx pgx.Tx, named string) (daap.Tier, error) {
 	by, arg := `t.name = $1`, any(named)
 	if id, err := uuid.Parse(named); err == nil {
 		by, arg = `t.id = $1`, id
-	} else if !daap.NameRule.Pattern.MatchString(named) { // PostgreSQL fails to compare what it cannot keep
+	} else if !daap.NameRule.Pattern.MatchString(named) { // PostgreSQL cannot compare text that it cannot store
 		return daap.Tier{}, daap.TierNotFound()
 	}
-	rows, _ := tx.Query(ctx, selectTiers+` WHERE `+by+` FOR KEY SHARE`, arg) // its error comes out of Collect
+	rows, _ := tx.Query(ctx, selectTiers+` WHERE `+by+` FOR KEY SHARE`, arg) // Collect returns its error
 	t, err := pgx.CollectExactlyOneRow(rows, scanTier)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return daap.Tier{}, daap.TierNotFound()

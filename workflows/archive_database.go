@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// ArchiveDatabase leaves nothing of a database but its archive, from which it can be restored. The archive is verified
-// before anything is removed; from there it only goes forward.
+// ArchiveDatabase removes everything of a database except its archive, from which it can be restored. It verifies the
+// archive before it removes anything; after that it cannot be rolled back.
 func (w Workflows) ArchiveDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

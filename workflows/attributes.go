@@ -10,8 +10,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Search attributes by which people find workflows. They carry IDs, names and short words only: they are
-// kept in plain text, and one that is too long would end the workflow.
+// Search attributes by which people find workflows. They contain only IDs, names and short words: they are stored in
+// plain text, and one that is too long would fail the workflow.
 var (
 	attributeDatabaseID = temporal.NewSearchAttributeKeyKeyword("DaapDatabaseId")
 	attributeTeam       = temporal.NewSearchAttributeKeyKeyword("DaapTeam")
@@ -32,7 +32,7 @@ func SearchAttributes() map[string]enumspb.IndexedValueType {
 	return all
 }
 
-// startAttributes are those of an operation that begins.
+// startAttributes returns the attributes of an operation that begins.
 func startAttributes(op daap.Operation) temporal.SearchAttributes {
 	return temporal.NewSearchAttributes(
 		attributeDatabaseID.ValueSet(op.DatabaseID.String()),
@@ -53,7 +53,7 @@ func markParked(ctx workflow.Context, at daap.StepName, cause daap.Cause) error 
 	return nil
 }
 
-// markOnTheWay shows that the operation gets on again.
+// markOnTheWay records that the operation continues.
 func (r *runner) markOnTheWay(ctx workflow.Context) error {
 	state := daap.OnTheWay(r.cancelling)
 	err := workflow.UpsertTypedSearchAttributes(ctx,
@@ -64,15 +64,15 @@ func (r *runner) markOnTheWay(ctx workflow.Context) error {
 	return nil
 }
 
-// Versions of the commands of a run: an operation that began under an earlier version keeps to its own.
+// Versions of the commands of a run: an operation that began under an earlier version stays with it.
 const (
-	// takesBack: a run that is cancelled takes back what it did; before, it ended where it was.
+	// takesBack: a cancelled run rolls back; before, it ended where it was.
 	takesBack = "takes-back"
-	// showsEnd: the end of a run shows in its search attributes.
+	// showsEnd: the search attributes record the end of a run.
 	showsEnd = "shows-end"
 )
 
-// markEnd shows how the operation ended.
+// markEnd records how the operation ended.
 func markEnd(ctx workflow.Context, end daap.OperationState) error {
 	if workflow.GetVersion(ctx, showsEnd, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 		return nil

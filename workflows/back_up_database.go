@@ -7,7 +7,7 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// BackUpDatabase takes a base backup of a database that stays ready. Given up, it lets go of it.
+// BackUpDatabase takes a base backup of a database that stays ready. When cancelled, it abandons the backup.
 func (w Workflows) BackUpDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

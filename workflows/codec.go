@@ -16,32 +16,32 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// CodecKey encrypts payloads that Temporal keeps. Its ID is kept beside what it encrypts, in plain text; its secret is
-// 32 random bytes. One without a secret encrypts nothing: as the first it leaves payloads plain.
+// CodecKey encrypts payloads in Temporal. Its ID is stored in plain text with the payload; its secret is 32 random
+// bytes. A key without a secret encrypts nothing: as the first key it leaves payloads plain.
 type CodecKey struct {
 	ID     string
 	Secret []byte
 }
 
-// The metadata of a payload that is encrypted.
+// The metadata of an encrypted payload.
 const (
 	encodingEncrypted = "binary/encrypted"
 	metadataKeyID     = "encryption-key-id"
 )
 
-// ErrUnreadable is what payloads are that were encrypted with a key which is not at hand, or changed since.
-var ErrUnreadable = errors.New("payload cannot be decrypted")
+// ErrUnreadable is the error for a payload that was encrypted with an unknown key, or changed since.
+var ErrUnreadable = errors.New("cannot decrypt payload")
 
 // codec is AES-256-GCM over whole payloads, with the key's ID bound to each. A key may encrypt 2³² payloads.
 type codec struct {
-	// current is the ID of the key that encrypts; empty where none does.
+	// current is the ID of the encrypting key; empty if none encrypts.
 	current string
 	ciphers map[string]cipher.AEAD
 }
 
-// NewCodec returns what encrypts payloads with the first of the keys and decrypts what any of them encrypted. What is
-// not encrypted it leaves as it is when it decodes: histories from before it was switched on stay readable. Without
-// keys it encrypts nothing, and says of what is encrypted which key it needs.
+// NewCodec returns a codec that encrypts with the first key and decrypts with any of them. Decoding leaves plain
+// payloads as they are, so histories from before encryption stay readable. Without keys it encrypts nothing, and
+// reports the key that an encrypted payload needs.
 func NewCodec(keys []CodecKey) (converter.PayloadCodec, error) { return newCodec(keys) }
 
 func newCodec(keys []CodecKey) (*codec, error) {
@@ -64,7 +64,7 @@ func newCodec(keys []CodecKey) (*codec, error) {
 	return c, nil
 }
 
-// Encode encrypts the payloads, where a key does.
+// Encode encrypts the payloads, if a key does.
 func (c *codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	if c.current == "" {
 		return payloads, nil
@@ -88,7 +88,7 @@ func (c *codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	})
 }
 
-// Decode decrypts those of the payloads that are encrypted. Its errors are ErrUnreadable and name the key.
+// Decode decrypts the encrypted payloads. Its errors are ErrUnreadable and name the key.
 func (c *codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	return each(payloads, func(payload *commonpb.Payload) (*commonpb.Payload, error) {
 		if string(payload.GetMetadata()[converter.MetadataEncoding]) != encodingEncrypted {
@@ -97,18 +97,18 @@ func (c *codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 		id, sealed := string(payload.GetMetadata()[metadataKeyID]), payload.GetData()
 		aead, known := c.ciphers[id]
 		if !known {
-			return nil, fmt.Errorf("%w: it needs the key %q, which is not among the codec's keys", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: key %q is not configured", ErrUnreadable, id)
 		}
 		if len(sealed) < aead.NonceSize() {
-			return nil, fmt.Errorf("%w: it is too short for one of key %q", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: it is too short for key %q", ErrUnreadable, id)
 		}
 		plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(id))
 		if err != nil {
-			return nil, fmt.Errorf("%w: it is not what key %q encrypted", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: it was not encrypted with key %q", ErrUnreadable, id)
 		}
 		var decoded commonpb.Payload
 		if err := proto.Unmarshal(plain, &decoded); err != nil {
-			return nil, fmt.Errorf("%w: what key %q encrypted is no payload", ErrUnreadable, id)
+			return nil, fmt.Errorf("%w: the content decrypted with key %q is not a payload", ErrUnreadable, id)
 		}
 		return &decoded, nil
 	})
@@ -127,10 +127,9 @@ func each(
 	return changed, nil
 }
 
-// Encrypt has a client made with the options, and the workers of that client, encrypt every payload, and the messages
-// of failures. Temporal still sees IDs of workflows, search attributes, and the types of workflows, activities and
-// failures. Without keys, or with a first one that encrypts nothing, they stay plain; what others encrypted is read, or
-// waited for, all the same.
+// Encrypt makes a client with these options, and its workers, encrypt every payload and failure message. Temporal still
+// sees workflow IDs, search attributes, and the types of workflows, activities and failures. Without keys, or with a
+// first key that encrypts nothing, payloads stay plain; encrypted ones are still decrypted, or wait for their key.
 func Encrypt(options *client.Options, keys []CodecKey) error {
 	c, err := newCodec(keys)
 	if err != nil {
@@ -144,8 +143,8 @@ func Encrypt(options *client.Options, keys []CodecKey) error {
 	return nil
 }
 
-// patientConverter keeps workflows from failing because their worker lacks a key: within a workflow an unreadable
-// payload is a panic, which Temporal takes for broken code. It tries again until a worker can read it.
+// patientConverter prevents workflows from failing because their worker lacks a key: within a workflow an unreadable
+// payload is a panic, which Temporal treats as a bug in the code. Temporal retries until a worker can read it.
 type patientConverter struct{ converter.DataConverter }
 
 // WithWorkflowContext returns the converter for use within a workflow.
@@ -158,12 +157,12 @@ func (p patientConverter) WithContext(context.Context) converter.DataConverter {
 
 type workflowConverter struct{ converter.DataConverter }
 
-// FromPayload reads a value.
+// FromPayload decodes a value.
 func (w workflowConverter) FromPayload(payload *commonpb.Payload, value any) error {
 	return orPanic(w.DataConverter.FromPayload(payload, value))
 }
 
-// FromPayloads reads values.
+// FromPayloads decodes values.
 func (w workflowConverter) FromPayloads(payloads *commonpb.Payloads, values ...any) error {
 	return orPanic(w.DataConverter.FromPayloads(payloads, values...))
 }

@@ -57,7 +57,7 @@ func encoded(t *testing.T, codec converter.PayloadCodec) []*commonpb.Payload {
 	return sealed
 }
 
-func TestPayloadsAreReadAgainAndShowNothing(t *testing.T) {
+func TestPayloadsRoundTripEncrypted(t *testing.T) {
 	t.Parallel()
 	codec := newCodec(t, "new")
 	sealed := encoded(t, codec)
@@ -82,7 +82,7 @@ func TestPayloadsAreReadAgainAndShowNothing(t *testing.T) {
 	}
 }
 
-func TestPayloadsOfBeforeStayReadable(t *testing.T) {
+func TestPlainPayloadsStayReadable(t *testing.T) {
 	t.Parallel()
 	codec := newCodec(t, "new", "old")
 	for name, payloads := range map[string][]*commonpb.Payload{
@@ -99,7 +99,7 @@ func TestPayloadsOfBeforeStayReadable(t *testing.T) {
 	}
 }
 
-func TestPayloadsThatCannotBeTrustedAreRefused(t *testing.T) {
+func TestTamperedPayloadsAreRefused(t *testing.T) {
 	t.Parallel()
 	codec := newCodec(t, "new", "old")
 	changed := func(change func(*commonpb.Payload)) []*commonpb.Payload {
@@ -177,7 +177,7 @@ func encrypted(t *testing.T, ids ...string) client.Options {
 	return options
 }
 
-// TestEncryptedHistoriesReplay proves that operations go on where encryption was switched on before them, or while they
+// TestEncryptedHistoriesReplay proves that operations continue if encryption was switched on before them, or while they
 // ran, and where the keys were rotated meanwhile.
 func TestEncryptedHistoriesReplay(t *testing.T) {
 	t.Parallel()
@@ -195,9 +195,9 @@ func TestEncryptedHistoriesReplay(t *testing.T) {
 	}
 }
 
-// TestWorkflowWaitsForAWorkerThatHasTheKey: a worker that lacks it must fail the task, which is tried again, and not the
+// TestWorkflowWaitsForAWorkerWithTheKey: a worker that lacks it must fail the task, which is tried again, and not the
 // workflow, which would be over.
-func TestWorkflowWaitsForAWorkerThatHasTheKey(t *testing.T) {
+func TestWorkflowWaitsForAWorkerWithTheKey(t *testing.T) {
 	t.Parallel()
 	history := read(t, histories(t)[string(daap.ProvisionDatabase)])
 	encryptAll(t, history, newCodec(t, "lost"))
@@ -257,9 +257,9 @@ func TestFailuresAreEncrypted(t *testing.T) {
 	}
 }
 
-// TestRunGivesTemporalNothingPlain runs every operation with encryption on: it does what it does without, and no payload
+// TestRunSendsNothingPlainToTemporal runs every operation with encryption on: it does what it does without, and no payload
 // that Temporal gets has an ID in it.
-func TestRunGivesTemporalNothingPlain(t *testing.T) {
+func TestRunSendsNothingPlainToTemporal(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestRunGivesTemporalNothingPlain(t *testing.T) {
 	}
 }
 
-// wire is a codec that looks at what Temporal gets, and changes nothing.
+// wire is a codec that records the payloads for Temporal and changes nothing.
 type wire struct {
 	mu              sync.Mutex
 	payloads, plain int

@@ -11,21 +11,21 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// DecideName is the name of the Update, and of the Signal for those who have no updates (tctl, batches),
-// by which a person decides how an operation goes on. Both take a daap.Decision.
+// DecideName is the name of the Update, and of the Signal for clients without Updates (tctl, batches), by which a
+// person decides how an operation continues. Both take a daap.Decision.
 const DecideName = "daap.decide"
 
-// decision is what a person decided, until it is carried out.
+// decision is a person's decision until it is carried out.
 type decision struct {
 	daap.Decision
 	settled bool
 	// refusal is why it could not be carried out after all.
 	refusal error
-	// ends says that the run is of a version that does not take back: it ends where it is.
+	// ends means that the run's version does not roll back: it ends where it is.
 	ends bool
 }
 
-// move is how a run goes on.
+// move is how a run continues.
 type move int
 
 const (
@@ -34,22 +34,22 @@ const (
 	again
 	// skip: with the next step.
 	skip
-	// turnBack: by taking back what was done.
+	// turnBack: by rolling back.
 	turnBack
-	// stayParked: not before another decision.
+	// stayParked: only after another decision.
 	stayParked
 )
 
-// listen takes decisions from now on. An Update that is refused leaves no trace; a Signal that would be is
-// logged and dropped. Cancelling the workflow is deciding to cancel.
+// listen accepts decisions from now on. A refused Update leaves no trace; a refused Signal is logged and dropped.
+// Cancelling the workflow is a decision to cancel.
 func (r *runner) listen(ctx, root workflow.Context) error {
 	decide := func(ctx workflow.Context, d daap.Decision) error {
-		ctx, _ = workflow.NewDisconnectedContext(ctx) // who decides is answered also while the run is cancelled
+		ctx, _ = workflow.NewDisconnectedContext(ctx) // the decider gets an answer even while the run is cancelled
 		return r.take(ctx, &decision{Decision: d})
 	}
-	options := workflow.UpdateHandlerOptions{Validator: r.refuse, Description: "Decide how an operation goes on."}
+	options := workflow.UpdateHandlerOptions{Validator: r.refuse, Description: "Decide how an operation continues."}
 	if err := workflow.SetUpdateHandlerWithOptions(ctx, DecideName, decide, options); err != nil {
-		return fmt.Errorf("listen for %s: %w", DecideName, err)
+		return fmt.Errorf("register the handler of %s: %w", DecideName, err)
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		signals := workflow.GetSignalChannel(ctx, DecideName)
@@ -67,7 +67,7 @@ func (r *runner) listen(ctx, root workflow.Context) error {
 			Action: daap.ActionCancel, Origin: daap.Origin{Actor: "temporal"}, Reason: "the workflow was cancelled",
 		}
 		if r.parked && r.refuse(cancel) != nil {
-			// One that can no longer be given up looks again, and ends if it lost its database meanwhile.
+			// A run that can no longer be rolled back checks again, and ends if it lost its database.
 			cancel.Action = daap.ActionRetry
 		}
 		if workflow.GetVersion(ctx, takesBack, workflow.DefaultVersion, 1) != workflow.DefaultVersion {
@@ -79,7 +79,7 @@ func (r *runner) listen(ctx, root workflow.Context) error {
 	return nil
 }
 
-// takeOrDrop takes a decision of somebody who cannot be answered.
+// takeOrDrop takes a decision whose sender cannot be answered.
 func (r *runner) takeOrDrop(ctx workflow.Context, d *decision) {
 	err := r.refuse(d.Decision)
 	if err == nil {
@@ -90,7 +90,7 @@ func (r *runner) takeOrDrop(ctx workflow.Context, d *decision) {
 	}
 }
 
-// take has the decision carried out and returns why it could not be, after all.
+// take waits until the decision is carried out and returns why it could not be.
 func (r *runner) take(ctx workflow.Context, d *decision) error {
 	r.decided = d
 	if !r.parked && r.interrupt != nil {
@@ -102,13 +102,13 @@ func (r *runner) take(ctx workflow.Context, d *decision) error {
 	return d.refusal
 }
 
-// refuse says why a decision cannot be taken; nil when it can.
+// refuse explains why a decision cannot be taken; nil if it can.
 func (r *runner) refuse(d daap.Decision) error {
-	step := r.steps[min(r.at, len(r.steps)-1)].name // after the last one there is none
-	at := daap.Standing{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
+	step := r.steps[min(r.at, len(r.steps)-1)].name // no step follows the last one
+	at := daap.Position{Kind: r.kind, Step: step, Parked: r.parked, Cancelling: r.cancelling}
 	why := at.Refusal(d)
 	if why == "" && r.decided != nil {
-		why = fmt.Sprintf("Another decision, to %s, is being carried out.", r.decided.Action)
+		why = fmt.Sprintf("Another decision (%s) is in progress.", r.decided.Action)
 	}
 	if why == "" {
 		return nil
@@ -116,8 +116,8 @@ func (r *runner) refuse(d daap.Decision) error {
 	return temporal.NewApplicationError(why, activities.ErrorRefused)
 }
 
-// settle carries out in the rows what was decided, and says how the run goes on; stay where the decision is
-// refused after all.
+// settle carries out the decision in the rows and returns how the run continues; stay if the rows refuse the decision
+// after all.
 func (r *runner) settle(ctx workflow.Context, stay move) (move, error) {
 	d := r.decided
 	defer func() { r.decided, d.settled = nil, true }()

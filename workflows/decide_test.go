@@ -45,7 +45,7 @@ func (w *world) decidedRun(decide func(), after time.Duration) {
 
 // canBeGivenUp says whether an operation at the step still can.
 func canBeGivenUp(kind daap.OperationKind, step daap.StepName) bool {
-	at := daap.Standing{Kind: kind, Step: step, Parked: true}
+	at := daap.Position{Kind: kind, Step: step, Parked: true}
 	return at.Refusal(daap.Decision{Action: daap.ActionAbort}) == ""
 }
 
@@ -107,7 +107,7 @@ func TestCancelAtEachStepLeavesNothingOrIsRefused(t *testing.T) {
 	}
 }
 
-func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
+func TestFailedRollbackParksUntilDecided(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		for _, action := range []daap.Action{daap.ActionRetry, daap.ActionSkip} {
@@ -141,7 +141,7 @@ func TestCompensationThatFailsParksAndGoesOnWhenRetriedOrSkipped(t *testing.T) {
 }
 
 // A deletion that takes a provision over cancels its workflow and waits until it has ended.
-func TestParkedOperationThatIsTakenOverEndsWhenItsWorkflowIsCancelled(t *testing.T) {
+func TestTakenOverOperationEndsWhenCancelled(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		for _, undo := range []bool{false, true} {
@@ -180,7 +180,7 @@ func lastBeforePivot(kind daap.OperationKind) daap.StepName {
 	return last
 }
 
-func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
+func TestSkipContinuesIfThePlanAllowsIt(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		w := newWorld(t, kind)
@@ -203,7 +203,7 @@ func TestSkipGoesOnWithTheNextStepWhereThePlanLetsIt(t *testing.T) {
 	})
 }
 
-func TestDecisionThatIsNotLegalIsRefusedWithASentence(t *testing.T) {
+func TestIllegalDecisionIsRefusedWithASentence(t *testing.T) {
 	t.Parallel()
 	refusals := map[string]struct {
 		decision daap.Decision
@@ -237,7 +237,7 @@ func TestDecisionThatIsNotLegalIsRefusedWithASentence(t *testing.T) {
 	}
 }
 
-func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
+func TestDeletionAfterTakeOverCannotBeCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, daap.DeleteDatabase)
 	w.rows.change(func(op *daap.Operation) { op.StatusBefore = daap.DatabaseProvisioning })
@@ -250,7 +250,7 @@ func TestDeletionThatTookOverCannotBeGivenUp(t *testing.T) {
 	}
 	w.environment()
 	w.run()
-	if refusal == nil || !contains(refusal.Error(), "only goes forward") {
+	if refusal == nil || !contains(refusal.Error(), "cannot be rolled back") {
 		t.Errorf("cancel = %v, want it refused", refusal)
 	}
 	w.ended(daap.OperationSucceeded)

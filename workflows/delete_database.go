@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// DeleteDatabase removes all that was ever made for a database, whatever its condition: each step is
-// satisfied with what is gone already. From its first removal on it only goes forward.
+// DeleteDatabase removes everything that was created for a database, whatever its state: each step accepts objects that
+// are already gone. From its first removal on it cannot be rolled back.
 func (w Workflows) DeleteDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps  *activities.Steps

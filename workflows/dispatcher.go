@@ -11,9 +11,9 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Dispatcher starts the workflows of operations, records each start and logs those that fail. It also starts the
-// operations whose start was lost because the process ended between commit and start, or Temporal was down. Every api
-// process runs one; they share the work through the outbox.
+// Dispatcher starts the workflows of operations, records each start and logs failures. It also starts operations whose
+// start was lost because the process ended between commit and start, or because Temporal was down. Every api process
+// runs one; they share the work through the outbox.
 type Dispatcher struct {
 	Engine starter
 	Outbox outbox
@@ -26,16 +26,16 @@ type starter interface {
 	StartWorkflow(ctx context.Context, op daap.Operation) error
 }
 
-// outbox holds the operations that are recorded and not yet begun.
+// outbox holds the recorded operations that have not begun.
 type outbox interface {
-	// ClaimPending returns at most limit operations whose start is due and postpones their next start, so that no
-	// other process claims them at the same time.
+	// ClaimPending returns at most limit operations whose start is due and postpones their next start, so that no other
+	// process claims them at the same time.
 	ClaimPending(ctx context.Context, limit int) ([]daap.Operation, error)
 	// Dispatched records that the operation's start was accepted.
 	Dispatched(ctx context.Context, id uuid.UUID) error
 }
 
-// Bounds of one sweep, so that a backlog is worked off without crowding out requests.
+// The bounds of one sweep, so that a backlog does not crowd out requests.
 const (
 	sweepInterval = 2 * time.Second
 	sweepLimit    = 50
@@ -49,8 +49,8 @@ func (d Dispatcher) Run(ctx context.Context) {
 	})
 }
 
-// Sweep starts the operations that are due now. The first start that fails ends it: Temporal is down, and the others
-// are due again later.
+// Sweep starts the operations that are due. It stops at the first failed start: Temporal is down, and the others will
+// be due again.
 func (d Dispatcher) Sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
@@ -66,12 +66,12 @@ func (d Dispatcher) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// Start starts the operation's workflow and records that. A failure is logged and returned; the next sweep makes up
-// for it. Safe to repeat.
+// Start starts the operation's workflow and records the start. A failure is logged and returned; the next sweep
+// retries. Safe to repeat.
 func (d Dispatcher) Start(ctx context.Context, op daap.Operation) error {
 	err := d.start(ctx, op)
 	if err != nil {
-		d.Log.Warn("An accepted operation is not started yet; the dispatcher tries again.",
+		d.Log.Warn("An accepted operation could not be started; the dispatcher will retry.",
 			zap.Stringer("operation_id", op.ID), zap.Stringer("database_id", op.DatabaseID), zap.Error(err))
 	}
 	return err

@@ -38,7 +38,7 @@ func (o *outbox) StartWorkflow(_ context.Context, op daap.Operation) error {
 	return nil
 }
 
-func TestSweepEndsWithTheFirstStartThatFails(t *testing.T) {
+func TestSweepStopsAtTheFirstFailedStart(t *testing.T) {
 	t.Parallel()
 	ids := []uuid.UUID{uuid.New(), uuid.New(), uuid.New()}
 	o := &outbox{fails: map[uuid.UUID]bool{ids[1]: true}}
@@ -66,7 +66,7 @@ func TestDispatcherSweepsUntilItIsStopped(t *testing.T) {
 	})
 }
 
-func TestStartThatFailsIsLoggedAndNotRecorded(t *testing.T) {
+func TestFailedStartIsLoggedAndNotRecorded(t *testing.T) {
 	t.Parallel()
 	op := daap.Operation{ID: uuid.New(), DatabaseID: uuid.New()}
 	o := &outbox{fails: map[uuid.UUID]bool{op.ID: true}}

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// startTimeout bounds a start: a request waits for it, and the Dispatcher makes up for what it misses.
+	// startTimeout bounds a start: a request waits for it, and the Dispatcher retries a failed one.
 	startTimeout = 2 * time.Second
 	// decideTimeout bounds a decision: a worker must take it and write it to the rows.
 	decideTimeout = 5 * time.Second
@@ -27,11 +27,11 @@ const (
 // Engine starts the workflows of operations, sends them decisions, and describes them.
 type Engine struct{ Client client.Client }
 
-// StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has
-// one Workflow ID, which runs at most once, and once more for each time that it is started anew. A second run
-// after that is harmless: the operation is over, and the run's first activity finds that out.
+// StartWorkflow starts the operation's workflow within two seconds or fails. It may be repeated: an operation has one
+// Workflow ID, which runs at most once, plus once for each restart. A second run after that is harmless: the operation
+// is over, which the run's first activity detects.
 func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
-	// A client that hangs up must not take back the start of what was recorded for it.
+	// A client that disconnects must not cancel the start of a recorded operation.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
 	reuse := enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
@@ -45,9 +45,9 @@ func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 		WorkflowIDReusePolicy:    reuse,
 		TypedSearchAttributes:    startAttributes(op),
 		StaticSummary:            fmt.Sprintf("%s %s of team %s", op.Kind, op.DatabaseName, op.OwnerTeam),
-		StaticDetails: fmt.Sprintf("Operation `%s` on database `%s`.\n\nWhen it needs attention: "+
-			"`POST /operations/%s/retry`, or `skip`, `abort`, `cancel`; or the same as the action of the Update "+
-			"or Signal `%s`. docs/operators/runbook.md has the commands.", op.ID, op.DatabaseID, op.ID, DecideName),
+		StaticDetails: fmt.Sprintf("Operation `%s` on database `%s`.\n\nIf it needs attention: `POST "+
+			"/operations/%s/retry`, or `skip`, `abort`, `cancel`; or send the action with the Update or Signal `%s`. "+
+			"docs/operators/runbook.md has the commands.", op.ID, op.DatabaseID, op.ID, DecideName),
 	}
 	in := Input{Operation: op.ID, Database: op.DatabaseID, Undo: op.CancelledBy != "", BacksUp: op.BacksUp}
 	if _, err := e.Client.ExecuteWorkflow(ctx, options, string(op.Kind), in); err != nil {
@@ -56,8 +56,8 @@ func (e Engine) StartWorkflow(ctx context.Context, op daap.Operation) error {
 	return nil
 }
 
-// Decide gives the decision to the operation's workflow and returns when the rows show it, within five seconds.
-// The same id twice is one decision. Errors: CodeDecisionRefused, CodeUnavailable, daap.ErrNoWorkflow.
+// Decide sends the decision to the operation's workflow and returns when the rows show it, within five seconds. The
+// same id twice is one decision. Errors: CodeDecisionRefused, CodeUnavailable, daap.ErrNoWorkflow.
 func (e Engine) Decide(ctx context.Context, op daap.Operation, d daap.Decision, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, decideTimeout)
 	defer cancel()
@@ -78,8 +78,8 @@ func (e Engine) Decide(ctx context.Context, op daap.Operation, d daap.Decision, 
 	case errors.As(err, &missing):
 		return fmt.Errorf("decide on workflow %s: %w", op.WorkflowID(), daap.ErrNoWorkflow)
 	}
-	away := daap.Unavailable("The decision was sent and is not confirmed: Temporal or the workers do not answer. " +
-		"Look at the operation before you send it again.")
+	away := daap.Unavailable("The decision was sent but not confirmed: Temporal or the workers do not answer. Check " +
+		"the operation before you send the decision again.")
 	return fmt.Errorf("decide on workflow %s: %w: %w", op.WorkflowID(), away, err)
 }
 
@@ -103,10 +103,10 @@ func (e Engine) Describe(ctx context.Context, workflowID string) (Execution, err
 	return Execution{Found: true, End: end}, err
 }
 
-// end says how a workflow that is over ended, and by whom where somebody ended it.
+// end returns how a closed workflow ended, and who ended it.
 func (e Engine) end(ctx context.Context, workflowID string, status enumspb.WorkflowExecutionStatus) (string, error) {
 	how := map[enumspb.WorkflowExecutionStatus]string{
-		enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:  "completed without its end being recorded",
+		enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:  "completed, but its end was not recorded",
 		enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:     "failed",
 		enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:   "cancelled",
 		enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED: "terminated",
@@ -121,7 +121,7 @@ func (e Engine) end(ctx context.Context, workflowID string, status enumspb.Workf
 	last := e.Client.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
 	event, err := last.Next()
 	if err != nil {
-		return "", fmt.Errorf("read the end of workflow %s: %w", workflowID, err)
+		return "", fmt.Errorf("read the result of workflow %s: %w", workflowID, err)
 	}
 	by := event.GetWorkflowExecutionTerminatedEventAttributes()
 	how += " by " + by.GetIdentity()

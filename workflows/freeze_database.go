@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// FreezeDatabase takes a database away from its clients and frees its CPU and memory; its data stay in their volumes.
-// Until it is recorded as frozen it can be given up, and the database is back.
+// FreezeDatabase blocks a database's clients and frees its CPU and memory; its data stays on its volumes. It can be
+// rolled back until the database is recorded as frozen.
 func (w Workflows) FreezeDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

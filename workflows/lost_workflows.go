@@ -8,8 +8,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// LostWorkflows finds operations whose workflow was lost, purged or ended by hand, so that no operation hangs on a
-// workflow that is not there. Every worker process runs one; they share the work through the store.
+// LostWorkflows finds operations whose workflow was lost, purged or ended by hand, so that no operation waits for a
+// missing workflow. Every worker process runs one; they share the work through the store.
 type LostWorkflows struct {
 	Engine     describer
 	Operations openOperations
@@ -18,12 +18,12 @@ type LostWorkflows struct {
 
 // openOperations holds the operations that are open.
 type openOperations interface {
-	// ClaimUnchecked returns at most limit open operations that have not been checked for a while and postpones their
-	// next check. Those that are being restarted are among them once that was tried often.
+	// ClaimUnchecked returns at most limit open operations that have not been checked for a while and postpones their next
+	// check. It includes restarted operations after several attempts.
 	ClaimUnchecked(ctx context.Context, limit int) ([]daap.Operation, error)
-	// ParkLost parks the operation if it is still as given; it does nothing to another one.
+	// ParkLost parks the operation if it is unchanged; otherwise it does nothing.
 	ParkLost(ctx context.Context, op daap.Operation, cause daap.Cause) error
-	// RestartLost makes the operation pending again if it is still as given.
+	// RestartLost makes the operation pending again if it is unchanged.
 	RestartLost(ctx context.Context, op daap.Operation) error
 }
 
@@ -34,13 +34,13 @@ type describer interface {
 
 // Execution is the state of an operation's workflow.
 type Execution struct {
-	// Found says that Temporal knows the workflow, Open that it has not ended.
+	// Found means that Temporal has the workflow, Open that it has not ended.
 	Found, Open bool
-	// End says for people how it ended, such as "terminated by alice: wrong database".
+	// End describes how it ended, such as "terminated by alice: wrong database".
 	End string
 }
 
-// Bounds of the search.
+// The bounds of the search.
 const (
 	lostInterval = 30 * time.Second
 	lostLimit    = 200
@@ -52,8 +52,8 @@ const (
 // Run searches until ctx is done.
 func (l LostWorkflows) Run(ctx context.Context) { daap.Every(ctx, lostInterval, l.Search, l.Report) }
 
-// Search checks the operations that are due now and repairs those whose workflow is gone. The first check that fails
-// ends it: Temporal is down, and the others are due again later.
+// Search checks the operations that are due and repairs those whose workflow is gone. It stops at the first failed
+// check: Temporal is down, and the others will be due again.
 func (l LostWorkflows) Search(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lostTimeout)
 	defer cancel()
@@ -73,21 +73,21 @@ func (l LostWorkflows) Search(ctx context.Context) error {
 	return nil
 }
 
-// repair handles an operation whose workflow is gone. A workflow that a person ended waits for a person. One that
-// Temporal lost is restarted, and so is one that ended before the operation began.
+// repair handles an operation whose workflow is gone. A workflow that a person ended needs a person's decision. A
+// workflow that Temporal lost is restarted, and so is one that ended before the operation began.
 func (l LostWorkflows) repair(ctx context.Context, op daap.Operation, found Execution) error {
 	pending := op.State == daap.OperationPending
 	parked := op.State == daap.OperationNeedsAttention
 	switch {
 	case found.Open, pending && !found.Found:
-		return nil // it goes on, or the Dispatcher starts it
+		return nil // it continues, or the Dispatcher starts it
 	case parked && op.Cause != nil && op.Cause.Code == daap.CauseWorkflowLost:
-		return nil // that is known
+		return nil // already recorded
 	case pending, !found.Found && !parked && op.Restarts < maxRestarts:
 		return l.Operations.RestartLost(ctx, op)
 	case !found.Found:
 		return l.Operations.ParkLost(ctx, op,
-			daap.NewCause(daap.CauseWorkflowLost, "Temporal does not know the operation's workflow any more."))
+			daap.NewCause(daap.CauseWorkflowLost, "Temporal no longer has the operation's workflow."))
 	default:
 		return l.Operations.ParkLost(ctx, op,
 			daap.NewCause(daap.CauseWorkflowLost, "The operation's workflow was %s.", found.End))

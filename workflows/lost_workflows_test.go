@@ -33,7 +33,7 @@ func (a *asylum) RestartLost(context.Context, daap.Operation) error { a.restarte
 
 func (a *asylum) Describe(context.Context, string) (workflows.Execution, error) { return a.look, a.err }
 
-func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
+func TestLostWorkflowRestartsAndAnEndedOneWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	open, lost := workflows.Execution{Found: true, Open: true}, workflows.Execution{}
 	ended := workflows.Execution{Found: true, End: "terminated by alice: wrong database"}
@@ -76,7 +76,7 @@ func TestLostWorkflowIsStartedAnewAndAnEndedOneWaitsForAPerson(t *testing.T) {
 	}
 }
 
-func TestSearchThatCannotLookChangesNothing(t *testing.T) {
+func TestFailedSearchChangesNothing(t *testing.T) {
 	t.Parallel()
 	a := &asylum{op: daap.Operation{State: daap.OperationRunning}, err: errors.New("the engine is down")}
 	if err := (workflows.LostWorkflows{Engine: a, Operations: a}).Search(t.Context()); err == nil || a.parked != nil || a.restarted > 0 {

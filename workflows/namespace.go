@@ -17,11 +17,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// retention is how long closed workflows stay: for looking back, and for refusing a second run of an ID.
+// retention is how long closed workflows stay: for inspection, and to refuse a second run of an ID.
 const retention = 14 * 24 * time.Hour
 
-// Prepare makes the Temporal namespace have what the workflows need: itself, where it is missing, and the
-// search attributes. Safe to repeat.
+// Prepare creates the Temporal namespace if it is missing and adds the search attributes. Safe to repeat.
 func Prepare(ctx context.Context, c client.Client, namespace string) error {
 	_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
 		Namespace:                        namespace,
@@ -35,11 +34,11 @@ func Prepare(ctx context.Context, c client.Client, namespace string) error {
 	return addSearchAttributes(ctx, c, namespace)
 }
 
-// checkTimeout bounds the look at a namespace.
+// checkTimeout bounds the check of a namespace.
 const checkTimeout = 10 * time.Second
 
-// Check says whether the Temporal namespace has what the workflows need; an error that says what to do when
-// not. Without a search attribute every start would fail.
+// Check verifies that the Temporal namespace has the search attributes; its error gives the remedy. Without a search
+// attribute every start would fail.
 func Check(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()

@@ -16,8 +16,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// harmless says what of a payload may not be in a history: it may hold IDs, names of steps, and what people
-// said or are told about an operation; nothing else, secrets above all.
+// harmless reports the part of a payload that may not be in a history: it may hold IDs, names of steps, and what people
+// wrote or read about an operation; nothing else, secrets above all.
 func harmless(data []byte) error {
 	var value any
 	if len(data) == 0 {
@@ -29,7 +29,7 @@ func harmless(data []byte) error {
 	return harmlessValue("", value)
 }
 
-// told are fields that people wrote or are told, or by which the one who decides is known in the audit log.
+// told are fields that people wrote or read, or that identify the decider in the audit log.
 var told = []string{
 	"Code", "Message", "Remedy", "action", "actor", "reason", "team", "role", "request_id", "address",
 }
@@ -64,7 +64,7 @@ var alice = daap.Origin{
 	RequestID: uuid.NewString(), Address: "192.0.2.1", Success: 202,
 }
 
-// guard is a codec that looks at every payload there is and changes none.
+// guard is a codec that checks every payload and changes none.
 type guard struct {
 	mu   sync.Mutex
 	seen []string
@@ -87,7 +87,7 @@ func (g *guard) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	return payloads, nil
 }
 
-func TestPayloadsHoldNothingButIDsAndWhatPeopleAreTold(t *testing.T) {
+func TestPayloadsContainOnlyIDsAndShownTexts(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestPayloadsHoldNothingButIDsAndWhatPeopleAreTold(t *testing.T) {
 	}
 }
 
-func TestAPayloadThatHoldsMoreIsFound(t *testing.T) {
+func TestUnexpectedPayloadIsFound(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{
 		`{"Operation": "not an id"}`, `{"Password": "x"}`, `{"Step": "a step with words"}`, `{"Operation": {"Spec": "y"}}`, `["x"]`,

@@ -7,27 +7,27 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// patience says how long a step may take: per try, between signs of life, and until a person should look.
+// patience bounds a step: per attempt, between heartbeats, and until it needs attention.
 type patience struct {
 	try, heartbeat, deadline time.Duration
 }
 
-// MaxStepDeadline is the longest that any step may take before a person should look.
+// MaxStepDeadline is the longest time that any step may take before it needs attention.
 const MaxStepDeadline = 30 * time.Minute
 
-// The patience of steps, by intent. Deadlines are when the operation parks; nothing is undone then.
+// The patience of steps, by purpose. At the deadline the operation parks; nothing is rolled back.
 var (
 	// quick is for one or two calls to Kubernetes.
 	quick = patience{try: 30 * time.Second, deadline: 10 * time.Minute}
-	// connecting is for a connection to a database that says it is ready.
+	// connecting is for a connection to a database that reports ready.
 	connecting = patience{try: 30 * time.Second, deadline: 5 * time.Minute}
-	// storing is for one or two calls to the object store, which may list much, or be away for a while.
+	// storing is for one or two calls to the object store, which may list many objects or be down for a while.
 	storing = patience{try: 2 * time.Minute, deadline: MaxStepDeadline}
-	// waiting is for what Kubernetes and CNPG do in their own time.
+	// waiting is for work that Kubernetes and CNPG do at their own pace.
 	waiting = patience{try: 6 * time.Minute, heartbeat: 30 * time.Second, deadline: MaxStepDeadline}
 )
 
-// records is for writes to DAAP's own rows: they are tried until they succeed, as the operation cannot end
+// records is for writes to DAAP's own rows: they are retried until they succeed, because the operation cannot end
 // without them.
 func records(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -59,7 +59,7 @@ func (p patience) options(summary string) workflow.ActivityOptions {
 		HeartbeatTimeout:       p.heartbeat,
 		ScheduleToCloseTimeout: p.deadline,
 		RetryPolicy:            retry,
-		// What changes something ends before the workflow does; a wait changes nothing and need not.
+		// An activity that changes something ends before the workflow does; a wait changes nothing and need not.
 		WaitForCancellation: p.heartbeat == 0,
 		Summary:             summary,
 	}

@@ -18,13 +18,13 @@ import (
 // probeDestination is the Workflow Type of ProbeDestination.
 const probeDestination = "probe_destination"
 
-// How long a probe may take: people wait for it.
+// The bounds of a probe: a request waits for it.
 const (
 	probeTry  = 6 * time.Second
 	probeTime = 8 * time.Second
 )
 
-// ProbeDestination has a worker try whether backups can go to the destination: the API reaches no object store.
+// ProbeDestination makes a worker check a backup destination: the API cannot reach object stores.
 func ProbeDestination(ctx workflow.Context, destination string) error {
 	var destinations *activities.Destinations
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -34,16 +34,16 @@ func ProbeDestination(ctx workflow.Context, destination string) error {
 	return workflow.ExecuteActivity(ctx, destinations.ProbeDestination, destination).Get(ctx, nil)
 }
 
-// Probe has a worker find out whether backups can go to the destination, within ten seconds. Errors:
-// CodeValidationFailed that says why they cannot, CodeUnavailable.
+// Probe checks through a worker whether backups can be stored at the destination, within ten seconds. Errors:
+// CodeValidationFailed with the reason, CodeUnavailable.
 func (e Engine) Probe(ctx context.Context, destination string) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime+startTimeout)
 	defer cancel()
 	run, err := e.Client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: "probe:" + destination, TaskQueue: TaskQueue, WorkflowExecutionTimeout: probeTime,
-		// Who asks at the same moment gets the same answer.
+		// Concurrent requests share one check.
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		StaticSummary:            "Can backups go to " + destination + "?",
+		StaticSummary:            "Check the backup destination " + destination + "?",
 	}, probeDestination, destination)
 	if err == nil {
 		err = run.Get(ctx, nil)
@@ -55,7 +55,7 @@ func (e Engine) Probe(ctx context.Context, destination string) error {
 	case errors.As(err, &refused) && refused.Type() == activities.ErrorRefused:
 		return daap.Invalid(daap.Detail{Field: "object_storage_destination", Message: refused.Message()})
 	}
-	away := daap.Unavailable("Whether backups can go there could not be tried: Temporal or the workers do not answer. " +
-		"Try again in a few minutes.")
+	away := daap.Unavailable("The backup destination could not be checked: Temporal or the workers do not answer. Try " +
+		"again in a few minutes.")
 	return fmt.Errorf("probe %s: %w: %w", destination, away, err)
 }

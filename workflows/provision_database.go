@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// ProvisionDatabase takes a database from nothing to ready. What it made stays when it parks or is taken
-// over: a retry goes on from there, a delete removes it. Given up, it removes what it made itself.
+// ProvisionDatabase takes a database from nothing to ready. When it parks or is taken over, its objects stay: a retry
+// continues from there, a delete removes them. When cancelled, it removes its objects itself.
 func (w Workflows) ProvisionDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

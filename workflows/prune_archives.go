@@ -12,19 +12,19 @@ import (
 // pruneArchives is the Workflow Type of PruneArchives, and the ID of its schedule.
 const pruneArchives = "prune_archives"
 
-// For how long archives are pruned at most, how often that is tried, and how long after a try that failed.
+// The maximum duration of a run, its interval, and the delay before a failed attempt is retried.
 const (
 	pruneFor      = 12 * time.Hour
 	pruneTries    = 3
 	pruneTryAgain = 10 * time.Minute
 )
 
-// PruneArchives removes what is older than its retention from the archives that no Cluster writes to any more, and
-// returns a report of it. It fails, with the report, where some of them could not be pruned.
+// PruneArchives removes objects older than their retention from archives that no Cluster writes to any more, and
+// returns a report. It fails, with the report, if some could not be pruned.
 func PruneArchives(ctx workflow.Context) (activities.RetentionReport, error) {
 	var sweeps *activities.Sweeps
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		// Longer between signs of life than one archive takes to be listed.
+		// A heartbeat interval longer than the listing of one archive.
 		StartToCloseTimeout: pruneFor, HeartbeatTimeout: 5 * time.Minute,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: pruneTryAgain, BackoffCoefficient: 1, MaximumAttempts: pruneTries,

@@ -19,7 +19,7 @@ const (
 	expireArchives = "expire_archives"
 )
 
-// For how long the reaper looks at most, and how often it tries.
+// The maximum duration of a search for orphans, and the number of attempts.
 const (
 	reapFor   = 4 * time.Hour
 	reapTries = 3
@@ -40,7 +40,7 @@ func ReapOrphans(ctx workflow.Context) (activities.ReaperReport, error) {
 	return report, err
 }
 
-// ExpireArchives asks for the deletion of archived databases whose time is over, and returns of how many.
+// ExpireArchives requests the deletion of expired archived databases, and returns their number.
 func ExpireArchives(ctx workflow.Context) (int, error) {
 	var reaper *activities.Reaper
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
@@ -51,7 +51,7 @@ func ExpireArchives(ctx workflow.Context) (int, error) {
 	return begun, err
 }
 
-// Reap has a worker look for orphans now, and remove those that are to be; after a look that is under way.
+// Reap makes a worker search for orphans now and remove the requested ones, after a search in progress.
 func (e Engine) Reap(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()

@@ -7,9 +7,9 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// ReconcileDatabase applies all of a database anew, and takes back what others changed of it. One whose Cluster is gone
-// is restored from its backups, or parked; nothing empty is made in its place. There is nothing to take back where it
-// is given up: what is applied is what the database should be.
+// ReconcileDatabase applies all objects of a database again and reverts others' changes. If the Cluster is gone, the
+// database is restored from its backups, or the operation parks; an empty database never replaces a lost one.
+// Cancelling rolls nothing back: every applied object is as specified.
 func (w Workflows) ReconcileDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

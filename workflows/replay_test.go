@@ -39,7 +39,7 @@ func histories(t *testing.T) map[string]string {
 
 // TestRecordedHistoriesReplay proves that operations which began under an earlier version go on under this one.
 // A failure means that the order of a workflow's commands changed: put the change behind workflow.GetVersion,
-// as CONTRIBUTING.md says. The histories are those of released versions; never record them anew for a change.
+// as CONTRIBUTING.md says. The histories are those of released versions; never record them again for a change.
 func TestRecordedHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	for name, file := range histories(t) {
@@ -77,8 +77,8 @@ func read(t *testing.T, file string) *historypb.History {
 	return &history
 }
 
-// TestRecordedPayloadsHoldNothingElse holds all that an operation gave to Temporal against what it may.
-func TestRecordedPayloadsHoldNothingElse(t *testing.T) {
+// TestRecordedPayloadsContainNothingElse holds all that an operation gave to Temporal against what it may.
+func TestRecordedPayloadsContainNothingElse(t *testing.T) {
 	t.Parallel()
 	for name, file := range histories(t) {
 		for _, event := range read(t, file).Events {

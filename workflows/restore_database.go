@@ -7,9 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// RestoreDatabase makes a database of another one's archive, as that one was at some moment. Of that one it needs
-// nothing else: where it lives, it is asked to archive what it wrote last, and where it does not answer that is left
-// out.
+// RestoreDatabase creates a database from another one's archive at a point in time. It needs only the archive: a
+// running source is asked to archive its latest changes, which is skipped if it does not answer.
 func (w Workflows) RestoreDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

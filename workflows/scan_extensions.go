@@ -9,8 +9,8 @@ import (
 // scanExtensions is the Workflow Type of ScanExtensions, and the ID of its schedule.
 const scanExtensions = "scan_extensions"
 
-// ScanExtensions asks the PostgreSQL of every database that is due what it has. Each is due every ten minutes, and
-// within one where it changed.
+// ScanExtensions scans the PostgreSQL of every database that is due: every ten minutes, and within a minute after a
+// change.
 func ScanExtensions(ctx workflow.Context) error {
 	var sweeps *activities.Sweeps
 	return workflow.ExecuteActivity(sweeping(ctx), sweeps.ScanExtensions).Get(ctx, nil)

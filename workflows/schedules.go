@@ -14,36 +14,36 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// schedule is a workflow that is run again and again; its ID is the Workflow Type.
+// schedule is a workflow that runs periodically; its ID is the Workflow Type.
 type schedule struct {
 	workflow string
 	summary  string
 	every    time.Duration
-	// jitter is by how much a run may be late, so that not all comes at once; within is how long one may take.
+	// jitter is the maximum random delay of a run, which spreads the load; within bounds one run.
 	jitter, within time.Duration
 }
 
-// schedules are all there are. None is run while the one before runs.
+// schedules lists all schedules. Runs of the same schedule never overlap.
 func schedules() []schedule {
 	return []schedule{
 		{checkFleet, "Checks the health of every database", activities.FleetEvery, 5 * time.Second, sweepFor},
 		{checkBackups, "Checks the backups of every database", sweepEvery, 5 * time.Second, sweepFor},
 		{scanExtensions, "Asks the PostgreSQL of databases for storage, connections and extensions", sweepEvery, 5 * time.Second, sweepFor},
 		{checkCertificates, "Checks the certificates of every database", time.Hour, time.Minute, sweepFor},
-		{pruneArchives, "Prunes archives that no Cluster writes to", 24 * time.Hour, time.Hour, pruneFor},
-		{expireArchives, "Deletes archives whose time is over", time.Hour, time.Minute, 10 * time.Minute},
+		{pruneArchives, "Prunes archives of former Clusters", 24 * time.Hour, time.Hour, pruneFor},
+		{expireArchives, "Deletes expired archives", time.Hour, time.Minute, 10 * time.Minute},
 		{reapOrphans, "Finds what deleted databases left behind", 24 * time.Hour, time.Hour, reapFor},
 	}
 }
 
-// catchUp is for how late a run is made up for.
+// catchUp is the maximum delay after which a missed run is still started.
 const catchUp = 10 * time.Minute
 
 // scheduleTimeout bounds one request about a schedule.
 const scheduleTimeout = 10 * time.Second
 
-// Schedule makes the schedules be there as they are here. Safe to repeat, by any number of workers: one that is there
-// stays paused where a person paused it, and is written only where it is another way.
+// Schedule creates or updates the schedules. Safe to repeat and to run in many workers: a schedule that a person paused
+// stays paused, and an unchanged one is not written.
 func Schedule(ctx context.Context, c client.Client) error {
 	for _, s := range schedules() {
 		err := s.make(ctx, c)
@@ -51,13 +51,13 @@ func Schedule(ctx context.Context, c client.Client) error {
 			err = s.update(ctx, c)
 		}
 		if err != nil {
-			return fmt.Errorf("make schedule %s: %w", s.workflow, err)
+			return fmt.Errorf("create schedule %s: %w", s.workflow, err)
 		}
 	}
 	return nil
 }
 
-// update leaves the state of the schedule as it is, which is all that people change: pauses, with their reasons.
+// update keeps the state of the schedule, the only part that people change: pauses and their reasons.
 func (s schedule) update(ctx context.Context, c client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
 	defer cancel()
@@ -75,7 +75,7 @@ func (s schedule) update(ctx context.Context, c client.Client) error {
 	})
 }
 
-// same says whether the schedule that is there is what this one says.
+// same reports whether the existing schedule matches this one.
 func (s schedule) same(there client.Schedule) bool {
 	wanted := s.options()
 	run, is := there.Action.(*client.ScheduleWorkflowAction)
@@ -103,7 +103,7 @@ func (s schedule) options() client.ScheduleOptions {
 			StaticSummary: s.summary,
 		},
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		// What was missed for longer is made up for by the next.
+		// The next run replaces one that was missed for longer.
 		CatchupWindow: min(s.every, catchUp),
 	}
 }

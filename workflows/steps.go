@@ -14,10 +14,10 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// errGivenUp ends the way forward of an operation that a person gave up.
-var errGivenUp = errors.New("operation is given up")
+// errGivenUp ends the forward run of a cancelled operation.
+var errGivenUp = errors.New("operation was cancelled")
 
-// runner is one operation under way.
+// runner is one operation in progress.
 type runner struct {
 	kind     daap.OperationKind
 	in       Input
@@ -26,28 +26,28 @@ type runner struct {
 	at       int
 	// parked is set while the operation waits for a decision.
 	parked bool
-	// cancelling is set once it takes back what it did.
+	// cancelling is set once the operation rolls back.
 	cancelling bool
-	// decided is the decision that is to be carried out; nil when there is none.
+	// decided is the decision to carry out; nil if there is none.
 	decided *decision
-	// interrupt ends the try of the present step.
+	// interrupt ends the attempt of the current step.
 	interrupt workflow.CancelFunc
 }
 
-// run carries out the steps in order. A step that is out of time or refused for good parks the operation: it
-// needs attention, nothing is undone, and it goes on when a person decides how. An operation that is given up
-// before its pivot takes back what it did, last step first, and so does one whose workflow is cancelled. An
-// operation that lost its database ends where it is and changes nothing more.
+// run carries out the steps in order. A step that is out of time or permanently refused parks the operation: it needs
+// attention, nothing is rolled back, and it continues when a person decides how. An operation that is cancelled before
+// its pivot rolls back, last step first, and so does one whose workflow is cancelled. An operation that lost its
+// database ends where it is and changes nothing more.
 func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input, steps []step) error {
 	r := &runner{kind: kind, in: in, steps: planned(kind, in, steps), deadline: w.StepDeadline}
-	// Nothing that the run does ends by itself when the run is cancelled: taking back must go on.
+	// Cancelling the run must not end its activities: the rollback must continue.
 	ctx, _ := workflow.NewDisconnectedContext(root)
 	if err := r.listen(ctx, root); err != nil {
 		return err
 	}
 	end, err := r.carryOut(ctx)
 	if superseded(err) {
-		r.show(ctx, "Another operation took the database over, or this one is over.")
+		r.show(ctx, "Another operation took over the database, or this one is over.")
 		return answered(ctx)
 	}
 	if err != nil {
@@ -61,7 +61,7 @@ func (w Workflows) run(root workflow.Context, kind daap.OperationKind, in Input,
 	return answered(ctx)
 }
 
-// planned are those of the steps that the operation has.
+// planned returns the steps that apply to the operation.
 func planned(kind daap.OperationKind, in Input, steps []step) []step {
 	plan := kind.Plan(in.BacksUp)
 	return slices.DeleteFunc(steps, func(s step) bool {
@@ -92,8 +92,8 @@ func (r *runner) carryOut(ctx workflow.Context) (daap.OperationState, error) {
 	return daap.OperationSucceeded, nil
 }
 
-// from is the step to begin with: the first one, or the pivot where a run that was lost was past it and the steps
-// before it cannot be repeated.
+// from returns the first step to run: usually the first, or the pivot if a lost run had passed it and the steps before
+// it cannot be repeated.
 func (r *runner) from(ctx workflow.Context) (int, error) {
 	if !r.kind.ResumesAtPivot() {
 		return 0, nil
@@ -107,7 +107,7 @@ func (r *runner) from(ctx workflow.Context) (int, error) {
 	return slices.IndexFunc(r.steps, func(s step) bool { return s.name == r.kind.Pivot() }), nil
 }
 
-// back takes back what the steps up to the present one did, that one too: it may be half done.
+// back rolls back the steps up to and including the current one, which may be half done.
 func (r *runner) back(ctx workflow.Context) error {
 	for i, s := range slices.Backward(r.steps[:r.at+1]) {
 		r.at = i
@@ -120,8 +120,8 @@ func (r *runner) back(ctx workflow.Context) error {
 	return workflow.ExecuteActivity(records(ctx), rows.FinishCancellation, in).Get(ctx, nil)
 }
 
-// complete does one after the other what the present step is made of, until all is done or the step is skipped,
-// and parks where one cannot be done. errGivenUp when a person decided against the operation.
+// complete runs the parts of the current step in order until all are done or the step is skipped, and parks if one
+// fails. It returns errGivenUp if a person cancels the operation.
 func (r *runner) complete(ctx workflow.Context, within patience, parts ...doing) error {
 	for i := 0; i < len(parts); {
 		if parts[i] == nil {
@@ -132,7 +132,7 @@ func (r *runner) complete(ctx workflow.Context, within patience, parts ...doing)
 		err := r.try(ctx, within, parts[i])
 		next := onward
 		switch {
-		case r.decided != nil: // given up while it was tried
+		case r.decided != nil: // cancelled during the attempt
 			stay := onward
 			if err != nil {
 				stay = again
@@ -166,17 +166,17 @@ func (r *runner) try(ctx workflow.Context, within patience, do doing) error {
 	return workflow.ExecuteActivity(ctx, do, r.input()).Get(ctx, nil)
 }
 
-// input is what the activities of the present step take.
+// input returns the input of the current step's activities.
 func (r *runner) input() activities.Input {
 	return activities.Input{
 		Operation: r.in.Operation, Database: r.in.Database, Step: r.steps[r.at].name, Undo: r.cancelling,
 	}
 }
 
-// park records that the operation needs attention and waits, for days if need be, until a person decides.
+// park records that the operation needs attention and waits, for days if necessary, until a person decides.
 func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 	var rows *activities.Records
-	r.parked = true // before the row shows it: a decision made at once must be heard
+	r.parked = true // before the row shows it: an immediate decision must be accepted
 	in := activities.ParkInput{Operation: r.in.Operation, Step: r.steps[r.at].name, Cause: cause}
 	if err := workflow.ExecuteActivity(records(ctx), rows.ParkOperation, in).Get(ctx, nil); err != nil {
 		return again, err
@@ -199,13 +199,12 @@ func (r *runner) park(ctx workflow.Context, cause daap.Cause) (move, error) {
 func (r *runner) title() string {
 	title := r.kind.Title(r.steps[r.at].name)
 	if r.cancelling {
-		return "Undo: " + title
+		return "Roll back: " + title
 	}
 	return title
 }
 
-// show writes the list of steps, with the present one marked, to where the Temporal UI reads it. It costs
-// no event.
+// show writes the list of steps, with the current one marked, to the details in the Temporal UI. It costs no event.
 func (r *runner) show(ctx workflow.Context, news string) {
 	var b strings.Builder
 	for i, s := range r.steps {
@@ -220,7 +219,7 @@ func (r *runner) show(ctx workflow.Context, news string) {
 		b.WriteString("\n")
 	}
 	if r.cancelling {
-		b.WriteString("\nGiven up: what was done is taken back, last step first.\n")
+		b.WriteString("\nCancelled: the operation rolls back, last step first.\n")
 	}
 	if news != "" {
 		b.WriteString("\n" + news + "\n")
@@ -228,7 +227,7 @@ func (r *runner) show(ctx workflow.Context, news string) {
 	workflow.SetCurrentDetails(ctx, b.String())
 }
 
-// answered waits until those who decided something have their answer.
+// answered waits until all decisions are answered.
 func answered(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }

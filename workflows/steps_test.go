@@ -52,7 +52,7 @@ func TestStepsRunInTheOrderOfThePlan(t *testing.T) {
 	}
 }
 
-func TestEveryActivityTwiceIsTheSameAsOnce(t *testing.T) {
+func TestEveryActivityIsIdempotent(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestEveryActivityTwiceIsTheSameAsOnce(t *testing.T) {
 	}
 }
 
-func TestStepThatFailsForAWhileSucceeds(t *testing.T) {
+func TestTemporaryFailureSucceeds(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		w := newWorld(t, kind)
@@ -83,7 +83,7 @@ func TestStepThatFailsForAWhileSucceeds(t *testing.T) {
 	})
 }
 
-func TestStepThatIsRefusedParksWithItsCauseAndARetryFinishes(t *testing.T) {
+func TestRefusedStepParksAndARetryFinishes(t *testing.T) {
 	t.Parallel()
 	for how, decide := range ways {
 		t.Run(how, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestStepDeadlineOfThePlatformComesFirst(t *testing.T) {
 	})
 }
 
-func TestOperationThatLostItsDatabaseEndsAndDoesNothingMore(t *testing.T) {
+func TestSupersededOperationEndsWithoutChanges(t *testing.T) {
 	t.Parallel()
 	eachStep(t, func(t *testing.T, kind daap.OperationKind, step daap.StepPlan) {
 		w := newWorld(t, kind)
@@ -174,7 +174,7 @@ func TestOperationThatLostItsDatabaseEndsAndDoesNothingMore(t *testing.T) {
 	})
 }
 
-func TestSecondRunOfAnOperationThatIsOverDoesNothing(t *testing.T) {
+func TestSecondRunOfAFinishedOperationDoesNothing(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestSecondRunOfAnOperationThatIsOverDoesNothing(t *testing.T) {
 	}
 }
 
-func TestRunStartedAnewGoesOnFromWhatIsThere(t *testing.T) {
+func TestRestartedRunContinues(t *testing.T) {
 	t.Parallel()
 	for kind := range kinds {
 		t.Run(string(kind), func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestRunStartedAnewGoesOnFromWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestRunStartedAnewOfAnOperationThatWasGivenUpOnlyTakesBack(t *testing.T) {
+func TestRestartedRunOfACancelledOperationRollsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, daap.ProvisionDatabase)
 	w.run()

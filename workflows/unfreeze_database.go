@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// UnfreezeDatabase brings a frozen database back as it was. The certificate of its CA may be another one by then, and
-// is recorded again. Until it is recorded as ready it can be given up, and the database is frozen.
+// UnfreezeDatabase brings a frozen database back as it was. Its CA certificate may have changed and is recorded again.
+// It can be rolled back until the database is recorded as ready.
 func (w Workflows) UnfreezeDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

@@ -7,8 +7,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// UpdateDatabase gives a database another tier. What can be changed back comes first and is waited for; until then
-// the operation can be given up, and the database is as it was. The rest only goes forward.
+// UpdateDatabase changes a database to another tier. Reversible changes come first and are waited for; until then the
+// operation can be rolled back. The rest cannot.
 func (w Workflows) UpdateDatabase(ctx workflow.Context, in Input) error {
 	var (
 		steps *activities.Steps

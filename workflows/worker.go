@@ -8,15 +8,14 @@ import (
 	"go.temporal.io/sdk/worker"
 )
 
-// StopTimeout is how long a Worker that stops lets its activities end by themselves. Waits end at once and
-// go on elsewhere.
+// StopTimeout is how long a stopping Worker lets its activities finish. Waits end at once and continue elsewhere.
 const StopTimeout = 10 * time.Second
 
 // maxActivities bounds the activities of one worker process. Most are waits, which cost a goroutine each.
 const maxActivities = 2000
 
-// NewWorker returns a Worker that carries out every operation with the given activities, with the interceptors
-// around them, outermost first. fatal is told when it cannot go on.
+// NewWorker returns a Worker that carries out every operation with the given activities, wrapped in the interceptors,
+// outermost first. It calls fatal when it cannot continue.
 func NewWorker(
 	c client.Client, w Workflows, a Activities, around []interceptor.WorkerInterceptor, fatal func(error),
 ) worker.Worker {

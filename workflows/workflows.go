@@ -1,5 +1,5 @@
-// Package workflows is the order of things: one workflow per kind of operation, each a list of steps that
-// the runner carries out, parks when the world will not have it, and takes up again or back when told to.
+// Package workflows orders the work: one workflow per kind of operation, each a list of steps that the runner carries
+// out. The runner parks an operation that cannot continue, and resumes it or rolls it back as decided.
 package workflows
 
 import (
@@ -17,24 +17,24 @@ import (
 // TaskQueue is the Task Queue of every workflow and activity.
 const TaskQueue = "daap"
 
-// Input is what every operation's workflow takes. It stays in the history, so it holds IDs only.
+// Input is the input of every operation's workflow. It stays in the history, so it contains only IDs.
 type Input struct {
 	Operation uuid.UUID
 	Database  uuid.UUID
-	// Undo says that the operation was given up before this run: it only takes back.
+	// Undo means that the operation was cancelled before this run: it only rolls back.
 	Undo bool `json:",omitempty"`
-	// BacksUp says that the operation has the steps for backups.
+	// BacksUp means that the operation includes the steps for backups.
 	BacksUp bool `json:",omitempty"`
 }
 
 // Workflows are the workflows of all kinds of operations.
 type Workflows struct {
-	// StepDeadline is after how long a step that is not done needs a person, where that is sooner than the
-	// step's own deadline.
+	// StepDeadline is the time after which an unfinished step needs attention, if it is shorter than the step's own
+	// deadline.
 	StepDeadline time.Duration
 }
 
-// Of says which workflow carries out which kind of operation; the kind is the Workflow Type.
+// Of returns the workflow of each kind of operation; the kind is the Workflow Type.
 func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) error {
 	return map[daap.OperationKind]func(workflow.Context, Input) error{
 		daap.ProvisionDatabase: w.ProvisionDatabase,
@@ -49,23 +49,23 @@ func (w Workflows) Of() map[daap.OperationKind]func(workflow.Context, Input) err
 	}
 }
 
-// doing is what a step does, waits for or takes back. It may run twice.
+// doing is the activity that carries out, verifies or rolls back a step. It may run twice.
 type doing = func(context.Context, activities.Input) error
 
 // step is one step of an operation.
 type step struct {
 	name daap.StepName
-	// do makes a change; nil where there is none to make.
+	// do makes a change; nil if there is none to make.
 	do doing
-	// verify waits until what was done is so; nil where do has seen to it.
+	// verify waits until the change is in effect; nil if do ensures it.
 	verify doing
-	// undo removes what do made, also where that was half done; nil where the undo of an earlier step does.
+	// undo removes what do created, even if it is half done; nil if the undo of an earlier step does.
 	undo doing
-	// within is how long it may take.
+	// within bounds the step.
 	within patience
 }
 
-// Activities are all that the workflows call.
+// Activities are all activities that the workflows call.
 type Activities struct {
 	Steps        *activities.Steps
 	Records      *activities.Records
@@ -76,12 +76,12 @@ type Activities struct {
 	Reaper       *activities.Reaper
 }
 
-// Register makes the registry (a Worker, or a test's environment) know every workflow and activity.
+// Register registers every workflow and activity with a Worker or a test environment.
 func Register(registry worker.Registry, w Workflows, a Activities) {
 	for kind, run := range w.Of() {
 		registry.RegisterWorkflowWithOptions(run, workflow.RegisterOptions{
 			Name: string(kind),
-			// A parked operation must meet the mended code when it is told to go on.
+			// A parked operation must run the fixed code when it resumes.
 			VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
 		})
 	}

@@ -292,7 +292,7 @@ func (w *world) objects() string {
 			w.t.Fatal(err)
 		}
 		for _, item := range found.Items {
-			spec, _ := json.Marshal(item.Spec) // of what was just decoded
+			spec, _ := json.Marshal(item.Spec) // decoded just before
 			all = append(all, fmt.Sprintf("%T %s/%s %s", list, item.Metadata.Namespace, item.Metadata.Name, spec))
 		}
 	}

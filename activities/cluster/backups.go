@@ -61,7 +61,7 @@ func (k *Kubernetes) NewestBackup(
 func (k *Kubernetes) NotArchiving(ctx context.Context, db daap.Database) (string, error) {
 	cluster, err := Get(ctx, k.Watch, db)
 	if apierrors.IsNotFound(err) {
-		return "Cluster is not there", nil
+		return "Cluster does not exist", nil
 	}
 	if err != nil {
 		return "", err
@@ -69,7 +69,7 @@ func (k *Kubernetes) NotArchiving(ctx context.Context, db daap.Database) (string
 	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	switch {
 	case told == nil:
-		return "No WAL is archived yet", nil
+		return "No WAL has been archived yet", nil
 	case told.Status != metav1.ConditionTrue:
 		return diagnosis.WithReason("WAL is not archived", diagnosis.Safe(told.Message)), nil
 	}

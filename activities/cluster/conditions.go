@@ -92,9 +92,9 @@ func find[T client.Object](
 func (o objects) gone() string {
 	switch {
 	case o.cluster == nil:
-		return "Its Cluster is not there."
+		return "The Cluster does not exist."
 	case o.cluster.DeletionTimestamp != nil:
-		return "Its Cluster is being deleted."
+		return "The Cluster is being deleted."
 	}
 	return ""
 }
@@ -108,7 +108,7 @@ func (o objects) ready() daap.Condition {
 		return wrong(daap.ConditionReady, "StorageFull", full.Message+". "+full.Remedy)
 	}
 	if o.pool == nil {
-		return wrong(daap.ConditionReady, "PoolerMissing", "Its Pooler runs nothing.")
+		return wrong(daap.ConditionReady, "PoolerMissing", "The Pooler has no Deployment.")
 	}
 	done, progress := ClusterReady(o.cluster)
 	if done {
@@ -132,9 +132,9 @@ func (o objects) reachable() daap.Condition {
 	at := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == primary })
 	switch {
 	case primary == "":
-		return wrong(daap.ConditionPrimaryReachable, "NoPrimary", "Its Cluster has no primary.")
+		return wrong(daap.ConditionPrimaryReachable, "NoPrimary", "The Cluster has no primary.")
 	case at < 0:
-		return wrong(daap.ConditionPrimaryReachable, "NoPod", "Its primary has no pod.")
+		return wrong(daap.ConditionPrimaryReachable, "NoPod", "The primary has no pod.")
 	case !diagnosis.PodReady(&o.pods[at]) || o.pods[at].DeletionTimestamp != nil:
 		return wrong(daap.ConditionPrimaryReachable, "PrimaryNotReady", "PostgreSQL in pod "+primary+" does not answer.")
 	case o.pool == nil || o.pool.Status.ReadyReplicas == 0:
@@ -172,7 +172,7 @@ func (o objects) policed() daap.Condition {
 		return well(daap.ConditionNetworkPolicyPresent)
 	}
 	return wrong(daap.ConditionNetworkPolicyPresent, "PolicyMissing", fmt.Sprintf(
-		"NetworkPolicy %s is not there, so that more can reach the database, or less, than should.",
+		"NetworkPolicy %s does not exist: network access to the database is not restricted as specified.",
 		strings.Join(missing, ", ")))
 }
 
@@ -184,7 +184,7 @@ func (o objects) drift() daap.Condition {
 		return drifted
 	}
 	if o.pooler == nil {
-		drifted.Reason, drifted.Message = "PoolerMissing", "Its Pooler is not there. Reconcile the database."
+		drifted.Reason, drifted.Message = "PoolerMissing", "The Pooler does not exist. Reconcile the database."
 		return drifted
 	}
 	changed := []metav1.Object{o.cluster, o.pooler}
@@ -199,7 +199,7 @@ func (o objects) drift() daap.Condition {
 		}
 		lost := removed(object.GetAnnotations()[manifest.AnnotationFields], object.GetManagedFields())
 		if names, more := fieldNames(lost); len(names) > 0 {
-			told = append(told, fmt.Sprintf("%s %s: somebody removed %s", kind, object.GetName(), listed(names, more)))
+			told = append(told, fmt.Sprintf("%s %s: %s was removed", kind, object.GetName(), listed(names, more)))
 		}
 	}
 	if len(told) == 0 {

@@ -49,7 +49,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 	}{
 		"as it should be": {func(*objects) {}, daap.HealthHealthy, "Drift AsApplied "},
 		"the Cluster is gone": {
-			func(o *objects) { o.cluster = nil }, daap.HealthUnavailable, "Drift ClusterMissing not there",
+			func(o *objects) { o.cluster = nil }, daap.HealthUnavailable, "Drift ClusterMissing does not exist",
 		},
 		"the Cluster is being deleted": {
 			func(o *objects) { o.cluster.DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
@@ -96,7 +96,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 		},
 		"somebody edited the Cluster": {
 			func(o *objects) { o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`) }, daap.HealthDegraded,
-			"Drift ChangedByHand kubectl-edit wrote spec.instances",
+			"Drift ChangedByHand kubectl-edit changed spec.instances",
 		},
 		"somebody opened a NetworkPolicy": {
 			func(o *objects) { o.policies[2].ManagedFields = handEdited(`{"f:spec":{"f:ingress":{}}}`) }, daap.HealthDegraded,
@@ -106,7 +106,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			func(o *objects) {
 				o.cluster.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:instances":{},"f:plugins":{}}}`}
 				o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`)
-			}, daap.HealthDegraded, "Drift ChangedByHand somebody removed spec.plugins",
+			}, daap.HealthDegraded, "Drift ChangedByHand spec.plugins was removed",
 		},
 		"the Pooler is gone": {
 			func(o *objects) { o.pooler = nil }, daap.HealthDegraded, "Drift PoolerMissing Reconcile",

@@ -28,7 +28,7 @@ type Foreign struct {
 
 // String says it to people.
 func (f Foreign) String() string {
-	return f.Manager + " wrote " + listed(f.Fields, f.More)
+	return f.Manager + " changed " + listed(f.Fields, f.More)
 }
 
 // listed are the names, and how many more there are, for people.
@@ -135,7 +135,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 		return fields, nil
 	}
 	if err := fields.FromJSON(entry.FieldsV1.GetRawReader()); err != nil {
-		return nil, fmt.Errorf("read the fields of manager %s: %w", entry.Manager, err)
+		return nil, fmt.Errorf("decode the fields of manager %s: %w", entry.Manager, err)
 	}
 	return fields, nil
 }

@@ -69,7 +69,7 @@ func TestForeignWritersAreNamedWithWhatCountsOfWhatTheyWrote(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ForeignWriters writers:\n%v\nwant\n%v", got, want)
 	}
-	if said := got[0].String(); said != "kubectl wrote spec.instances" {
+	if said := got[0].String(); said != "kubectl changed spec.instances" {
 		t.Errorf("it is said so: %s", said)
 	}
 }

@@ -96,7 +96,7 @@ func (k *Kubernetes) May(ctx context.Context, verb, resource, namespace string) 
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource, Namespace: namespace},
 	}}
 	if err := k.Client.Create(ctx, review); err != nil {
-		return false, fmt.Errorf("ask whether the worker may %s %s: %w", verb, resource, err)
+		return false, fmt.Errorf("check whether the worker may %s %s: %w", verb, resource, err)
 	}
 	return review.Status.Allowed, nil
 }
@@ -109,7 +109,7 @@ func (k *Kubernetes) SecretValue(ctx context.Context, namespace, name, key strin
 	}
 	value, ok := secret.Data[key]
 	if !ok {
-		return nil, fmt.Errorf("get secret %s/%s: it has no key %s", namespace, name, key)
+		return nil, fmt.Errorf("get secret %s/%s: key %s is missing", namespace, name, key)
 	}
 	return value, nil
 }

@@ -55,7 +55,7 @@ func (k *Kubernetes) PoolerStopped(ctx context.Context, db daap.Database) (bool,
 		return false, "", fmt.Errorf("get deployment of pooler in %s: %w", key.Namespace, err)
 	}
 	if left := pooler.Status.Replicas; err == nil && left > 0 {
-		return false, fmt.Sprintf("%d poolers are left", left), nil
+		return false, fmt.Sprintf("%d poolers are still running", left), nil
 	}
 	return true, "", nil
 }

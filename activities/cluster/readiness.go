@@ -22,15 +22,15 @@ func ClusterReady(cluster *cnpgv1.Cluster) (bool, string) {
 	status := cluster.Status
 	switch {
 	case status.Phase == "":
-		return false, "Cluster is not seen by the operator yet"
+		return false, "The operator has not processed the Cluster yet"
 	case status.Phase != cnpgv1.PhaseHealthy:
 		return false, diagnosis.WithReason("Cluster: "+status.Phase, status.PhaseReason)
 	case !apimeta.IsStatusConditionTrue(status.Conditions, string(cnpgv1.ConditionClusterReady)):
-		return false, "Cluster is healthy, its Ready condition is not true yet"
+		return false, "Cluster is healthy, but its Ready condition is not true yet"
 	case status.ReadyInstances != cluster.Spec.Instances:
 		return false, fmt.Sprintf("%d of %d instances are ready", status.ReadyInstances, cluster.Spec.Instances)
 	case status.CurrentPrimary == "" || status.CurrentPrimary != status.TargetPrimary:
-		return false, fmt.Sprintf("primary is %q, becomes %q", status.CurrentPrimary, status.TargetPrimary)
+		return false, fmt.Sprintf("the primary changes from %q to %q", status.CurrentPrimary, status.TargetPrimary)
 	}
 	return true, ""
 }
@@ -44,14 +44,14 @@ func PoolerReady(deployment *appsv1.Deployment) (bool, string) {
 	}
 	status := deployment.Status
 	if status.ObservedGeneration < deployment.Generation {
-		return false, "Pooler's Deployment is not seen by Kubernetes yet"
+		return false, "Kubernetes has not processed the Pooler's Deployment yet"
 	}
 	if status.UpdatedReplicas != want || status.ReadyReplicas != want {
 		return false, fmt.Sprintf("%d of %d poolers are ready", min(status.UpdatedReplicas, status.ReadyReplicas), want)
 	}
 	// A new pod is ready a moment before the one that it replaces is told to end; clients reach both meanwhile.
 	if left := status.Replicas - status.UpdatedReplicas; left > 0 {
-		return false, fmt.Sprintf("%d poolers from before are left", left)
+		return false, fmt.Sprintf("%d poolers of the previous version are still running", left)
 	}
 	return true, ""
 }
@@ -89,7 +89,7 @@ func Get(ctx context.Context, reader client.Reader, db daap.Database) (*cnpgv1.C
 func Ready(ctx context.Context, reader client.Reader, db daap.Database) (bool, string, error) {
 	cluster, err := Get(ctx, reader, db)
 	if apierrors.IsNotFound(err) {
-		return false, "Cluster is not there yet", nil
+		return false, "Cluster does not exist yet", nil
 	}
 	if err != nil {
 		return false, "", err
@@ -116,7 +116,7 @@ func poolerDone(ctx context.Context, reader client.Reader, namespace string) (bo
 	var deployment appsv1.Deployment
 	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}, &deployment)
 	if apierrors.IsNotFound(err) {
-		return false, "Pooler's Deployment is not there yet", nil
+		return false, "The Pooler's Deployment does not exist yet", nil
 	}
 	if err != nil {
 		return false, "", fmt.Errorf("get deployment of pooler in %s: %w", namespace, err)

@@ -27,7 +27,7 @@ func TestClusterIsReadyOnlyWhenNothingIsMissing(t *testing.T) {
 		says   string
 	}{
 		"complete":           {func(*cnpgv1.Cluster) {}, ""},
-		"unseen":             {func(c *cnpgv1.Cluster) { c.Status = cnpgv1.ClusterStatus{} }, "not seen by the operator"},
+		"unseen":             {func(c *cnpgv1.Cluster) { c.Status = cnpgv1.ClusterStatus{} }, "operator has not processed"},
 		"setting up":         {func(c *cnpgv1.Cluster) { c.Status.Phase = "Setting up primary" }, "Setting up primary"},
 		"condition missing":  {func(c *cnpgv1.Cluster) { c.Status.Conditions = nil }, "Ready condition"},
 		"instance missing":   {func(c *cnpgv1.Cluster) { c.Status.ReadyInstances = 2 }, "2 of 3"},

@@ -25,7 +25,7 @@ func MissingInPod(pod *corev1.Pod, db daap.Database, image string) string {
 		return c.Name == manifest.ArchiverContainer
 	})
 	if archives != want.BackupEnabled {
-		return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+		return fmt.Sprintf("Pod %s still has the previous specification", pod.Name)
 	}
 	for _, c := range pod.Spec.Containers {
 		if c.Name != manifest.PostgresContainer {
@@ -33,7 +33,7 @@ func MissingInPod(pod *corev1.Pod, db daap.Database, image string) string {
 		}
 		if c.Image != image ||
 			c.Resources.Requests.Cpu().Cmp(want.CPU) != 0 || c.Resources.Limits.Memory().Cmp(want.Memory) != 0 {
-			return fmt.Sprintf("Pod %s is still the one from before", pod.Name)
+			return fmt.Sprintf("Pod %s still has the previous specification", pod.Name)
 		}
 	}
 	return ""
@@ -47,7 +47,7 @@ func (k *Kubernetes) MissingElsewhere(ctx context.Context, db daap.Database) (st
 	}
 	for _, claim := range claims {
 		if has := claim.Status.Capacity[corev1.ResourceStorage]; has.Cmp(db.Profile.StorageSize) < 0 {
-			return fmt.Sprintf("Volume claim %s has %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
+			return fmt.Sprintf("Volume claim %s has grown to %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
 		}
 	}
 	var pooler appsv1.Deployment
@@ -58,7 +58,7 @@ func (k *Kubernetes) MissingElsewhere(ctx context.Context, db daap.Database) (st
 	template := pooler.Spec.Template
 	if template.Annotations[manifest.AnnotationPool] != manifest.Pool(db.Profile) ||
 		template.Labels[manifest.LabelTier] != db.Tier {
-		return "Pooler's pods are still those from before", nil
+		return "The Pooler's pods still have the previous specification", nil
 	}
 	_, progress := PoolerReady(&pooler)
 	return progress, nil

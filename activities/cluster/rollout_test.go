@@ -89,10 +89,10 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 		}, "Volume claim pg-1-1 has 1Gi of 2Gi"},
 		"settings of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Spec.Template.Annotations[manifest.AnnotationPool] = manifest.Pool(orders.Profile)
-		}, "Pooler's pods are still those from before"},
+		}, "The Pooler's pods still have the previous specification"},
 		"tier of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Spec.Template.Labels[manifest.LabelTier] = "another"
-		}, "Pooler's pods are still those from before"},
+		}, "The Pooler's pods still have the previous specification"},
 		"pods of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Status.UpdatedReplicas = 0
 		}, "0 of 1 poolers are ready"},

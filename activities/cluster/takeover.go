@@ -41,7 +41,7 @@ func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, e
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": there.GetResourceVersion()},
 	})
 	if err != nil {
-		return false, fmt.Errorf("encode the owners of %s %s: %w", object.GetKind(), object.GetName(), err)
+		return false, fmt.Errorf("encode the managed fields of %s %s: %w", object.GetKind(), object.GetName(), err)
 	}
 	err = k.Client.Patch(ctx, there, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(manifest.FieldOwner))
 	if err != nil {
@@ -99,7 +99,7 @@ func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1
 func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.ManagedFieldsEntry, error) {
 	raw, err := fields.ToJSON()
 	if err != nil {
-		return entry, fmt.Errorf("write the fields of manager %s: %w", entry.Manager, err)
+		return entry, fmt.Errorf("encode the fields of manager %s: %w", entry.Manager, err)
 	}
 	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return entry, nil

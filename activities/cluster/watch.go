@@ -70,7 +70,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the shared watch: %w", err)
+		return nil, fmt.Errorf("create the shared watch: %w", err)
 	}
 	w.Reader = w.cache
 	return w, nil
@@ -105,7 +105,7 @@ func (w *Watch) Start(ctx context.Context) error {
 		return fmt.Errorf("watch Kubernetes: %w", err)
 	case ok := <-synced:
 		if !ok {
-			return fmt.Errorf("read Kubernetes for the first time: %w", context.Cause(ctx))
+			return fmt.Errorf("fill the watch cache: %w", context.Cause(ctx))
 		}
 		return nil
 	}

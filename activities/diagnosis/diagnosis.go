@@ -127,7 +127,7 @@ func (e evidence) phase() (phase, reason string) {
 func unschedulable(e evidence) *daap.Cause {
 	for i := range e.Pods {
 		if message, _ := noNode(&e.Pods[i]); message != "" && !claimWords.in(message) {
-			return Cause(daap.CauseUnschedulable, "Pod %s has no node: %s", e.Pods[i].Name, message)
+			return Cause(daap.CauseUnschedulable, "Pod %s cannot be scheduled: %s", e.Pods[i].Name, message)
 		}
 	}
 	return nil
@@ -158,7 +158,7 @@ func claimPending(e evidence) *daap.Cause {
 		}
 		// A claim that waits for its pod to get a node waits for what keeps the pod.
 		if e.At.Sub(claim.CreationTimestamp.Time) > patience && e.eventOf(claim.Name, claimWaitsWords) == nil {
-			said := "nothing says why"
+			said := "no event gives a reason"
 			if event := e.eventOf(claim.Name, claimComingWords); event != nil {
 				said = event.Message
 			}
@@ -168,7 +168,7 @@ func claimPending(e evidence) *daap.Cause {
 	for i := range e.Pods {
 		// The scheduler complains of every claim until it is bound, which takes a moment.
 		if message, since := noNode(&e.Pods[i]); claimWords.in(message) && e.At.Sub(since) > patience {
-			return Cause(daap.CausePVCPending, "Pod %s waits for its volume: %s", e.Pods[i].Name, message)
+			return Cause(daap.CausePVCPending, "Pod %s is waiting for its volume: %s", e.Pods[i].Name, message)
 		}
 	}
 	return nil

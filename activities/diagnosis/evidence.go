@@ -114,7 +114,7 @@ func (d Diagnosis) gather(ctx context.Context, database daap.Database) (evidence
 		d.list(ctx, &events, in),
 	}
 	if !slices.Contains(read, nil) {
-		return evidence{}, fmt.Errorf("look at database %s: %w", database.ID, errors.Join(read...))
+		return evidence{}, fmt.Errorf("read the objects of database %s: %w", database.ID, errors.Join(read...))
 	}
 	e := evidence{
 		At: time.Now(), Poolers: poolers.Items, Jobs: jobs.Items, Pods: pods.Items, Claims: claims.Items,

@@ -25,7 +25,7 @@ func networkBlocked(e evidence) *daap.Cause {
 			continue
 		}
 		if said := FirstOf(e.lastErrors(pod, container), end.Message); dialWords.in(said) && apiWords.in(said) {
-			return Cause(daap.CauseNetworkBlocked, "Pod %s, container %s does not reach the Kubernetes API: %s",
+			return Cause(daap.CauseNetworkBlocked, "Pod %s, container %s cannot reach the Kubernetes API: %s",
 				pod.Name, container.Name, said)
 		}
 	}
@@ -35,7 +35,7 @@ func networkBlocked(e evidence) *daap.Cause {
 func jobFailed(e evidence) *daap.Cause {
 	for i := range e.Jobs {
 		job := &e.Jobs[i]
-		how := fmt.Sprintf("failed %d times so far", job.Status.Failed)
+		how := fmt.Sprintf("has failed %d times so far", job.Status.Failed)
 		if failed := jobCondition(job, batchv1.JobFailed); failed != nil {
 			how = WithReason("failed", failed.Reason)
 		} else if job.Status.Failed < crashesTelling {
@@ -53,7 +53,7 @@ func (e evidence) lastErrorsOf(job *batchv1.Job) string {
 			return said
 		}
 	}
-	return "it left no error in its log"
+	return "its log has no error"
 }
 
 func (e evidence) lastErrors(pod *corev1.Pod, container *corev1.ContainerStatus) string {
@@ -70,11 +70,11 @@ func crashLoop(e evidence) *daap.Cause {
 		}
 		how, said := "", e.lastErrors(pod, container)
 		if end != nil {
-			how = WithReason(fmt.Sprintf(", last with exit code %d", end.ExitCode), end.Reason)
+			how = WithReason(fmt.Sprintf(", most recently with exit code %d", end.ExitCode), end.Reason)
 			said = FirstOf(said, end.Message)
 		}
-		return Cause(daap.CauseCrashLoop, "Pod %s, container %s ended %s times%s: %s", pod.Name, container.Name,
-			fmt.Sprint(max(1, container.RestartCount)), how, FirstOf(said, "it left no error in its log"))
+		return Cause(daap.CauseCrashLoop, "Pod %s, container %s has exited %s times%s: %s", pod.Name, container.Name,
+			fmt.Sprint(max(1, container.RestartCount)), how, FirstOf(said, "its log has no error"))
 	}
 	return nil
 }
@@ -116,7 +116,8 @@ func leftHalfMade(e evidence) *daap.Cause {
 		}
 	}
 	return Cause(daap.CauseClusterUnrecoverable,
-		"Cluster %s: its operator died while it made the first instance; volume claim %s waits for a Job that is not there",
+		"Cluster %s: the operator stopped while creating the first instance; volume claim %s is waiting for a Job that "+
+			"does not exist",
 		e.Cluster.Name, strings.Join(e.Cluster.Status.DanglingPVC, ", "))
 }
 
@@ -125,7 +126,7 @@ func operatorDown(e evidence) *daap.Cause {
 		return nil
 	}
 	if len(e.Operators) == 0 {
-		return Cause(daap.CauseOperatorDown, "No Deployment of CloudNativePG's operator is there")
+		return Cause(daap.CauseOperatorDown, "The Deployment of the CloudNativePG operator does not exist")
 	}
 	for _, operator := range e.Operators {
 		if operator.Status.ReadyReplicas > 0 {

@@ -30,7 +30,7 @@ var namespaceTells = []corev1.NamespaceConditionType{
 func heldByFinalizer(e evidence) *daap.Cause {
 	for _, object := range e.objects() {
 		if finalizers := e.finalizersHolding(object.ObjectMeta); len(finalizers) > 0 {
-			return Cause(daap.CauseFinalizer, "%s %s is being deleted and held by finalizer %s",
+			return Cause(daap.CauseFinalizer, "%s %s is being deleted, but finalizer %s holds it",
 				object.kind, object.Name, strings.Join(finalizers, ", "))
 		}
 	}

@@ -31,13 +31,13 @@ func volumesFull(e evidence) *daap.Cause {
 	for pod, container := range e.containers() {
 		end := lastFailure(container)
 		if end != nil && container.Name == manifest.PostgresContainer && end.ExitCode == fullExitCode {
-			return Cause(daap.CauseStorageFull, "Pod %s, container %s ended as its volume has no room for WAL",
+			return Cause(daap.CauseStorageFull, "Pod %s, container %s exited because its volume has no room for WAL",
 				pod.Name, container.Name)
 		}
 		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
 			if fullWords.in(line.Whole) {
 				return Cause(daap.CauseStorageFull, "Pod %s, container %s: %s", pod.Name, container.Name,
-					FirstOf(line.Text, "its log has more"))
+					FirstOf(line.Text, "see its log"))
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func storeDenied(e evidence) *daap.Cause {
 	for pod, container := range e.containers() {
 		for _, line := range logOf(e.Logs[containerOf{pod.Name, container.Name}]) {
 			if storeWords.in(line.Whole) {
-				said := FirstOf(line.Text, "its log has more")
+				said := FirstOf(line.Text, "see its log")
 				return Cause(daap.CauseS3Denied, "Pod %s, container %s: %s", pod.Name, container.Name, said)
 			}
 		}
@@ -78,7 +78,7 @@ func recoveryFailed(e evidence) *daap.Cause {
 				daap.CauseArchiveNotEmpty: notEmptyWords,
 			} {
 				if words.in(line.Whole) {
-					return Cause(code, "Pod %s: %s", pod.Name, WithReason(FirstOf(line.Text, "its log has more"), reached))
+					return Cause(code, "Pod %s: %s", pod.Name, WithReason(FirstOf(line.Text, "see its log"), reached))
 				}
 			}
 		}

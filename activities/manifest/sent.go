@@ -33,7 +33,7 @@ func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	insertLeaves(fields, fieldpath.MakePathOrDie("spec"), content["spec"])
 	names, err := fields.ToJSON()
 	if err != nil {
-		return nil, fmt.Errorf("name the fields of %T: %w", object, err)
+		return nil, fmt.Errorf("encode the fields of %T: %w", object, err)
 	}
 	annotations := sent.GetAnnotations()
 	if annotations == nil {

@@ -73,7 +73,7 @@ func missingWAL(objects map[string]Object, first, last string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("WAL segment %s, the last one, is missing in the archive", last)
+	return fmt.Sprintf("WAL segment %s, the latest one, is missing in the archive", last)
 }
 
 // baseBackup is a base backup that is completed, as Barman notes it in its archive.

@@ -58,7 +58,7 @@ var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 func (g DialGuard) Transport(secure bool) (*http.Transport, error) {
 	transport, err := minio.DefaultTransport(secure)
 	if err != nil {
-		return nil, fmt.Errorf("make a transport to the object store: %w", err)
+		return nil, fmt.Errorf("create a transport to the object store: %w", err)
 	}
 	transport.Proxy = nil
 	transport.DialContext = g.dial
@@ -82,7 +82,7 @@ func (g DialGuard) dial(ctx context.Context, network, address string) (net.Conn,
 func (g DialGuard) check(host, dialed string) error {
 	at, err := netip.ParseAddrPort(dialed)
 	if err != nil {
-		return fmt.Errorf("dial %s: %q is no address", host, dialed)
+		return fmt.Errorf("dial %s: %q is not an address", host, dialed)
 	}
 	address := plain(at.Addr())
 	for _, network := range g.Allowed {
@@ -92,7 +92,7 @@ func (g DialGuard) check(host, dialed string) error {
 	}
 	for _, refused := range guarded {
 		if refused.network.Contains(address) {
-			return fmt.Errorf("%s is at %s, %s, which is not dialed unless its network is in DAAP_S3_ALLOW",
+			return fmt.Errorf("%s resolves to %s, %s, which is refused unless DAAP_S3_ALLOW contains its network",
 				host, at.Addr(), refused.what)
 		}
 	}

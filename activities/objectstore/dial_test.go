@@ -50,7 +50,7 @@ func TestAddressesOfTheMachineAndItsCloudAreNotDialed(t *testing.T) {
 		"multicast":                    {dialed: "224.0.0.1:80", want: "multicast"},
 		"multicast of IPv6":            {dialed: "[ff02::1]:80", want: "multicast"},
 		"broadcast":                    {dialed: "255.255.255.255:80", want: "broadcast"},
-		"no address":                   {dialed: "somewhere", want: "no address"},
+		"not an address":               {dialed: "somewhere", want: "not an address"},
 
 		"public":                       {dialed: "198.51.100.7:443"},
 		"public by IPv6":               {dialed: "[2001:db8::1]:443"},
@@ -176,8 +176,8 @@ func TestNameThatResolvesAnewIsRefusedByWhereItLeads(t *testing.T) {
 	}
 	addresses = []string{"127.0.0.1"}
 	err = get()
-	want := fmt.Sprintf("s3.example:%s is at 127.0.0.1, a loopback address, which is not dialed unless its network is in "+
-		"DAAP_S3_ALLOW", port)
+	want := fmt.Sprintf("s3.example:%s resolves to 127.0.0.1, a loopback address, which is refused unless DAAP_S3_ALLOW contains "+
+		"its network", port)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("the second answer leads inside: %v, want %q", err, want)
 	}

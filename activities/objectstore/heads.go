@@ -63,7 +63,7 @@ func (h AuditHeads) Heads(ctx context.Context) ([]daap.Seal, error) {
 		}
 		head, ok := parseHead(strings.TrimPrefix(object.Key, prefix))
 		if !ok {
-			return nil, fmt.Errorf("bucket %s: object %q is no head of the audit log", h.Bucket, object.Key)
+			return nil, fmt.Errorf("bucket %s: object %q is not a head of the audit log", h.Bucket, object.Key)
 		}
 		heads = append(heads, head)
 	}

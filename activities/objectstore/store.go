@@ -31,7 +31,7 @@ func (s *Store) EnsureBucket(ctx context.Context, bucket string) error {
 	defer cancel()
 	exists, err := s.Client.BucketExists(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+		return fmt.Errorf("check bucket %s: %w", bucket, err)
 	}
 	if exists {
 		return nil
@@ -41,7 +41,7 @@ func (s *Store) EnsureBucket(ctx context.Context, bucket string) error {
 		if errors.As(err, &told) && told.Code == minio.BucketAlreadyOwnedByYou {
 			return nil
 		}
-		return fmt.Errorf("make bucket %s: %w", bucket, err)
+		return fmt.Errorf("create bucket %s: %w", bucket, err)
 	}
 	return nil
 }
@@ -52,10 +52,10 @@ func (s *Store) Reach(ctx context.Context, bucket string) error {
 	defer cancel()
 	exists, err := s.Client.BucketExists(ctx, bucket)
 	if err != nil {
-		return fmt.Errorf("look for bucket %s: %w", bucket, err)
+		return fmt.Errorf("check bucket %s: %w", bucket, err)
 	}
 	if !exists {
-		return fmt.Errorf("look for bucket %s: it is not there", bucket)
+		return fmt.Errorf("check bucket %s: it does not exist", bucket)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (s *Store) RemoveSome(
 ) (Removed, error) {
 	var removed Removed
 	if !strings.HasSuffix(prefix, "/") || strings.Trim(prefix, "/") == "" {
-		return removed, fmt.Errorf("remove %q from bucket %s: it is no prefix of one database", prefix, bucket)
+		return removed, fmt.Errorf("remove %q from bucket %s: it is not the prefix of one database", prefix, bucket)
 	}
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
@@ -227,7 +227,7 @@ func (s *Store) Probe(ctx context.Context, destination string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	name, text := path.Join(prefix, ".daap-probe-"+uuid.NewString()), "DAAP tries whether it may write here."
+	name, text := path.Join(prefix, ".daap-probe-"+uuid.NewString()), "DAAP checks that it may write here."
 	_, err := s.Client.PutObject(ctx, bucket, name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
 	if err != nil {
 		return fmt.Errorf("write to bucket %s: %w", bucket, err)
@@ -240,7 +240,7 @@ func (s *Store) Probe(ctx context.Context, destination string) error {
 		found = found || object.Key == name
 	}
 	if !found {
-		return fmt.Errorf("list bucket %s: what was written is not there", bucket)
+		return fmt.Errorf("list bucket %s: the test object is missing", bucket)
 	}
 	if err := s.Client.RemoveObject(ctx, bucket, name, minio.RemoveObjectOptions{}); err != nil {
 		return fmt.Errorf("delete from bucket %s: %w", bucket, err)

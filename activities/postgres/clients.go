@@ -54,13 +54,13 @@ func (p *Postgres) Open(ctx context.Context, db daap.Database) error {
 // asOwner does what only the database's owner may.
 func asOwner(ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) error) error {
 	if _, err := conn.Exec(ctx, `SET ROLE `+pgx.Identifier{daap.PostgresUser}.Sanitize()); err != nil {
-		return fmt.Errorf("act for the owner: %w", err)
+		return fmt.Errorf("set the role of the owner: %w", err)
 	}
 	if err := do(ctx, conn); err != nil {
 		return err
 	}
 	if _, err := conn.Exec(ctx, `RESET ROLE`); err != nil {
-		return fmt.Errorf("act for the owner no more: %w", err)
+		return fmt.Errorf("reset the role: %w", err)
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	}
 	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
 	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`); err != nil {
-		return fmt.Errorf("let no client in: %w", err)
+		return fmt.Errorf("block clients: %w", err)
 	}
 	poll, over := time.NewTicker(clientsPoll), time.After(clientsTimeout)
 	defer poll.Stop()
@@ -92,7 +92,7 @@ func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
 		select {
 		case <-poll.C:
 		case <-over:
-			return fmt.Errorf("%d connections of clients are left", left)
+			return fmt.Errorf("%d client connections are still open", left)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func endClients(ctx context.Context, conn *pgx.Conn) error {
 		SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
 		WHERE  a.usename OPERATOR(pg_catalog.=) $1`, daap.PostgresUser)
 	if err != nil {
-		return fmt.Errorf("end the connections of clients: %w", err)
+		return fmt.Errorf("close client connections: %w", err)
 	}
 	return nil
 }
@@ -111,7 +111,7 @@ func endClients(ctx context.Context, conn *pgx.Conn) error {
 func openDatabase(ctx context.Context, conn *pgx.Conn) error {
 	name := pgx.Identifier{daap.PostgresDatabase}.Sanitize()
 	if _, err := conn.Exec(ctx, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`); err != nil {
-		return fmt.Errorf("let clients in: %w", err)
+		return fmt.Errorf("allow clients: %w", err)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func isOpen(ctx context.Context, conn *pgx.Conn) (open bool, err error) {
 		SELECT d.datallowconn FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) $1`,
 		daap.PostgresDatabase).Scan(&open)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, fmt.Errorf("there is no database %s", daap.PostgresDatabase)
+		return false, fmt.Errorf("database %s does not exist", daap.PostgresDatabase)
 	}
 	return open, err
 }

@@ -25,12 +25,12 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
 		WHERE  d.datallowconn AND NOT d.datistemplate ORDER BY 1 LIMIT $1`,
-		maxPostgresDatabases+1) // its error comes out of ForEachRow
+		maxPostgresDatabases+1) // ForEachRow returns its error
 	var names []string
 	var name string
 	_, err := pgx.ForEachRow(rows, []any{&name}, func() error {
 		if name == "" || len(name) > daap.MaxPostgresName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
-			return errors.New("it has a name that is none")
+			return errors.New("invalid database name")
 		}
 		if len(names) > maxPostgresDatabases {
 			return errTooMuch
@@ -39,7 +39,7 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read which PostgreSQL databases there are: %w", err)
+		return nil, fmt.Errorf("list the PostgreSQL databases: %w", err)
 	}
 	return names, nil
 }
@@ -51,7 +51,7 @@ func extensionsOf(ctx context.Context, conn *pgx.Conn, database string) ([]daap.
 		       COALESCE(pg_catalog.left(a.default_version, $1), '')
 		FROM   pg_catalog.pg_extension AS e
 		LEFT   JOIN pg_catalog.pg_available_extensions AS a ON a.name OPERATOR(pg_catalog.=) e.extname
-		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // its error comes out of ForEachRow
+		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // ForEachRow returns its error
 	var all []daap.Extension
 	var name, version, available string
 	_, err := pgx.ForEachRow(rows, []any{&name, &version, &available}, func() error {

@@ -161,7 +161,7 @@ func (p *Postgres) onPrimary(
 		return err
 	}
 	if err := worker.session(ctx, w, run); err != nil {
-		return fmt.Errorf("ask %s: %w", w.host, err)
+		return fmt.Errorf("query %s: %w", w.host, err)
 	}
 	return nil
 }

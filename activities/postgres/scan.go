@@ -62,7 +62,7 @@ func (e *unscannedError) Error() string {
 func (e *unscannedError) Unwrap() error { return e.err }
 
 // errTooMuch says that there is more than is asked for.
-var errTooMuch = errors.New("there is too much to tell")
+var errTooMuch = errors.New("the result is too large")
 
 // scanAll asks the maintenance database for what is true of all, and then each database that takes connections for its
 // extensions. Of one that fails, what was told before is returned all the same.
@@ -128,10 +128,10 @@ func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 		).Scan(&scan.WALBytes)
 	}
 	if err == nil && max(scan.UsedBytes, scan.WALBytes) > maxStorage || min(scan.UsedBytes, scan.WALBytes) < 0 {
-		err = fmt.Errorf("it says that it has %d and %d bytes", scan.UsedBytes, scan.WALBytes)
+		err = fmt.Errorf("invalid sizes: %d and %d bytes", scan.UsedBytes, scan.WALBytes)
 	}
 	if err != nil {
-		return scan, fmt.Errorf("read how much storage is used: %w", err)
+		return scan, fmt.Errorf("read the storage use: %w", err)
 	}
 	scan.UsedBytes += scan.WALBytes
 	var most, reserved, superusers int32
@@ -146,10 +146,10 @@ func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 		               AND COALESCE(a.backend_type, 'client backend') OPERATOR(pg_catalog.=) 'client backend')`,
 	).Scan(&most, &superusers, &reserved, &n)
 	if err == nil && (most < 0 || superusers < 0 || reserved < 0 || n < 0 || n > int64(most)) {
-		err = fmt.Errorf("it says that there are %d of %d", n, most)
+		err = fmt.Errorf("invalid connection counts: %d of %d", n, most)
 	}
 	if err != nil {
-		return scan, fmt.Errorf("read how many connections there are: %w", err)
+		return scan, fmt.Errorf("read the number of connections: %w", err)
 	}
 	scan.Connections, scan.MaxConnections = int(n), int(most)-int(superusers)-int(reserved)
 	return scan, nil
@@ -165,10 +165,11 @@ func WhyNotScanned(err error) (reason, message string) {
 	switch state := sqlState(err); {
 	case where == nil:
 	case state == insufficientPrivilege, state == invalidPassword, state == invalidAuthorization:
-		return "PermissionDenied", fmt.Sprintf("DAAP may not connect to the PostgreSQL database %s. Its owner lets it in by "+
-			"GRANT CONNECT ON DATABASE … TO daap.", diagnosis.Safe(where.database))
+		return "PermissionDenied", fmt.Sprintf("DAAP may not connect to the PostgreSQL database %s. Its owner can allow "+
+			"it with GRANT CONNECT ON DATABASE … TO daap.", diagnosis.Safe(where.database))
 	case state == tooManyConnections:
-		return "TooManyConnections", fmt.Sprintf("DAAP has no connection to the PostgreSQL database %s, as all are in use.",
+		return "TooManyConnections", fmt.Sprintf("DAAP cannot connect to the PostgreSQL database %s because all "+
+			"connections are in use.",
 			diagnosis.Safe(where.database))
 	case state == queryCanceled:
 		return "TooSlow", fmt.Sprintf("The PostgreSQL database %s did not answer in time.", diagnosis.Safe(where.database))

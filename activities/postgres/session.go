@@ -38,8 +38,8 @@ const (
 )
 
 var (
-	errTooLong = fmt.Errorf("it says more than %d bytes", sessionBytes)
-	errOneLine = errors.New("a session has one connection")
+	errTooLong = fmt.Errorf("the server sent more than %d bytes", sessionBytes)
+	errOneLine = errors.New("a session may use only one connection")
 )
 
 // login is who connects, to which database, and whose certificates are believed.
@@ -210,7 +210,7 @@ func (g *handshakeGuard) next() error {
 	}
 	length := int64(binary.BigEndian.Uint32(message[1:])) - 4
 	if length < 0 || length > messageBytes {
-		return fmt.Errorf("it says that a message has %d bytes", length)
+		return fmt.Errorf("the server announced a message of %d bytes", length)
 	}
 	kind, body := message[0], make([]byte, length)
 	if _, err := io.ReadFull(g.from, body); err != nil {
@@ -219,7 +219,7 @@ func (g *handshakeGuard) next() error {
 	if kind == authentication && len(body) >= 4 && binary.BigEndian.Uint32(body) == saslContinue {
 		_, rounds, _ := bytes.Cut(body, []byte(",i="))
 		if n, err := strconv.Atoi(string(rounds)); err != nil || n > scramRounds {
-			return fmt.Errorf("it wants more than %d rounds of SCRAM", scramRounds)
+			return fmt.Errorf("the server requires more than %d SCRAM iterations", scramRounds)
 		}
 	}
 	g.seen, g.ready = append(message, body...), kind == readyForQuery
@@ -246,7 +246,7 @@ func told(ctx, bounded context.Context, err error) error {
 	}
 	said := err.Error()
 	if bounded.Err() != nil {
-		said = fmt.Sprintf("not over in %s: %s", sessionTimeout, said)
+		said = fmt.Sprintf("timed out after %s: %s", sessionTimeout, said)
 	}
 	return &sessionError{said: diagnosis.Safe(said), state: sqlState(err), ended: ctx.Err()}
 }

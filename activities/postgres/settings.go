@@ -62,13 +62,13 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 		return "", fmt.Errorf("read the version: %w", err)
 	}
 	if n, err := strconv.Atoi(version); err != nil || strconv.Itoa(n/10_000) != want.PGVersion {
-		return fmt.Sprintf("version is %s, becomes %s", diagnosis.Safe(version), want.PGVersion), nil
+		return fmt.Sprintf("the version changes from %s to %s", diagnosis.Safe(version), want.PGVersion), nil
 	}
 	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
-		return fmt.Sprintf("synchronous_standby_names is %q, commits wait for %d", diagnosis.Safe(standbys), want.HAReplicas), nil
+		return fmt.Sprintf("synchronous_standby_names is %q, but commits must wait for %d standbys", diagnosis.Safe(standbys), want.HAReplicas), nil
 	}
 	if becomes := want.PGAuditText(); audited != becomes {
-		return fmt.Sprintf("%s is %s, becomes %s", manifest.AuditParameter, diagnosis.Safe(audited), becomes), nil
+		return fmt.Sprintf("%s changes from %s to %s", manifest.AuditParameter, diagnosis.Safe(audited), becomes), nil
 	}
 	parameters := manifest.Parameters(want)
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
@@ -82,7 +82,7 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 			return "", fmt.Errorf("read setting %s: %w", name, err)
 		}
 		if !same {
-			return fmt.Sprintf("%s is %s, becomes %s", name, diagnosis.Safe(has), parameters[name]), nil
+			return fmt.Sprintf("%s changes from %s to %s", name, diagnosis.Safe(has), parameters[name]), nil
 		}
 	}
 	return "", nil

@@ -91,10 +91,10 @@ func endSegment(ctx context.Context, conn *pgx.Conn) (segment string, err error)
 		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())`).Scan(&segment)
 	}
 	if err == nil && SegmentPlace(segment) < 0 {
-		err = fmt.Errorf("%q is no segment", diagnosis.Safe(segment))
+		err = fmt.Errorf("%q is not a WAL segment", diagnosis.Safe(segment))
 	}
 	if err != nil {
-		return "", fmt.Errorf("end the segment: %w", err)
+		return "", fmt.Errorf("switch the WAL segment: %w", err)
 	}
 	return segment, nil
 }
@@ -108,13 +108,13 @@ func lastArchived(ctx context.Context, conn *pgx.Conn) (name string, at *time.Ti
 		SELECT COALESCE(pg_catalog.left(a.last_archived_wal, 64), ''), a.last_archived_time
 		FROM   pg_catalog.pg_stat_archiver AS a`).Scan(&name, &at)
 	if err == nil && name != "" && !archivedName.MatchString(name) {
-		err = fmt.Errorf("%q is not archived", diagnosis.Safe(name))
+		err = fmt.Errorf("invalid archived segment %q", diagnosis.Safe(name))
 	}
 	if err == nil && at != nil {
 		err = believed(*at)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("read what is archived: %w", err)
+		return "", nil, fmt.Errorf("read the archiving status: %w", err)
 	}
 	return name, at, nil
 }
@@ -125,7 +125,7 @@ const clockSkew = time.Hour
 // believed is an error for a time that PostgreSQL cannot have seen.
 func believed(at time.Time) error {
 	if at.Year() < 2000 || time.Until(at) > clockSkew {
-		return fmt.Errorf("it says that it is %s", at.Format(time.RFC3339))
+		return fmt.Errorf("invalid time %s", at.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -141,7 +141,7 @@ func written(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 		SELECT pg_catalog.int8(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), '0/0'::pg_catalog.pg_lsn))`,
 	).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("read how much is written: %w", err)
+		return 0, fmt.Errorf("read the WAL position: %w", err)
 	}
 	return n, nil
 }

@@ -1,5 +1,4 @@
-// Package auth finds out who the bearer of an API key is: fast for a key that is in use, and at a bounded cost for
-// whoever tries keys.
+// Package auth authenticates API keys: fast for keys in use, and at a bounded cost for guesses.
 package auth
 
 import (
@@ -16,43 +15,40 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Trusted is how long a row is believed after it was read: so long may a key live on that was revoked, where
-// nobody tells of it.
+// Trusted is how long a row is cached without notification: a revoked key works at most that long.
 const Trusted = 10 * time.Second
 
 const (
-	// lookTimeout bounds a look at one key, which others may wait for too. It is less than Trusted, so that no
-	// look ends with a row that is not to be believed any more.
+	// lookTimeout bounds the check of one key, on which several requests may wait. It is shorter than Trusted, so that no
+	// check ends with an expired row.
 	lookTimeout = 5 * time.Second
-	// touchInterval is how exact a key's last use is.
+	// touchInterval is the precision of a key's last use.
 	touchInterval = time.Minute
 )
 
-// store reads and writes keys. One that does not exist is not found, which is no error.
+// store reads and writes keys. A missing key is reported by found, not by an error.
 type store interface {
-	// StoredKey returns the key with its hashes; OldHash is empty once the old secret's time is over.
+	// StoredKey returns the key with its hashes; OldHash is empty once the old secret has expired.
 	StoredKey(ctx context.Context, id uuid.UUID) (key daap.StoredKey, found bool, err error)
-	// TouchAPIKey records that the key was used now.
+	// TouchAPIKey records the use of the key.
 	TouchAPIKey(ctx context.Context, id uuid.UUID) error
-	// RehashAPIKey replaces one of the key's hashes, if it is there still.
+	// RehashAPIKey replaces one of the key's hashes if it is unchanged.
 	RehashAPIKey(ctx context.Context, id uuid.UUID, before, after string) error
 }
 
 // Limits bound the requests of each key; the zero value does not.
 type Limits struct {
-	// PerSecond is how many a key may send in the long run, Burst how many at once: one at least.
+	// PerSecond is the sustained request rate of a key, Burst the maximum at once, at least one.
 	PerSecond float64
 	Burst     int
 }
 
-// Authenticator finds out who the bearer of a key is. Safe for concurrent use.
+// Authenticator authenticates API keys. Safe for concurrent use.
 //
-// A credential that was verified is remembered, under an HMAC that only this process can compute, with the row of
-// its key. The row is believed for ten seconds, and only between Trust and Distrust; then it is read again, and
-// the secret is hashed again only where the row has another hash. While PostgreSQL is away, nobody is let in by a
-// row that is not believed any more.
-//
-// A request that begins after an Evict has returned is never let in by a row that was read before it.
+// It remembers verified credentials with the rows of their keys, under an HMAC that only this process can compute. A
+// row is valid for ten seconds, and only between Trust and Distrust. After that it is read again, and the secret is
+// hashed again only if the row's hash changed. While PostgreSQL is down, an expired row authenticates no request. A
+// request that begins after Evict returned is never authenticated by a row that was read before.
 type Authenticator struct {
 	store  store
 	hasher *Hasher
@@ -60,13 +56,13 @@ type Authenticator struct {
 
 	memory *memory
 	looks  singleflight.Group
-	// failedKeys and failedFrom bound failures by key and by network, rates the requests of each key.
+	// failedKeys and failedFrom bound failures by key and by network; rates bounds the requests of each key.
 	failedKeys *buckets[uuid.UUID]
 	failedFrom *buckets[netip.Addr]
 	rates      *buckets[uuid.UUID]
 }
 
-// New returns an Authenticator. What goes wrong without a request having to fail for it is given to report.
+// New returns an Authenticator. Errors that do not fail a request go to report.
 func New(store store, hasher *Hasher, limits Limits, report func(error)) *Authenticator {
 	return &Authenticator{
 		store: store, hasher: hasher, report: report,
@@ -79,15 +75,15 @@ func New(store store, hasher *Hasher, limits Limits, report func(error)) *Authen
 
 var (
 	errJunk = daap.Unauthenticated(
-		"This is no API key: one reads daap_<id>_<secret>_<checksum>; check that it is whole.")
-	// errInvalid is told for an unknown key and for a wrong secret alike.
+		"This is not an API key. An API key looks like daap_<id>_<secret>_<checksum>; check that it is complete.")
+	// errInvalid covers both an unknown key and a wrong secret.
 	errInvalid = daap.Unauthenticated(
-		"The API key is not valid; check that it is whole, or ask the platform team for another one.")
+		"The API key is not valid; check that it is complete, or ask the platform team for a new one.")
 )
 
-// Authenticate returns who the bearer of the credential is, who sent it from the IP address; those whose address
-// is empty count as one. What cannot be a credential is refused at no cost, and so counts as no failure of its
-// address. Errors: CodeUnauthenticated, CodeRateLimited, CodeUnavailable, and those of the store.
+// Authenticate returns the caller with the credential, who sent it from the IP address; all callers without an address
+// count as one. Text that cannot be a credential costs nothing, and does not count as a failure of its address. Errors:
+// CodeUnauthenticated, CodeRateLimited, CodeUnavailable, and the store's errors.
 func (a *Authenticator) Authenticate(ctx context.Context, presented, address string) (daap.Caller, error) {
 	credential, ok := daap.ParseCredential(presented)
 	if !ok {
@@ -101,7 +97,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, presented, address str
 			return daap.Caller{}, err
 		}
 		if ok = a.memory.current(v.seen, asked); !ok {
-			v, ok, _ = a.memory.recall(of) // another look may have ended meanwhile
+			v, ok, _ = a.memory.recall(of) // another check may have finished in the meantime
 		}
 	}
 	now := time.Now()
@@ -109,21 +105,21 @@ func (a *Authenticator) Authenticate(ctx context.Context, presented, address str
 		return daap.Caller{}, daap.Unauthenticated(why)
 	}
 	if wait := a.rates.take(v.key.ID, now); wait > 0 {
-		return daap.Caller{}, daap.RateLimited("This API key sends more requests than it may; send them more slowly.", wait)
+		return daap.Caller{}, daap.RateLimited("This API key exceeds its request rate; send requests more slowly.", wait)
 	}
 	return v.key.Caller(), nil
 }
 
-// look reads the key's row, once for all who ask for the same credential at the same time, and has the secret
-// proven where it is not known from before. The row may have been read before the caller asked.
+// look reads the key's row once for all concurrent requests with the same credential, and verifies the secret if it is
+// not remembered. The row may have been read before the caller asked.
 func (a *Authenticator) look(ctx context.Context, of digest, c daap.Credential, address string) (verified, error) {
 	found := a.looks.DoChan(string(of[:]), func() (v any, err error) {
-		defer func() { // it is a goroutine of its own, in which a panic ends the process
+		defer func() { // it runs in its own goroutine, in which a panic would end the process
 			if p := recover(); p != nil {
-				err = fmt.Errorf("look at API key %s: panic: %v\n%s", c.KeyID, p, debug.Stack())
+				err = fmt.Errorf("check API key %s: panic: %v\n%s", c.KeyID, p, debug.Stack())
 			}
 		}()
-		// One who leaves must not take the others' answer with him.
+		// A caller that disconnects must not cancel the check for the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 		defer cancel()
 		return a.lookOnce(ctx, of, c, address)
@@ -133,7 +129,7 @@ func (a *Authenticator) look(ctx context.Context, of digest, c daap.Credential, 
 		v, _ := got.Val.(verified) // the zero value with an error
 		return v, got.Err
 	case <-ctx.Done():
-		return verified{}, fmt.Errorf("look at API key %s: %w", c.KeyID, ctx.Err())
+		return verified{}, fmt.Errorf("check API key %s: %w", c.KeyID, ctx.Err())
 	}
 }
 
@@ -151,8 +147,8 @@ func (a *Authenticator) lookOnce(ctx context.Context, of digest, c daap.Credenti
 	return v, nil
 }
 
-// confirm reads the row of a credential that was verified before, and says whether it has the same hash still:
-// then the secret is right without being hashed.
+// confirm reads the row of a remembered credential and reports whether its hash is unchanged: then the secret is valid
+// without hashing.
 func (a *Authenticator) confirm(ctx context.Context, known verified, seen sight) (v verified, is bool, err error) {
 	if known.hash == "" {
 		return verified{}, false, nil
@@ -169,8 +165,8 @@ func (a *Authenticator) confirm(ctx context.Context, known verified, seen sight)
 	return v, true, nil
 }
 
-// prove hashes the secret. One that is wrong costs two hashes, whether there is such a key or not. What is refused
-// is a failure, and so is what was hashed and came to no end: or whoever keeps all others waiting does so for free.
+// prove hashes the secret. A wrong secret costs two hashes whether the key exists or not. A refusal counts as a
+// failure, and so does a hash that did not finish; otherwise keeping all others waiting would be free.
 func (a *Authenticator) prove(
 	ctx context.Context, c daap.Credential, address string, seen sight,
 ) (v verified, err error) {
@@ -206,7 +202,7 @@ func (a *Authenticator) prove(
 	return verified{}, errInvalid
 }
 
-// rehash replaces a hash that costs less than is asked for now, and returns the one that is kept.
+// rehash replaces a hash that costs less than configured, and returns the stored one.
 func (a *Authenticator) rehash(ctx context.Context, c daap.Credential, before string) string {
 	if !a.hasher.Outdated(before) {
 		return before
@@ -216,7 +212,7 @@ func (a *Authenticator) rehash(ctx context.Context, c daap.Credential, before st
 		err = a.store.RehashAPIKey(ctx, c.KeyID, before, after)
 	}
 	if err != nil {
-		a.report(fmt.Errorf("hash API key %s anew: %w", c.KeyID, err))
+		a.report(fmt.Errorf("rehash API key %s: %w", c.KeyID, err))
 		return before
 	}
 	return after
@@ -232,11 +228,11 @@ func (a *Authenticator) touch(ctx context.Context, v verified) {
 	}
 }
 
-// mayTry takes one failure from the key's and the network's buckets before there is one, so that many at once
-// cannot all fail for the last; the caller gives it back where there was none.
+// mayTry takes a failure from the buckets of the key and the network in advance, so that concurrent attempts cannot all
+// use the last one; the caller returns it on success.
 func (a *Authenticator) mayTry(key uuid.UUID, address string) (giveBack func(), err error) {
 	now, from := time.Now(), networkOf(address)
-	const message = "Too many API keys that are not valid were sent; wait before the next one."
+	const message = "Too many failed authentications; wait before you try again."
 	if wait := a.failedFrom.take(from, now); wait > 0 {
 		return nil, daap.RateLimited(message, wait)
 	}
@@ -250,8 +246,8 @@ func (a *Authenticator) mayTry(key uuid.UUID, address string) (giveBack func(), 
 	}, nil
 }
 
-// networkOf is what failures from an address are counted under: IPv6 is given out in networks of 64 bits, of which
-// one client has every address.
+// networkOf returns the network under which failures of an address are counted: a single IPv6 client owns a network of
+// 64 bits.
 func networkOf(address string) netip.Addr {
 	addr, err := netip.ParseAddr(address)
 	if err != nil {
@@ -263,11 +259,11 @@ func networkOf(address string) netip.Addr {
 	return netip.PrefixFrom(addr, 64).Masked().Addr()
 }
 
-// Trust says that evictions are heard of from now on: rows that are read from now on are believed.
+// Trust means that evictions are received from now on: rows that are read from now on are valid.
 func (a *Authenticator) Trust() { a.memory.turn(true) }
 
-// Distrust says that evictions are not heard of any more: each request reads its key's row, until Trust.
+// Distrust means that evictions are no longer received: each request reads its key's row until Trust.
 func (a *Authenticator) Distrust() { a.memory.turn(false) }
 
-// Evict says that the key has changed: its row is read again before it is believed.
+// Evict means that the key changed: its row must be read again.
 func (a *Authenticator) Evict(id uuid.UUID) { a.memory.evict(id) }

@@ -129,10 +129,10 @@ func TestOutcomeAndWorkOfEachKindOfCredential(t *testing.T) {
 		why     string
 	}{
 		"right": {func(_ bench, c *daap.Credential) string { return c.Reveal() }, 1, 1, ""},
-		"junk":  {func(bench, *daap.Credential) string { return "let me in" }, 0, 0, "is no API key"},
+		"junk":  {func(bench, *daap.Credential) string { return "let me in" }, 0, 0, "is not an API key"},
 		"bad checksum": {func(_ bench, c *daap.Credential) string {
 			return c.Reveal()[:len(c.Reveal())-1] + "!"
-		}, 0, 0, "is no API key"},
+		}, 0, 0, "is not an API key"},
 		"wrong secret": {func(_ bench, c *daap.Credential) string {
 			c.Secret = daap.NewSecret()
 			return c.Reveal()
@@ -202,7 +202,7 @@ func TestKeyInUseIsHashedOnceAndReadEveryTenSeconds(t *testing.T) {
 	})
 }
 
-func TestRevocationIsEffectiveAtOnceWhereItIsToldAndAfterTenSecondsElse(t *testing.T) {
+func TestRevocationIsImmediateWithNotificationElseTenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -218,16 +218,16 @@ func TestRevocationIsEffectiveAtOnceWhereItIsToldAndAfterTenSecondsElse(t *testi
 		revoke(untold)
 		b.Evict(told.KeyID)
 		b.wantRefused(told, "told", "was revoked")
-		b.wantValid(untold, "not told, and believed")
+		b.wantValid(untold, "not notified, and cached")
 		<-time.After(Trusted)
-		b.wantRefused(untold, "not told, after ten seconds", "was revoked")
+		b.wantRefused(untold, "not notified, after ten seconds", "was revoked")
 
 		revoke(other)
 		b.wantRefused(other, "read again", "was revoked")
 	})
 }
 
-func TestNothingIsBelievedWhileNobodyTells(t *testing.T) {
+func TestNoRowIsCachedWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	c := b.key()
@@ -246,12 +246,12 @@ func TestNothingIsBelievedWhileNobodyTells(t *testing.T) {
 	}
 }
 
-func TestRowThatWasReadBeforeItsEvictionIsNotBelieved(t *testing.T) {
+func TestRowReadBeforeEvictionIsInvalid(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	b.Trust()
 	c := b.key()
-	b.rack.during = func() { // the revocation commits and is told while the row is on its way
+	b.rack.during = func() { // the revocation commits and notifies while the row is being read
 		key := b.rack.keys[c.KeyID]
 		now := time.Now()
 		key.RevokedAt = &now
@@ -264,7 +264,7 @@ func TestRowThatWasReadBeforeItsEvictionIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestExpiryAndTheEndOfAnOldSecretAreSeenBetweenTwoReads(t *testing.T) {
+func TestExpiryAppliesBetweenReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -279,14 +279,14 @@ func TestExpiryAndTheEndOfAnOldSecretAreSeenBetweenTwoReads(t *testing.T) {
 		b.wantValid(old, "before")
 		<-time.After(time.Second)
 		b.wantRefused(expires, "after", "has expired")
-		b.wantRefused(old, "after", "time of this one is over")
+		b.wantRefused(old, "after", "this secret is no longer valid")
 		b.rack.change(old.KeyID, func(k *daap.StoredKey) { k.OldHash = "" })
 		<-time.After(Trusted)
 		b.wantRefused(old, "read again", "is not valid; check")
 	})
 }
 
-func TestManyAtOnceAreOneHash(t *testing.T) {
+func TestConcurrentRequestsShareOneHash(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	b.Trust()
@@ -317,11 +317,11 @@ func TestEachKeyHasItsRate(t *testing.T) {
 		}
 		b.wantValid(other, "meanwhile")
 		<-time.After(100 * time.Millisecond)
-		b.wantValid(c, "when it was told to come back")
+		b.wantValid(c, "after Retry-After")
 	})
 }
 
-func TestHashOfAnotherCostIsReplacedAtItsNextUse(t *testing.T) {
+func TestOutdatedHashIsReplacedAtItsNextUse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	c := b.key()
@@ -340,15 +340,15 @@ func TestHashOfAnotherCostIsReplacedAtItsNextUse(t *testing.T) {
 	}
 }
 
-func TestNobodyIsLetInByARowThatIsNotBelievedWhilePostgreSQLIsAway(t *testing.T) {
+func TestExpiredRowIsRefusedWhilePostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
 		b.Trust()
 		c := b.key()
 		b.wantValid(c, "at first")
-		b.rack.away = errors.New("PostgreSQL is away")
-		b.wantValid(c, "still believed")
+		b.rack.away = errors.New("PostgreSQL is down")
+		b.wantValid(c, "still cached")
 		<-time.After(Trusted)
 		if err := b.ask(c); !errors.Is(err, b.rack.away) {
 			t.Errorf("after ten seconds = %v, want the failure of the store", err)

@@ -8,32 +8,32 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxBuckets bounds the buckets of one kind; the one that was used least lately makes room, and is full if it is
-// asked for again.
+// maxBuckets bounds the buckets of one kind; the least recently used one is dropped, and is full when it is used again.
 const maxBuckets = 10_000
 
-// buckets are token buckets by name. Tokens can be given back, which golang.org/x/time/rate does only to those who
-// wait for theirs.
+// buckets are token buckets by name. Tokens can be returned, which golang.org/x/time/rate supports only for
+// reservations.
 type buckets[K comparable] struct {
-	// interval is how long a token takes to grow, capacity how long all of them.
+	// interval is the time to refill a token, capacity the time to refill all of them.
 	interval, capacity time.Duration
 	mu                 sync.Mutex
-	// fullAt is when a bucket is full: what is kept is a time, so that waits are exact.
+	// fullAt is when a bucket is full: storing a time makes waits exact.
 	fullAt *simplelru.LRU[K, *time.Time]
 }
 
-// newBuckets returns buckets of so many tokens, one at least, which grow at the given rate; 0 bounds nothing.
+// newBuckets returns buckets with the given number of tokens, at least one, that refill at the given rate; 0 means no
+// bound.
 func newBuckets[K comparable](size int, perSecond float64) *buckets[K] {
 	b := &buckets[K]{}
 	if perSecond > 0 {
 		b.interval = time.Duration(math.Round(float64(time.Second) / perSecond))
 		b.capacity = time.Duration(max(1, size)) * b.interval
 	}
-	b.fullAt, _ = simplelru.NewLRU[K, *time.Time](maxBuckets, nil) // it fails for no size but 0
+	b.fullAt, _ = simplelru.NewLRU[K, *time.Time](maxBuckets, nil) // fails only for size 0
 	return b
 }
 
-// take takes a token, or returns how long it is until there is one.
+// take takes a token, or returns the time until there is one.
 func (b *buckets[K]) take(name K, now time.Time) time.Duration {
 	if b.interval <= 0 {
 		return 0
@@ -55,7 +55,7 @@ func (b *buckets[K]) take(name K, now time.Time) time.Duration {
 	return 0
 }
 
-// giveBack puts a token back that was taken.
+// giveBack returns a token.
 func (b *buckets[K]) giveBack(name K) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

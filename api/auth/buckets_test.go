@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestBucketTellsExactlyWhenItsNextTokenIs(t *testing.T) {
+func TestBucketReportsTheExactWait(t *testing.T) {
 	t.Parallel()
 	b := newBuckets[string](3, 1.0/6)
 	now := time.Now()

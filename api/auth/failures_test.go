@@ -19,7 +19,7 @@ func wrong(b bench, c daap.Credential, from string) *daap.Error {
 	return daap.AsError(err)
 }
 
-func TestFailuresOfAKeyAreBoundedAndDoNotKeepItsBearerOut(t *testing.T) {
+func TestKeyFailuresAreBoundedWithoutBlockingItsBearer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -64,7 +64,7 @@ func TestFailuresFromAnAddressAreBounded(t *testing.T) {
 	})
 }
 
-func TestSuccessesAreNoFailures(t *testing.T) {
+func TestSuccessesAreNotFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -74,7 +74,7 @@ func TestSuccessesAreNoFailures(t *testing.T) {
 	})
 }
 
-func TestTwoAtOnceDoNotBothFailForTheLastToken(t *testing.T) {
+func TestConcurrentFailuresShareTheLastToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -102,12 +102,12 @@ func TestTwoAtOnceDoNotBothFailForTheLastToken(t *testing.T) {
 			t.Errorf("too soon = %v", again)
 		}
 		<-time.After(1)
-		b.wantValid(c, "when it was told to come back")
+		b.wantValid(c, "after Retry-After")
 		b.wantValid(c, "with the token that it was given back, and another look")
 	})
 }
 
-func TestSecretOfAKeyThatIsOverIsAFailure(t *testing.T) {
+func TestSecretOfAnInactiveKeyIsAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -133,7 +133,7 @@ func TestSecretOfAKeyThatIsOverIsAFailure(t *testing.T) {
 	})
 }
 
-func TestHashThatCameToNoEndIsPaidFor(t *testing.T) {
+func TestAbandonedHashIsAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
@@ -150,12 +150,12 @@ func TestHashThatCameToNoEndIsPaidFor(t *testing.T) {
 	})
 }
 
-func TestFailuresOfTheStoreAreNoneOfTheKey(t *testing.T) {
+func TestStoreFailuresAreNotTheKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})
 		c := b.key()
-		b.rack.away = errors.New("PostgreSQL is away")
+		b.rack.away = errors.New("PostgreSQL is down")
 		for range 100 {
 			if err := b.ask(c); !errors.Is(err, b.rack.away) || daap.AsError(err) != nil {
 				t.Fatalf("Authenticate() = %v", err)
@@ -166,7 +166,7 @@ func TestFailuresOfTheStoreAreNoneOfTheKey(t *testing.T) {
 	})
 }
 
-func TestHundredThousandWrongKeysLeaveLittleBehind(t *testing.T) {
+func TestWrongKeysUseBoundedMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{PerSecond: 1, Burst: 1e6})
@@ -209,7 +209,7 @@ func TestFailuresCountForTheNetworkOfOneClient(t *testing.T) {
 	}
 }
 
-func TestWhatIsTurnedAwayForItsKeyIsNoFailureOfItsAddress(t *testing.T) {
+func TestKeyLimitIsNoFailureOfTheAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, Limits{})

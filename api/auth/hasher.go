@@ -17,8 +17,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Params are what an argon2id hash costs. The secrets are 256 random bits, which no cost makes harder to guess: it is
-// for the rule that nothing else is at rest.
+// Params are the cost of an argon2id hash. The secrets are 256 random bits, which no cost makes harder to guess;
+// hashing only keeps the secrets themselves out of storage.
 type Params struct {
 	// MemoryKiB is from 8192 to 1048576, Time from 1 to 10, Threads from 1 to 16.
 	MemoryKiB, Time uint32
@@ -40,23 +40,23 @@ func (p Params) check() error {
 const (
 	saltLength = 16
 	hashLength = 32
-	// maxWaiting is how many may wait for their turn to hash: about what is done in a second.
+	// maxWaiting is the number of callers that may wait to hash: about as many as are served in a second.
 	maxWaiting = 32
 )
 
-// Hasher makes and checks argon2id hashes, in the PHC form. Half of the cores do so at most, as each hash takes
-// much memory and time; so many may wait, and the others are told to come back. Safe for concurrent use.
+// Hasher computes and verifies argon2id hashes in the PHC form. At most half of the cores hash at once, because each
+// hash takes much memory and time; a bounded number of callers waits, and others must retry. Safe for concurrent use.
 type Hasher struct {
 	params  Params
 	turns   *semaphore.Weighted
 	waiting *semaphore.Weighted
-	// dummy is a hash that no secret has, for keys that there are not.
+	// dummy is a hash that no secret has, for keys that do not exist.
 	dummy string
 	// computed counts hashes.
 	computed atomic.Int64
 }
 
-// NewHasher returns a Hasher that makes hashes of the given cost. Params out of their ranges are an error.
+// NewHasher returns a Hasher with the given cost. It fails if params are out of range.
 func NewHasher(params Params) (*Hasher, error) {
 	if err := params.check(); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func NewHasher(params Params) (*Hasher, error) {
 	return h, nil
 }
 
-// Hash returns the hash of the secret with a salt of its own. Errors: CodeUnavailable when too many wait.
+// Hash returns the hash of the secret with a random salt. Errors: CodeUnavailable when too many wait.
 func (h *Hasher) Hash(ctx context.Context, secret daap.Secret) (string, error) {
 	if err := h.enter(ctx); err != nil {
 		return "", err
@@ -80,7 +80,7 @@ func (h *Hasher) Hash(ctx context.Context, secret daap.Secret) (string, error) {
 
 func (h *Hasher) hash(secret daap.Secret) string {
 	salt := make([]byte, saltLength)
-	_, _ = rand.Read(salt) // it does not fail: without randomness the program ends
+	_, _ = rand.Read(salt) // never fails: without randomness the program ends
 	h.computed.Add(1)
 	sum := argon2.IDKey(secret[:], salt, h.params.Time, h.params.MemoryKiB, h.params.Threads, hashLength)
 	encode := base64.RawStdEncoding.EncodeToString
@@ -91,8 +91,8 @@ func (p Params) prefix() string {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d", argon2.Version, p.MemoryKiB, p.Time, p.Threads)
 }
 
-// Verify says whether the hash is of the secret. A hash that cannot be read, or would cost more than any may, is
-// an error. Errors: CodeUnavailable when too many wait.
+// Verify reports whether the hash belongs to the secret. A hash that is malformed or exceeds the cost limits is an
+// error. Errors: CodeUnavailable when too many wait.
 func (h *Hasher) Verify(ctx context.Context, hash string, secret daap.Secret) (bool, error) {
 	params, salt, sum, err := parseHash(hash)
 	if err != nil {
@@ -107,24 +107,24 @@ func (h *Hasher) Verify(ctx context.Context, hash string, secret daap.Secret) (b
 	return subtle.ConstantTimeCompare(got, sum) == 1, nil
 }
 
-// Outdated says whether the hash costs less than those that are made now. One that costs more is left as it is: it
-// is no weaker, and two processes with different settings do not undo each other's work.
+// Outdated reports whether the hash costs less than configured. A more expensive hash stays: it is not weaker, and
+// processes with different settings do not undo each other's work.
 func (h *Hasher) Outdated(hash string) bool {
 	params, _, _, err := parseHash(hash)
 	return err == nil && params.cost() < h.params.cost()
 }
 
-// cost is how much memory a hash goes through, in KiB.
+// cost is the memory that a hash processes, in KiB.
 func (p Params) cost() uint64 { return uint64(p.MemoryKiB) * uint64(p.Time) }
 
 // enter waits for a turn to hash.
 func (h *Hasher) enter(ctx context.Context) error {
 	if !h.waiting.TryAcquire(1) {
-		return daap.Unavailable("Too many API keys are being checked at this moment; try again in a few seconds.")
+		return daap.Unavailable("Too many API keys are being checked right now; try again in a few seconds.")
 	}
 	if err := h.turns.Acquire(ctx, 1); err != nil {
 		h.waiting.Release(1)
-		return fmt.Errorf("wait for a turn to hash: %w", err)
+		return fmt.Errorf("wait to hash: %w", err)
 	}
 	return nil
 }
@@ -134,9 +134,9 @@ func (h *Hasher) leave() {
 	h.waiting.Release(1)
 }
 
-var errHash = errors.New("a stored hash is not one of argon2id that may be computed")
+var errHash = errors.New("a stored hash is not a supported argon2id hash")
 
-// parseHash reads what hash writes, to the letter.
+// parseHash parses exactly the output of hash.
 func parseHash(hash string) (params Params, salt, sum []byte, err error) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 {

@@ -49,7 +49,7 @@ func TestHashIsOutdatedOnlyWhereItCostsLess(t *testing.T) {
 	}
 }
 
-func TestHashIsReadToTheLetter(t *testing.T) {
+func TestHashParsesStrictly(t *testing.T) {
 	t.Parallel()
 	salt, sum := strings.Repeat("A", 22), strings.Repeat("A", 43)
 	for _, bad := range []string{
@@ -153,7 +153,7 @@ func TestHalfOfTheCoresHashAndThirtyTwoWait(t *testing.T) {
 	})
 }
 
-func TestKeyWorksThoughItsUseAndItsNewHashAreNotRecorded(t *testing.T) {
+func TestKeyWorksIfItsUseCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, Limits{})
 	c := b.key()
@@ -181,7 +181,7 @@ func (readOnly) RehashAPIKey(context.Context, uuid.UUID, string, string) error {
 
 var errReadOnly = errors.New("read only")
 
-func TestHashIsReadOnlyWhereItMayBeComputed(t *testing.T) {
+func TestTooExpensiveHashIsRefused(t *testing.T) {
 	t.Parallel()
 	h, err := NewHasher(cheap)
 	if err != nil {
@@ -213,7 +213,7 @@ func TestHashIsReadOnlyWhereItMayBeComputed(t *testing.T) {
 	}
 }
 
-func TestTooManyWhoWaitToHashAreToldToComeBack(t *testing.T) {
+func TestTooManyWaitersGetRetryAfter(t *testing.T) {
 	t.Parallel()
 	h, err := NewHasher(cheap)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// gate is a rack of which each read has its row, and waits with it until it is let through.
+// gate is a rack whose reads return only when the test allows it.
 type gate struct {
 	*rack
 	through chan struct{}
@@ -54,7 +54,7 @@ func refused(err error, why string) bool {
 	return e != nil && e.Code == daap.CodeUnauthenticated && strings.Contains(e.Message, why)
 }
 
-func TestNobodyIsLetInByARowOfBeforeTheEvictionThatCameFirst(t *testing.T) {
+func TestEvictionBeatsAConcurrentRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -76,7 +76,7 @@ func TestNobodyIsLetInByARowOfBeforeTheEvictionThatCameFirst(t *testing.T) {
 	})
 }
 
-func TestWhereNobodyTellsEachRequestHasARowThatWasReadAfterItBegan(t *testing.T) {
+func TestWithoutNotificationsEachRequestReadsItsRow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -94,13 +94,13 @@ func TestWhereNobodyTellsEachRequestHasARowThatWasReadAfterItBegan(t *testing.T)
 	})
 }
 
-func TestRowThatWasReadBeforeTrustIsNotBelieved(t *testing.T) {
+func TestRowReadBeforeTrustIsInvalid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
 		c := b.key()
 		request := b.asked(c)
-		b.revoke(c) // nobody hears of it
+		b.revoke(c) // without a notification
 		b.Trust()
 		close(g.through)
 		if err := <-request; !refused(err, "was revoked") {
@@ -109,7 +109,7 @@ func TestRowThatWasReadBeforeTrustIsNotBelieved(t *testing.T) {
 	})
 }
 
-func TestTenSecondsAreFromTheBeginningOfTheRead(t *testing.T) {
+func TestValidityStartsBeforeTheRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -129,7 +129,7 @@ func TestTenSecondsAreFromTheBeginningOfTheRead(t *testing.T) {
 	})
 }
 
-func TestHundredAtOnceAreOneReadAndOneHash(t *testing.T) {
+func TestConcurrentRequestsShareOneReadAndOneHash(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -152,7 +152,7 @@ func TestHundredAtOnceAreOneReadAndOneHash(t *testing.T) {
 	})
 }
 
-func TestWhoLeavesIsNotWaitedForAndTakesNobodyAlong(t *testing.T) {
+func TestCancelledCallerDoesNotCancelOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, g := gated(t)
@@ -167,11 +167,11 @@ func TestWhoLeavesIsNotWaitedForAndTakesNobodyAlong(t *testing.T) {
 		stays := b.asked(c)
 		leave()
 		if err := <-left; !errors.Is(err, context.Canceled) {
-			t.Errorf("who left is told %v", err)
+			t.Errorf("the cancelled caller got %v", err)
 		}
 		close(g.through)
 		if err := <-stays; err != nil {
-			t.Errorf("who stays is told %v", err)
+			t.Errorf("the waiting caller got %v", err)
 		}
 	})
 }
@@ -186,7 +186,7 @@ func TestPanicOfTheStoreIsAnError(t *testing.T) {
 	}
 }
 
-func TestNoMoreThanSoManyKeysAreKnownFromMemory(t *testing.T) {
+func TestRememberedKeysAreBounded(t *testing.T) {
 	t.Parallel()
 	m := newMemory()
 	m.turn(true)
@@ -201,7 +201,7 @@ func TestNoMoreThanSoManyKeysAreKnownFromMemory(t *testing.T) {
 	}
 }
 
-func TestCredentialIsRememberedByWhatOnlyThisProcessCanCompute(t *testing.T) {
+func TestCredentialIsRememberedByAProcessKey(t *testing.T) {
 	t.Parallel()
 	c := daap.Credential{KeyID: uuid.New(), Secret: daap.NewSecret()}
 	m, other := newMemory(), newMemory()

@@ -14,45 +14,44 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// maxVerified bounds the credentials that are known from memory, at about 700 bytes each; the one that was used
-// least lately makes room. Only one that was proven gets in, so that wrong ones push nothing out.
+// maxVerified bounds the remembered credentials, at about 700 bytes each; the least recently used one is dropped. Only
+// verified ones are stored, so wrong ones evict nothing.
 const maxVerified = 10_000
 
-// memory is the credentials that were verified, and how far the rows of their keys are believed.
+// memory stores verified credentials and the validity of their keys' rows.
 type memory struct {
 	macs sync.Pool
 
 	mu       sync.Mutex
 	verified *simplelru.LRU[digest, *verified]
-	// trusting says that evictions are heard of.
+	// trusting means that evictions are received.
 	trusting bool
-	// reads and changes count the rows that were asked for, and the times when some were not to be believed any
-	// more: clocks do not tell what was first.
+	// reads and changes count row reads and invalidations: clocks cannot order them.
 	reads, changes uint64
 }
 
-// digest is what a credential is remembered by.
+// digest identifies a remembered credential.
 type digest [sha256.Size]byte
 
-// verified is a credential that was proven, with the row of its key.
+// verified is a verified credential with the row of its key.
 type verified struct {
 	key daap.APIKey
-	// hash is the one that the secret has, and old says that it is that of the secret before.
+	// hash is the secret's hash; old means that it is the previous secret's.
 	hash string
 	old  bool
 	seen sight
 }
 
-// sight is when a row was read: before the read began, as it may be of any moment from then on.
+// sight is when a row was read: the time before the read began, because the row may be from any later moment.
 type sight struct {
 	at            time.Time
 	read, changes uint64
 }
 
-// refusal says for people why a credential that was proven is not valid any more; empty where it is.
+// refusal explains why a verified credential is no longer valid; empty if it is.
 func (v verified) refusal(now time.Time) string {
 	if v.old && (v.key.OldSecretUntil == nil || !now.Before(*v.key.OldSecretUntil)) {
-		return "The API key has another secret now, and the time of this one is over."
+		return "The API key was rotated, and this secret is no longer valid."
 	}
 	return v.key.Refusal(now)
 }
@@ -66,13 +65,13 @@ type mac struct {
 
 func newMemory() *memory {
 	var key [sha256.BlockSize]byte
-	_, _ = rand.Read(key[:]) // it does not fail: without randomness the program ends
+	_, _ = rand.Read(key[:]) // never fails: without randomness the program ends
 	m := &memory{macs: sync.Pool{New: func() any { return &mac{Hash: hmac.New(sha256.New, key[:])} }}}
-	m.verified, _ = simplelru.NewLRU[digest, *verified](maxVerified, nil) // it fails for no size but 0
+	m.verified, _ = simplelru.NewLRU[digest, *verified](maxVerified, nil) // fails only for size 0
 	return m
 }
 
-// digest is the credential's HMAC under a key that no other process has, and none has after the end of this one.
+// digest returns the credential's HMAC under a key that exists only in this process.
 func (m *memory) digest(c daap.Credential) digest {
 	mac := m.macs.Get().(*mac) //nolint:errcheck // the pool has nothing else
 	defer m.macs.Put(mac)
@@ -84,8 +83,7 @@ func (m *memory) digest(c daap.Credential) digest {
 	return mac.out
 }
 
-// recall returns what is known of a credential and whether that is believed, and the last read that was begun
-// before.
+// recall returns the remembered credential, whether its row is valid, and the last read that began before.
 func (m *memory) recall(of digest) (v verified, believed bool, asked uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +93,7 @@ func (m *memory) recall(of digest) (v verified, believed bool, asked uint64) {
 	return v, believed, m.reads
 }
 
-// begin returns what is known of a credential of which the row is read now.
+// begin returns the remembered credential for a row that is being read.
 func (m *memory) begin(of digest) (known verified, seen sight) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,15 +104,15 @@ func (m *memory) begin(of digest) (known verified, seen sight) {
 	return known, sight{at: time.Now(), read: m.reads, changes: m.changes}
 }
 
-// current says whether a row that was looked for since asked may let somebody in: nothing has changed since it was
-// read, and one was asked for it after the request began where changes are not heard of.
+// current reports whether a row that was requested since asked can authenticate a request: nothing changed since the
+// read, and without notification the read began after the request.
 func (m *memory) current(seen sight, asked uint64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return seen.changes == m.changes && (m.trusting || seen.read > asked)
 }
 
-// remember keeps what was found out, which is believed only if nothing has changed since it was read.
+// remember stores a result, which is valid only if nothing changed since the read.
 func (m *memory) remember(of digest, v verified) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,7 +128,7 @@ func (m *memory) forget(of digest) {
 	m.verified.Remove(of)
 }
 
-// turn sets whether evictions are heard of; what was read before is not believed, as one may have been missed.
+// turn sets whether evictions are received; earlier reads become invalid, because an eviction may have been missed.
 func (m *memory) turn(trusting bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,6 +150,5 @@ func (m *memory) evict(id uuid.UUID) {
 	}
 }
 
-// doubt has the row read again before it is believed. The hash stays: where the row has it still, the secret is
-// not hashed again.
+// doubt invalidates the row. The hash stays: if the new row has the same one, the secret is not hashed again.
 func (v *verified) doubt() { v.seen.at = time.Time{} }

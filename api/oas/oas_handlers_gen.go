@@ -30,15 +30,16 @@ func recordError(string, error) {}
 
 // handleAbortOperationRequest handles abortOperation operation.
 //
-// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
-// was lost is `pending` until it gets a new one, which undoes it.
+// The operation rolls back what it did: its state is `cancelling`, then `cancelled`. Aborting a
+// provision leaves a deleted database; aborting an update or a deletion leaves the database as it was
+// before. An operation whose workflow was lost is `pending` until a new workflow starts, which rolls
+// it back.
 //
-// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
-// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
-// to where it only goes forward. That is where a provision records the database as ready, and where a
-// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
-// beginning.
+// 409 `decision_refused` gives the reason in a sentence: the operation does not need attention, has
+// not begun, is over, is already being cancelled, is not at the `step` that the request names, or can
+// no longer be rolled back. A provision can be rolled back until it records the database as ready, a
+// deletion until it deletes the Cluster. A deletion that took over from another operation cannot be
+// rolled back at all.
 //
 // POST /operations/{id}/abort
 func (s *Server) handleAbortOperationRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -151,7 +152,7 @@ func (s *Server) handleAbortOperationRequest(args [1]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    AbortOperationOperation,
-			OperationSummary: "Give up an operation that needs attention",
+			OperationSummary: "Roll back an operation that needs attention",
 			OperationID:      "abortOperation",
 			Body:             request,
 			RawBody:          rawBody,
@@ -217,8 +218,8 @@ func (s *Server) handleAbortOperationRequest(args [1]string, argsEscaped bool, w
 
 // handleBackUpDatabaseRequest handles backUpDatabase operation.
 //
-// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
-// What was written before can be restored without it: it makes later restores faster.
+// Adds a base backup to those that the tier schedules. The database must be ready and have backups; it
+// stays ready. Restoring earlier changes does not need this backup: it makes later restores faster.
 //
 // POST /databases/{id}/backups
 func (s *Server) handleBackUpDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -316,7 +317,7 @@ func (s *Server) handleBackUpDatabaseRequest(args [1]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    BackUpDatabaseOperation,
-			OperationSummary: "Take a base backup of a database now",
+			OperationSummary: "Take a base backup now",
 			OperationID:      "backUpDatabase",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -382,11 +383,12 @@ func (s *Server) handleBackUpDatabaseRequest(args [1]string, argsEscaped bool, w
 
 // handleCancelOperationRequest handles cancelOperation operation.
 //
-// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+// Like abort, but also for an operation that does not need attention. An operation that has not begun
+// is `cancelled` at once.
 //
-// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
-// already, is not at the `step` that the request names, or has come to where it only goes forward, as
-// abort says.
+// 409 `decision_refused` gives the reason in a sentence: the operation is over, is already being
+// cancelled, is not at the `step` that the request names, or can no longer be rolled back, as
+// described for abort.
 //
 // POST /operations/{id}/cancel
 func (s *Server) handleCancelOperationRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -499,7 +501,7 @@ func (s *Server) handleCancelOperationRequest(args [1]string, argsEscaped bool, 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    CancelOperationOperation,
-			OperationSummary: "Give up an operation that is not over",
+			OperationSummary: "Cancel an operation",
 			OperationID:      "cancelOperation",
 			Body:             request,
 			RawBody:          rawBody,
@@ -565,8 +567,8 @@ func (s *Server) handleCancelOperationRequest(args [1]string, argsEscaped bool, 
 
 // handleCreateAPIKeyRequest handles createAPIKey operation.
 //
-// `key` in the answer is shown this once: only a hash of it is kept. The same request sent again with
-// its Idempotency-Key answers without it; rotate the key then.
+// `key` is returned only once: the service keeps only a hash of it. Sending the request again with the
+// same Idempotency-Key returns no `key`; rotate the API key in that case.
 //
 // POST /api-keys
 func (s *Server) handleCreateAPIKeyRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -679,7 +681,7 @@ func (s *Server) handleCreateAPIKeyRequest(args [0]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    CreateAPIKeyOperation,
-			OperationSummary: "Make an API key",
+			OperationSummary: "Create an API key",
 			OperationID:      "createAPIKey",
 			Body:             request,
 			RawBody:          rawBody,
@@ -741,12 +743,12 @@ func (s *Server) handleCreateAPIKeyRequest(args [0]string, argsEscaped bool, w h
 
 // handleCreateDatabaseRequest handles createDatabase operation.
 //
-// The database is recorded with the operation that provisions it; both answer at once. Its name is
-// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
-// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
-// out; a product team that names another one is refused with 403.
+// Records the database and the operation that provisions it, and returns both at once. The name must
+// be unique among the team's databases that are not deleted. The database gets the `tier` as currently
+// defined; later changes of the tier do not change the database. `owner_team` defaults to the caller's
+// team; a product team that names another team gets 403.
 //
-// A dry run answers 200 with what would become of it, or the error that the request would get.
+// A dry run returns 200 with the effect of the request, or the error that the request would get.
 //
 // POST /databases
 func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -859,7 +861,7 @@ func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    CreateDatabaseOperation,
-			OperationSummary: "Ask for a new database",
+			OperationSummary: "Create a database",
 			OperationID:      "createDatabase",
 			Body:             request,
 			RawBody:          rawBody,
@@ -925,7 +927,7 @@ func (s *Server) handleCreateDatabaseRequest(args [0]string, argsEscaped bool, w
 
 // handleCreateTierRequest handles createTier operation.
 //
-// For the platform team. Its name is unique.
+// For the platform team. The name must be unique.
 //
 // POST /tiers
 func (s *Server) handleCreateTierRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1038,7 +1040,7 @@ func (s *Server) handleCreateTierRequest(args [0]string, argsEscaped bool, w htt
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    CreateTierOperation,
-			OperationSummary: "Offer a new tier",
+			OperationSummary: "Create a tier",
 			OperationID:      "createTier",
 			Body:             request,
 			RawBody:          rawBody,
@@ -1100,17 +1102,18 @@ func (s *Server) handleCreateTierRequest(args [0]string, argsEscaped bool, w htt
 
 // handleDeleteDatabaseRequest handles deleteDatabase operation.
 //
-// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
-// means; the platform team may choose another `strategy`.
+// The tier's `destruction_strategy` determines what happens; `GET /databases/{id}/delete-preview`
+// shows the effect. The platform team may choose another `strategy`.
 //
-//   - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+//   - `freeze`: the database accepts no connections and uses no CPU or memory. Its data is kept, and
 //     `POST /databases/{id}/unfreeze` brings it back.
-//   - `archive`: nothing stays but its archive, which is verified before anything is removed; until
-//     `archived_until` the database can be restored from it.
-//   - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
-//     any condition; what works on it is taken over. The operation ends with a `receipt`.
+//   - `archive`: only the archive is kept. It is verified before anything is removed, and the database
+//     can be restored from it until `archived_until`.
+//   - `hard_delete`: everything made for the database is removed, including its backups. This works for
+//     a database in any status and takes over from the operation in progress. The operation ends with a
+//     `receipt`.
 //
-// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+// Only a ready database can be frozen or archived. A database with `deletion_protection` returns 409
 // `deletion_protected`.
 //
 // DELETE /databases/{id}
@@ -1209,7 +1212,7 @@ func (s *Server) handleDeleteDatabaseRequest(args [1]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    DeleteDatabaseOperation,
-			OperationSummary: "Delete a database, as its tier says",
+			OperationSummary: "Delete a database with its tier's strategy",
 			OperationID:      "deleteDatabase",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -1279,7 +1282,7 @@ func (s *Server) handleDeleteDatabaseRequest(args [1]string, argsEscaped bool, w
 
 // handleDeleteTierRequest handles deleteTier operation.
 //
-// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+// For the platform team. A tier that databases have returns 409 `tier_in_use` with their number.
 //
 // DELETE /tiers/{id}
 func (s *Server) handleDeleteTierRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1377,7 +1380,7 @@ func (s *Server) handleDeleteTierRequest(args [1]string, argsEscaped bool, w htt
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    DeleteTierOperation,
-			OperationSummary: "Offer a tier no more",
+			OperationSummary: "Delete a tier",
 			OperationID:      "deleteTier",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -1443,8 +1446,8 @@ func (s *Server) handleDeleteTierRequest(args [1]string, argsEscaped bool, w htt
 
 // handleExportAuditLogsRequest handles exportAuditLogs operation.
 //
-// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
-// export that fails on its way is cut off: the transfer does not end as HTTP says it must.
+// Returns all entries, one per line, as in `listAuditLogs` but without an envelope. If the export
+// fails midway, the connection is cut and the transfer stays incomplete in terms of HTTP.
 //
 // GET /audit-logs/export
 func (s *Server) handleExportAuditLogsRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1542,7 +1545,7 @@ func (s *Server) handleExportAuditLogsRequest(args [0]string, argsEscaped bool, 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ExportAuditLogsOperation,
-			OperationSummary: "All entries of the audit log as NDJSON, newest first",
+			OperationSummary: "Export the audit log as NDJSON, newest first",
 			OperationID:      "exportAuditLogs",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -1628,8 +1631,8 @@ func (s *Server) handleExportAuditLogsRequest(args [0]string, argsEscaped bool, 
 
 // handleGetDatabaseRequest handles getDatabase operation.
 //
-// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
-// leave out.
+// Includes the state of its backups, its `conditions`, and the operations that are allowed now. Lists
+// omit these fields.
 //
 // GET /databases/{id}
 func (s *Server) handleGetDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1727,7 +1730,7 @@ func (s *Server) handleGetDatabaseRequest(args [1]string, argsEscaped bool, w ht
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetDatabaseOperation,
-			OperationSummary: "Show one database",
+			OperationSummary: "Get a database",
 			OperationID:      "getDatabase",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -1789,8 +1792,8 @@ func (s *Server) handleGetDatabaseRequest(args [1]string, argsEscaped bool, w ht
 
 // handleGetDatabaseConnectionRequest handles getDatabaseConnection operation.
 //
-// Everything a client needs but the password, which is in the Kubernetes Secret named here. A database
-// that is not ready answers 409.
+// Everything a client needs except the password, which is in the Kubernetes Secret named here. A
+// database that is not ready returns 409.
 //
 // GET /databases/{id}/connection
 func (s *Server) handleGetDatabaseConnectionRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -1888,7 +1891,7 @@ func (s *Server) handleGetDatabaseConnectionRequest(args [1]string, argsEscaped 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetDatabaseConnectionOperation,
-			OperationSummary: "How to connect to a database",
+			OperationSummary: "Get a database's connection details",
 			OperationID:      "getDatabaseConnection",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -1950,9 +1953,10 @@ func (s *Server) handleGetDatabaseConnectionRequest(args [1]string, argsEscaped 
 
 // handleGetFleetRequest handles getFleet operation.
 //
-// For the platform team. All databases that are not deleted, all operations that are not over, and
-// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
-// `GET /operations` list what is counted here, by the same names.
+// For the platform team. Counts all databases that are not deleted and all operations that are not
+// over, including those that need attention. All counts are of the same moment and agree with each
+// other. `GET /databases` and `GET /operations` list the counted items, with filters of the same
+// names.
 //
 // GET /fleet
 func (s *Server) handleGetFleetRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2040,7 +2044,7 @@ func (s *Server) handleGetFleetRequest(args [0]string, argsEscaped bool, w http.
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetFleetOperation,
-			OperationSummary: "How all databases are doing",
+			OperationSummary: "Get a summary of all databases",
 			OperationID:      "getFleet",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2097,8 +2101,8 @@ func (s *Server) handleGetFleetRequest(args [0]string, argsEscaped bool, w http.
 
 // handleGetHealthRequest handles getHealth operation.
 //
-// `ok` when everything answers; `degraded` when something answers badly that is not needed to accept
-// requests (they are carried out when it is back). When PostgreSQL is down the answer is 503.
+// `ok`: all dependencies are available. `degraded`: a dependency is unavailable that is not needed to
+// accept requests; accepted requests are carried out when it is back. 503: PostgreSQL is down.
 //
 // GET /health
 func (s *Server) handleGetHealthRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2117,7 +2121,7 @@ func (s *Server) handleGetHealthRequest(args [0]string, argsEscaped bool, w http
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetHealthOperation,
-			OperationSummary: "How the service and what it depends on are doing",
+			OperationSummary: "Check the service and its dependencies",
 			OperationID:      "getHealth",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2174,7 +2178,7 @@ func (s *Server) handleGetHealthRequest(args [0]string, argsEscaped bool, w http
 
 // handleGetOpenAPIRequest handles getOpenAPI operation.
 //
-// This document as JSON.
+// Get this document as JSON.
 //
 // GET /openapi.json
 func (s *Server) handleGetOpenAPIRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2193,7 +2197,7 @@ func (s *Server) handleGetOpenAPIRequest(args [0]string, argsEscaped bool, w htt
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetOpenAPIOperation,
-			OperationSummary: "This document as JSON",
+			OperationSummary: "Get this document as JSON",
 			OperationID:      "getOpenAPI",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2250,7 +2254,7 @@ func (s *Server) handleGetOpenAPIRequest(args [0]string, argsEscaped bool, w htt
 
 // handleGetOperationRequest handles getOperation operation.
 //
-// Show one operation with its steps.
+// Get an operation with its steps.
 //
 // GET /operations/{id}
 func (s *Server) handleGetOperationRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2348,7 +2352,7 @@ func (s *Server) handleGetOperationRequest(args [1]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetOperationOperation,
-			OperationSummary: "Show one operation with its steps",
+			OperationSummary: "Get an operation with its steps",
 			OperationID:      "getOperation",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2414,7 +2418,7 @@ func (s *Server) handleGetOperationRequest(args [1]string, argsEscaped bool, w h
 
 // handleGetTierRequest handles getTier operation.
 //
-// The platform team sees all of it; a product team what it promises, in words.
+// The platform team gets all fields; a product team gets the guarantees in words.
 //
 // GET /tiers/{id}
 func (s *Server) handleGetTierRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2512,7 +2516,7 @@ func (s *Server) handleGetTierRequest(args [1]string, argsEscaped bool, w http.R
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetTierOperation,
-			OperationSummary: "Show one tier",
+			OperationSummary: "Get a tier",
 			OperationID:      "getTier",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2574,7 +2578,7 @@ func (s *Server) handleGetTierRequest(args [1]string, argsEscaped bool, w http.R
 
 // handleGetTierQuotaRequest handles getTierQuota operation.
 //
-// How much databases of a tier may have together, and how much of it is left.
+// Get a tier's quota and its use.
 //
 // GET /tiers/{id}/quota
 func (s *Server) handleGetTierQuotaRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2672,7 +2676,7 @@ func (s *Server) handleGetTierQuotaRequest(args [1]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    GetTierQuotaOperation,
-			OperationSummary: "How much databases of a tier may have together, and how much of it is left",
+			OperationSummary: "Get a tier's quota and its use",
 			OperationID:      "getTierQuota",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -2734,7 +2738,7 @@ func (s *Server) handleGetTierQuotaRequest(args [1]string, argsEscaped bool, w h
 
 // handleListAPIKeysRequest handles listAPIKeys operation.
 //
-// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
+// Includes revoked and expired keys. Never returns secrets or their hashes.
 //
 // GET /api-keys
 func (s *Server) handleListAPIKeysRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -2902,7 +2906,7 @@ func (s *Server) handleListAPIKeysRequest(args [0]string, argsEscaped bool, w ht
 
 // handleListAuditLogsRequest handles listAuditLogs operation.
 //
-// List entries of the audit log, newest first.
+// List audit log entries, newest first.
 //
 // GET /audit-logs
 func (s *Server) handleListAuditLogsRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -3000,7 +3004,7 @@ func (s *Server) handleListAuditLogsRequest(args [0]string, argsEscaped bool, w 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ListAuditLogsOperation,
-			OperationSummary: "List entries of the audit log, newest first",
+			OperationSummary: "List audit log entries, newest first",
 			OperationID:      "listAuditLogs",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -3094,8 +3098,8 @@ func (s *Server) handleListAuditLogsRequest(args [0]string, argsEscaped bool, w 
 
 // handleListBackupsRequest handles listBackups operation.
 //
-// Between base backups every change is archived, so that any moment from the first of them on can be
-// restored. The list is brought up to date every minute.
+// Every change between base backups is archived, so any point in time since the first one can be
+// restored. The list is updated every minute.
 //
 // GET /databases/{id}/backups
 func (s *Server) handleListBackupsRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -3263,8 +3267,8 @@ func (s *Server) handleListBackupsRequest(args [1]string, argsEscaped bool, w ht
 
 // handleListDatabaseEventsRequest handles listDatabaseEvents operation.
 //
-// The timeline of all operations on the database, with what people decided about them, and of its
-// health. Events are only ever added; a deleted database keeps its own.
+// The timeline of all operations on the database, of decisions about them, and of the database's
+// health. Events are append-only; a deleted database keeps its events.
 //
 // GET /databases/{id}/events
 func (s *Server) handleListDatabaseEventsRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -3362,7 +3366,7 @@ func (s *Server) handleListDatabaseEventsRequest(args [1]string, argsEscaped boo
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ListDatabaseEventsOperation,
-			OperationSummary: "What happened to a database, newest first",
+			OperationSummary: "List a database's events, newest first",
 			OperationID:      "listDatabaseEvents",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -3432,8 +3436,8 @@ func (s *Server) handleListDatabaseEventsRequest(args [1]string, argsEscaped boo
 
 // handleListDatabasesRequest handles listDatabases operation.
 //
-// Deleted databases are listed only with `status=deleted`. A product team sees its own; of another
-// `team` there are none.
+// Deleted databases are listed only with `status=deleted`. A product team sees its own databases;
+// filtering by another `team` returns an empty list.
 //
 // GET /databases
 func (s *Server) handleListDatabasesRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -3613,13 +3617,13 @@ func (s *Server) handleListDatabasesRequest(args [0]string, argsEscaped bool, w 
 
 // handleListExtensionsRequest handles listExtensions operation.
 //
-// In order of name and version, each with how many databases have it. The platform team sees those of
-// the fleet, a product team those of its own databases. Every PostgreSQL database in each database
-// that runs is asked every ten minutes, and within one after a database was provisioned, restored,
-// unfrozen or changed. `meta.unscanned_databases` says of how many databases the list may not tell
-// what they have now.
+// Sorted by name and version, each with the number of databases that have it. The platform team sees
+// all databases, a product team its own. Each running database is scanned every ten minutes, and
+// within a minute after it is provisioned, restored, unfrozen or changed. The scan covers every
+// PostgreSQL database in it. `meta.unscanned_databases` is the number of databases for which the list
+// may be out of date.
 //
-// DAAP never makes, changes or removes an extension: the owner of a database does, with
+// DAAP never creates, changes or removes extensions. The owner of a database does so with
 // `CREATE EXTENSION`, `ALTER EXTENSION … UPDATE` and `DROP EXTENSION`.
 //
 // GET /extensions
@@ -3718,7 +3722,7 @@ func (s *Server) handleListExtensionsRequest(args [0]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ListExtensionsOperation,
-			OperationSummary: "List the versions of extensions that databases have",
+			OperationSummary: "List installed extension versions",
 			OperationID:      "listExtensions",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -3972,9 +3976,10 @@ func (s *Server) handleListOperationsRequest(args [0]string, argsEscaped bool, w
 
 // handleListOrphansRequest handles listOrphans operation.
 //
-// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
-// store is compared with the databases; what no database has is listed here, and nothing of it is
-// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+// For the platform team. Every night the service compares the resources in Kubernetes and the object
+// store that carry a database's ID with the databases. Resources that belong to no database are listed
+// here; they are never removed automatically. While there are any, the check `orphans` of
+// `GET /health` is down.
 //
 // GET /orphans
 func (s *Server) handleListOrphansRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4072,7 +4077,7 @@ func (s *Server) handleListOrphansRequest(args [0]string, argsEscaped bool, w ht
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ListOrphansOperation,
-			OperationSummary: "List what databases left behind, newest first",
+			OperationSummary: "List orphans, newest first",
 			OperationID:      "listOrphans",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -4138,7 +4143,7 @@ func (s *Server) handleListOrphansRequest(args [0]string, argsEscaped bool, w ht
 
 // handleListTiersRequest handles listTiers operation.
 //
-// The platform team sees all of each tier; a product team what it promises, in words.
+// The platform team gets all fields of each tier; a product team gets its guarantees in words.
 //
 // GET /tiers
 func (s *Server) handleListTiersRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4302,7 +4307,8 @@ func (s *Server) handleListTiersRequest(args [0]string, argsEscaped bool, w http
 
 // handlePreviewDeleteRequest handles previewDelete operation.
 //
-// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+// Changes nothing. Returns what would be removed, what would be kept and until when, and how to undo
+// the deletion.
 //
 // GET /databases/{id}/delete-preview
 func (s *Server) handlePreviewDeleteRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4400,7 +4406,7 @@ func (s *Server) handlePreviewDeleteRequest(args [1]string, argsEscaped bool, w 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    PreviewDeleteOperation,
-			OperationSummary: "What a deletion would do to a database",
+			OperationSummary: "Preview the deletion of a database",
 			OperationID:      "previewDelete",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -4466,14 +4472,14 @@ func (s *Server) handlePreviewDeleteRequest(args [1]string, argsEscaped bool, w 
 
 // handleReconcileDatabaseRequest handles reconcileDatabase operation.
 //
-// All of it is applied anew, and what others changed by hand is undone; a database whose PostgreSQL
-// has to start anew for that is away for a moment.
+// Applies all objects of the database again and reverts changes that others made by hand. If
+// PostgreSQL must restart for this, the database is briefly unavailable.
 //
-// Where its Cluster is gone, it is restored from its own backups, with all that was archived, as it
-// was otherwise: hosts, user and password stay, and the CA certificate is another one, which
-// `GET /databases/{id}/connection` hands out. Without backups the operation needs attention
-// (`DATA_LOST`); nothing empty is ever made in the place of a database. Only a database that is ready
-// can be reconciled.
+// If the Cluster is gone, the database is restored from its own backups with everything that was
+// archived. Hosts, user and password stay; the CA certificate changes, and
+// `GET /databases/{id}/connection` returns the new one. If there are no backups, the operation needs
+// attention (`DATA_LOST`): an empty database never replaces a lost one. Only a ready database can be
+// reconciled.
 //
 // POST /databases/{id}/reconcile
 func (s *Server) handleReconcileDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4571,7 +4577,7 @@ func (s *Server) handleReconcileDatabaseRequest(args [1]string, argsEscaped bool
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    ReconcileDatabaseOperation,
-			OperationSummary: "Bring what a database is made of back to what it should be",
+			OperationSummary: "Restore a database's Kubernetes objects to their specification",
 			OperationID:      "reconcileDatabase",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -4637,8 +4643,8 @@ func (s *Server) handleReconcileDatabaseRequest(args [1]string, argsEscaped bool
 
 // handleRemoveOrphanRequest handles removeOrphan operation.
 //
-// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
-// that is in it; then it is listed no more. `removal_error` says what kept it.
+// For the platform team. A worker confirms that the resource is still an orphan and removes it with
+// all its data; it then disappears from the list. `removal_error` says why a removal failed.
 //
 // DELETE /orphans/{id}
 func (s *Server) handleRemoveOrphanRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4736,7 +4742,7 @@ func (s *Server) handleRemoveOrphanRequest(args [1]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    RemoveOrphanOperation,
-			OperationSummary: "Remove what a database left behind",
+			OperationSummary: "Remove an orphan",
 			OperationID:      "removeOrphan",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -4802,10 +4808,11 @@ func (s *Server) handleRemoveOrphanRequest(args [1]string, argsEscaped bool, w h
 
 // handleRestoreDatabaseRequest handles restoreDatabase operation.
 //
-// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
-// for, a password of its own, and an archive of its own from its first minute. This one is not
-// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
-// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+// The new database has the source's data at `target_time`. It counts toward the quota like any new
+// database, and has its own password and its own archive from the start. The source does not change.
+// The source must have backups and be ready, updating, frozen or archived; while it runs, its latest
+// changes are archived first, so that it can be restored to "now". If the target is out of range, 422
+// `validation_failed` gives the range that can be restored.
 //
 // POST /databases/{id}/restore
 func (s *Server) handleRestoreDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -4918,7 +4925,7 @@ func (s *Server) handleRestoreDatabaseRequest(args [1]string, argsEscaped bool, 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    RestoreDatabaseOperation,
-			OperationSummary: "Make a new database of this one as it was",
+			OperationSummary: "Restore a database to a point in time, as a new database",
 			OperationID:      "restoreDatabase",
 			Body:             request,
 			RawBody:          rawBody,
@@ -4984,11 +4991,12 @@ func (s *Server) handleRestoreDatabaseRequest(args [1]string, argsEscaped bool, 
 
 // handleRetryOperationRequest handles retryOperation operation.
 //
-// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
-// until it gets a new one, which goes through all steps again and finds done what is done.
+// Use it once the problem that `error` describes is fixed. An operation whose workflow was lost is
+// `pending` until a new workflow starts; it goes through all steps again and repeats nothing that is
+// done.
 //
-// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
-// begun, is over, or is not at the `step` that the request names.
+// 409 `decision_refused` gives the reason in a sentence: the operation does not need attention, has
+// not begun, is over, or is not at the `step` that the request names.
 //
 // POST /operations/{id}/retry
 func (s *Server) handleRetryOperationRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5101,7 +5109,7 @@ func (s *Server) handleRetryOperationRequest(args [1]string, argsEscaped bool, w
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    RetryOperationOperation,
-			OperationSummary: "Try the step again at which an operation needs attention",
+			OperationSummary: "Retry the step at which an operation needs attention",
 			OperationID:      "retryOperation",
 			Body:             request,
 			RawBody:          rawBody,
@@ -5167,8 +5175,8 @@ func (s *Server) handleRetryOperationRequest(args [1]string, argsEscaped bool, w
 
 // handleRevokeAPIKeyRequest handles revokeAPIKey operation.
 //
-// It is refused from then on: everywhere within a second, and never later than ten. One that is
-// revoked already stays as it is.
+// The key stops working everywhere, typically within a second and at most after ten. Revoking a
+// revoked key changes nothing.
 //
 // DELETE /api-keys/{id}
 func (s *Server) handleRevokeAPIKeyRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5332,9 +5340,9 @@ func (s *Server) handleRevokeAPIKeyRequest(args [1]string, argsEscaped bool, w h
 
 // handleRotateAPIKeyRequest handles rotateAPIKey operation.
 //
-// The old secret stays valid until `old_secret_until`, so that the new one can be brought to where it
-// is used. A secret older than that ends at once. `key` is shown this once, as when a key is made. One
-// that is revoked or has expired answers 409 `key_not_active`.
+// The old secret stays valid until `old_secret_until`, which leaves time to distribute the new one. A
+// secret older than that stops working at once. `key` is returned only once, as when a key is created.
+// A revoked or expired key returns 409 `key_not_active`.
 //
 // POST /api-keys/{id}/rotate
 func (s *Server) handleRotateAPIKeyRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5447,7 +5455,7 @@ func (s *Server) handleRotateAPIKeyRequest(args [1]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    RotateAPIKeyOperation,
-			OperationSummary: "Give an API key another secret",
+			OperationSummary: "Rotate an API key's secret",
 			OperationID:      "rotateAPIKey",
 			Body:             request,
 			RawBody:          rawBody,
@@ -5513,8 +5521,9 @@ func (s *Server) handleRotateAPIKeyRequest(args [1]string, argsEscaped bool, w h
 
 // handleSetTierQuotaRequest handles setTierQuota operation.
 //
-// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
-// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+// For the platform team. An omitted or null limit means no limit. A limit below current use is
+// accepted: existing databases stay, `over_committed` is true, and new databases are refused with 422
+// `quota_exceeded`.
 //
 // PUT /tiers/{id}/quota
 func (s *Server) handleSetTierQuotaRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5627,7 +5636,7 @@ func (s *Server) handleSetTierQuotaRequest(args [1]string, argsEscaped bool, w h
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    SetTierQuotaOperation,
-			OperationSummary: "Set how much databases of a tier may have together",
+			OperationSummary: "Set a tier's quota",
 			OperationID:      "setTierQuota",
 			Body:             request,
 			RawBody:          rawBody,
@@ -5693,12 +5702,12 @@ func (s *Server) handleSetTierQuotaRequest(args [1]string, argsEscaped bool, w h
 
 // handleSkipOperationRequest handles skipOperation operation.
 //
-// For an operation that needs attention at a step whose purpose is met some other way, or can be done
-// without. For the platform team.
+// Use it for an operation that needs attention at a step that was completed some other way or is not
+// needed. For the platform team.
 //
-// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
-// is being undone any step may be skipped), its workflow was lost, the operation does not need
-// attention, has not begun, is over, or is not at the `step` that the request names.
+// 409 `decision_refused` gives the reason in a sentence: later steps need this one (during a rollback
+// any step may be skipped), the workflow was lost, or the operation does not need attention, has not
+// begun, is over, or is not at the `step` that the request names.
 //
 // POST /operations/{id}/skip
 func (s *Server) handleSkipOperationRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5811,7 +5820,7 @@ func (s *Server) handleSkipOperationRequest(args [1]string, argsEscaped bool, w 
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    SkipOperationOperation,
-			OperationSummary: "Go on with the next step, as if this one were done",
+			OperationSummary: "Continue with the next step as if this one were done",
 			OperationID:      "skipOperation",
 			Body:             request,
 			RawBody:          rawBody,
@@ -5877,8 +5886,9 @@ func (s *Server) handleSkipOperationRequest(args [1]string, argsEscaped bool, w 
 
 // handleUnfreezeDatabaseRequest handles unfreezeDatabase operation.
 //
-// With its data and its password; the CA certificate may be another one, and
-// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+// The database keeps its data and its password. Its CA certificate can be a new one; `GET
+// /databases/{id}/connection` returns it. The tier's quota must have room for the database's CPU and
+// memory.
 //
 // POST /databases/{id}/unfreeze
 func (s *Server) handleUnfreezeDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -5976,7 +5986,7 @@ func (s *Server) handleUnfreezeDatabaseRequest(args [1]string, argsEscaped bool,
 		mreq := middleware.Request{
 			Context:          ctx,
 			OperationName:    UnfreezeDatabaseOperation,
-			OperationSummary: "Bring a frozen database back",
+			OperationSummary: "Unfreeze a database",
 			OperationID:      "unfreezeDatabase",
 			Body:             nil,
 			RawBody:          rawBody,
@@ -6042,17 +6052,18 @@ func (s *Server) handleUnfreezeDatabaseRequest(args [1]string, argsEscaped bool,
 
 // handleUpdateDatabaseRequest handles updateDatabase operation.
 //
-// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
-// `labels` set to null removes all of them.
+// A JSON merge patch (RFC 7396): absent fields stay, null removes. A label set to null is removed;
+// `labels` set to null removes all labels.
 //
-// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
-// database is `updating` until all of its instances run with it. It must be ready. Its pool is
-// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
-// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
-// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
-// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+// Setting another `tier`, or the database's own tier to apply its current definition, takes time: the
+// response is 202, and the database is `updating` until all its instances run with the tier. The
+// database must be ready. The update replaces the pooler, so clients of the pool must reconnect; a dry
+// run shows whether PostgreSQL restarts. The operation can be cancelled until the volumes grow; the
+// database then keeps its previous tier. 422 explains why a database cannot change to a tier: volumes
+// cannot shrink or move to another storage class, PostgreSQL cannot be downgraded, and the tier's
+// quota must have room.
 //
-// A dry run answers 200 with what would change, or the error that the request would get.
+// A dry run returns 200 with the changes, or the error that the request would get.
 //
 // PATCH /databases/{id}
 func (s *Server) handleUpdateDatabaseRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {
@@ -6235,8 +6246,8 @@ func (s *Server) handleUpdateDatabaseRequest(args [1]string, argsEscaped bool, w
 
 // handleUpdateTierRequest handles updateTier operation.
 //
-// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
-// tier stay as they are.
+// For the platform team. A JSON merge patch (RFC 7396): absent fields stay. Existing databases of the
+// tier do not change.
 //
 // PATCH /tiers/{id}
 func (s *Server) handleUpdateTierRequest(args [1]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {

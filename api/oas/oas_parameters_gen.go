@@ -19,14 +19,14 @@ import (
 
 // AbortOperationParams is parameters of abortOperation operation.
 type AbortOperationParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The operation's id.
+	// The operation's ID.
 	ID uuid.UUID
 }
 
@@ -168,14 +168,14 @@ func decodeAbortOperationParams(args [1]string, argsEscaped bool, r *http.Reques
 
 // BackUpDatabaseParams is parameters of backUpDatabase operation.
 type BackUpDatabaseParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -317,14 +317,14 @@ func decodeBackUpDatabaseParams(args [1]string, argsEscaped bool, r *http.Reques
 
 // CancelOperationParams is parameters of cancelOperation operation.
 type CancelOperationParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The operation's id.
+	// The operation's ID.
 	ID uuid.UUID
 }
 
@@ -466,12 +466,12 @@ func decodeCancelOperationParams(args [1]string, argsEscaped bool, r *http.Reque
 
 // CreateAPIKeyParams is parameters of createAPIKey operation.
 type CreateAPIKeyParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
 }
 
@@ -561,14 +561,14 @@ func decodeCreateAPIKeyParams(args [0]string, argsEscaped bool, r *http.Request)
 
 // CreateDatabaseParams is parameters of createDatabase operation.
 type CreateDatabaseParams struct {
-	// Answer what the request would change, and change nothing. Its Idempotency-Key is not used up.
+	// Return the effect of the request without changing anything. Does not use up the Idempotency-Key.
 	DryRun OptBool `json:",omitempty,omitzero"`
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
 }
 
@@ -714,12 +714,12 @@ func decodeCreateDatabaseParams(args [0]string, argsEscaped bool, r *http.Reques
 
 // CreateTierParams is parameters of createTier operation.
 type CreateTierParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
 }
 
@@ -809,16 +809,16 @@ func decodeCreateTierParams(args [0]string, argsEscaped bool, r *http.Request) (
 
 // DeleteDatabaseParams is parameters of deleteDatabase operation.
 type DeleteDatabaseParams struct {
-	// How the database is deleted; without it, as its tier says. For the platform team.
+	// The deletion strategy; defaults to the tier's. For the platform team.
 	Strategy OptDestructionStrategy `json:",omitempty,omitzero"`
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -1026,14 +1026,14 @@ func decodeDeleteDatabaseParams(args [1]string, argsEscaped bool, r *http.Reques
 
 // DeleteTierParams is parameters of deleteTier operation.
 type DeleteTierParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The tier's id.
+	// The tier's ID.
 	ID uuid.UUID
 }
 
@@ -1175,19 +1175,19 @@ func decodeDeleteTierParams(args [1]string, argsEscaped bool, r *http.Request) (
 
 // ExportAuditLogsParams is parameters of exportAuditLogs operation.
 type ExportAuditLogsParams struct {
-	// Only what this team did.
+	// Only entries of this team.
 	Team OptTeamName `json:",omitempty,omitzero"`
-	// Only what the bearer of this key did.
+	// Only entries of this API key.
 	KeyID OptUUID `json:",omitempty,omitzero"`
-	// Only this action.
+	// Only entries with this action.
 	Action OptString `json:",omitempty,omitzero"`
-	// Only what was done to the database, operation or key with this id.
+	// Only entries about the database, operation, key, tier or orphan with this ID.
 	ResourceID OptUUID `json:",omitempty,omitzero"`
-	// Only what came out so.
+	// Only entries with this outcome.
 	Outcome OptAuditOutcome `json:",omitempty,omitzero"`
-	// Only what was done at this time or later.
+	// Only entries at or after this time.
 	From OptDateTime `json:",omitempty,omitzero"`
-	// Only what was done before this time.
+	// Only entries before this time.
 	Until OptDateTime `json:",omitempty,omitzero"`
 }
 
@@ -1616,7 +1616,7 @@ func decodeExportAuditLogsParams(args [0]string, argsEscaped bool, r *http.Reque
 
 // GetDatabaseParams is parameters of getDatabase operation.
 type GetDatabaseParams struct {
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -1682,7 +1682,7 @@ func decodeGetDatabaseParams(args [1]string, argsEscaped bool, r *http.Request) 
 
 // GetDatabaseConnectionParams is parameters of getDatabaseConnection operation.
 type GetDatabaseConnectionParams struct {
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -1748,10 +1748,10 @@ func decodeGetDatabaseConnectionParams(args [1]string, argsEscaped bool, r *http
 
 // GetOperationParams is parameters of getOperation operation.
 type GetOperationParams struct {
-	// The operation's id.
+	// The operation's ID.
 	ID uuid.UUID
-	// Answer when the operation is over or needs attention, or after this time, whichever is first: whole
-	// seconds, at most 60s.
+	// Return when the operation is over or needs attention, or after this time, whichever comes first:
+	// whole seconds, at most 60s.
 	Wait OptString `json:",omitempty,omitzero"`
 }
 
@@ -1895,7 +1895,7 @@ func decodeGetOperationParams(args [1]string, argsEscaped bool, r *http.Request)
 
 // GetTierParams is parameters of getTier operation.
 type GetTierParams struct {
-	// The tier's id.
+	// The tier's ID.
 	ID uuid.UUID
 }
 
@@ -1961,7 +1961,7 @@ func decodeGetTierParams(args [1]string, argsEscaped bool, r *http.Request) (par
 
 // GetTierQuotaParams is parameters of getTierQuota operation.
 type GetTierQuotaParams struct {
-	// The tier's id.
+	// The tier's ID.
 	ID uuid.UUID
 }
 
@@ -2029,9 +2029,9 @@ func decodeGetTierQuotaParams(args [1]string, argsEscaped bool, r *http.Request)
 type ListAPIKeysParams struct {
 	// Only keys of this team.
 	Team OptTeamName `json:",omitempty,omitzero"`
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -2275,23 +2275,23 @@ func decodeListAPIKeysParams(args [0]string, argsEscaped bool, r *http.Request) 
 
 // ListAuditLogsParams is parameters of listAuditLogs operation.
 type ListAuditLogsParams struct {
-	// Only what this team did.
+	// Only entries of this team.
 	Team OptTeamName `json:",omitempty,omitzero"`
-	// Only what the bearer of this key did.
+	// Only entries of this API key.
 	KeyID OptUUID `json:",omitempty,omitzero"`
-	// Only this action.
+	// Only entries with this action.
 	Action OptString `json:",omitempty,omitzero"`
-	// Only what was done to the database, operation or key with this id.
+	// Only entries about the database, operation, key, tier or orphan with this ID.
 	ResourceID OptUUID `json:",omitempty,omitzero"`
-	// Only what came out so.
+	// Only entries with this outcome.
 	Outcome OptAuditOutcome `json:",omitempty,omitzero"`
-	// Only what was done at this time or later.
+	// Only entries at or after this time.
 	From OptDateTime `json:",omitempty,omitzero"`
-	// Only what was done before this time.
+	// Only entries before this time.
 	Until OptDateTime `json:",omitempty,omitzero"`
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -2877,11 +2877,11 @@ func decodeListAuditLogsParams(args [0]string, argsEscaped bool, r *http.Request
 
 // ListBackupsParams is parameters of listBackups operation.
 type ListBackupsParams struct {
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -3105,11 +3105,11 @@ func decodeListBackupsParams(args [1]string, argsEscaped bool, r *http.Request) 
 
 // ListDatabaseEventsParams is parameters of listDatabaseEvents operation.
 type ListDatabaseEventsParams struct {
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -3337,14 +3337,14 @@ type ListDatabasesParams struct {
 	Team OptTeamName `json:",omitempty,omitzero"`
 	// Only databases with this status.
 	Status OptDatabaseStatus `json:",omitempty,omitzero"`
-	// Only databases that run and are of this health now. `unknown` are also those that nobody has looked
-	// at for five minutes, and those that nobody has looked at yet.
+	// Only running databases with this health now. `unknown` includes databases that have never been
+	// checked or were last checked more than five minutes ago.
 	Health OptDatabaseHealth `json:",omitempty,omitzero"`
-	// Only databases with this label, as `key=value`; repeated, all must match.
+	// Only databases with this label, as `key=value`. If repeated, all labels must match.
 	Label []string `json:",omitempty"`
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -3818,12 +3818,12 @@ func decodeListDatabasesParams(args [0]string, argsEscaped bool, r *http.Request
 type ListExtensionsParams struct {
 	// Only this extension.
 	Name OptString `json:",omitempty,omitzero"`
-	// Only versions that are older than this one; needs `name`. Versions that are numbers with dots
-	// between are compared number by number, so that 1.10 is newer than 1.9, and others as text.
+	// Only versions older than this one; requires `name`. Versions that consist of numbers separated by
+	// dots are compared number by number, so 1.10 is newer than 1.9. Other versions are compared as text.
 	OlderThan OptString `json:",omitempty,omitzero"`
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -4157,9 +4157,9 @@ type ListOperationsParams struct {
 	Kind OptOperationKind `json:",omitempty,omitzero"`
 	// Only operations that need attention for this cause.
 	Cause OptCauseCode `json:",omitempty,omitzero"`
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -4576,9 +4576,9 @@ func decodeListOperationsParams(args [0]string, argsEscaped bool, r *http.Reques
 
 // ListOrphansParams is parameters of listOrphans operation.
 type ListOrphansParams struct {
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -4750,9 +4750,9 @@ func decodeListOrphansParams(args [0]string, argsEscaped bool, r *http.Request) 
 
 // ListTiersParams is parameters of listTiers operation.
 type ListTiersParams struct {
-	// How many to answer at most.
+	// The maximum number of items in the response.
 	Limit OptInt `json:",omitempty,omitzero"`
-	// The `meta.next_cursor` of the page before.
+	// The `meta.next_cursor` of the previous page.
 	Cursor OptString `json:",omitempty,omitzero"`
 }
 
@@ -4924,9 +4924,9 @@ func decodeListTiersParams(args [0]string, argsEscaped bool, r *http.Request) (p
 
 // PreviewDeleteParams is parameters of previewDelete operation.
 type PreviewDeleteParams struct {
-	// How the database is deleted; without it, as its tier says. For the platform team.
+	// The deletion strategy; defaults to the tier's. For the platform team.
 	Strategy OptDestructionStrategy `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -5058,14 +5058,14 @@ func decodePreviewDeleteParams(args [1]string, argsEscaped bool, r *http.Request
 
 // ReconcileDatabaseParams is parameters of reconcileDatabase operation.
 type ReconcileDatabaseParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -5207,14 +5207,14 @@ func decodeReconcileDatabaseParams(args [1]string, argsEscaped bool, r *http.Req
 
 // RemoveOrphanParams is parameters of removeOrphan operation.
 type RemoveOrphanParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The orphan's id.
+	// The orphan's ID.
 	ID uuid.UUID
 }
 
@@ -5356,14 +5356,14 @@ func decodeRemoveOrphanParams(args [1]string, argsEscaped bool, r *http.Request)
 
 // RestoreDatabaseParams is parameters of restoreDatabase operation.
 type RestoreDatabaseParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -5505,14 +5505,14 @@ func decodeRestoreDatabaseParams(args [1]string, argsEscaped bool, r *http.Reque
 
 // RetryOperationParams is parameters of retryOperation operation.
 type RetryOperationParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The operation's id.
+	// The operation's ID.
 	ID uuid.UUID
 }
 
@@ -5654,14 +5654,14 @@ func decodeRetryOperationParams(args [1]string, argsEscaped bool, r *http.Reques
 
 // RevokeAPIKeyParams is parameters of revokeAPIKey operation.
 type RevokeAPIKeyParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The key's id.
+	// The key's ID.
 	ID uuid.UUID
 }
 
@@ -5803,14 +5803,14 @@ func decodeRevokeAPIKeyParams(args [1]string, argsEscaped bool, r *http.Request)
 
 // RotateAPIKeyParams is parameters of rotateAPIKey operation.
 type RotateAPIKeyParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The key's id.
+	// The key's ID.
 	ID uuid.UUID
 }
 
@@ -5952,14 +5952,14 @@ func decodeRotateAPIKeyParams(args [1]string, argsEscaped bool, r *http.Request)
 
 // SetTierQuotaParams is parameters of setTierQuota operation.
 type SetTierQuotaParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The tier's id.
+	// The tier's ID.
 	ID uuid.UUID
 }
 
@@ -6101,14 +6101,14 @@ func decodeSetTierQuotaParams(args [1]string, argsEscaped bool, r *http.Request)
 
 // SkipOperationParams is parameters of skipOperation operation.
 type SkipOperationParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The operation's id.
+	// The operation's ID.
 	ID uuid.UUID
 }
 
@@ -6250,14 +6250,14 @@ func decodeSkipOperationParams(args [1]string, argsEscaped bool, r *http.Request
 
 // UnfreezeDatabaseParams is parameters of unfreezeDatabase operation.
 type UnfreezeDatabaseParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -6399,16 +6399,16 @@ func decodeUnfreezeDatabaseParams(args [1]string, argsEscaped bool, r *http.Requ
 
 // UpdateDatabaseParams is parameters of updateDatabase operation.
 type UpdateDatabaseParams struct {
-	// Answer what the request would change, and change nothing. Its Idempotency-Key is not used up.
+	// Return the effect of the request without changing anything. Does not use up the Idempotency-Key.
 	DryRun OptBool `json:",omitempty,omitzero"`
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The database's id.
+	// The database's ID.
 	ID uuid.UUID
 }
 
@@ -6606,14 +6606,14 @@ func decodeUpdateDatabaseParams(args [1]string, argsEscaped bool, r *http.Reques
 
 // UpdateTierParams is parameters of updateTier operation.
 type UpdateTierParams struct {
-	// Names the request, so that it may be sent again without taking effect again. The same request
-	// (method, path, query and body, byte for byte) with the same key gets the data of the first answer
-	// again, for 24 hours; another request with the key is refused with 422 `idempotency_key_reused`.
-	// While its twin is still being carried out, a request waits for it or is refused with 409
-	// `request_in_progress`. A request that is refused changes nothing and is not kept: its key may be
-	// used again. Each team has its own keys.
+	// Identifies the request, so that it can be sent again without taking effect twice. For 24 hours the
+	// same request (method, path, query and body, byte for byte) with the same key returns the data of the
+	// first response. A different request with the key is refused with 422 `idempotency_key_reused`. While
+	// the first request is in progress, the repeated one waits for it or is refused with 409
+	// `request_in_progress`. A refused request changes nothing, and its key can be used again. Each team
+	// has its own keys.
 	IdempotencyKey OptString `json:",omitempty,omitzero"`
-	// The tier's id.
+	// The tier's ID.
 	ID uuid.UUID
 }
 

@@ -1217,7 +1217,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							return r, true
 						case "POST":
 							r.name = CreateAPIKeyOperation
-							r.summary = "Make an API key"
+							r.summary = "Create an API key"
 							r.operationID = "createAPIKey"
 							r.operationGroup = ""
 							r.pathPattern = "/api-keys"
@@ -1275,7 +1275,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "POST":
 									r.name = RotateAPIKeyOperation
-									r.summary = "Give an API key another secret"
+									r.summary = "Rotate an API key's secret"
 									r.operationID = "rotateAPIKey"
 									r.operationGroup = ""
 									r.pathPattern = "/api-keys/{id}/rotate"
@@ -1303,7 +1303,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						switch method {
 						case "GET":
 							r.name = ListAuditLogsOperation
-							r.summary = "List entries of the audit log, newest first"
+							r.summary = "List audit log entries, newest first"
 							r.operationID = "listAuditLogs"
 							r.operationGroup = ""
 							r.pathPattern = "/audit-logs"
@@ -1328,7 +1328,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							switch method {
 							case "GET":
 								r.name = ExportAuditLogsOperation
-								r.summary = "All entries of the audit log as NDJSON, newest first"
+								r.summary = "Export the audit log as NDJSON, newest first"
 								r.operationID = "exportAuditLogs"
 								r.operationGroup = ""
 								r.pathPattern = "/audit-logs/export"
@@ -1365,7 +1365,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						return r, true
 					case "POST":
 						r.name = CreateDatabaseOperation
-						r.summary = "Ask for a new database"
+						r.summary = "Create a database"
 						r.operationID = "createDatabase"
 						r.operationGroup = ""
 						r.pathPattern = "/databases"
@@ -1398,7 +1398,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						switch method {
 						case "DELETE":
 							r.name = DeleteDatabaseOperation
-							r.summary = "Delete a database, as its tier says"
+							r.summary = "Delete a database with its tier's strategy"
 							r.operationID = "deleteDatabase"
 							r.operationGroup = ""
 							r.pathPattern = "/databases/{id}"
@@ -1407,7 +1407,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							return r, true
 						case "GET":
 							r.name = GetDatabaseOperation
-							r.summary = "Show one database"
+							r.summary = "Get a database"
 							r.operationID = "getDatabase"
 							r.operationGroup = ""
 							r.pathPattern = "/databases/{id}"
@@ -1462,7 +1462,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 									return r, true
 								case "POST":
 									r.name = BackUpDatabaseOperation
-									r.summary = "Take a base backup of a database now"
+									r.summary = "Take a base backup now"
 									r.operationID = "backUpDatabase"
 									r.operationGroup = ""
 									r.pathPattern = "/databases/{id}/backups"
@@ -1487,7 +1487,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "GET":
 									r.name = GetDatabaseConnectionOperation
-									r.summary = "How to connect to a database"
+									r.summary = "Get a database's connection details"
 									r.operationID = "getDatabaseConnection"
 									r.operationGroup = ""
 									r.pathPattern = "/databases/{id}/connection"
@@ -1512,7 +1512,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "GET":
 									r.name = PreviewDeleteOperation
-									r.summary = "What a deletion would do to a database"
+									r.summary = "Preview the deletion of a database"
 									r.operationID = "previewDelete"
 									r.operationGroup = ""
 									r.pathPattern = "/databases/{id}/delete-preview"
@@ -1537,7 +1537,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "GET":
 									r.name = ListDatabaseEventsOperation
-									r.summary = "What happened to a database, newest first"
+									r.summary = "List a database's events, newest first"
 									r.operationID = "listDatabaseEvents"
 									r.operationGroup = ""
 									r.pathPattern = "/databases/{id}/events"
@@ -1574,7 +1574,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 									switch method {
 									case "POST":
 										r.name = ReconcileDatabaseOperation
-										r.summary = "Bring what a database is made of back to what it should be"
+										r.summary = "Restore a database's Kubernetes objects to their specification"
 										r.operationID = "reconcileDatabase"
 										r.operationGroup = ""
 										r.pathPattern = "/databases/{id}/reconcile"
@@ -1599,7 +1599,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 									switch method {
 									case "POST":
 										r.name = RestoreDatabaseOperation
-										r.summary = "Make a new database of this one as it was"
+										r.summary = "Restore a database to a point in time, as a new database"
 										r.operationID = "restoreDatabase"
 										r.operationGroup = ""
 										r.pathPattern = "/databases/{id}/restore"
@@ -1626,7 +1626,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "POST":
 									r.name = UnfreezeDatabaseOperation
-									r.summary = "Bring a frozen database back"
+									r.summary = "Unfreeze a database"
 									r.operationID = "unfreezeDatabase"
 									r.operationGroup = ""
 									r.pathPattern = "/databases/{id}/unfreeze"
@@ -1657,7 +1657,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 					switch method {
 					case "GET":
 						r.name = ListExtensionsOperation
-						r.summary = "List the versions of extensions that databases have"
+						r.summary = "List installed extension versions"
 						r.operationID = "listExtensions"
 						r.operationGroup = ""
 						r.pathPattern = "/extensions"
@@ -1682,7 +1682,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 					switch method {
 					case "GET":
 						r.name = GetFleetOperation
-						r.summary = "How all databases are doing"
+						r.summary = "Get a summary of all databases"
 						r.operationID = "getFleet"
 						r.operationGroup = ""
 						r.pathPattern = "/fleet"
@@ -1707,7 +1707,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 					switch method {
 					case "GET":
 						r.name = GetHealthOperation
-						r.summary = "How the service and what it depends on are doing"
+						r.summary = "Check the service and its dependencies"
 						r.operationID = "getHealth"
 						r.operationGroup = ""
 						r.pathPattern = "/health"
@@ -1756,7 +1756,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							switch method {
 							case "GET":
 								r.name = GetOpenAPIOperation
-								r.summary = "This document as JSON"
+								r.summary = "Get this document as JSON"
 								r.operationID = "getOpenAPI"
 								r.operationGroup = ""
 								r.pathPattern = "/openapi.json"
@@ -1813,7 +1813,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								switch method {
 								case "GET":
 									r.name = GetOperationOperation
-									r.summary = "Show one operation with its steps"
+									r.summary = "Get an operation with its steps"
 									r.operationID = "getOperation"
 									r.operationGroup = ""
 									r.pathPattern = "/operations/{id}"
@@ -1850,7 +1850,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 										switch method {
 										case "POST":
 											r.name = AbortOperationOperation
-											r.summary = "Give up an operation that needs attention"
+											r.summary = "Roll back an operation that needs attention"
 											r.operationID = "abortOperation"
 											r.operationGroup = ""
 											r.pathPattern = "/operations/{id}/abort"
@@ -1875,7 +1875,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 										switch method {
 										case "POST":
 											r.name = CancelOperationOperation
-											r.summary = "Give up an operation that is not over"
+											r.summary = "Cancel an operation"
 											r.operationID = "cancelOperation"
 											r.operationGroup = ""
 											r.pathPattern = "/operations/{id}/cancel"
@@ -1900,7 +1900,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 										switch method {
 										case "POST":
 											r.name = RetryOperationOperation
-											r.summary = "Try the step again at which an operation needs attention"
+											r.summary = "Retry the step at which an operation needs attention"
 											r.operationID = "retryOperation"
 											r.operationGroup = ""
 											r.pathPattern = "/operations/{id}/retry"
@@ -1925,7 +1925,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 										switch method {
 										case "POST":
 											r.name = SkipOperationOperation
-											r.summary = "Go on with the next step, as if this one were done"
+											r.summary = "Continue with the next step as if this one were done"
 											r.operationID = "skipOperation"
 											r.operationGroup = ""
 											r.pathPattern = "/operations/{id}/skip"
@@ -1957,7 +1957,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						switch method {
 						case "GET":
 							r.name = ListOrphansOperation
-							r.summary = "List what databases left behind, newest first"
+							r.summary = "List orphans, newest first"
 							r.operationID = "listOrphans"
 							r.operationGroup = ""
 							r.pathPattern = "/orphans"
@@ -1991,7 +1991,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							switch method {
 							case "DELETE":
 								r.name = RemoveOrphanOperation
-								r.summary = "Remove what a database left behind"
+								r.summary = "Remove an orphan"
 								r.operationID = "removeOrphan"
 								r.operationGroup = ""
 								r.pathPattern = "/orphans/{id}"
@@ -2028,7 +2028,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						return r, true
 					case "POST":
 						r.name = CreateTierOperation
-						r.summary = "Offer a new tier"
+						r.summary = "Create a tier"
 						r.operationID = "createTier"
 						r.operationGroup = ""
 						r.pathPattern = "/tiers"
@@ -2061,7 +2061,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 						switch method {
 						case "DELETE":
 							r.name = DeleteTierOperation
-							r.summary = "Offer a tier no more"
+							r.summary = "Delete a tier"
 							r.operationID = "deleteTier"
 							r.operationGroup = ""
 							r.pathPattern = "/tiers/{id}"
@@ -2070,7 +2070,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							return r, true
 						case "GET":
 							r.name = GetTierOperation
-							r.summary = "Show one tier"
+							r.summary = "Get a tier"
 							r.operationID = "getTier"
 							r.operationGroup = ""
 							r.pathPattern = "/tiers/{id}"
@@ -2104,7 +2104,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 							switch method {
 							case "GET":
 								r.name = GetTierQuotaOperation
-								r.summary = "How much databases of a tier may have together, and how much of it is left"
+								r.summary = "Get a tier's quota and its use"
 								r.operationID = "getTierQuota"
 								r.operationGroup = ""
 								r.pathPattern = "/tiers/{id}/quota"
@@ -2113,7 +2113,7 @@ func (s *Server) FindPath(method string, u *url.URL) (r Route, _ bool) {
 								return r, true
 							case "PUT":
 								r.name = SetTierQuotaOperation
-								r.summary = "Set how much databases of a tier may have together"
+								r.summary = "Set a tier's quota"
 								r.operationID = "setTierQuota"
 								r.operationGroup = ""
 								r.pathPattern = "/tiers/{id}/quota"

@@ -19,22 +19,22 @@ func (s *ErrorStatusCodeWithHeaders) Error() string {
 // Ref: #/components/schemas/APIKey
 type APIKey struct {
 	ID uuid.UUID `json:"id"`
-	// How the key begins, which is no secret; a key that was found somewhere is found here by it.
+	// The start of the key, which is not secret. It identifies a key that was found somewhere.
 	Prefix string       `json:"prefix"`
 	Name   string       `json:"name"`
 	Team   string       `json:"team"`
 	Role   Role         `json:"role"`
 	Status APIKeyStatus `json:"status"`
-	// Who made it.
+	// Who created the key.
 	CreatedBy string      `json:"created_by"`
 	CreatedAt time.Time   `json:"created_at"`
 	ExpiresAt NilDateTime `json:"expires_at"`
 	RevokedAt NilDateTime `json:"revoked_at"`
-	// When it got the secret that it has now.
+	// When the key got its current secret.
 	RotatedAt NilDateTime `json:"rotated_at"`
-	// Until when the secret before is valid, too.
+	// Until when the previous secret is also valid.
 	OldSecretUntil NilDateTime `json:"old_secret_until"`
-	// Exact to a minute or so.
+	// Accurate to about a minute.
 	LastUsedAt NilDateTime `json:"last_used_at"`
 }
 
@@ -382,25 +382,25 @@ func (s *ApiKey) SetRoles(val []string) {
 type AuditEntry struct {
 	ID uuid.UUID `json:"id"`
 	At time.Time `json:"at"`
-	// Who acted, as team/key; for what a workflow changed, who had asked for the operation. null where
-	// nobody was known, as for a request without a valid key.
+	// Who acted, as team/key; for a change by a workflow, who requested the operation. Null if the caller
+	// is unknown, as for a request without a valid key.
 	Actor NilString `json:"actor"`
 	KeyID NilUUID   `json:"key_id"`
 	Team  NilString `json:"team"`
 	Role  NilRole   `json:"role"`
-	// The operationId of this document; for what a workflow changed, the kind of the operation and what it
-	// did, such as `provision_database.cluster`.
+	// The operationId in this document; for a change by a workflow, the kind of the operation and the
+	// step, such as `provision_database.cluster`.
 	Action   string           `json:"action"`
 	Resource NilAuditResource `json:"resource"`
 	Outcome  AuditOutcome     `json:"outcome"`
-	// The HTTP status of the answer; null for what a workflow changed.
+	// The HTTP status of the response; null for a change by a workflow.
 	Status    NilInt    `json:"status"`
 	RequestID NilString `json:"request_id"`
-	// Where the request came from.
+	// The client's address.
 	Address NilString `json:"address"`
-	// The fields that were changed, as they were.
+	// The changed fields before the change.
 	Before NilAuditEntryBefore `json:"before"`
-	// The same fields as they are now.
+	// The same fields after the change.
 	After NilAuditEntryAfter `json:"after"`
 }
 
@@ -544,7 +544,7 @@ func (s *AuditEntry) SetAfter(val NilAuditEntryAfter) {
 	s.After = val
 }
 
-// The same fields as they are now.
+// The same fields after the change.
 type AuditEntryAfter map[string]jx.Raw
 
 func (s *AuditEntryAfter) init() AuditEntryAfter {
@@ -556,7 +556,7 @@ func (s *AuditEntryAfter) init() AuditEntryAfter {
 	return m
 }
 
-// The fields that were changed, as they were.
+// The changed fields before the change.
 type AuditEntryBefore map[string]jx.Raw
 
 func (s *AuditEntryBefore) init() AuditEntryBefore {
@@ -605,8 +605,8 @@ func (s *AuditLogListResponse) SetMeta(val PageMeta) {
 	s.Meta = val
 }
 
-// A `replayed` request was carried out before and got its answer again. A `refused` one was at fault
-// itself; at a `failed` one the service was.
+// `replayed`: the request had already been carried out and got the same response again. `refused`: the
+// request was at fault. `failed`: the service was at fault.
 // Ref: #/components/schemas/AuditOutcome
 type AuditOutcome string
 
@@ -754,22 +754,22 @@ func (s *AuditResourceKind) UnmarshalText(data []byte) error {
 // Ref: #/components/schemas/Backup
 type Backup struct {
 	ID uuid.UUID `json:"id"`
-	// The name of its object in Kubernetes.
+	// The name of the Backup object in Kubernetes.
 	Name string `json:"name"`
-	// That of its archive in the database's prefix.
+	// The name of the archive, below the database's prefix, that contains the backup.
 	ServerName string `json:"server_name"`
-	// What Barman names it in the archive.
+	// Barman's ID of the backup in the archive.
 	BackupID  NilString    `json:"backup_id"`
 	Status    BackupStatus `json:"status"`
 	StartedAt NilDateTime  `json:"started_at"`
 	StoppedAt NilDateTime  `json:"stopped_at"`
-	// The first WAL segment that it needs.
+	// The first WAL segment that a restore needs.
 	BeginWal NilString `json:"begin_wal"`
-	// The last WAL segment that it needs.
+	// The last WAL segment that a restore needs.
 	EndWal NilString `json:"end_wal"`
-	// What it takes in the object store; null until that is known.
+	// Its size in the object store; null until it is known.
 	SizeBytes NilInt64 `json:"size_bytes"`
-	// Why it failed.
+	// Why the backup failed.
 	Error NilString `json:"error"`
 }
 
@@ -883,8 +883,8 @@ func (s *Backup) SetError(val NilString) {
 	s.Error = val
 }
 
-// `stale` means that a base backup or WAL is late, `failing` that one or the other fails, `unknown`
-// that nobody has looked for five minutes.
+// `stale`: a base backup or WAL is late. `failing`: base backups or WAL archiving fail. `unknown`: no
+// check has completed for five minutes.
 // Ref: #/components/schemas/BackupHealth
 type BackupHealth string
 
@@ -978,24 +978,24 @@ func (s *BackupListResponse) SetMeta(val PageMeta) {
 	s.Meta = val
 }
 
-// How the backups are, as was seen at `observed_at`: databases are looked at every minute. Shown where
-// one database is asked for that has backups; null otherwise.
+// The state of the backups at `observed_at`; they are checked every minute. Set by
+// `GET /databases/{id}` for a database with backups; null otherwise.
 // Ref: #/components/schemas/BackupState
 type BackupState struct {
 	Health BackupHealth `json:"health"`
-	// Why it is not ok; null where it is.
+	// Why the health is not ok; null if it is.
 	Reason                 NilString   `json:"reason"`
 	ObservedAt             NilDateTime `json:"observed_at"`
 	LastSuccessfulBackupAt NilDateTime `json:"last_successful_backup_at"`
 	LastFailedBackupAt     NilDateTime `json:"last_failed_backup_at"`
 	NextBackupAt           NilDateTime `json:"next_backup_at"`
 	FirstRecoverableAt     NilDateTime `json:"first_recoverable_at"`
-	// Up to when everything is archived. A restore of a database that is ready can go beyond, up to now:
-	// it has the rest archived first.
+	// The time up to which everything is archived. A running database can be restored to any later time up
+	// to now: the restore archives the rest first.
 	LatestRecoverableAt NilDateTime `json:"latest_recoverable_at"`
-	// How many seconds of changes would be lost if the database were lost at this moment.
+	// The seconds of changes that would be lost if the database were lost now.
 	ArchiveLagSeconds int `json:"archive_lag_seconds"`
-	// The first WAL segment that is missing in the archive; null where none is.
+	// The first WAL segment that is missing in the archive; null if there is no gap.
 	Gap NilString `json:"gap"`
 }
 
@@ -1179,14 +1179,14 @@ func (s *Bearer) SetRoles(val []string) {
 	s.Roles = val
 }
 
-// What keeps an operation. As `error`: why it needs attention, null in every other state. As
-// `waiting_on`: what keeps one that is running or cancelling, as soon as that is known.
+// What blocks an operation. As `error`: why it needs attention; null in every other state. As
+// `waiting_on`: what blocks an operation that is running or cancelling, once the cause is known.
 // Ref: #/components/schemas/Cause
 type Cause struct {
 	Code CauseCode `json:"code"`
 	// What happened.
 	Message string `json:"message"`
-	// What to do now.
+	// What to do.
 	Remedy string `json:"remedy"`
 }
 
@@ -1220,40 +1220,40 @@ func (s *Cause) SetRemedy(val string) {
 	s.Remedy = val
 }
 
-// Why an operation does not get on; the message says what exactly, the remedy what to do now.
+// Why an operation makes no progress. The message gives the specifics, the remedy what to do.
 //
 //	code                          | meaning
-//	------------------------------+----------------------------------------------------------------------------------
-//	`IMAGE_PULL`                  | an image cannot be pulled
-//	`POD_SECURITY`                | Pod Security refuses a pod
-//	`QUOTA`                       | a resource quota or limit of Kubernetes refuses an object
+//	------------------------------+---------------------------------------------------------------------------
+//	`IMAGE_PULL`                  | a container image cannot be pulled
+//	`POD_SECURITY`                | Pod Security rejects a pod
+//	`QUOTA`                       | a Kubernetes quota or limit rejects an object
 //	`UNSCHEDULABLE`               | no node has room for a pod
-//	`PVC_PENDING`                 | a volume is not bound to its claim
+//	`PVC_PENDING`                 | a volume claim is not bound to a volume
 //	`STORAGE_FULL`                | the volumes of the database are full
 //	`SECRET_MISSING`              | a Secret or ConfigMap that a pod needs is missing
-//	`S3_DENIED`                   | the object store refuses or cannot be reached
+//	`S3_DENIED`                   | the object store denies access or cannot be reached
 //	`OBJECT_LOCKED`               | the object store keeps objects until their retention ends
 //	`NO_BACKUP_BEFORE_TARGET`     | the source has no base backup from before the target
 //	`RECOVERY_TARGET_UNREACHABLE` | the source's archive ends before the target
-//	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster has something in it already
-//	`CLUSTER_GONE`                | the database's Cluster is not there as DAAP made it
-//	`DATA_LOST`                   | the Cluster and its volumes are gone, and there is no backup to restore them from
-//	`NETWORK_BLOCKED`             | the network lets nobody through whom the database needs
+//	`ARCHIVE_NOT_EMPTY`           | the archive of the new Cluster already contains objects
+//	`CLUSTER_GONE`                | the Cluster that DAAP created for the database is missing or was replaced
+//	`DATA_LOST`                   | the Cluster and its volumes are gone, and no backup exists to restore them
+//	`NETWORK_BLOCKED`             | the network blocks a connection that the database needs
 //	`JOB_FAILED`                  | a Job of the operator failed
-//	`CRASH_LOOP`                  | a container ends again and again
-//	`PLUGIN_MISSING`              | the operator does not know a plugin that the Cluster needs
-//	`CLUSTER_UNRECOVERABLE`       | the operator has given the Cluster up
-//	`OPERATOR_DOWN`               | CloudNativePG's operator does not run
-//	`FINALIZER`                   | something in the namespace cannot be deleted
+//	`CRASH_LOOP`                  | a container keeps crashing
+//	`PLUGIN_MISSING`              | the operator cannot find a plugin that the Cluster needs
+//	`CLUSTER_UNRECOVERABLE`       | the operator reports the Cluster as unrecoverable
+//	`OPERATOR_DOWN`               | the CloudNativePG operator is not running
+//	`FINALIZER`                   | an object in the namespace cannot be deleted
 //	`KUBERNETES_DOWN`             | the Kubernetes API does not answer
 //	`PLATFORM_POSTGRES_DOWN`      | DAAP's own PostgreSQL does not answer
-//	`CONNECT_FAILED`              | the database runs but takes no connection
-//	`FORBIDDEN`                   | Kubernetes does not let the worker do this
-//	`REJECTED`                    | Kubernetes refused an object for good
-//	`VERSION_UNKNOWN`             | the worker knows no image of the PostgreSQL version
+//	`CONNECT_FAILED`              | the database runs but accepts no connections
+//	`FORBIDDEN`                   | Kubernetes denies the worker a permission
+//	`REJECTED`                    | Kubernetes rejected an object, and a retry alone does not help
+//	`VERSION_UNKNOWN`             | the worker has no image for the PostgreSQL version
 //	`BACKUP_FAILED`               | a base backup failed
-//	`WORKFLOW_LOST`               | the workflow ended without carrying the operation out
-//	`DEADLINE`                    | the step was not done in its time
+//	`WORKFLOW_LOST`               | the workflow ended before the operation was over
+//	`DEADLINE`                    | the step did not finish in time
 //
 // Ref: #/components/schemas/CauseCode
 type CauseCode string
@@ -1493,8 +1493,9 @@ func (s *CauseCode) UnmarshalText(data []byte) error {
 	}
 }
 
-// `expiring` ends within 30 days and should have been renewed: connections fail once it is `expired`.
-// Renewed, it is another one, which clients need before theirs ends: ask for the connection again.
+// `expiring`: the certificate expires within 30 days and should have been renewed. `expired`:
+// connections fail. A renewed certificate is a different one, and clients need it before theirs
+// expires: get the connection details again.
 // Ref: #/components/schemas/CertificateHealth
 type CertificateHealth string
 
@@ -1544,8 +1545,8 @@ func (s *CertificateHealth) UnmarshalText(data []byte) error {
 	}
 }
 
-// The CA certificate that connections are verified by. Null until it is known, and of a database that
-// takes no connections any more.
+// The CA certificate that clients use to verify connections. Null until it is known, and for a
+// database that no longer accepts connections.
 // Ref: #/components/schemas/CertificateState
 type CertificateState struct {
 	Health    CertificateHealth `json:"health"`
@@ -1572,18 +1573,19 @@ func (s *CertificateState) SetExpiresAt(val time.Time) {
 	s.ExpiresAt = val
 }
 
-// One thing that is looked at, in Kubernetes' sense of the word.
+// The result of one check, like a condition in Kubernetes.
 // Ref: #/components/schemas/Condition
 type Condition struct {
 	Type   ConditionType   `json:"type"`
 	Status ConditionStatus `json:"status"`
-	// One word that does not change from one time to the next; `Stale` for what nobody looks at.
+	// A stable word for machines; `Stale` if the check has not completed for too long.
 	Reason string `json:"reason"`
-	// For people - what is wrong; empty where nothing is.
+	// A sentence for people: the problem; empty if there is none.
 	Message string `json:"message"`
-	// When the status became what it is.
+	// When the condition got its current status.
 	Since time.Time `json:"since"`
-	// When it was last looked at: each minute, and each ten minutes what PostgreSQL itself is asked for.
+	// When the data behind the condition was collected: every minute, or every ten minutes for data from
+	// PostgreSQL itself.
 	ObservedAt time.Time `json:"observed_at"`
 }
 
@@ -1647,7 +1649,7 @@ func (s *Condition) SetObservedAt(val time.Time) {
 	s.ObservedAt = val
 }
 
-// `Unknown` is also what nobody has looked at for five minutes.
+// `Unknown` also means that no check has completed for five minutes.
 // Ref: #/components/schemas/ConditionStatus
 type ConditionStatus string
 
@@ -1697,23 +1699,24 @@ func (s *ConditionStatus) UnmarshalText(data []byte) error {
 	}
 }
 
-//	condition              | meaning                                                         | wrong while
-//	-----------------------+-----------------------------------------------------------------+------------
-//	`Ready`                | all of it runs as asked for                                     | False
-//	`PrimaryReachable`     | clients reach the primary, directly and through the pool        | False
-//	`Replication`          | the standbys follow the primary                                 | False
-//	`ContinuousArchiving`  | every change is archived                                        | False
-//	`BackupFresh`          | base backups come in time                                       | False
-//	`StorageHeadroom`      | there is room on the volumes                                    | False
-//	`CertificateExpiry`    | the CA certificate ends soon                                    | True
-//	`ConnectionHeadroom`   | more clients can connect                                        | False
-//	`NetworkPolicyPresent` | the network lets in whom it should, and no others               | False
-//	`Drift`                | somebody else changed what was asked for                        | True
-//	`QuotaConsistent`      | what is reserved of the tier's quota is what the database takes | False
-//	`ExtensionsScanned`    | PostgreSQL answers what it is asked each ten minutes            | False
+//	condition              | meaning                                                      | problem if
+//	-----------------------+--------------------------------------------------------------+-----------
+//	`Ready`                | all parts of the database run as specified                   | False
+//	`PrimaryReachable`     | clients can reach the primary, directly and through the pool | False
+//	`Replication`          | the standbys follow the primary                              | False
+//	`ContinuousArchiving`  | every change is archived                                     | False
+//	`BackupFresh`          | base backups are on schedule                                 | False
+//	`StorageHeadroom`      | the volumes have free space                                  | False
+//	`CertificateExpiry`    | the CA certificate expires soon                              | True
+//	`ConnectionHeadroom`   | more clients can connect                                     | False
+//	`NetworkPolicyPresent` | the NetworkPolicies are in place and unchanged               | False
+//	`Drift`                | another writer changed or deleted an object of the database  | True
+//	`QuotaConsistent`      | the tier's quota reserves what the database uses             | False
+//	`ExtensionsScanned`    | the scan of PostgreSQL every ten minutes succeeds            | False
 //
-// With `PrimaryReachable` wrong a database is `unavailable`, with any other `degraded`. Conditions
-// that do not apply are left out, as those of backups where the tier has none.
+// A database is `unavailable` if `PrimaryReachable` has a problem, and `degraded` if another condition
+// has one. Conditions that do not apply are left out, such as those of backups for a tier without
+// backups.
 // Ref: #/components/schemas/ConditionType
 type ConditionType string
 
@@ -1833,10 +1836,10 @@ type Connection struct {
 	Database string            `json:"database"`
 	User     string            `json:"user"`
 	Sslmode  ConnectionSslmode `json:"sslmode"`
-	// PEM; what `sslrootcert` must hold: the CA certificate in use, and after it those before it that have
-	// not ended.
+	// The content of `sslrootcert`, in PEM: the CA certificate in use, followed by earlier ones that have
+	// not expired.
 	CaCertificate string `json:"ca_certificate"`
-	// When the CA certificate in use ends. It is another one long before.
+	// When the CA certificate in use expires. It is renewed long before.
 	CaCertificateExpiresAt time.Time       `json:"ca_certificate_expires_at"`
 	Secret                 SecretReference `json:"secret"`
 }
@@ -1994,11 +1997,11 @@ func (s *ConnectionSslmode) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/CreateAPIKeyRequest
 type CreateAPIKeyRequest struct {
-	// What people know it by; it is in timelines and in the audit log as team/name.
+	// The name by which people know the key; timelines and the audit log show it as team/name.
 	Name string   `json:"name"`
 	Team TeamName `json:"team"`
 	Role Role     `json:"role"`
-	// When it ends by itself; left out or null, it does not.
+	// When the key expires; omitted or null, it does not expire.
 	ExpiresAt OptNilDateTime `json:"expires_at"`
 }
 
@@ -2044,7 +2047,7 @@ func (s *CreateAPIKeyRequest) SetExpiresAt(val OptNilDateTime) {
 
 // Ref: #/components/schemas/CreateDatabaseRequest
 type CreateDatabaseRequest struct {
-	// The name or the id of a tier.
+	// The name or the ID of a tier.
 	Tier        string      `json:"tier"`
 	Name        string      `json:"name"`
 	OwnerTeam   OptTeamName `json:"owner_team"`
@@ -2106,41 +2109,41 @@ func (s *CreateDatabaseRequest) SetLabels(val OptLabels) {
 type CreateTierRequest struct {
 	Name        string    `json:"name"`
 	Description OptString `json:"description"`
-	// How many PostgreSQL servers there are, the primary among them.
+	// The number of PostgreSQL servers, including the primary.
 	Instances OptInt `json:"instances"`
-	// How many of the others confirm each commit; less than `instances`.
+	// The number of standbys that confirm each commit; less than `instances`.
 	HaReplicas OptInt `json:"ha_replicas"`
-	// Of each instance, as Kubernetes writes it.
+	// Per instance, as a Kubernetes quantity.
 	CPU string `json:"cpu"`
-	// Of each instance, as Kubernetes writes it.
+	// Per instance, as a Kubernetes quantity.
 	Memory string `json:"memory"`
-	// Of each instance's volume, as Kubernetes writes it.
+	// Size of each instance's volume, as a Kubernetes quantity.
 	StorageSize string `json:"storage_size"`
-	// Of the volumes; empty for the platform's own.
+	// Storage class of the volumes; empty for the platform's default.
 	StorageClass OptString `json:"storage_class"`
-	// The PostgreSQL major version, one that the platform offers.
+	// A PostgreSQL major version that the platform offers.
 	PgVersion string      `json:"pg_version"`
 	PoolMode  OptPoolMode `json:"pool_mode"`
-	// How many connections PostgreSQL takes; clients of the pool share them.
+	// The maximum number of PostgreSQL connections; clients of the pool share them.
 	MaxConnections      OptInt              `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
-	// Whether databases are protected from deletion when they are made.
+	// Whether new databases are created with deletion protection.
 	DeletionProtection OptBool `json:"deletion_protection"`
-	// What pgAudit writes to the log of PostgreSQL: `ddl` and `role` always, which a tier may add to. With
-	// `read`, `write`, `function`, `misc` or `all`, that log has the values that are in the text of
-	// statements. Left out, it is those two.
+	// The statement classes that pgAudit logs: always `ddl` and `role`, plus those that the tier adds.
+	// With `read`, `write`, `function`, `misc` or `all`, the log contains values from the text of
+	// statements. Defaults to `ddl` and `role`.
 	PgauditLog    []PGAuditClass `json:"pgaudit_log"`
 	BackupEnabled OptBool        `json:"backup_enabled"`
-	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
+	// Schedule of base backups, as a five-field cron expression in UTC. With `backup_enabled`.
 	BackupFrequency OptString `json:"backup_frequency"`
-	// For how long any second can be restored. With `backup_enabled`.
+	// The number of days within which any second can be restored. With `backup_enabled`.
 	BackupRetentionDays OptInt `json:"backup_retention_days"`
-	// Every change is archived as it happens. Without it there are no backups: left out, it is as
+	// Whether changes are archived continuously. Backups require it; defaults to the value of
 	// `backup_enabled`.
 	WalArchivingEnabled OptBool `json:"wal_archiving_enabled"`
-	// Where backups go, at the platform's object store. Each database has a prefix of its own in it. The
-	// bucket is made where it is missing; that DAAP can write, list and delete there is tried before it is
-	// accepted.
+	// The location of backups in the platform's object store. Each database has its own prefix there. A
+	// missing bucket is created; DAAP accepts the location only after it has written, listed and deleted
+	// an object there.
 	ObjectStorageDestination OptString `json:"object_storage_destination"`
 }
 
@@ -2341,29 +2344,31 @@ type Database struct {
 	OwnerTeam   string         `json:"owner_team"`
 	Description string         `json:"description"`
 	Labels      DatabaseLabels `json:"labels"`
-	// The name of its tier.
+	// The name of the database's tier.
 	Tier   string         `json:"tier"`
 	Status DatabaseStatus `json:"status"`
 	Health NilHealthState `json:"health"`
-	// What `health` sums up, each condition at most once; one that does not apply is left out. Shown where
-	// one database is asked for that runs; null otherwise. Empty while nobody has looked at it yet.
+	// The conditions from which `health` is derived, each type at most once; conditions that do not apply
+	// are left out. Set by `GET /databases/{id}` for a running database; null otherwise. Empty until the
+	// first check.
 	Conditions []Condition      `json:"conditions"`
 	Error      NilDatabaseError `json:"error"`
 	WaitingOn  NilDatabaseError `json:"waiting_on"`
-	// The operation that holds the database now.
+	// The operation that currently holds the database.
 	OperationID NilUUID               `json:"operation_id"`
 	Source      NilRestoreSource      `json:"source"`
 	Backup      NilBackupState        `json:"backup"`
 	Certificate NilCertificateState   `json:"certificate"`
 	Storage     NilStorage            `json:"storage"`
 	Extensions  NilDatabaseExtensions `json:"extensions"`
-	// Whether everything is refused that would take the database away from its team.
+	// Whether operations that would take the database away from its team are refused.
 	DeletionProtection bool `json:"deletion_protection"`
-	// Until when an archived database can be restored; null for others.
+	// Until when an archived database can be restored; null for other databases.
 	ArchivedUntil NilDateTime `json:"archived_until"`
-	// The operations that can be asked for now. Shown where one database is asked for; null otherwise.
+	// The operations that are allowed now. Set by `GET /databases/{id}`; null otherwise.
 	AllowedActions []OperationKind `json:"allowed_actions"`
-	// Those that cannot, each with the reason. Shown where one database is asked for; null otherwise.
+	// The operations that are not allowed now, each with the reason. Set by `GET /databases/{id}`; null
+	// otherwise.
 	RestrictedActions []RestrictedAction `json:"restricted_actions"`
 	CreatedAt         time.Time          `json:"created_at"`
 	UpdatedAt         time.Time          `json:"updated_at"`
@@ -2650,15 +2655,15 @@ func (s *DatabaseAcceptedHeaders) SetResponse(val AcceptedResponse) {
 func (*DatabaseAcceptedHeaders) createDatabaseRes() {}
 func (*DatabaseAcceptedHeaders) updateDatabaseRes() {}
 
-// What keeps the database's operation. As `error`: why it needs attention, null while the status is
-// not `error`. As `waiting_on`: what keeps an operation that still goes on by itself, as soon as that
-// is known.
+// What blocks the database's operation. As `error`: why the operation needs attention; null unless the
+// status is `error`. As `waiting_on`: what blocks an operation that continues without intervention,
+// once the cause is known.
 // Ref: #/components/schemas/DatabaseError
 type DatabaseError struct {
 	Code CauseCode `json:"code"`
 	// What happened.
 	Message string `json:"message"`
-	// What to do now.
+	// What to do.
 	Remedy      string    `json:"remedy"`
 	OperationID uuid.UUID `json:"operation_id"`
 }
@@ -2703,17 +2708,17 @@ func (s *DatabaseError) SetOperationID(val uuid.UUID) {
 	s.OperationID = val
 }
 
-// The extensions of every PostgreSQL database within the database, as they were at `last_checked_at`.
-// DAAP never changes them. Shown where one database is asked for; null otherwise.
+// The extensions of every PostgreSQL database in this database at `last_checked_at`. DAAP never
+// changes them. Set by `GET /databases/{id}`; null otherwise.
 // Ref: #/components/schemas/DatabaseExtensions
 type DatabaseExtensions struct {
 	State ExtensionsState `json:"state"`
-	// Why the list is not fresh, in one word, such as `PermissionDenied` where the owner of a PostgreSQL
-	// database lets DAAP not in; null where it is.
+	// Why the list is not fresh, as one word: for example `PermissionDenied` if the owner of a PostgreSQL
+	// database denies DAAP access. Null if the list is fresh.
 	Reason NilString `json:"reason"`
-	// The same for people.
+	// The reason as a sentence for people.
 	Message NilString `json:"message"`
-	// When all of the items were found; null where they never were.
+	// When all items were last listed; null if they never were.
 	LastCheckedAt NilDateTime `json:"last_checked_at"`
 	Items         []Extension `json:"items"`
 }
@@ -2769,11 +2774,11 @@ func (s *DatabaseExtensions) SetItems(val []Extension) {
 }
 
 //	health        | meaning
-//	--------------+-----------------------------------------------------------------------------------------
-//	`healthy`     | it takes connections, and nothing is wrong that is looked at
-//	`degraded`    | it takes connections, and something else is wrong
-//	`unavailable` | it takes no connections
-//	`unknown`     | nobody has looked at it for five minutes, or whether it takes connections cannot be told
+//	--------------+------------------------------------------------------------------------------------
+//	`healthy`     | the database accepts connections, and all checks pass
+//	`degraded`    | the database accepts connections, and another check fails
+//	`unavailable` | the database accepts no connections
+//	`unknown`     | no check has completed for five minutes, or the check of connections gave no result
 //
 // Ref: #/components/schemas/DatabaseHealth
 type DatabaseHealth string
@@ -2916,7 +2921,7 @@ func (s *DatabaseResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// `error` means that the database's operation needs attention; `error` of the database says why.
+// `error` means that the database's operation needs attention; the field `error` gives the reason.
 // Ref: #/components/schemas/DatabaseStatus
 type DatabaseStatus string
 
@@ -3031,10 +3036,9 @@ func (s *DatabaseStatus) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/DecisionRequest
 type DecisionRequest struct {
-	// Why; it is kept in the database's timeline.
+	// The reason, which is recorded in the database's timeline.
 	Reason string `json:"reason"`
-	// The step at which the operation was seen; where it is at another one by now, the decision is
-	// refused.
+	// The step that the decision is about. If the operation is at another step, the decision is refused.
 	Step OptString `json:"step"`
 }
 
@@ -3062,20 +3066,20 @@ func (s *DecisionRequest) SetStep(val OptString) {
 type DeletePreview struct {
 	Strategy  DestructionStrategy `json:"strategy"`
 	Operation OperationKind       `json:"operation"`
-	// Whether it could be asked for now.
+	// Whether the deletion is allowed now.
 	Possible bool `json:"possible"`
-	// Why it could not; null where it could.
+	// Why the deletion is not allowed; null if it is.
 	Reason NilString `json:"reason"`
-	// What would be gone.
+	// A sentence for each thing that would be removed.
 	Goes []string `json:"goes"`
-	// What would stay.
+	// A sentence for each thing that would be kept.
 	Stays []string `json:"stays"`
-	// Until when that would stay; null for as long as nobody deletes it.
+	// Until when it would be kept; null if it is kept until it is deleted.
 	StaysUntil          NilDateTime `json:"stays_until"`
 	FirstRecoverableAt  NilDateTime `json:"first_recoverable_at"`
 	LatestRecoverableAt NilDateTime `json:"latest_recoverable_at"`
 	Reversible          bool        `json:"reversible"`
-	// How it would be undone; null where it could not be.
+	// How to undo the deletion; null if that is impossible.
 	Undo NilString `json:"undo"`
 }
 
@@ -3226,7 +3230,7 @@ func (s *DeletePreviewResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// What becomes of a database that is deleted.
+// How a database is deleted.
 // Ref: #/components/schemas/DestructionStrategy
 type DestructionStrategy string
 
@@ -3278,7 +3282,7 @@ func (s *DestructionStrategy) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/Endpoint
 type Endpoint struct {
-	// Stays the same for the database's whole life.
+	// Never changes during the life of the database.
 	Host string `json:"host"`
 	Port int    `json:"port"`
 	// A libpq URL without the password.
@@ -3318,10 +3322,10 @@ func (s *Endpoint) SetURL(val string) {
 // Ref: #/components/schemas/Error
 type Error struct {
 	Code ErrorCode `json:"code"`
-	// For people - what happened, why, and what to do now.
+	// A sentence for people: what happened, why, and what to do.
 	Message string        `json:"message"`
 	Details []ErrorDetail `json:"details"`
-	// The operation that holds the database, with `database_busy`.
+	// The operation that holds the database. Only with `database_busy`.
 	OperationID OptUUID `json:"operation_id"`
 }
 
@@ -3366,28 +3370,28 @@ func (s *Error) SetOperationID(val OptUUID) {
 }
 
 //	code                     | status | meaning
-//	-------------------------+--------+--------------------------------------------------------------------------------
-//	`malformed_request`      | 400    | the body is not JSON
-//	`unauthenticated`        | 401    | no API key, or one that is not valid
+//	-------------------------+--------+----------------------------------------------------------------------------------
+//	`malformed_request`      | 400    | the body is not valid JSON
+//	`unauthenticated`        | 401    | the API key is missing or not valid
 //	`forbidden`              | 403    | the key's role does not allow this
-//	`not_found`              | 404    | no such resource or route
-//	`method_not_allowed`     | 405    | the route does not take this method
-//	`name_taken`             | 409    | the team has a database of this name, or the platform such a tier
-//	`database_busy`          | 409    | an operation holds the database; `operation_id` names it
+//	`not_found`              | 404    | the resource or route does not exist
+//	`method_not_allowed`     | 405    | the route does not support this method
+//	`name_taken`             | 409    | the team already has a database with this name, or a tier has it
+//	`database_busy`          | 409    | an operation holds the database; `operation_id` is its ID
 //	`wrong_status`           | 409    | the database's status does not allow this
-//	`decision_refused`       | 409    | the operation is not where the decision could be taken; the message says why
-//	`request_in_progress`    | 409    | a request with this Idempotency-Key is being carried out
-//	`deletion_protected`     | 409    | the database is protected from deletion; switch `deletion_protection` off first
-//	`tier_in_use`            | 409    | databases have the tier; the message says how many
+//	`decision_refused`       | 409    | the operation's state does not allow the decision; the message gives the reason
+//	`request_in_progress`    | 409    | a request with this Idempotency-Key is still in progress
+//	`deletion_protected`     | 409    | the database is protected from deletion; set `deletion_protection` to false first
+//	`tier_in_use`            | 409    | databases have the tier; the message gives their number
 //	`key_not_active`         | 409    | the API key is revoked or has expired
 //	`request_too_large`      | 413    | the body is larger than 64 KiB
-//	`unsupported_media_type` | 415    | the body's Content-Type is not accepted
-//	`validation_failed`      | 422    | a field breaks a rule; `details` names each
-//	`quota_exceeded`         | 422    | the tier's quota has no room; `details` names each dimension
-//	`idempotency_key_reused` | 422    | another request was sent with this Idempotency-Key
-//	`rate_limited`           | 429    | asked too often; `Retry-After` says when to ask again
-//	`unavailable`            | 503    | something the service needs is down
-//	`internal`               | 500    | a fault of the service
+//	`unsupported_media_type` | 415    | the body's Content-Type is not supported
+//	`validation_failed`      | 422    | a field breaks a rule; `details` lists all such fields
+//	`quota_exceeded`         | 422    | the tier's quota has no room; `details` lists the dimensions
+//	`idempotency_key_reused` | 422    | a different request was sent with this Idempotency-Key
+//	`rate_limited`           | 429    | too many requests; retry after `Retry-After`
+//	`unavailable`            | 503    | a dependency of the service is unavailable
+//	`internal`               | 500    | the service failed
 //
 // Ref: #/components/schemas/ErrorCode
 type ErrorCode string
@@ -3568,7 +3572,7 @@ func (s *ErrorCode) UnmarshalText(data []byte) error {
 type ErrorDetail struct {
 	// The field, parameter, header or dependency.
 	Field string `json:"field"`
-	// The rule it breaks, or what is wrong with it.
+	// The rule that the value breaks, or the problem with it.
 	Message string `json:"message"`
 }
 
@@ -3680,16 +3684,16 @@ func (s *ErrorStatusCodeWithHeaders) SetResponse(val ErrorResponse) {
 // Ref: #/components/schemas/Event
 type Event struct {
 	ID uuid.UUID `json:"id"`
-	// The operation that did it; null where none did.
+	// The operation that caused the event; null if none did.
 	OperationID NilUUID   `json:"operation_id"`
 	Kind        EventKind `json:"kind"`
-	// The step that the event is about; null where it is about the operation.
+	// The step that the event is about; null if it is about the operation.
 	Step NilString `json:"step"`
-	// Why the operation was parked; null for other events.
+	// Why the operation needs attention; null for other events.
 	Cause NilCauseCode `json:"cause"`
-	// Who decided; null for what DAAP did by itself.
+	// Who made the decision; null for events that DAAP caused.
 	Actor NilString `json:"actor"`
-	// For people - what happened.
+	// A sentence for people: what happened.
 	Message   string    `json:"message"`
 	CreatedAt time.Time `json:"created_at"`
 }
@@ -3775,19 +3779,19 @@ func (s *Event) SetCreatedAt(val time.Time) {
 }
 
 //	kind                     | meaning
-//	-------------------------+----------------------------------------------------------------------------------------
+//	-------------------------+----------------------------------------------------------------------------
 //	`accepted`               | the operation is recorded and holds the database
-//	`started`                | its workflow has begun
+//	`started`                | the operation's workflow started
 //	`step_done`              | a step is done
-//	`step_undone`            | what a step did is undone
+//	`step_undone`            | a step was rolled back
 //	`parked`                 | the operation needs attention
-//	`decided`                | a person decided how the operation goes on
-//	`restarted`              | a lost workflow is started anew
-//	`succeeded`              | the operation is over
-//	`cancelled`              | the operation is over, and given up or taken over by another
-//	`incarnation_begun`      | the Cluster was gone, and another one is restored from the backups
-//	`ca_certificate_changed` | another CA certificate is in use; clients need it before theirs ends
-//	`health_changed`         | the database is of another health, or another of its conditions is wrong or right again
+//	`decided`                | a person decided how the operation continues
+//	`restarted`              | a new workflow replaces a lost one
+//	`succeeded`              | the operation succeeded
+//	`cancelled`              | the operation was rolled back, or another operation took over
+//	`incarnation_begun`      | the Cluster was gone, and a new one is being restored from the backups
+//	`ca_certificate_changed` | a new CA certificate is in use; clients need it before theirs expires
+//	`health_changed`         | the database's health changed, or one of its conditions failed or recovered
 //
 // Ref: #/components/schemas/EventKind
 type EventKind string
@@ -3954,11 +3958,11 @@ func (s ExportAuditLogsOK) Read(p []byte) (n int, err error) {
 
 // Ref: #/components/schemas/Extension
 type Extension struct {
-	// The PostgreSQL database that has it.
+	// The PostgreSQL database that has the extension.
 	PostgresDatabase string `json:"postgres_database"`
 	Name             string `json:"name"`
 	Version          string `json:"version"`
-	// What the image would install now; null where it has none any more.
+	// The version that the image would install; null if the image does not contain the extension.
 	AvailableVersion NilString `json:"available_version"`
 	LastCheckedAt    time.Time `json:"last_checked_at"`
 }
@@ -4054,13 +4058,14 @@ func (s *ExtensionListResponse) SetMeta(val ExtensionsMeta) {
 type ExtensionVersion struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	// The newest that an image of those databases would install; null where none has any.
+	// The newest version that an image of these databases would install; null if no image contains the
+	// extension.
 	AvailableVersion NilString `json:"available_version"`
-	// How many databases have it.
+	// The number of databases that have this version.
 	Databases int `json:"databases"`
-	// How many of those have an image that would install another version.
+	// The number of these databases whose image would install another version.
 	OutdatedDatabases int `json:"outdated_databases"`
-	// When the one of them was asked that was asked the longest ago.
+	// The time of the oldest scan among these databases.
 	LastCheckedAt time.Time `json:"last_checked_at"`
 }
 
@@ -4127,10 +4132,10 @@ func (s *ExtensionVersion) SetLastCheckedAt(val time.Time) {
 // Ref: #/components/schemas/ExtensionsMeta
 type ExtensionsMeta struct {
 	RequestID string `json:"request_id"`
-	// Give this as `cursor` for the next page; null on the last one.
+	// Pass this as `cursor` to get the next page; null on the last page.
 	NextCursor NilString `json:"next_cursor"`
-	// How many of the databases that run were not asked for their extensions in the last 30 minutes, or
-	// did not tell all of them; `GET /databases/{id}` says why.
+	// The number of running databases whose extensions were not scanned completely in the last 30 minutes;
+	// `GET /databases/{id}` gives the reason.
 	UnscannedDatabases int `json:"unscanned_databases"`
 }
 
@@ -4164,8 +4169,8 @@ func (s *ExtensionsMeta) SetUnscannedDatabases(val int) {
 	s.UnscannedDatabases = val
 }
 
-// `stale` means that the last try to find them failed, or was more than 30 minutes ago: the items are
-// those of before. `never` means that they were never found.
+// `stale`: the last scan failed or was more than 30 minutes ago, and the items are from an earlier
+// scan. `never`: no scan has succeeded yet.
 // Ref: #/components/schemas/ExtensionsState
 type ExtensionsState string
 
@@ -4218,9 +4223,9 @@ func (s *ExtensionsState) UnmarshalText(data []byte) error {
 // Ref: #/components/schemas/FieldChange
 type FieldChange struct {
 	Field string `json:"field"`
-	// Null where there is none.
+	// Null if the field has no value now.
 	From NilString `json:"from"`
-	// Null where there would be none.
+	// Null if the field would have no value.
 	To NilString `json:"to"`
 }
 
@@ -4295,15 +4300,15 @@ func (s *Fleet) SetSweep(val FleetSweep) {
 // Ref: #/components/schemas/FleetDatabases
 type FleetDatabases struct {
 	Total int `json:"total"`
-	// Every status but `deleted`, in the order of a database's life.
+	// Every status except `deleted`, in the order of a database's life.
 	ByStatus []FleetDatabasesByStatusItem `json:"by_status"`
-	// Every health, of the databases that run; these are fewer than all.
+	// Every health, counting only running databases.
 	ByHealth []FleetDatabasesByHealthItem `json:"by_health"`
-	// The tiers that databases have, by name.
+	// The tiers that are in use, by name.
 	ByTier []FleetDatabasesByTierItem `json:"by_tier"`
-	// The 1000 teams with the most databases, those with more of them first.
+	// The 1000 teams with the most databases, in descending order.
 	ByTeam []FleetDatabasesByTeamItem `json:"by_team"`
-	// The PostgreSQL major versions that databases have.
+	// The PostgreSQL major versions that are in use.
 	ByPgVersion []FleetDatabasesByPgVersionItem `json:"by_pg_version"`
 }
 
@@ -4505,9 +4510,9 @@ func (s *FleetDatabasesByTierItem) SetDatabases(val int) {
 
 // Ref: #/components/schemas/FleetOperations
 type FleetOperations struct {
-	// The operations that are not over, by kind; kinds of which there are none are left out.
+	// The operations that are not over, by kind; kinds without any are left out.
 	Open []OpenOperations `json:"open"`
-	// Those of them that need attention, by cause; causes of which there are none are left out.
+	// The operations that need attention, by cause; causes without any are left out.
 	Parked []ParkedOperations `json:"parked"`
 }
 
@@ -4568,18 +4573,18 @@ func (s *FleetResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// When the databases that run were looked at, which is each minute.
+// When the running databases were last checked. Each is checked every minute.
 // Ref: #/components/schemas/FleetSweep
 type FleetSweep struct {
-	// The last look at any of them; null where nobody has looked yet.
+	// The most recent check of any database; null if there was none.
 	LastAt NilDateTime `json:"last_at"`
-	// The last look at the one that was not looked at for the longest time.
+	// The last check of the database that was checked the longest ago.
 	FirstAt NilDateTime `json:"first_at"`
-	// How many run.
+	// The number of running databases.
 	Databases int `json:"databases"`
-	// How many of them nobody has looked at for two minutes.
+	// The number of running databases that have not been checked for two minutes.
 	Late int `json:"late"`
-	// Whether any is late.
+	// Whether any database is late.
 	Behind bool `json:"behind"`
 }
 
@@ -4644,7 +4649,7 @@ func (s *GetOpenAPIOK) init() GetOpenAPIOK {
 	return m
 }
 
-// What databases of the tier are promised, in words.
+// The guarantees of the tier to its databases, in words.
 // Ref: #/components/schemas/Guarantees
 type Guarantees struct {
 	HighAvailability string `json:"high_availability"`
@@ -4743,11 +4748,11 @@ func (s *Health) SetChecks(val []HealthCheck) {
 
 // Ref: #/components/schemas/HealthCheck
 type HealthCheck struct {
-	// `quotas` is down while what is counted as used of quotas does not agree with the databases,
-	// `orphans` while there is something that no database has.
+	// `quotas` is down while the recorded use of quotas does not match the databases, `orphans` while
+	// there are orphans.
 	Name   HealthCheckName   `json:"name"`
 	Status HealthCheckStatus `json:"status"`
-	// Whether the service can accept requests without it.
+	// Whether the service needs the dependency to accept requests.
 	Required  bool    `json:"required"`
 	LatencyMs float64 `json:"latency_ms"`
 }
@@ -4792,8 +4797,8 @@ func (s *HealthCheck) SetLatencyMs(val float64) {
 	s.LatencyMs = val
 }
 
-// `quotas` is down while what is counted as used of quotas does not agree with the databases,
-// `orphans` while there is something that no database has.
+// `quotas` is down while the recorded use of quotas does not match the databases, `orphans` while
+// there are orphans.
 type HealthCheckName string
 
 const (
@@ -4934,14 +4939,14 @@ func (s *HealthResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// How a database is that runs: one that is ready or being changed, also where what changes it needs
-// attention. Null for all others: one that is frozen or archived is not unhealthy.
+// The health of a running database: one that is ready or being changed, also while the change needs
+// attention. Null for other databases: a frozen or archived database is not unhealthy.
 // Ref: #/components/schemas/HealthState
 type HealthState struct {
 	Status DatabaseHealth `json:"status"`
-	// Since when it is so; null while nobody has looked at it yet.
+	// When the health became this status; null until the first check.
 	Since NilDateTime `json:"since"`
-	// When it was last looked at, which is each minute; null while nobody has yet.
+	// When the database was last checked; null until the first check. Databases are checked every minute.
 	ObservedAt NilDateTime `json:"observed_at"`
 }
 
@@ -5018,7 +5023,7 @@ func (s *HealthStatus) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/IssuedAPIKey
 type IssuedAPIKey struct {
-	// What clients send. It is shown once; null in the answer to a request that was carried out before.
+	// The key that clients send. It is returned once; null if the request was already carried out before.
 	Key    NilString `json:"key"`
 	APIKey APIKey    `json:"api_key"`
 }
@@ -5080,7 +5085,7 @@ func (s *IssuedAPIKeyResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// At most 32; keys of 1 to 63 and values of at most 128 characters.
+// At most 32 labels, with keys of 1 to 63 characters and values of at most 128 characters.
 // Ref: #/components/schemas/Labels
 type Labels map[string]string
 
@@ -5095,7 +5100,7 @@ func (s *Labels) init() Labels {
 
 // Ref: #/components/schemas/Meta
 type Meta struct {
-	// Names this request in the service's logs; also in the X-Request-Id header.
+	// Identifies the request in the service's logs; also in the X-Request-Id header.
 	RequestID string `json:"request_id"`
 }
 
@@ -6193,8 +6198,8 @@ type NoData string
 
 type NoError string
 
-// The database that has been so for the longest time; null where none is, and for `healthy`. One that
-// nobody has looked at yet is `unknown` since it was asked for.
+// The database that has had this health for the longest time; null if there is none, and for
+// `healthy`. A database that has not been checked yet is `unknown` since it was created.
 // Ref: #/components/schemas/OldestDatabase
 type OldestDatabase struct {
 	DatabaseID uuid.UUID `json:"database_id"`
@@ -6221,7 +6226,7 @@ func (s *OldestDatabase) SetSince(val time.Time) {
 	s.Since = val
 }
 
-// The one that was asked for first.
+// The operation that was created first.
 // Ref: #/components/schemas/OldestOperation
 type OldestOperation struct {
 	OperationID uuid.UUID `json:"operation_id"`
@@ -6251,7 +6256,7 @@ func (s *OldestOperation) SetCreatedAt(val time.Time) {
 // Ref: #/components/schemas/OpenOperations
 type OpenOperations struct {
 	Kind OperationKind `json:"kind"`
-	// In all of the states together.
+	// The number in all states together.
 	Operations     int             `json:"operations"`
 	Pending        int             `json:"pending"`
 	Running        int             `json:"running"`
@@ -6338,19 +6343,19 @@ type Operation struct {
 	DatabaseID   uuid.UUID      `json:"database_id"`
 	DatabaseName string         `json:"database_name"`
 	OwnerTeam    string         `json:"owner_team"`
-	// Finds the run in the Temporal UI, temporal and tctl.
+	// The Workflow ID, for the Temporal UI and the temporal command line.
 	WorkflowID string `json:"workflow_id"`
-	// The step at which it is; null until it has begun.
+	// The current step; null until the operation has started.
 	Step NilString `json:"step"`
 	// All steps in order; empty in lists.
 	Steps     []Step   `json:"steps"`
 	Error     NilCause `json:"error"`
 	WaitingOn NilCause `json:"waiting_on"`
-	// The name of the tier that an update gives the database; null for other kinds.
+	// The name of the tier to which an update changes the database; null for other kinds.
 	Tier NilString `json:"tier"`
-	// Who gave it up; it undoes what it did from then on.
+	// Who cancelled the operation; it rolls back from then on.
 	CancelledBy NilString `json:"cancelled_by"`
-	// How many workflows were started anew because one was lost.
+	// The number of workflows that were started to replace a lost one.
 	Restarts   int         `json:"restarts"`
 	Receipt    NilReceipt  `json:"receipt"`
 	CreatedAt  time.Time   `json:"created_at"`
@@ -6740,8 +6745,8 @@ func (s *OperationResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// `pending` is recorded and not yet begun; `needs_attention` waits for a person, `error` says why;
-// `cancelling` undoes what it did after it was given up; `succeeded` and `cancelled` are over.
+// `pending`: recorded and not started yet. `needs_attention`: waiting for a person; `error` gives the
+// reason. `cancelling`: rolling back. `succeeded` and `cancelled`: over.
 // Ref: #/components/schemas/OperationState
 type OperationState string
 
@@ -7846,16 +7851,17 @@ func (o OptUUID) Or(d uuid.UUID) uuid.UUID {
 type Orphan struct {
 	ID   uuid.UUID  `json:"id"`
 	Kind OrphanKind `json:"kind"`
-	// Of the namespace or the volume; namespace/name of a Secret; s3://bucket/prefix of an archive.
+	// The name of the namespace or volume, namespace/name of a Secret, or s3://bucket/prefix of an
+	// archive.
 	Name string `json:"name"`
-	// The database whose ID it carries.
+	// The database whose ID the resource carries.
 	DatabaseID uuid.UUID `json:"database_id"`
-	// Why no database has it.
+	// Why the resource belongs to no database.
 	Reason             string      `json:"reason"`
 	FirstSeenAt        time.Time   `json:"first_seen_at"`
 	LastSeenAt         time.Time   `json:"last_seen_at"`
 	RemovalRequestedAt NilDateTime `json:"removal_requested_at"`
-	// What kept it from being removed.
+	// Why the removal failed.
 	RemovalError NilString `json:"removal_error"`
 }
 
@@ -8079,7 +8085,7 @@ func (s *OrphanResponse) SetMeta(val Meta) {
 	s.Meta = val
 }
 
-// A kind of statement, in pgAudit's words.
+// A pgAudit statement class.
 // Ref: #/components/schemas/PGAuditClass
 type PGAuditClass string
 
@@ -8167,7 +8173,7 @@ func (s *PGAuditClass) UnmarshalText(data []byte) error {
 // Ref: #/components/schemas/PageMeta
 type PageMeta struct {
 	RequestID string `json:"request_id"`
-	// Give this as `cursor` for the next page; null on the last one.
+	// Pass this as `cursor` to get the next page; null on the last page.
 	NextCursor NilString `json:"next_cursor"`
 }
 
@@ -8228,8 +8234,8 @@ func (s *ParkedOperations) SetOldest(val OldestOperation) {
 	s.Oldest = val
 }
 
-// In PgBouncer's words: a `session` has a server connection to itself, a `transaction` for as long as
-// it lasts.
+// PgBouncer's pool mode: each client keeps a server connection for its whole `session`, or for each
+// `transaction`.
 // Ref: #/components/schemas/PoolMode
 type PoolMode string
 
@@ -8272,17 +8278,16 @@ func (s *PoolMode) UnmarshalText(data []byte) error {
 	}
 }
 
-// What a request would change, were it no dry run.
+// The effect of a request, returned for a dry run.
 // Ref: #/components/schemas/Preview
 type Preview struct {
-	// What would carry it out; null where nothing takes time.
+	// The kind of the operation that would carry out the request; null if the change takes no time.
 	Operation NilOperationKind `json:"operation"`
-	// Whether PostgreSQL would be started anew.
+	// Whether PostgreSQL would restart.
 	Restarts bool `json:"restarts"`
-	// Field by field. The platform team is told all of a tier's fields, a product team what it would be
-	// promised.
+	// The changed fields. The platform team sees all fields of a tier, a product team the guarantees.
 	Changes []FieldChange `json:"changes"`
-	// The quotas of which more or less would be used.
+	// The quotas whose use would change.
 	Quotas []QuotaEffect `json:"quotas"`
 }
 
@@ -8367,7 +8372,7 @@ func (*PreviewResponse) createDatabaseRes() {}
 
 // Ref: #/components/schemas/QuotaEffect
 type QuotaEffect struct {
-	// The tier's name.
+	// The name of the tier.
 	Tier string    `json:"tier"`
 	Now  TierQuota `json:"now"`
 	Then TierQuota `json:"then"`
@@ -8403,7 +8408,7 @@ func (s *QuotaEffect) SetThen(val TierQuota) {
 	s.Then = val
 }
 
-// Null is no limit.
+// A null limit means no limit.
 // Ref: #/components/schemas/QuotaLimits
 type QuotaLimits struct {
 	CPUCores   NilFloat64 `json:"cpu_cores"`
@@ -8500,17 +8505,18 @@ func (s *QuotaUsed) SetDatabases(val int) {
 	s.Databases = val
 }
 
-// What a deletion or an archiving removes, as it was counted before; null until then, and for other
+// What a deletion or archiving removes, counted before the removal; null until then, and for other
 // operations.
 // Ref: #/components/schemas/Receipt
 type Receipt struct {
-	// How many objects of each kind there were in Kubernetes.
+	// The number of objects in Kubernetes, by kind.
 	KubernetesObjects ReceiptKubernetesObjects `json:"kubernetes_objects"`
-	// How many objects there were in the object store, versions, markers and unfinished uploads too.
+	// The number of objects in the object store, including versions, delete markers and unfinished
+	// uploads.
 	Objects int64 `json:"objects"`
-	// How many bytes these took.
+	// The total size of these objects in bytes.
 	Bytes int64 `json:"bytes"`
-	// When the object store was listed again and had nothing left; null until then.
+	// When the object store was listed again and was empty; null until then.
 	RelistedAt NilDateTime `json:"relisted_at"`
 }
 
@@ -8554,7 +8560,7 @@ func (s *Receipt) SetRelistedAt(val NilDateTime) {
 	s.RelistedAt = val
 }
 
-// How many objects of each kind there were in Kubernetes.
+// The number of objects in Kubernetes, by kind.
 type ReceiptKubernetesObjects map[string]int
 
 func (s *ReceiptKubernetesObjects) init() ReceiptKubernetesObjects {
@@ -8570,10 +8576,10 @@ func (s *ReceiptKubernetesObjects) init() ReceiptKubernetesObjects {
 type RestoreDatabaseRequest struct {
 	// The name of the new database.
 	Name string `json:"name"`
-	// The moment to restore to, with its time zone (RFC 3339), or `latest`.
+	// The time to restore to, with a time zone (RFC 3339), or `latest`.
 	TargetTime string `json:"target_time"`
-	// The name or the id of the new database's tier; left out, it is this one's. Its storage must not be
-	// smaller, its PostgreSQL version the same.
+	// The name or the ID of the new database's tier; defaults to the source's tier. Its storage must not
+	// be smaller than the source's, and its PostgreSQL version must be the same.
 	Tier OptString `json:"tier"`
 }
 
@@ -8607,13 +8613,13 @@ func (s *RestoreDatabaseRequest) SetTier(val OptString) {
 	s.Tier = val
 }
 
-// What the database was restored from; null where it was not. A database that was restored from its
-// own backups, as its Cluster was gone, has its own ID here.
+// The database from which this one was restored; null if it was not restored. A database that was
+// restored from its own backups because its Cluster was gone has its own ID here.
 // Ref: #/components/schemas/RestoreSource
 type RestoreSource struct {
 	DatabaseID uuid.UUID `json:"database_id"`
 	Name       string    `json:"name"`
-	// The moment it was restored to; null for the last that was archived.
+	// The time to which it was restored; null for the latest archived change.
 	TargetTime NilDateTime `json:"target_time"`
 }
 
@@ -8673,8 +8679,8 @@ func (s *RestrictedAction) SetReason(val string) {
 	s.Reason = val
 }
 
-// `platform-team` may do everything; `product-team` may ask for databases of its own team, and see and
-// change those.
+// `platform-team` may do everything. `product-team` may create databases for its own team, and read
+// and change them.
 // Ref: #/components/schemas/Role
 type Role string
 
@@ -8719,7 +8725,7 @@ func (s *Role) UnmarshalText(data []byte) error {
 
 // Ref: #/components/schemas/RotateAPIKeyRequest
 type RotateAPIKeyRequest struct {
-	// How long the old secret stays valid, at most 30 days; 0 ends it at once.
+	// How long the old secret stays valid: at most 30 days; 0 ends it at once.
 	OverlapSeconds OptInt `json:"overlap_seconds"`
 }
 
@@ -8784,13 +8790,13 @@ func (s *SecretReference) SetPasswordKey(val string) {
 
 // Ref: #/components/schemas/SetTierQuotaRequest
 type SetTierQuotaRequest struct {
-	// CPU of all instances, in cores.
+	// Total CPU of all instances, in cores.
 	MaxCPUCores OptNilFloat64 `json:"max_cpu_cores"`
-	// Memory of all instances, in GiB.
+	// Total memory of all instances, in GiB.
 	MaxMemoryGib OptNilFloat64 `json:"max_memory_gib"`
-	// Storage of all databases, in GiB.
+	// Total storage of all databases, in GiB.
 	MaxStorageGib OptNilFloat64 `json:"max_storage_gib"`
-	// How many databases.
+	// The number of databases.
 	MaxDatabases OptNilInt `json:"max_databases"`
 }
 
@@ -8837,14 +8843,14 @@ func (s *SetTierQuotaRequest) SetMaxDatabases(val OptNilInt) {
 // Ref: #/components/schemas/Step
 type Step struct {
 	Name string `json:"name"`
-	// What it does or undoes.
+	// What the step does or rolls back.
 	Title string    `json:"title"`
 	State StepState `json:"state"`
-	// How many times it was tried.
+	// The number of attempts.
 	Attempts int `json:"attempts"`
-	// What it is waiting for now.
+	// What the step is waiting for.
 	Progress string `json:"progress"`
-	// Why the last failed attempt failed.
+	// Why the most recent failed attempt failed.
 	LastError  string      `json:"last_error"`
 	StartedAt  NilDateTime `json:"started_at"`
 	FinishedAt NilDateTime `json:"finished_at"`
@@ -8930,8 +8936,8 @@ func (s *Step) SetFinishedAt(val NilDateTime) {
 	s.FinishedAt = val
 }
 
-// A `failed` step is tried again, or its operation needs attention. A step of an operation that was
-// given up is `undoing`, then `undone`.
+// A `failed` step is retried, or its operation needs attention. When an operation rolls back, its
+// steps are `undoing`, then `undone`.
 // Ref: #/components/schemas/StepState
 type StepState string
 
@@ -9009,16 +9015,15 @@ func (s *StepState) UnmarshalText(data []byte) error {
 	}
 }
 
-// How full the volume of each instance is, as PostgreSQL itself told at `observed_at`: it is asked
-// every ten minutes, and every minute where much is used. Shown where one database is asked for; null
-// otherwise.
+// The use of each instance's volume, as PostgreSQL reported it at `observed_at`. PostgreSQL is queried
+// every ten minutes, or every minute while use is high. Set by `GET /databases/{id}`; null otherwise.
 // Ref: #/components/schemas/Storage
 type Storage struct {
 	State     StorageState `json:"state"`
 	SizeBytes int64        `json:"size_bytes"`
-	// What all PostgreSQL databases and WAL take; null until it is known.
+	// Size of all PostgreSQL databases and WAL; null until it is known.
 	UsedBytes NilInt64 `json:"used_bytes"`
-	// How much of that is WAL; null where that is not known, and then it is not in `used_bytes`.
+	// The part that is WAL; null if unknown, in which case `used_bytes` does not include it.
 	WalBytes   NilInt64    `json:"wal_bytes"`
 	ObservedAt NilDateTime `json:"observed_at"`
 }
@@ -9073,9 +9078,9 @@ func (s *Storage) SetObservedAt(val NilDateTime) {
 	s.ObservedAt = val
 }
 
-// `filling_up` from 80 % of the volume on, `almost_full` from 90 % on: give the database a tier with
-// more storage before it is full, as PostgreSQL stops then. `unknown` means that PostgreSQL has told
-// nothing for 30 minutes.
+// `filling_up`: at least 80 % of the volume is used. `almost_full`: at least 90 % is used; PostgreSQL
+// stops when the volume is full, so give the database a tier with more storage first. `unknown`:
+// PostgreSQL has reported nothing for 30 minutes.
 // Ref: #/components/schemas/StorageState
 type StorageState string
 
@@ -9134,7 +9139,7 @@ func (s *StorageState) UnmarshalText(data []byte) error {
 
 type TeamName string
 
-// All of a tier, for the platform team.
+// All fields of a tier, for the platform team.
 // Ref: #/components/schemas/Tier
 type Tier struct {
 	ID                  uuid.UUID           `json:"id"`
@@ -9150,9 +9155,9 @@ type Tier struct {
 	PoolMode            PoolMode            `json:"pool_mode"`
 	MaxConnections      int                 `json:"max_connections"`
 	DestructionStrategy DestructionStrategy `json:"destruction_strategy"`
-	// Whether databases are protected from deletion when they are made.
+	// Whether new databases are created with deletion protection.
 	DeletionProtection bool `json:"deletion_protection"`
-	// What pgAudit writes to the log of PostgreSQL.
+	// The statement classes that pgAudit logs.
 	PgauditLog    []PGAuditClass `json:"pgaudit_log"`
 	BackupEnabled bool           `json:"backup_enabled"`
 	// Empty without backups.
@@ -9162,7 +9167,7 @@ type Tier struct {
 	WalArchivingEnabled bool `json:"wal_archiving_enabled"`
 	// Empty without backups.
 	ObjectStorageDestination string `json:"object_storage_destination"`
-	// When the next base backup begins, by `backup_frequency`; null without backups.
+	// When the next base backup starts, according to `backup_frequency`; null without backups.
 	NextBackupAt NilDateTime `json:"next_backup_at"`
 	Guarantees   Guarantees  `json:"guarantees"`
 	CreatedAt    time.Time   `json:"created_at"`
@@ -9446,7 +9451,7 @@ func (s *TierListResponse) SetMeta(val PageMeta) {
 	s.Meta = val
 }
 
-// What a product team is told of a tier.
+// The fields of a tier that a product team sees.
 // Ref: #/components/schemas/TierOffer
 type TierOffer struct {
 	ID          uuid.UUID  `json:"id"`
@@ -9495,14 +9500,15 @@ func (s *TierOffer) SetGuarantees(val Guarantees) {
 	s.Guarantees = val
 }
 
-// Databases that are not deleted count: their instances' CPU and memory, and the storage that they
-// were promised.
+// Counts the databases that are not deleted: the CPU and memory of their instances, and the storage
+// that they are promised. A frozen database counts with its storage alone, an archived one only as a
+// database.
 // Ref: #/components/schemas/TierQuota
 type TierQuota struct {
 	Limits QuotaLimits `json:"limits"`
 	Used   QuotaUsed   `json:"used"`
 	Left   QuotaLimits `json:"left"`
-	// More is used than the limits allow.
+	// Whether use exceeds a limit.
 	OverCommitted bool `json:"over_committed"`
 }
 
@@ -9696,9 +9702,9 @@ func (*UpdateDatabaseApplicationMergePatchJSON) updateDatabaseReq() {}
 
 // Ref: #/components/schemas/UpdateDatabaseRequest
 type UpdateDatabaseRequest struct {
-	// The name or the id of a tier.
+	// The name or the ID of a tier.
 	Tier OptString `json:"tier"`
-	// Switches the protection from deletion on or off.
+	// Turns deletion protection on or off.
 	DeletionProtection OptBool                           `json:"deletion_protection"`
 	Description        OptNilString                      `json:"description"`
 	Labels             OptNilUpdateDatabaseRequestLabels `json:"labels"`
@@ -9871,42 +9877,42 @@ func (*UpdateTierApplicationMergePatchJSON) updateTierReq() {}
 // Ref: #/components/schemas/UpdateTierRequest
 type UpdateTierRequest struct {
 	Description OptString `json:"description"`
-	// How many PostgreSQL servers there are, the primary among them.
+	// The number of PostgreSQL servers, including the primary.
 	Instances OptInt `json:"instances"`
-	// How many of the others confirm each commit; less than `instances`.
+	// The number of standbys that confirm each commit; less than `instances`.
 	HaReplicas OptInt `json:"ha_replicas"`
-	// Of each instance, as Kubernetes writes it.
+	// Per instance, as a Kubernetes quantity.
 	CPU OptString `json:"cpu"`
-	// Of each instance, as Kubernetes writes it.
+	// Per instance, as a Kubernetes quantity.
 	Memory OptString `json:"memory"`
-	// Of each instance's volume, as Kubernetes writes it.
+	// Size of each instance's volume, as a Kubernetes quantity.
 	StorageSize OptString `json:"storage_size"`
-	// Of the volumes; empty for the platform's own.
+	// Storage class of the volumes; empty for the platform's default.
 	StorageClass OptString `json:"storage_class"`
-	// The PostgreSQL major version, one that the platform offers.
+	// A PostgreSQL major version that the platform offers.
 	PgVersion OptString   `json:"pg_version"`
 	PoolMode  OptPoolMode `json:"pool_mode"`
-	// How many connections PostgreSQL takes; clients of the pool share them.
+	// The maximum number of PostgreSQL connections; clients of the pool share them.
 	MaxConnections      OptInt                 `json:"max_connections"`
 	DestructionStrategy OptDestructionStrategy `json:"destruction_strategy"`
-	// Whether databases are protected from deletion when they are made.
+	// Whether new databases are created with deletion protection.
 	DeletionProtection OptBool `json:"deletion_protection"`
-	// What pgAudit writes to the log of PostgreSQL: `ddl` and `role` always, which a tier may add to. With
-	// `read`, `write`, `function`, `misc` or `all`, that log has the values that are in the text of
+	// The statement classes that pgAudit logs: always `ddl` and `role`, plus those that the tier adds.
+	// With `read`, `write`, `function`, `misc` or `all`, the log contains values from the text of
 	// statements.
 	PgauditLog []PGAuditClass `json:"pgaudit_log"`
-	// Switched off, nothing is left of how backups were made.
+	// Setting it to false clears all other backup settings.
 	BackupEnabled OptBool `json:"backup_enabled"`
-	// When base backups begin, as a cron expression of five fields in UTC. With `backup_enabled`.
+	// Schedule of base backups, as a five-field cron expression in UTC. With `backup_enabled`.
 	BackupFrequency OptString `json:"backup_frequency"`
-	// For how long any second can be restored. With `backup_enabled`.
+	// The number of days within which any second can be restored. With `backup_enabled`.
 	BackupRetentionDays OptInt `json:"backup_retention_days"`
-	// Every change is archived as it happens. Without it there are no backups: left out, it is as
+	// Whether changes are archived continuously. Backups require it; defaults to the value of
 	// `backup_enabled`.
 	WalArchivingEnabled OptBool `json:"wal_archiving_enabled"`
-	// Where backups go, at the platform's object store. Each database has a prefix of its own in it. The
-	// bucket is made where it is missing; that DAAP can write, list and delete there is tried before it is
-	// accepted.
+	// The location of backups in the platform's object store. Each database has its own prefix there. A
+	// missing bucket is created; DAAP accepts the location only after it has written, listed and deleted
+	// an object there.
 	ObjectStorageDestination OptString `json:"object_storage_destination"`
 }
 

@@ -14,10 +14,10 @@ import (
 // SecurityHandler is handler for security parameters.
 type SecurityHandler interface {
 	// HandleApiKey handles apiKey security.
-	// A key as `createAPIKey` shows it, `daap_<id>_<secret>_<checksum>`.
+	// A key as returned by `createAPIKey`: `daap_<id>_<secret>_<checksum>`.
 	HandleApiKey(ctx context.Context, operationName OperationName, t ApiKey) (context.Context, error)
 	// HandleBearer handles bearer security.
-	// The same key, for clients that know only this.
+	// The same key, for clients that support only this scheme.
 	HandleBearer(ctx context.Context, operationName OperationName, t Bearer) (context.Context, error)
 }
 
@@ -196,10 +196,10 @@ func (s *Server) securityBearer(ctx context.Context, operationName OperationName
 // SecuritySource is provider of security values (tokens, passwords, etc.).
 type SecuritySource interface {
 	// ApiKey provides apiKey security value.
-	// A key as `createAPIKey` shows it, `daap_<id>_<secret>_<checksum>`.
+	// A key as returned by `createAPIKey`: `daap_<id>_<secret>_<checksum>`.
 	ApiKey(ctx context.Context, operationName OperationName) (ApiKey, error)
 	// Bearer provides bearer security value.
-	// The same key, for clients that know only this.
+	// The same key, for clients that support only this scheme.
 	Bearer(ctx context.Context, operationName OperationName) (Bearer, error)
 }
 

@@ -10,184 +10,188 @@ import (
 type Handler interface {
 	// AbortOperation implements abortOperation operation.
 	//
-	// It undoes what it did: its state is `cancelling`, then `cancelled`. A provision that is undone
-	// leaves a deleted database, an update or a deletion one that is as it was before. One whose workflow
-	// was lost is `pending` until it gets a new one, which undoes it.
+	// The operation rolls back what it did: its state is `cancelling`, then `cancelled`. Aborting a
+	// provision leaves a deleted database; aborting an update or a deletion leaves the database as it was
+	// before. An operation whose workflow was lost is `pending` until a new workflow starts, which rolls
+	// it back.
 	//
-	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
-	// begun, is over, is being cancelled already, is not at the `step` that the request names, or has come
-	// to where it only goes forward. That is where a provision records the database as ready, and where a
-	// deletion deletes the Cluster; a deletion that took over from a provision only goes forward from its
-	// beginning.
+	// 409 `decision_refused` gives the reason in a sentence: the operation does not need attention, has
+	// not begun, is over, is already being cancelled, is not at the `step` that the request names, or can
+	// no longer be rolled back. A provision can be rolled back until it records the database as ready, a
+	// deletion until it deletes the Cluster. A deletion that took over from another operation cannot be
+	// rolled back at all.
 	//
 	// POST /operations/{id}/abort
 	AbortOperation(ctx context.Context, req *DecisionRequest, params AbortOperationParams) (*OperationAcceptedHeaders, error)
 	// BackUpDatabase implements backUpDatabase operation.
 	//
-	// Beside those at the times of its tier. The database must be ready and have backups; it stays ready.
-	// What was written before can be restored without it: it makes later restores faster.
+	// Adds a base backup to those that the tier schedules. The database must be ready and have backups; it
+	// stays ready. Restoring earlier changes does not need this backup: it makes later restores faster.
 	//
 	// POST /databases/{id}/backups
 	BackUpDatabase(ctx context.Context, params BackUpDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// CancelOperation implements cancelOperation operation.
 	//
-	// As abort, but for an operation that gets on, too. One that has not begun is `cancelled` at once.
+	// Like abort, but also for an operation that does not need attention. An operation that has not begun
+	// is `cancelled` at once.
 	//
-	// 409 `decision_refused` says in a sentence why not: the operation is over, is being cancelled
-	// already, is not at the `step` that the request names, or has come to where it only goes forward, as
-	// abort says.
+	// 409 `decision_refused` gives the reason in a sentence: the operation is over, is already being
+	// cancelled, is not at the `step` that the request names, or can no longer be rolled back, as
+	// described for abort.
 	//
 	// POST /operations/{id}/cancel
 	CancelOperation(ctx context.Context, req *DecisionRequest, params CancelOperationParams) (*OperationAcceptedHeaders, error)
 	// CreateAPIKey implements createAPIKey operation.
 	//
-	// `key` in the answer is shown this once: only a hash of it is kept. The same request sent again with
-	// its Idempotency-Key answers without it; rotate the key then.
+	// `key` is returned only once: the service keeps only a hash of it. Sending the request again with the
+	// same Idempotency-Key returns no `key`; rotate the API key in that case.
 	//
 	// POST /api-keys
 	CreateAPIKey(ctx context.Context, req *CreateAPIKeyRequest, params CreateAPIKeyParams) (*IssuedAPIKeyResponse, error)
 	// CreateDatabase implements createDatabase operation.
 	//
-	// The database is recorded with the operation that provisions it; both answer at once. Its name is
-	// unique among the team's databases that are not deleted. It gets all of its `tier` as that is now:
-	// what becomes of the tier later does not change it. `owner_team` is the caller's own where it is left
-	// out; a product team that names another one is refused with 403.
+	// Records the database and the operation that provisions it, and returns both at once. The name must
+	// be unique among the team's databases that are not deleted. The database gets the `tier` as currently
+	// defined; later changes of the tier do not change the database. `owner_team` defaults to the caller's
+	// team; a product team that names another team gets 403.
 	//
-	// A dry run answers 200 with what would become of it, or the error that the request would get.
+	// A dry run returns 200 with the effect of the request, or the error that the request would get.
 	//
 	// POST /databases
 	CreateDatabase(ctx context.Context, req *CreateDatabaseRequest, params CreateDatabaseParams) (CreateDatabaseRes, error)
 	// CreateTier implements createTier operation.
 	//
-	// For the platform team. Its name is unique.
+	// For the platform team. The name must be unique.
 	//
 	// POST /tiers
 	CreateTier(ctx context.Context, req *CreateTierRequest, params CreateTierParams) (*TierResponse, error)
 	// DeleteDatabase implements deleteDatabase operation.
 	//
-	// The `destruction_strategy` of its tier says how, and `GET /databases/{id}/delete-preview` what that
-	// means; the platform team may choose another `strategy`.
+	// The tier's `destruction_strategy` determines what happens; `GET /databases/{id}/delete-preview`
+	// shows the effect. The platform team may choose another `strategy`.
 	//
-	//  - `freeze`: the database takes no connections and has no CPU and memory; its data stay, and
+	//  - `freeze`: the database accepts no connections and uses no CPU or memory. Its data is kept, and
 	//    `POST /databases/{id}/unfreeze` brings it back.
-	//  - `archive`: nothing stays but its archive, which is verified before anything is removed; until
-	//    `archived_until` the database can be restored from it.
-	//  - `hard_delete`: everything made for it is removed, its backups too. That works on a database in
-	//    any condition; what works on it is taken over. The operation ends with a `receipt`.
+	//  - `archive`: only the archive is kept. It is verified before anything is removed, and the database
+	//    can be restored from it until `archived_until`.
+	//  - `hard_delete`: everything made for the database is removed, including its backups. This works for
+	//    a database in any status and takes over from the operation in progress. The operation ends with a
+	//    `receipt`.
 	//
-	// Only a database that is ready can be frozen or archived. One with `deletion_protection` answers 409
+	// Only a ready database can be frozen or archived. A database with `deletion_protection` returns 409
 	// `deletion_protected`.
 	//
 	// DELETE /databases/{id}
 	DeleteDatabase(ctx context.Context, params DeleteDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// DeleteTier implements deleteTier operation.
 	//
-	// For the platform team. One that databases have answers 409 `tier_in_use` with how many.
+	// For the platform team. A tier that databases have returns 409 `tier_in_use` with their number.
 	//
 	// DELETE /tiers/{id}
 	DeleteTier(ctx context.Context, params DeleteTierParams) (*TierResponse, error)
 	// ExportAuditLogs implements exportAuditLogs operation.
 	//
-	// One entry a line, as `listAuditLogs` gives it, without an envelope, and however many there are. An
-	// export that fails on its way is cut off: the transfer does not end as HTTP says it must.
+	// Returns all entries, one per line, as in `listAuditLogs` but without an envelope. If the export
+	// fails midway, the connection is cut and the transfer stays incomplete in terms of HTTP.
 	//
 	// GET /audit-logs/export
 	ExportAuditLogs(ctx context.Context, params ExportAuditLogsParams) (ExportAuditLogsOK, error)
 	// GetDatabase implements getDatabase operation.
 	//
-	// With what is known of its backups, its `conditions`, and what can be asked for now, which lists
-	// leave out.
+	// Includes the state of its backups, its `conditions`, and the operations that are allowed now. Lists
+	// omit these fields.
 	//
 	// GET /databases/{id}
 	GetDatabase(ctx context.Context, params GetDatabaseParams) (*DatabaseResponse, error)
 	// GetDatabaseConnection implements getDatabaseConnection operation.
 	//
-	// Everything a client needs but the password, which is in the Kubernetes Secret named here. A database
-	// that is not ready answers 409.
+	// Everything a client needs except the password, which is in the Kubernetes Secret named here. A
+	// database that is not ready returns 409.
 	//
 	// GET /databases/{id}/connection
 	GetDatabaseConnection(ctx context.Context, params GetDatabaseConnectionParams) (*ConnectionResponse, error)
 	// GetFleet implements getFleet operation.
 	//
-	// For the platform team. All databases that are not deleted, all operations that are not over, and
-	// what needs attention, counted at one moment: what belongs together agrees. `GET /databases` and
-	// `GET /operations` list what is counted here, by the same names.
+	// For the platform team. Counts all databases that are not deleted and all operations that are not
+	// over, including those that need attention. All counts are of the same moment and agree with each
+	// other. `GET /databases` and `GET /operations` list the counted items, with filters of the same
+	// names.
 	//
 	// GET /fleet
 	GetFleet(ctx context.Context) (*FleetResponse, error)
 	// GetHealth implements getHealth operation.
 	//
-	// `ok` when everything answers; `degraded` when something answers badly that is not needed to accept
-	// requests (they are carried out when it is back). When PostgreSQL is down the answer is 503.
+	// `ok`: all dependencies are available. `degraded`: a dependency is unavailable that is not needed to
+	// accept requests; accepted requests are carried out when it is back. 503: PostgreSQL is down.
 	//
 	// GET /health
 	GetHealth(ctx context.Context) (*HealthResponse, error)
 	// GetOpenAPI implements getOpenAPI operation.
 	//
-	// This document as JSON.
+	// Get this document as JSON.
 	//
 	// GET /openapi.json
 	GetOpenAPI(ctx context.Context) (GetOpenAPIOK, error)
 	// GetOperation implements getOperation operation.
 	//
-	// Show one operation with its steps.
+	// Get an operation with its steps.
 	//
 	// GET /operations/{id}
 	GetOperation(ctx context.Context, params GetOperationParams) (*OperationResponse, error)
 	// GetTier implements getTier operation.
 	//
-	// The platform team sees all of it; a product team what it promises, in words.
+	// The platform team gets all fields; a product team gets the guarantees in words.
 	//
 	// GET /tiers/{id}
 	GetTier(ctx context.Context, params GetTierParams) (*TierResponse, error)
 	// GetTierQuota implements getTierQuota operation.
 	//
-	// How much databases of a tier may have together, and how much of it is left.
+	// Get a tier's quota and its use.
 	//
 	// GET /tiers/{id}/quota
 	GetTierQuota(ctx context.Context, params GetTierQuotaParams) (*TierQuotaResponse, error)
 	// ListAPIKeys implements listAPIKeys operation.
 	//
-	// Also those that are revoked or have expired. Never their secrets, nor what is kept of them.
+	// Includes revoked and expired keys. Never returns secrets or their hashes.
 	//
 	// GET /api-keys
 	ListAPIKeys(ctx context.Context, params ListAPIKeysParams) (*APIKeyListResponse, error)
 	// ListAuditLogs implements listAuditLogs operation.
 	//
-	// List entries of the audit log, newest first.
+	// List audit log entries, newest first.
 	//
 	// GET /audit-logs
 	ListAuditLogs(ctx context.Context, params ListAuditLogsParams) (*AuditLogListResponse, error)
 	// ListBackups implements listBackups operation.
 	//
-	// Between base backups every change is archived, so that any moment from the first of them on can be
-	// restored. The list is brought up to date every minute.
+	// Every change between base backups is archived, so any point in time since the first one can be
+	// restored. The list is updated every minute.
 	//
 	// GET /databases/{id}/backups
 	ListBackups(ctx context.Context, params ListBackupsParams) (*BackupListResponse, error)
 	// ListDatabaseEvents implements listDatabaseEvents operation.
 	//
-	// The timeline of all operations on the database, with what people decided about them, and of its
-	// health. Events are only ever added; a deleted database keeps its own.
+	// The timeline of all operations on the database, of decisions about them, and of the database's
+	// health. Events are append-only; a deleted database keeps its events.
 	//
 	// GET /databases/{id}/events
 	ListDatabaseEvents(ctx context.Context, params ListDatabaseEventsParams) (*EventListResponse, error)
 	// ListDatabases implements listDatabases operation.
 	//
-	// Deleted databases are listed only with `status=deleted`. A product team sees its own; of another
-	// `team` there are none.
+	// Deleted databases are listed only with `status=deleted`. A product team sees its own databases;
+	// filtering by another `team` returns an empty list.
 	//
 	// GET /databases
 	ListDatabases(ctx context.Context, params ListDatabasesParams) (*DatabaseListResponse, error)
 	// ListExtensions implements listExtensions operation.
 	//
-	// In order of name and version, each with how many databases have it. The platform team sees those of
-	// the fleet, a product team those of its own databases. Every PostgreSQL database in each database
-	// that runs is asked every ten minutes, and within one after a database was provisioned, restored,
-	// unfrozen or changed. `meta.unscanned_databases` says of how many databases the list may not tell
-	// what they have now.
+	// Sorted by name and version, each with the number of databases that have it. The platform team sees
+	// all databases, a product team its own. Each running database is scanned every ten minutes, and
+	// within a minute after it is provisioned, restored, unfrozen or changed. The scan covers every
+	// PostgreSQL database in it. `meta.unscanned_databases` is the number of databases for which the list
+	// may be out of date.
 	//
-	// DAAP never makes, changes or removes an extension: the owner of a database does, with
+	// DAAP never creates, changes or removes extensions. The owner of a database does so with
 	// `CREATE EXTENSION`, `ALTER EXTENSION … UPDATE` and `DROP EXTENSION`.
 	//
 	// GET /extensions
@@ -200,123 +204,130 @@ type Handler interface {
 	ListOperations(ctx context.Context, params ListOperationsParams) (*OperationListResponse, error)
 	// ListOrphans implements listOrphans operation.
 	//
-	// For the platform team. Each night, what carries a database's ID in Kubernetes and in the object
-	// store is compared with the databases; what no database has is listed here, and nothing of it is
-	// removed by itself. While there is any, `GET /health` has the check `orphans` down.
+	// For the platform team. Every night the service compares the resources in Kubernetes and the object
+	// store that carry a database's ID with the databases. Resources that belong to no database are listed
+	// here; they are never removed automatically. While there are any, the check `orphans` of
+	// `GET /health` is down.
 	//
 	// GET /orphans
 	ListOrphans(ctx context.Context, params ListOrphansParams) (*OrphanListResponse, error)
 	// ListTiers implements listTiers operation.
 	//
-	// The platform team sees all of each tier; a product team what it promises, in words.
+	// The platform team gets all fields of each tier; a product team gets its guarantees in words.
 	//
 	// GET /tiers
 	ListTiers(ctx context.Context, params ListTiersParams) (*TierListResponse, error)
 	// PreviewDelete implements previewDelete operation.
 	//
-	// Changes nothing. It tells what would go, what would stay and until when, and how it is undone.
+	// Changes nothing. Returns what would be removed, what would be kept and until when, and how to undo
+	// the deletion.
 	//
 	// GET /databases/{id}/delete-preview
 	PreviewDelete(ctx context.Context, params PreviewDeleteParams) (*DeletePreviewResponse, error)
 	// ReconcileDatabase implements reconcileDatabase operation.
 	//
-	// All of it is applied anew, and what others changed by hand is undone; a database whose PostgreSQL
-	// has to start anew for that is away for a moment.
+	// Applies all objects of the database again and reverts changes that others made by hand. If
+	// PostgreSQL must restart for this, the database is briefly unavailable.
 	//
-	// Where its Cluster is gone, it is restored from its own backups, with all that was archived, as it
-	// was otherwise: hosts, user and password stay, and the CA certificate is another one, which
-	// `GET /databases/{id}/connection` hands out. Without backups the operation needs attention
-	// (`DATA_LOST`); nothing empty is ever made in the place of a database. Only a database that is ready
-	// can be reconciled.
+	// If the Cluster is gone, the database is restored from its own backups with everything that was
+	// archived. Hosts, user and password stay; the CA certificate changes, and
+	// `GET /databases/{id}/connection` returns the new one. If there are no backups, the operation needs
+	// attention (`DATA_LOST`): an empty database never replaces a lost one. Only a ready database can be
+	// reconciled.
 	//
 	// POST /databases/{id}/reconcile
 	ReconcileDatabase(ctx context.Context, params ReconcileDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// RemoveOrphan implements removeOrphan operation.
 	//
-	// For the platform team. A worker sees to it that it is an orphan still, and removes it, with all data
-	// that is in it; then it is listed no more. `removal_error` says what kept it.
+	// For the platform team. A worker confirms that the resource is still an orphan and removes it with
+	// all its data; it then disappears from the list. `removal_error` says why a removal failed.
 	//
 	// DELETE /orphans/{id}
 	RemoveOrphan(ctx context.Context, params RemoveOrphanParams) (*OrphanResponse, error)
 	// RestoreDatabase implements restoreDatabase operation.
 	//
-	// The new database has the data of this one at `target_time`, an owner and quota as if it were asked
-	// for, a password of its own, and an archive of its own from its first minute. This one is not
-	// touched. It must have backups and be ready; what it wrote last is archived first, so that "now" can
-	// be restored. 422 `validation_failed` names what can be restored, where the target is out of it.
+	// The new database has the source's data at `target_time`. It counts toward the quota like any new
+	// database, and has its own password and its own archive from the start. The source does not change.
+	// The source must have backups and be ready, updating, frozen or archived; while it runs, its latest
+	// changes are archived first, so that it can be restored to "now". If the target is out of range, 422
+	// `validation_failed` gives the range that can be restored.
 	//
 	// POST /databases/{id}/restore
 	RestoreDatabase(ctx context.Context, req *RestoreDatabaseRequest, params RestoreDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// RetryOperation implements retryOperation operation.
 	//
-	// For an operation whose `error` names what is mended by now. One whose workflow was lost is `pending`
-	// until it gets a new one, which goes through all steps again and finds done what is done.
+	// Use it once the problem that `error` describes is fixed. An operation whose workflow was lost is
+	// `pending` until a new workflow starts; it goes through all steps again and repeats nothing that is
+	// done.
 	//
-	// 409 `decision_refused` says in a sentence why not: the operation does not need attention, has not
-	// begun, is over, or is not at the `step` that the request names.
+	// 409 `decision_refused` gives the reason in a sentence: the operation does not need attention, has
+	// not begun, is over, or is not at the `step` that the request names.
 	//
 	// POST /operations/{id}/retry
 	RetryOperation(ctx context.Context, req *DecisionRequest, params RetryOperationParams) (*OperationAcceptedHeaders, error)
 	// RevokeAPIKey implements revokeAPIKey operation.
 	//
-	// It is refused from then on: everywhere within a second, and never later than ten. One that is
-	// revoked already stays as it is.
+	// The key stops working everywhere, typically within a second and at most after ten. Revoking a
+	// revoked key changes nothing.
 	//
 	// DELETE /api-keys/{id}
 	RevokeAPIKey(ctx context.Context, params RevokeAPIKeyParams) (*APIKeyResponse, error)
 	// RotateAPIKey implements rotateAPIKey operation.
 	//
-	// The old secret stays valid until `old_secret_until`, so that the new one can be brought to where it
-	// is used. A secret older than that ends at once. `key` is shown this once, as when a key is made. One
-	// that is revoked or has expired answers 409 `key_not_active`.
+	// The old secret stays valid until `old_secret_until`, which leaves time to distribute the new one. A
+	// secret older than that stops working at once. `key` is returned only once, as when a key is created.
+	// A revoked or expired key returns 409 `key_not_active`.
 	//
 	// POST /api-keys/{id}/rotate
 	RotateAPIKey(ctx context.Context, req *RotateAPIKeyRequest, params RotateAPIKeyParams) (*IssuedAPIKeyResponse, error)
 	// SetTierQuota implements setTierQuota operation.
 	//
-	// For the platform team. What is left out or null is no limit. A limit below what is used is taken:
-	// the databases stay, `over_committed` is true, and new ones are refused with 422 `quota_exceeded`.
+	// For the platform team. An omitted or null limit means no limit. A limit below current use is
+	// accepted: existing databases stay, `over_committed` is true, and new databases are refused with 422
+	// `quota_exceeded`.
 	//
 	// PUT /tiers/{id}/quota
 	SetTierQuota(ctx context.Context, req *SetTierQuotaRequest, params SetTierQuotaParams) (*TierQuotaResponse, error)
 	// SkipOperation implements skipOperation operation.
 	//
-	// For an operation that needs attention at a step whose purpose is met some other way, or can be done
-	// without. For the platform team.
+	// Use it for an operation that needs attention at a step that was completed some other way or is not
+	// needed. For the platform team.
 	//
-	// 409 `decision_refused` says in a sentence why not: what follows needs the step (while an operation
-	// is being undone any step may be skipped), its workflow was lost, the operation does not need
-	// attention, has not begun, is over, or is not at the `step` that the request names.
+	// 409 `decision_refused` gives the reason in a sentence: later steps need this one (during a rollback
+	// any step may be skipped), the workflow was lost, or the operation does not need attention, has not
+	// begun, is over, or is not at the `step` that the request names.
 	//
 	// POST /operations/{id}/skip
 	SkipOperation(ctx context.Context, req *DecisionRequest, params SkipOperationParams) (*OperationAcceptedHeaders, error)
 	// UnfreezeDatabase implements unfreezeDatabase operation.
 	//
-	// With its data and its password; the CA certificate may be another one, and
-	// `GET /databases/{id}/connection` hands it out. The tier's quota must have CPU and memory for it.
+	// The database keeps its data and its password. Its CA certificate can be a new one; `GET
+	// /databases/{id}/connection` returns it. The tier's quota must have room for the database's CPU and
+	// memory.
 	//
 	// POST /databases/{id}/unfreeze
 	UnfreezeDatabase(ctx context.Context, params UnfreezeDatabaseParams) (*DatabaseAcceptedHeaders, error)
 	// UpdateDatabase implements updateDatabase operation.
 	//
-	// A JSON merge patch (RFC 7396): what is absent stays, null removes. A label set to null is removed;
-	// `labels` set to null removes all of them.
+	// A JSON merge patch (RFC 7396): absent fields stay, null removes. A label set to null is removed;
+	// `labels` set to null removes all labels.
 	//
-	// Another `tier`, or the database's own as that is by now, takes time: the answer is 202, and the
-	// database is `updating` until all of its instances run with it. It must be ready. Its pool is
-	// replaced, so that clients of the pool connect anew; whether PostgreSQL is started anew, a dry run
-	// says. Until the volumes grow, the operation can be given up; then the database has the tier that it
-	// had. 422 says why a database cannot get a tier: volumes do not shrink and stay where they are,
-	// PostgreSQL does not go back to an older version, and the tier's quota must have room.
+	// Setting another `tier`, or the database's own tier to apply its current definition, takes time: the
+	// response is 202, and the database is `updating` until all its instances run with the tier. The
+	// database must be ready. The update replaces the pooler, so clients of the pool must reconnect; a dry
+	// run shows whether PostgreSQL restarts. The operation can be cancelled until the volumes grow; the
+	// database then keeps its previous tier. 422 explains why a database cannot change to a tier: volumes
+	// cannot shrink or move to another storage class, PostgreSQL cannot be downgraded, and the tier's
+	// quota must have room.
 	//
-	// A dry run answers 200 with what would change, or the error that the request would get.
+	// A dry run returns 200 with the changes, or the error that the request would get.
 	//
 	// PATCH /databases/{id}
 	UpdateDatabase(ctx context.Context, req UpdateDatabaseReq, params UpdateDatabaseParams) (UpdateDatabaseRes, error)
 	// UpdateTier implements updateTier operation.
 	//
-	// For the platform team. A JSON merge patch (RFC 7396): what is absent stays. Databases that have the
-	// tier stay as they are.
+	// For the platform team. A JSON merge patch (RFC 7396): absent fields stay. Existing databases of the
+	// tier do not change.
 	//
 	// PATCH /tiers/{id}
 	UpdateTier(ctx context.Context, req UpdateTierReq, params UpdateTierParams) (*TierResponse, error)

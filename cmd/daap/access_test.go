@@ -37,10 +37,10 @@ var bodies = map[string]string{
 	"createDatabase":  `{"name": "orders", "tier": "small"}`,
 	"updateDatabase":  `{"description": "Orders"}`,
 	"restoreDatabase": `{"name": "orders-again", "target_time": "latest"}`,
-	"retryOperation":  `{"reason": "mended"}`,
-	"skipOperation":   `{"reason": "mended"}`,
-	"abortOperation":  `{"reason": "mended"}`,
-	"cancelOperation": `{"reason": "mended"}`,
+	"retryOperation":  `{"reason": "fixed"}`,
+	"skipOperation":   `{"reason": "fixed"}`,
+	"abortOperation":  `{"reason": "fixed"}`,
+	"cancelOperation": `{"reason": "fixed"}`,
 	"createTier": `{"name": "large", "cpu": "1", "memory": "1Gi", "storage_size": "10Gi", "pg_version": "17",
 		"destruction_strategy": "hard_delete"}`,
 	"setTierQuota": `{"max_databases": 100}`,
@@ -97,7 +97,7 @@ type matrix struct {
 	pool   *pgxpool.Pool
 	keys   *daap.APIKeys
 	server *httptest.Server
-	// callers are credentials by what is the matter with them.
+	// callers are credentials by their problem.
 	callers map[string]string
 	asked   int
 }
@@ -251,10 +251,10 @@ func (m *matrix) database(team string, deleted bool) (db, op uuid.UUID) {
 	return made.ID, operation.ID
 }
 
-// orphan makes an orphan; it is nobody's.
+// orphan creates an orphan, which belongs to no team.
 func (m *matrix) orphan() uuid.UUID {
 	m.t.Helper()
-	orphan := daap.Orphan{ID: uuid.Must(uuid.NewV7()), Kind: daap.OrphanNamespace, DatabaseID: uuid.New(), Reason: "It is nobody's."}
+	orphan := daap.Orphan{ID: uuid.Must(uuid.NewV7()), Kind: daap.OrphanNamespace, DatabaseID: uuid.New(), Reason: "No database has ever had its ID."}
 	orphan.Name = "daap-" + orphan.ID.String()
 	if err := m.store.SaveOrphans(m.t.Context(), time.Now(), []daap.Orphan{orphan}); err != nil {
 		m.t.Fatal(err)
@@ -315,7 +315,7 @@ func want(access daap.Access, caller string, to target) int {
 	return 0
 }
 
-func TestEveryOperationIsForThoseAloneWhomTheTableNames(t *testing.T) {
+func TestEveryOperationFollowsTheTableOfAccesses(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		t.Run(r.id, func(t *testing.T) {
@@ -346,7 +346,7 @@ func (m *matrix) check(r route, caller, name string, to target) {
 	got := m.ask(caller, r.method, r.at(to.id()), bodies[r.id])
 	want := want(r.access, caller, to)
 	if want == http.StatusForbidden && name == "malformed" {
-		want = http.StatusNotFound // a path that can be nothing is nothing, whoever asks
+		want = http.StatusNotFound // an impossible path is missing for every caller
 	}
 	refused := slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound}, got.status)
 	if want != 0 && got.status != want || want == 0 && (refused || got.status >= http.StatusInternalServerError) {
@@ -354,7 +354,7 @@ func (m *matrix) check(r route, caller, name string, to target) {
 	}
 }
 
-func TestAnothersThingAnswersWhatAMissingOneAnswersByteForByte(t *testing.T) {
+func TestAnotherTeamsResourceLooksMissingByteForByte(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if !r.hasID() || r.access == daap.AccessAll {
@@ -401,7 +401,7 @@ func (r reply) ids(t *testing.T) []string {
 	return []string{one.Data.ID}
 }
 
-func TestIdempotencyKeyOfAnotherTeamIsNotKnown(t *testing.T) {
+func TestIdempotencyKeyOfAnotherTeamIsUnknown(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if r.access != daap.AccessOwn || !r.changes {
@@ -430,7 +430,7 @@ func TestIdempotencyKeyOfAnotherTeamIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *testing.T) {
+func TestProductTeamSeesGuaranteesButNoInfrastructure(t *testing.T) {
 	t.Parallel()
 	m := newMatrix(t)
 	id := m.tier("large")
@@ -443,13 +443,13 @@ func TestProductTeamIsToldWhatATierPromisesAndNothingOfTheInfrastructure(t *test
 		} {
 			named := []byte(`"` + field + `":`)
 			if !bytes.Contains(all.body, named) || bytes.Contains(told.body, named) {
-				t.Errorf("%s: %s is told to the platform team %t, to a product team %t", path, field,
+				t.Errorf("%s: %s is visible to the platform team %t, to a product team %t", path, field,
 					bytes.Contains(all.body, named), bytes.Contains(told.body, named))
 			}
 		}
 		for _, shown := range []string{`"guarantees":`, `"high_availability":`, `"name":"large"`} {
 			if !bytes.Contains(told.body, []byte(shown)) {
-				t.Errorf("%s: a product team is not told %s: %s", path, shown, told.body)
+				t.Errorf("%s: a product team does not see %s: %s", path, shown, told.body)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func serveAPI(ctx context.Context, s service) error {
 		return err
 	}
 	defer temporal.Close()
-	quotas := daap.NewQuotaCheck(store, s.report("Quotas do not agree with the databases, or could not be checked."))
+	quotas := daap.NewQuotaCheck(store, s.report("Quotas do not match the databases, or could not be checked."))
 	dependencies, err := dependencies(store, temporal)
 	if err != nil {
 		return err
@@ -43,8 +43,8 @@ func serveAPI(ctx context.Context, s service) error {
 		return err
 	}
 	keys := auth.New(store, hasher, auth.Limits{PerSecond: s.config.RateLimit, Burst: int(2 * s.config.RateLimit)},
-		s.report("The use of an API key is not recorded."))
-	audit := daap.NewAuditWriter(store, s.report("Entries of the audit log are not written; they are tried again."))
+		s.report("The use of an API key could not be recorded."))
+	audit := daap.NewAuditWriter(store, s.report("Audit log entries could not be written; they will be retried."))
 	handler := api.New(api.Config{
 		Databases:      s.databases(store, temporal),
 		Operations:     daap.NewOperations(store, store, engine, dispatcher),
@@ -65,7 +65,7 @@ func serveAPI(ctx context.Context, s service) error {
 	group.Go(func() error { dispatcher.Run(ctx); return nil })
 	group.Go(func() error { quotas.Run(ctx); return nil })
 	group.Go(func() error {
-		store.FollowAPIKeys(ctx, keys, s.report("Changes of API keys are not told; each request reads its key."))
+		store.FollowAPIKeys(ctx, keys, s.report("Changes of API keys are not received; each request reads its key."))
 		return nil
 	})
 	group.Go(func() error {
@@ -90,7 +90,7 @@ func background(ctx context.Context, run func(context.Context)) func() {
 	}
 }
 
-// dependencies are what GET /health looks at.
+// dependencies returns the checks of GET /health.
 func dependencies(store *persistence.Store, temporal client.Client) ([]daap.Dependency, error) {
 	access, err := config.Kubernetes()
 	if err != nil {
@@ -98,7 +98,7 @@ func dependencies(store *persistence.Store, temporal client.Client) ([]daap.Depe
 	}
 	kube, err := kubernetes.NewForConfig(access)
 	if err != nil {
-		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+		return nil, fmt.Errorf("create a Kubernetes client: %w", err)
 	}
 	return []daap.Dependency{
 		{Name: "postgresql", Required: true, Probe: store.Ping},

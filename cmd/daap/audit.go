@@ -13,14 +13,15 @@ import (
 )
 
 func auditCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "audit", Short: "Look at the audit log"}
+	cmd := &cobra.Command{Use: "audit", Short: "Check the audit log"}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "verify",
-		Short: "Check that no entry of the audit log was changed or removed",
-		Long: `Walks the chain over all entries of the audit log, compares it with the heads that are kept in the object
-store, and names the first place where it does not hold; then the exit code is 1. It changes nothing.
+		Short: "Verify that no audit log entry was changed or removed",
+		Long: `Verifies the hash chain over all audit log entries and compares it with the heads in the object store.
+Reports the first broken position and then exits with code 1. Changes nothing.
 
-Needs DAAP_DATABASE_URL. Without DAAP_AUDIT_HEADS (and DAAP_S3_…) a tail that was cut off does not show.`,
+Requires DAAP_DATABASE_URL. Without DAAP_AUDIT_HEADS (and DAAP_S3_…) the removal of the newest entries cannot
+be detected.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := newService("audit")
@@ -34,8 +35,8 @@ Needs DAAP_DATABASE_URL. Without DAAP_AUDIT_HEADS (and DAAP_S3_…) a tail that 
 	return cmd
 }
 
-// errBroken is what a broken chain ends with; what is wrong is printed before.
-var errBroken = errors.New("the audit log does not hold")
+// errBroken ends the command after it has printed the break.
+var errBroken = errors.New("the audit log is broken")
 
 func verifyAudit(ctx context.Context, s service, out io.Writer) error {
 	store, pool, err := s.store(ctx)
@@ -48,7 +49,7 @@ func verifyAudit(ctx context.Context, s service, out io.Writer) error {
 		return err
 	}
 	if heads == nil {
-		fmt.Fprintln(out, "DAAP_AUDIT_HEADS is not set: a tail that was cut off will not show.")
+		fmt.Fprintln(out, "DAAP_AUDIT_HEADS is not set: the removal of the newest entries cannot be detected.")
 	}
 	found, err := daap.VerifyAudit(ctx, store, heads)
 	if err != nil {
@@ -58,7 +59,8 @@ func verifyAudit(ctx context.Context, s service, out io.Writer) error {
 		fmt.Fprintf(out, "Broken at position %d, entry %s: %s\n", b.Position, b.EntryID, b.Why)
 		return errBroken
 	}
-	fmt.Fprintf(out, "The audit log holds: positions %d to %d, %d heads compared.\n", found.First, found.Last, found.Heads)
+	fmt.Fprintf(out, "The audit log is intact: positions %d to %d, %d heads compared.\n",
+		found.First, found.Last, found.Heads)
 	return nil
 }
 

@@ -18,18 +18,18 @@ import (
 // maxCodecBody bounds a request to the codec server: the largest answer of Temporal with its payloads in base64.
 const maxCodecBody = 8 << 20
 
-// codecDrain is how long requests may take to end when the codec server is told to stop.
+// codecDrain bounds the requests in progress when the codec server stops.
 const codecDrain = 5 * time.Second
 
 func codecCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "codec",
-		Short: "Let people read encrypted payloads in Temporal's UI and CLI",
-		Long: `Answers Temporal's UI and CLI with payloads that were encrypted under DAAP_TEMPORAL_CODEC_KEYS, decrypted.
+		Short: "Decrypt payloads for Temporal's UI and CLI",
+		Long: `Decrypts payloads that were encrypted with DAAP_TEMPORAL_CODEC_KEYS, for Temporal's UI and CLI.
 
-It shows them to whoever reaches it. On this machine that is whoever works on it; for others, put the proxy that
-signs people in to the Temporal UI in front of it, on the same machine or in the same pod. It needs nothing but the
-keys, and no access to anything.
+Everyone who can reach the server can read payloads. By default only users of this machine can. To serve others, run
+it behind the proxy that authenticates users of the Temporal UI, on the same machine or in the same pod. It needs
+only the keys, and no other access.
 
 ` + config.Help("codec"),
 		Example: `  daap codec &
@@ -42,7 +42,7 @@ keys, and no access to anything.
 			}
 			log, err := newLog(cfg.Logging)
 			if err != nil {
-				return fmt.Errorf("make a log: %w", err)
+				return fmt.Errorf("create a logger: %w", err)
 			}
 			log = log.With(zap.String("process", "codec"), zap.String("version", version))
 			defer func() { _ = log.Sync() }() // as for every other service
@@ -57,7 +57,7 @@ func serveCodec(ctx context.Context, cfg config.Codec, log *zap.Logger) error {
 		return &config.Error{Variable: "DAAP_TEMPORAL_CODEC_KEYS", Problem: err.Error()}
 	}
 	if !config.OnLoopback(cfg.Addr) {
-		log.Warn("The codec server can be reached from other machines, and shows payloads to whoever reaches it.")
+		log.Warn("The codec server is reachable from other machines and shows payloads to everyone who reaches it.")
 	}
 	return listener{
 		what: "The codec server", variable: "DAAP_CODEC_ADDR", address: cfg.Addr, drain: codecDrain, log: log,
@@ -75,7 +75,8 @@ func codecHandler(codec converter.PayloadCodec, origin string, log *zap.Logger) 
 		log.Info("codec",
 			zap.String("method", r.Method), zap.String("address", r.RemoteAddr), zap.Bool("browser", from != ""))
 		if from != "" && from != origin {
-			http.Error(w, "this page may not ask; DAAP_CODEC_ORIGIN says which may", http.StatusForbidden)
+			http.Error(w, "requests from this page are not allowed; DAAP_CODEC_ORIGIN sets the allowed origin",
+				http.StatusForbidden)
 			return
 		}
 		if from != "" {

@@ -73,7 +73,7 @@ func written(t *testing.T, value any) string {
 	return string(body)
 }
 
-func TestCodecServerReadsWhatAWorkerWrote(t *testing.T) {
+func TestCodecServerDecryptsAWorkersPayloads(t *testing.T) {
 	t.Parallel()
 	server := codecServer(t, uiOrigin)
 	for name, headers := range map[string][]string{"the CLI": nil, "the UI": {"Origin", uiOrigin}} {
@@ -90,7 +90,7 @@ func TestCodecServerReadsWhatAWorkerWrote(t *testing.T) {
 	}
 }
 
-// TestCodecServerIsARemoteCodec: what the CLI is told to send, it sends encoded.
+// TestCodecServerIsARemoteCodec: the CLI sends its input encoded.
 func TestCodecServerIsARemoteCodec(t *testing.T) {
 	t.Parallel()
 	remote := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{Endpoint: codecServer(t, "").URL})
@@ -141,7 +141,7 @@ func TestCodecServerRefuses(t *testing.T) {
 	}
 }
 
-func TestCodecServerLetsTheUIAsk(t *testing.T) {
+func TestCodecServerAllowsTheUI(t *testing.T) {
 	t.Parallel()
 	status, headers, _ := ask(t, http.MethodOptions, codecServer(t, uiOrigin).URL+"/decode", "", "Origin", uiOrigin,
 		"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type,x-namespace")

@@ -92,7 +92,7 @@ func (p place) values() []string {
 	return slices.Concat(all, lists[p.field()], raw)
 }
 
-// full are bodies in which every field is given; the others are those of the matrix of accesses.
+// full are bodies in which every field is given; the others come from the matrix of accesses.
 var full = map[string]string{
 	"createDatabase":  `{"name": "NAME", "tier": "kept", "owner_team": "shop", "description": "", "labels": {}}`,
 	"restoreDatabase": `{"name": "NAME", "target_time": "latest", "tier": "kept"}`,
@@ -269,7 +269,7 @@ func (p place) sendable(value string) bool {
 	return true
 }
 
-func TestHostileInputIsRefusedNamingTheFieldOrShowsOnlyWhereItBelongs(t *testing.T) {
+func TestHostileInputIsRefusedOrStaysInItsField(t *testing.T) {
 	t.Parallel()
 	doc, err := openapi3.NewLoader().LoadFromData(daap.OpenAPI)
 	if err != nil {
@@ -307,7 +307,7 @@ func TestHostileInputIsRefusedNamingTheFieldOrShowsOnlyWhereItBelongs(t *testing
 	}
 }
 
-// try sends one value and holds what comes of it against what must; it says whether it was accepted.
+// try sends one value and compares the result with the expected one; it reports whether the value was accepted.
 func (g *garden) try(r route, p place, value string) bool {
 	g.t.Helper()
 	if r.id == "deleteTier" {
@@ -381,7 +381,7 @@ func (r reply) unnamed(p place) string {
 var also = map[string]string{"instances": "ha_replicas", "backup_enabled": "destruction_strategy"}
 
 // accepted builds the objects of what the request made or changed, from what is kept of it, and looks where they differ
-// from those of a database for which nobody sent anything hostile.
+// from the objects of a database without hostile input.
 func (g *garden) accepted(r route, p place, got reply, fail func(string, ...any)) {
 	g.t.Helper()
 	if !r.changes {

@@ -16,9 +16,9 @@ import (
 func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "Make an API key where nobody has one yet",
-		Long: `Makes API keys for those who can reach DAAP's PostgreSQL: the first one, and one when all are lost.
-All other keys are made, listed, rotated and revoked through the API.`,
+		Short: "Create the first API key",
+		Long: `Creates API keys with direct access to DAAP's PostgreSQL: the first key, or a new one if all are lost.
+Use the API to create, list, rotate and revoke all other keys.`,
 	}
 	cmd.AddCommand(createKeyCommand())
 	return cmd
@@ -29,9 +29,9 @@ func createKeyCommand() *cobra.Command {
 	var expires time.Duration
 	cmd := &cobra.Command{
 		Use:   "create --role platform-team --team platform",
-		Short: "Make an API key and print it, this once",
-		Long: `Makes an API key in DAAP's PostgreSQL and prints it, alone on a line: it is shown this once, only a hash
-of it is kept. Needs DAAP_DATABASE_URL, and DAAP_ARGON2_… as the API has them.`,
+		Short: "Create an API key and print it once",
+		Long: `Creates an API key in DAAP's PostgreSQL and prints it on a line of its own. The key cannot be shown again: only
+a hash of it is stored. Requires DAAP_DATABASE_URL, and DAAP_ARGON2_… as configured for the API.`,
 		Example: `  daap keys create --role platform-team --team platform --name alice > alice.key`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,7 +48,7 @@ of it is kept. Needs DAAP_DATABASE_URL, and DAAP_ARGON2_… as the API has them.
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "Key %s of team %s, role %s. It is shown this once:\n",
+			fmt.Fprintf(cmd.ErrOrStderr(), "Key %s of team %s, role %s. It is shown only once:\n",
 				issued.Name, issued.Team, issued.Role)
 			fmt.Fprintln(cmd.OutOrStdout(), issued.Credential.Reveal())
 			return nil
@@ -56,13 +56,13 @@ of it is kept. Needs DAAP_DATABASE_URL, and DAAP_ARGON2_… as the API has them.
 	}
 	flags := cmd.Flags()
 	flags.StringVar((*string)(&spec.Role), "role", "", "platform-team or product-team (required)")
-	flags.StringVar(&spec.Team, "team", "", "the team it is for (required)")
-	flags.StringVar(&spec.Name, "name", "first", "what people know it by")
-	flags.DurationVar(&expires, "expires", 0, "after how long it ends by itself, such as 720h; 0 is never")
+	flags.StringVar(&spec.Team, "team", "", "the team that owns the key (required)")
+	flags.StringVar(&spec.Name, "name", "first", "the key's name, for people")
+	flags.DurationVar(&expires, "expires", 0, "lifetime of the key, such as 720h; 0 means that it does not expire")
 	return cmd
 }
 
-// createKey makes a key on behalf of whoever can reach PostgreSQL: that is above all keys.
+// createKey creates a key without a caller: access to PostgreSQL is above all keys.
 func createKey(ctx context.Context, s service, spec daap.APIKeySpec) (daap.IssuedKey, error) {
 	store, pool, err := s.store(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 type listener struct {
 	// what is the server, to people; variable is the one that has its address.
 	what, variable, address string
-	// drain is how long requests may take to end once it is told to stop.
+	// drain bounds the requests in progress at a stop.
 	drain time.Duration
 	log   *zap.Logger
 }
@@ -29,9 +29,9 @@ func (l listener) serve(ctx context.Context, handler http.Handler) error {
 	var listening net.ListenConfig
 	open, err := listening.Listen(ctx, "tcp", l.address)
 	if err != nil {
-		return &config.Error{Variable: l.variable, Problem: fmt.Sprintf("cannot be listened on: %v", err)}
+		return &config.Error{Variable: l.variable, Problem: fmt.Sprintf("cannot be used as listen address: %v", err)}
 	}
-	l.log.Info(l.what+" listens.", zap.Stringer("address", open.Addr()))
+	l.log.Info(l.what+" is listening.", zap.Stringer("address", open.Addr()))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(api.LimitConnections(open, api.MaxConnections)) }()
 	select {
@@ -39,7 +39,7 @@ func (l listener) serve(ctx context.Context, handler http.Handler) error {
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	l.log.Info(l.what+" drains.", zap.Duration("timeout", l.drain))
+	l.log.Info(l.what+" is draining.", zap.Duration("timeout", l.drain))
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.drain)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {

@@ -18,7 +18,7 @@ import (
 // version is set by the build.
 var version = "dev"
 
-// Exit codes: 1 for what went wrong, 2 for what the person who started it can mend.
+// Exit codes: 1 for a failure, 2 for an error in the command or its settings.
 const (
 	exitFailure = 1
 	exitUsage   = 2
@@ -62,7 +62,7 @@ processes; "daap serve" is both in one process, for one machine.
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &usageError{fmt.Errorf("there is no command %q; see daap --help", args[0])}
+				return &usageError{fmt.Errorf("unknown command %q; see daap --help", args[0])}
 			}
 			return nil
 		},
@@ -72,21 +72,21 @@ processes; "daap serve" is both in one process, for one machine.
 		return &usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	cmd.AddCommand(
-		command("api", "Answer the REST API", `
-Answers the REST API on DAAP_HTTP_ADDR and starts the workflows of accepted operations.
-Any number of these may run. Needs PostgreSQL; while Temporal is down, requests are accepted and
-carried out when it is back.`, serveAPI),
-		command("worker", "Carry out operations", `
+		command("api", "Run the REST API", `
+Serves the REST API on DAAP_HTTP_ADDR and starts the workflows of accepted operations.
+Any number of processes may run. Requires PostgreSQL. While Temporal is down, requests are accepted
+and carried out when it is back.`, serveAPI),
+		command("worker", "Run the worker", `
 Carries out operations: Temporal workflows and their activities on Kubernetes.
-Any number of these may run, and any may die at any time: another goes on where it was.`, runWorker),
-		command("serve", "Be api and worker in one process", `
-Is api and worker in one process, for one machine.`, serveBoth),
-		command("migrate", "Bring PostgreSQL and Temporal up to date", `
-Brings DAAP's PostgreSQL schema to this version, and gives the Temporal namespace the search
-attributes that workflows need. Run it before the api and worker of a new version; safe to repeat.
+Any number of processes may run. If one stops at any time, another continues its work.`, runWorker),
+		command("serve", "Run api and worker in one process", `
+Runs api and worker in one process, for one machine.`, serveBoth),
+		command("migrate", "Migrate PostgreSQL and Temporal to this version", `
+Migrates DAAP's PostgreSQL schema to this version and registers the search attributes of workflows in the
+Temporal namespace. Run it before the api and worker of a new version. Safe to repeat.
 
-With DAAP_MIGRATION_URL, the schema belongs to the role that it names, and that of DAAP_DATABASE_URL gets the
-lesser rights that api and worker need: it cannot change what is in the audit log.`, migrate),
+With DAAP_MIGRATION_URL, the role in that URL owns the schema, and the role in DAAP_DATABASE_URL gets only
+the privileges that api and worker need: it cannot change audit log entries.`, migrate),
 		keysCommand(),
 		auditCommand(),
 		codecCommand(),

@@ -35,7 +35,7 @@ var platform = manifest.Platform{
 	Archive: manifest.Archive{Endpoint: "http://s3.example:9000"},
 }
 
-// builders make all objects of a database; what makes one that this database has not returns nil.
+// builders build all objects of a database; one for an object that the database lacks returns nil.
 var builders = map[string]func(db daap.Database) runtime.Object{
 	"Namespace":         func(db daap.Database) runtime.Object { return manifest.Namespace(db) },
 	"Credentials":       func(db daap.Database) runtime.Object { return manifest.Credentials(db, "a-password") },
@@ -73,7 +73,7 @@ func backedUp(build func(daap.Database) runtime.Object) func(daap.Database) runt
 	}
 }
 
-func TestEveryBuilderOfManifestsIsKnownToTheTestsOfInput(t *testing.T) {
+func TestEveryManifestBuilderIsTestedWithHostileInput(t *testing.T) {
 	t.Parallel()
 	var found []string
 	eachManifestFile(t, func(file *ast.File) {
@@ -163,7 +163,7 @@ func objects(db daap.Database) (map[string]*unstructured.Unstructured, error) {
 	return all, meansWhatItSays(db)
 }
 
-// wellFormed holds for what Kubernetes says of all objects, and for where those of a database are.
+// wellFormed checks the rules that Kubernetes has for all objects, and their namespace.
 func wellFormed(db daap.Database, object *unstructured.Unstructured) error {
 	at, name := object.GetNamespace(), object.GetName()
 	if object.GetKind() == "Namespace" {

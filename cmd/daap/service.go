@@ -42,7 +42,7 @@ func newService(name string) (service, error) {
 	}
 	log, err := newLog(cfg.Logging)
 	if err != nil {
-		return service{}, fmt.Errorf("make a log: %w", err)
+		return service{}, fmt.Errorf("create a logger: %w", err)
 	}
 	log = log.With(zap.String("process", name), zap.String("version", version))
 	ctrllog.SetLogger(logr.FromSlogHandler(zapslog.NewHandler(log.Core())))
@@ -61,13 +61,13 @@ func newLog(cfg config.Logging) (*zap.Logger, error) {
 		settings = zap.NewDevelopmentConfig()
 	}
 	settings.Level = zap.NewAtomicLevelAt(level)
-	settings.Sampling = nil // every line may be the one that is looked for
+	settings.Sampling = nil // every line may matter
 	settings.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	settings.DisableStacktrace = true
 	return settings.Build()
 }
 
-// report returns what logs an error of which nothing comes but another try.
+// report returns a function that logs an error that is only retried.
 func (s service) report(what string) func(error) {
 	return func(err error) { s.log.Warn(what, zap.Error(err)) }
 }
@@ -93,7 +93,7 @@ func (s service) temporal() (client.Client, string, error) {
 	options.Logger = sdklog.NewStructuredLogger(slog.New(zapslog.NewHandler(s.log.Core())))
 	c, err := client.NewLazyClient(options)
 	if err != nil {
-		return nil, "", fmt.Errorf("make a Temporal client: %w", err)
+		return nil, "", fmt.Errorf("create a Temporal client: %w", err)
 	}
 	return c, options.Namespace, nil
 }
@@ -102,12 +102,12 @@ func (s service) temporal() (client.Client, string, error) {
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("make a scheme: %w", err)
+		return nil, fmt.Errorf("create a scheme: %w", err)
 	}
 	return scheme, nil
 }
 
-// storeTries is how often a request to an object store is made before its error is told; who made it tries again.
+// storeTries is the number of attempts of a request to an object store; the caller retries after that.
 const storeTries = 3
 
 // storeTransport returns the endpoint of an object store and the guarded way to it, which uses no proxy.
@@ -131,7 +131,7 @@ func (s service) objectStore(access config.S3) (*minio.Client, error) {
 		Secure: endpoint.Scheme == "https", Transport: transport, MaxRetries: storeTries,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make a client of the object store: %w", err)
+		return nil, fmt.Errorf("create an object store client: %w", err)
 	}
 	return client, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/daap-dev/daap/cmd/internal/config"
 )
 
-func TestObjectStoresOnLoopbackAreDialedOnlyWhereThatIsAllowed(t *testing.T) {
+func TestLoopbackObjectStoresNeedPermission(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "<LocationConstraint/>")

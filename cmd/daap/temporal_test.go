@@ -83,7 +83,7 @@ type call struct {
 	certified             bool
 }
 
-// frontend is a Temporal that takes no one without a certificate, and answers nothing but that it is well.
+// frontend is a Temporal that requires a client certificate and answers only health checks.
 type frontend struct {
 	address string
 	mu      sync.Mutex
@@ -163,8 +163,8 @@ func reach(t *testing.T) error {
 	defer temporal.Close()
 	probed := temporalProbe(temporal)(ctx)
 	if probed == nil {
-		_ = workflows.Check(ctx, temporal, namespace)   // the frontend does neither;
-		_ = workflows.Prepare(ctx, temporal, namespace) // it tells how it was asked
+		_ = workflows.Check(ctx, temporal, namespace)   // the frontend supports none of these;
+		_ = workflows.Prepare(ctx, temporal, namespace) // it records the calls
 	}
 	return probed
 }
@@ -178,7 +178,7 @@ func setTemporal(t *testing.T, address string, servers, client authority) {
 	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_DATA", string(client.key))
 }
 
-func TestTemporalIsAskedWithCertificateAndAPIKey(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestTemporalClientUsesCertificateAndAPIKey(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	servers, clients := newAuthority(t), newAuthority(t)
 	f := newFrontend(t, servers, clients)
 	setTemporal(t, f.address, servers, clients)
@@ -199,7 +199,7 @@ func TestTemporalIsAskedWithCertificateAndAPIKey(t *testing.T) { //nolint:parall
 	}
 }
 
-func TestTemporalThatIsNotTrustedIsNotAsked(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestUntrustedTemporalIsRefused(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	servers, clients, strangers := newAuthority(t), newAuthority(t), newAuthority(t)
 	for name, tt := range map[string]struct {
 		servers, client authority
@@ -218,7 +218,7 @@ func TestTemporalThatIsNotTrustedIsNotAsked(t *testing.T) { //nolint:paralleltes
 				}
 			}
 			if err := reach(t); err == nil {
-				t.Error("the probe says that it is well")
+				t.Error("the probe reports it as healthy")
 			}
 			if calls := f.taken(); len(calls) > 0 {
 				t.Errorf("it was asked %v", calls)
@@ -227,9 +227,9 @@ func TestTemporalThatIsNotTrustedIsNotAsked(t *testing.T) { //nolint:paralleltes
 	}
 }
 
-// TestTemporalIsNotAskedInTheClear has a listener that knows no TLS: what it gets must be the beginning of TLS, also at
+// TestTemporalIsNotCalledInPlainText has a listener that knows no TLS: what it gets must be the beginning of TLS, also at
 // the second try, and never the key.
-func TestTemporalIsNotAskedInTheClear(t *testing.T) { //nolint:paralleltest // the environment is the process's
+func TestTemporalIsNotCalledInPlainText(t *testing.T) { //nolint:paralleltest // the environment is the process's
 	var mu sync.Mutex
 	var got [][]byte
 	address := serve(t, func(l net.Listener) {
@@ -250,13 +250,13 @@ func TestTemporalIsNotAskedInTheClear(t *testing.T) { //nolint:paralleltest // t
 	t.Setenv("TEMPORAL_ADDRESS", address)
 	t.Setenv("TEMPORAL_API_KEY", temporalKey)
 	if err := reach(t); err == nil {
-		t.Error("the probe says that it is well")
+		t.Error("the probe reports it as healthy")
 	}
 	mu.Lock()
 	defer mu.Unlock()
 	const handshake = 0x16
 	if len(got) == 0 {
-		t.Fatal("nobody came")
+		t.Fatal("no connection")
 	}
 	for _, first := range got {
 		if len(first) == 0 || first[0] != handshake || bytes.Contains(first, []byte(temporalKey)) {

@@ -28,7 +28,7 @@ func thefts(db, op uuid.UUID) map[string][]struct{ query, body string } {
 	}
 }
 
-func TestCursorsFiltersAndBodiesThatNameAnotherTeamGiveNothingOfIt(t *testing.T) {
+func TestCursorsFiltersAndBodiesRevealNoOtherTeam(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
 		if r.access != daap.AccessOwn || r.hasID() {
@@ -76,6 +76,6 @@ func (m *matrix) extend(db uuid.UUID, extension string) {
 		m.t.Fatal(err)
 	}
 	if got := m.ask("platform-team", http.MethodGet, "/extensions?name="+extension, ""); len(got.ids(m.t)) != 1 {
-		m.t.Errorf("the platform team is told %s, want the extension", got.body)
+		m.t.Errorf("the platform team sees %s, want the extension", got.body)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/daap-dev/daap/workflows"
 )
 
-// runWorker carries out operations until ctx is done; what it waits for then goes on in another worker.
+// runWorker carries out operations until ctx is done; its waits continue in another worker.
 func runWorker(ctx context.Context, s service) error {
 	store, pool, err := s.store(ctx)
 	if err != nil {
@@ -83,16 +83,16 @@ func runWorker(ctx context.Context, s service) error {
 	}
 	lost := workflows.LostWorkflows{
 		Engine: workflows.Engine{Client: temporal}, Operations: store,
-		Report: s.report("The search for lost workflows failed; it is tried again."),
+		Report: s.report("The search for lost workflows failed; it will be retried."),
 	}
 	answers := daap.NewAnswerExpiry(store, s.report("Expired idempotency answers were not removed; it is tried again."))
 	follow := func(ctx context.Context) {
-		activities.Follow(ctx, fleet, s.report("What changed was not recorded; the next check of the fleet does."))
+		activities.Follow(ctx, fleet, s.report("A change was not recorded; the next check of the fleet records it."))
 	}
-	s.log.Info("The worker takes operations.", zap.String("task_queue", workflows.TaskQueue))
+	s.log.Info("The worker is running.", zap.String("task_queue", workflows.TaskQueue))
 	err = untilOver(ctx, fatal, lost.Run, answers.Run, follow, sealer.Run)
 	if err == nil {
-		s.log.Info("The worker stops.")
+		s.log.Info("The worker is stopping.")
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func untilOver(ctx context.Context, fatal <-chan error, loops ...func(context.Co
 	group.Go(func() error {
 		select {
 		case err := <-fatal:
-			return fmt.Errorf("work for Temporal: %w", err)
+			return fmt.Errorf("run the worker: %w", err)
 		case <-ctx.Done():
 			return nil
 		}
@@ -117,7 +117,7 @@ func untilOver(ctx context.Context, fatal <-chan error, loops ...func(context.Co
 
 // sealer returns what seals the audit log, and warns of what keeps tampering with it from showing.
 func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Sealer, error) {
-	report := s.report("The audit log is not sealed; it is tried again.")
+	report := s.report("The audit log could not be sealed; it will be retried.")
 	if protected, err := store.AuditIsProtected(ctx); err == nil && !protected {
 		s.log.Warn("The role of DAAP_DATABASE_URL may change the audit log; migrate with DAAP_MIGRATION_URL.")
 	}
@@ -126,7 +126,7 @@ func (s service) sealer(ctx context.Context, store *persistence.Store) (*daap.Se
 		return nil, err
 	}
 	if heads == nil {
-		s.log.Warn("DAAP_AUDIT_HEADS is not set: an audit log whose tail is cut off will not show it.")
+		s.log.Warn("DAAP_AUDIT_HEADS is not set: the removal of the newest audit log entries cannot be detected.")
 	}
 	return daap.NewSealer(store, heads, report), nil
 }
@@ -151,7 +151,8 @@ func (s service) storeKeys(kube *cluster.Kubernetes) (*objectstore.Keys, error) 
 		return keys, nil
 	}
 	if s.config.BackupKeys == config.KeysShared {
-		s.log.Warn("DAAP_BACKUP_KEYS is shared: whoever reads a database's Secrets can read and delete all backups.")
+		s.log.Warn("DAAP_BACKUP_KEYS is shared: everyone who can read a database's Secrets can read and delete all " +
+			"backups.")
 		keys.Shared = manifest.Archive(s.config.Backup)
 		return keys, nil
 	}
@@ -171,7 +172,7 @@ func within(ctx, watching context.Context, watch *cluster.Watch) error {
 	case err := <-started:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("read Kubernetes for the first time: %w", ctx.Err())
+		return fmt.Errorf("fill the watch cache: %w", ctx.Err())
 	}
 }
 
@@ -218,7 +219,7 @@ func (s service) kubernetes() (*cluster.Kubernetes, *diagnosis.Diagnosis, error)
 	}
 	direct, err := client.New(access, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a Kubernetes client: %w", err)
+		return nil, nil, fmt.Errorf("create a Kubernetes client: %w", err)
 	}
 	watch, err := cluster.NewWatch(access, scheme)
 	if err != nil {
@@ -226,7 +227,7 @@ func (s service) kubernetes() (*cluster.Kubernetes, *diagnosis.Diagnosis, error)
 	}
 	logs, err := kubernetes.NewForConfig(access)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a Kubernetes client for logs: %w", err)
+		return nil, nil, fmt.Errorf("create a Kubernetes client for logs: %w", err)
 	}
 	return &cluster.Kubernetes{Client: direct, Watch: watch},
 		&diagnosis.Diagnosis{Reader: direct, Logs: diagnosis.PodLogs{Client: logs}}, nil

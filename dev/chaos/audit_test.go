@@ -60,7 +60,7 @@ func noChangeWithoutItsEntry(ctx context.Context, t *testing.T, condition string
 func auditHolds(ctx context.Context, t *testing.T) {
 	t.Helper()
 	out, err := exec.CommandContext(ctx, filepath.Join(local.StateDir(), "bin", "daap"), "audit", "verify").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "The audit log holds") || strings.Contains(string(out), " 0 heads") {
+	if err != nil || !strings.Contains(string(out), "The audit log is intact") || strings.Contains(string(out), " 0 heads") {
 		t.Errorf("daap audit verify: %v\n%s", err, out)
 	}
 }

@@ -80,7 +80,7 @@ func open() error {
 	}
 	options.Logger = silent{}
 	if temporal, err = client.NewLazyClient(options); err != nil {
-		return fmt.Errorf("make a Temporal client: %w", err)
+		return fmt.Errorf("create a Temporal client: %w", err)
 	}
 	listen, err := net.Listen("tcp", address.Host)
 	if err != nil {

@@ -105,7 +105,7 @@ func stateDir() string { return filepath.Dir(os.Getenv("DAAP_API_KEY_FILE")) }
 func auditHolds(ctx context.Context, t *testing.T) {
 	t.Helper()
 	out, err := exec.CommandContext(ctx, filepath.Join(stateDir(), "bin", "daap"), "audit", "verify").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "The audit log holds") || strings.Contains(string(out), " 0 heads") {
+	if err != nil || !strings.Contains(string(out), "The audit log is intact") || strings.Contains(string(out), " 0 heads") {
 		t.Errorf("daap audit verify: %v\n%s", err, out)
 	}
 }

@@ -170,7 +170,7 @@ func TestPrimaryThatIsKilledShowsWithinSecondsAndInTheTimeline(t *testing.T) {
 	told := healthEvents(ctx, t, db.ID)
 	told = told[:len(told)-len(before)]
 	if len(told) < 2 || !strings.HasPrefix(told[0].Message, "The database is healthy, and was ") ||
-		!strings.Contains(told[len(told)-1].Message, ", and was healthy.") {
+		!strings.Contains(told[len(told)-1].Message, "; it was healthy.") {
 		t.Errorf("the timeline tells %+v, want that it was healthy, was not, and is again", told)
 	}
 	remove(ctx, t, db.ID)

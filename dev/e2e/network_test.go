@@ -225,7 +225,7 @@ func TestRuleThatIsMissingIsTold(t *testing.T) {
 			})
 		}, oas.CauseCodeCONNECTFAILED, "primary."},
 		"dns":         {nowhereAt(53), oas.CauseCodeCONNECTFAILED, "DNS lookup failed"},
-		"API servers": {nowhereAt(6443), oas.CauseCodeNETWORKBLOCKED, "does not reach the Kubernetes API"},
+		"API servers": {nowhereAt(6443), oas.CauseCodeNETWORKBLOCKED, "cannot reach the Kubernetes API"},
 		"store":       {nowhereAt(9000), oas.CauseCodeS3DENIED, "Could not connect to the endpoint URL"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,7 @@ func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
 	if health, err := stack.API.GetHealth(ctx); err != nil || health.Data.Status != oas.HealthStatusDegraded {
 		t.Errorf("the health is %+v (%v), want degraded while something was left behind", health, err)
 	}
-	listed(t, run("orphans"), nobodys.String(), "There is no database of its ID")
+	listed(t, run("orphans"), nobodys.String(), "No database has ever had its ID")
 	if _, err := store.StatObject(ctx, "daap-e2e", name, minio.StatObjectOptions{}); err != nil {
 		t.Errorf("it was removed before anybody asked: %v", err)
 	}
@@ -69,7 +69,8 @@ func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
 		t.Error("it is still there")
 	}
 	volumeIsRemoved(ctx, t, db.ID, run)
-	listed(t, run("purge", "database="+db.ID.String()), `"possible": true`, "All backups, to the last version.", `"succeeded"`, "kubernetes_objects")
+	listed(t, run("purge", "database="+db.ID.String()), `"possible": true`, "All backups, including all object "+
+		"versions.", `"succeeded"`, "kubernetes_objects")
 }
 
 // volumeIsRemoved archives the database and has a volume be there that is of a claim of its.

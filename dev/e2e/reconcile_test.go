@@ -97,8 +97,8 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	}
 
 	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ChangedByHand",
-		"Cluster pg-1: kubectl-edit wrote", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit wrote spec.ingress",
-		"Cluster pg-1: somebody removed spec.postgresql.parameters.log_min_error_statement")
+		"Cluster pg-1: kubectl-edit changed", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit changed spec.ingress",
+		"Cluster pg-1: spec.postgresql.parameters.log_min_error_statement was removed")
 
 	began := time.Now()
 	op := succeed(ctx, t, reconciled(ctx, t, db.ID))
@@ -190,7 +190,7 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 	}
 	succeed(ctx, t, asked.Response.Meta.OperationID)
 	loseCluster(ctx, t, db.ID, "pg-1")
-	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ClusterMissing", "not there")
+	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ClusterMissing", "does not exist")
 	becomes(ctx, t, db.ID, showsWithin, oas.DatabaseHealthUnavailable)
 
 	began := time.Now()

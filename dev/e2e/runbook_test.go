@@ -71,7 +71,7 @@ func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
 	listed(t, out["key-rotate"], `"old_secret_until": "2`)
 	listed(t, out["key-revoke"], `"status": "revoked"`)
 	listed(t, out["key-first"], "again", "console/", "active")
-	listed(t, out["audit-verify"], "The audit log holds")
+	listed(t, out["audit-verify"], "The audit log is intact")
 }
 
 // revokeAll revokes the keys of the team that have the name.

@@ -174,7 +174,7 @@ func (w *watch) followKubernetes(ctx context.Context) error {
 	}
 	w.over.Go(func() { _ = objects.Start(ctx) }) // it ends with ctx
 	if !objects.WaitForCacheSync(ctx) {
-		return errors.New("read Kubernetes for the first time")
+		return errors.New("fill the watch cache")
 	}
 	return nil
 }

@@ -57,11 +57,11 @@ func Open() (*Stack, error) {
 	}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
-		return nil, fmt.Errorf("make a scheme: %w", err)
+		return nil, fmt.Errorf("create a scheme: %w", err)
 	}
 	kube, err := client.New(access, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("make a Kubernetes client: %w", err)
+		return nil, fmt.Errorf("create a Kubernetes client: %w", err)
 	}
 	return &Stack{API: api, Kubernetes: kube, Access: access, URL: url}, nil
 }

@@ -31,7 +31,7 @@ func (s *Store) Backups(ctx context.Context, scope daap.Scope, f daap.BackupFilt
 	})
 }
 
-// BackedUpDatabases returns at most limit databases that run and are backed up, in order of ID from after on.
+// BackedUpDatabases returns at most limit running databases with backups, in order of ID after the given one.
 func (s *Store) BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
 	return read(ctx, s, func(r *rows) ([]daap.Database, error) {
 		return oldest(r.all(), after, limit, func(db daap.Database) bool {

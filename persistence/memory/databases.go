@@ -33,7 +33,7 @@ func (r *rows) database(id uuid.UUID) (db daap.Database, found bool) {
 		}
 	}
 	if h, seen := r.health[id]; seen {
-		db.LastHealth = &daap.HealthSeen{Health: h.health, Since: h.since, ObservedAt: h.observedAt}
+		db.LastHealth = &daap.HealthObservation{Health: h.health, Since: h.since, ObservedAt: h.observedAt}
 	}
 	return db, found
 }
@@ -176,7 +176,7 @@ func (r *rows) checkSource(from daap.RestoreFrom, tier daap.Tier) error {
 	case !found:
 		return fmt.Errorf("source %s does not exist", from.Source.ID)
 	case source.Status != from.Source.Status:
-		return daap.WrongStatus(source.Status, "cannot be restored from any more")
+		return daap.WrongStatus(source.Status, "can no longer be restored from")
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (s *Store) PatchDatabase(
 			return accepted{}, err
 		}
 		if begun != nil {
-			by = by.TakesTime()
+			by = by.AsAccepted()
 			before["tier"], before["status"] = was.Tier, was.Status
 			after["tier"], after["status"], after["operation_id"] = begun.Tier.Name, begun.Kind.During(), begun.ID
 		}
@@ -240,7 +240,7 @@ func (r *rows) beginUpdate(db daap.Database, named *string, op daap.Operation) (
 	}
 	asked := tier.Cost()
 	if *db.TierID == tier.ID {
-		asked = asked.Beyond(db.Profile.Cost())
+		asked = asked.ExcessOver(db.Profile.Cost())
 	}
 	return &begun, r.reserve(tier, op, asked)
 }

@@ -107,7 +107,7 @@ func (s *Store) ParkLost(ctx context.Context, seen daap.Operation, cause daap.Ca
 // RestartLost makes the operation pending again if it is still in the given state.
 func (s *Store) RestartLost(ctx context.Context, seen daap.Operation) error {
 	return s.ifStill(ctx, seen, func(r *rows, op daap.Operation) error {
-		r.restart(op, "Temporal had lost its workflow.")
+		r.restart(op, "Temporal lost the workflow.")
 		return nil
 	})
 }
@@ -128,7 +128,7 @@ func (r *rows) restart(op daap.Operation, why string) {
 		row.Restarts, row.dispatchAttempts = row.Restarts+1, 0
 		row.nextDispatch, row.nextLook = r.now, r.now.Add(lookInterval)
 	})
-	r.happened(op, op.Happened(daap.EventRestarted, "%s It starts anew.", why))
+	r.happened(op, op.Happened(daap.EventRestarted, "%s A new workflow starts.", why))
 }
 
 // RestartOperation makes a parked operation whose workflow is gone pending again, as decided. Errors:
@@ -147,7 +147,7 @@ func (s *Store) RestartOperation(
 		if err := decide(op, d); err != nil {
 			return err
 		}
-		r.restart(op, "Its workflow was gone.")
+		r.restart(op, "The workflow was gone.")
 		return nil
 	})
 	if err != nil {
@@ -177,7 +177,7 @@ func (s *Store) CancelPending(
 		if err := r.move(op.DatabaseID, op.AfterCancel(), nil); err != nil {
 			return err
 		}
-		r.closeOperation(op, daap.OperationCancelled, op.Happened(daap.EventCancelled, "It had not begun."))
+		r.closeOperation(op, daap.OperationCancelled, op.Happened(daap.EventCancelled, "The operation had not begun."))
 		cancelled = true
 		return nil
 	})

@@ -73,7 +73,7 @@ func (r *rows) reserved(db daap.Database) daap.Cost {
 
 // SaveHealth records observations of databases, and changes as events. It returns the databases that another
 // observation changed meanwhile.
-func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) (again []uuid.UUID, err error) {
+func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error) {
 	at = *precise(&at)
 	err = s.change(ctx, func(r *rows) error {
 		for _, one := range seen {
@@ -98,7 +98,7 @@ func (s *Store) SaveHealth(ctx context.Context, at time.Time, seen []daap.Seen) 
 	return again, err
 }
 
-func (r *rows) saveHealth(was health, at time.Time, one daap.Seen) {
+func (r *rows) saveHealth(was health, at time.Time, one daap.Observation) {
 	is := health{one.Now.Health(), at, at, slices.Clone(one.Now), was.revision + 1}
 	if was.health == is.health {
 		is.since = was.since

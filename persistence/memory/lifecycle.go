@@ -58,7 +58,7 @@ func (s *Store) BeginOperation(ctx context.Context, id uuid.UUID, undo bool) err
 				row.StartedAt = new(r.now)
 			}
 		})
-		r.happened(op, op.Happened(daap.EventStarted, "Its workflow has begun."))
+		r.happened(op, op.Happened(daap.EventStarted, "The workflow started."))
 		return nil
 	})
 }
@@ -91,7 +91,7 @@ func (s *Store) ParkOperation(ctx context.Context, id uuid.UUID, step daap.StepN
 func (r *rows) park(op daap.Operation, cause daap.Cause) error {
 	cause.Message, cause.Remedy = storable(cause.Message), storable(cause.Remedy)
 	r.setState(op.ID, daap.OperationNeedsAttention, &cause)
-	if op.State != daap.OperationNeedsAttention { // else its database is in error already
+	if op.State != daap.OperationNeedsAttention { // otherwise its database is already in error
 		if err := r.move(op.DatabaseID, daap.DatabaseError, &cause); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (r *rows) resume(op daap.Operation, d daap.Decision) error {
 		return nil
 	}
 	r.setState(op.ID, op.OnTheWay(), nil)
-	if err := r.move(op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if err := r.move(op.DatabaseID, op.StatusDuring(), nil); err != nil {
 		return err
 	}
 	r.decided(op, op.Step, d)
@@ -160,8 +160,8 @@ func (r *rows) giveUp(op daap.Operation, d daap.Decision) error {
 	r.updateOperation(op.ID, func(row *operation) { row.CancelledBy = by })
 	r.setState(op.ID, daap.OperationCancelling, nil)
 	op.CancelledBy = by
-	if op.Kind.During() != op.Meanwhile() || op.State == daap.OperationNeedsAttention {
-		if err := r.move(op.DatabaseID, op.Meanwhile(), nil); err != nil {
+	if op.Kind.During() != op.StatusDuring() || op.State == daap.OperationNeedsAttention {
+		if err := r.move(op.DatabaseID, op.StatusDuring(), nil); err != nil {
 			return err
 		}
 	}
@@ -175,7 +175,7 @@ func (s *Store) FinishCancel(ctx context.Context, id uuid.UUID) error {
 		if err := r.move(op.DatabaseID, op.AfterCancel(), nil); err != nil {
 			return err
 		}
-		r.closeOperation(op, daap.OperationCancelled, op.Happened(daap.EventCancelled, "What it did is undone."))
+		r.closeOperation(op, daap.OperationCancelled, op.Happened(daap.EventCancelled, "The operation was rolled back."))
 		return nil
 	})
 	return s.unlessEnded(ctx, id, daap.OperationCancelled, err)

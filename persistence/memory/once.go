@@ -84,7 +84,7 @@ func kept[T any](r *rows, by daap.Grant) (result T, found bool, err error) {
 		return result, false, fmt.Errorf("the kept answer is a %T, not a %T", kept.answer, result)
 	}
 	if a, is := kept.answer.(accepted); is && a.op != nil {
-		by = by.TakesTime()
+		by = by.AsAccepted()
 	}
 	r.log(by.Replayed())
 	return result, true, nil

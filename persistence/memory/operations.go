@@ -140,7 +140,7 @@ func (r *rows) hold(db daap.Database, op daap.Operation) (daap.Operation, error)
 			return op, daap.Busy(held)
 		}
 		r.closeOperation(held, daap.OperationCancelled,
-			held.Happened(daap.EventCancelled, "Operation %s (%s) took the database over.", op.ID, op.Kind))
+			held.Happened(daap.EventCancelled, "Operation %s (%s) took over the database.", op.ID, op.Kind))
 	}
 	if err := db.Refuses(op.Kind); err != nil {
 		return op, err
@@ -152,7 +152,7 @@ func (r *rows) hold(db daap.Database, op daap.Operation) (daap.Operation, error)
 	return r.insertOperation(op), nil
 }
 
-// closeOperation ends the operation with the event that says how.
+// closeOperation ends the operation with the event that describes the end.
 func (r *rows) closeOperation(op daap.Operation, end daap.OperationState, e daap.Event) {
 	r.updateOperation(op.ID, func(row *operation) { row.State, row.FinishedAt, row.Cause = end, new(r.now), nil })
 	if end == daap.OperationCancelled && !op.Kind.Makes() {
@@ -169,7 +169,7 @@ func (r *rows) insertOperation(op daap.Operation) daap.Operation {
 	r.operations[op.ID] = operation{
 		Operation: op, nextDispatch: r.now.Add(firstDispatch), nextLook: r.now.Add(lookInterval),
 	}
-	r.happened(op, op.Happened(daap.EventAccepted, "Operation %s (%s) is accepted.", op.ID, op.Kind))
+	r.happened(op, op.Happened(daap.EventAccepted, "Operation %s (%s) was accepted.", op.ID, op.Kind))
 	op.Steps = slices.Clone(op.Steps)
 	return op
 }

@@ -71,7 +71,7 @@ func (s *Store) SaveOrphans(ctx context.Context, at time.Time, found []daap.Orph
 	})
 }
 
-// OrphanRemoved records that the orphan is gone, or why it is not.
+// OrphanRemoved records that the orphan is gone, or why its removal failed.
 func (s *Store) OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error {
 	return s.change(ctx, func(r *rows) error {
 		o, found := r.orphans[id]

@@ -99,7 +99,7 @@ func exceeds(used, asked int64, limit *float64, unit int64) bool {
 // reserveMore takes what the database costs more after the operation than before it. Errors: CodeQuotaExceeded.
 func (r *rows) reserveMore(db daap.Database, op daap.Operation) error {
 	before, after := op.Cost(db.Profile)
-	more := after.Beyond(before)
+	more := after.ExcessOver(before)
 	if more == (daap.Cost{}) {
 		return nil
 	}

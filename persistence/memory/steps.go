@@ -86,7 +86,7 @@ func (r *rows) stepHappened(op daap.Operation, step daap.Step) {
 	case daap.StepDone:
 		e = op.Happened(daap.EventStepDone, "%s: done at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	case daap.StepUndone:
-		e = op.Happened(daap.EventStepUndone, "%s: undone at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
+		e = op.Happened(daap.EventStepUndone, "%s: rolled back at attempt %d.", op.Kind.Title(step.Name), step.Attempts)
 	default:
 		return
 	}

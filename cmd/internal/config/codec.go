@@ -28,8 +28,8 @@ const plainKey = "plain"
 
 const (
 	codecKeySize    = 32
-	codecKeysWanted = "must be pairs such as 2026-01=<32 bytes in base64>,2025-07=…, each ID once, " +
-		"after plain where none is to encrypt yet"
+	codecKeysWanted = "must be pairs such as 2026-01=<32 bytes in base64>,2025-07=…, each ID once; plain may come " +
+		"first and encrypts nothing"
 )
 
 var codecKeyID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,32}$`)
@@ -58,9 +58,9 @@ type Codec struct {
 	Logging
 	// CodecKeys are never empty.
 	CodecKeys CodecKeys `env:"DAAP_TEMPORAL_CODEC_KEYS,required,notEmpty"`
-	// Addr is where it listens. It shows payloads to whoever reaches it.
+	// Addr is the listen address. Everyone who reaches it can read payloads.
 	Addr string `env:"DAAP_CODEC_ADDR" envDefault:"127.0.0.1:8234"`
-	// Origin is that of the Temporal UI, whose pages alone may ask from a browser. Empty: none may.
+	// Origin is the Temporal UI's origin: only its pages may send requests from a browser. Empty: none may.
 	Origin string `env:"DAAP_CODEC_ORIGIN"`
 }
 
@@ -77,7 +77,7 @@ func LoadCodec() (Codec, error) {
 		wrong("DAAP_CODEC_ADDR", "must be host:port such as 127.0.0.1:8234")
 	}
 	if cfg.Origin != "" && !isOrigin(cfg.Origin) {
-		wrong("DAAP_CODEC_ORIGIN", "must be one origin such as https://temporal.example.com, without a path")
+		wrong("DAAP_CODEC_ORIGIN", "must be an origin such as https://temporal.example.com, without a path")
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Codec{}, err

@@ -31,7 +31,7 @@ type Config struct {
 	MigrationURL string `env:"DAAP_MIGRATION_URL"`
 	// HTTPAddr is where the API listens.
 	HTTPAddr string `env:"DAAP_HTTP_ADDR" envDefault:"127.0.0.1:8080"`
-	// ShutdownTimeout bounds how long a process that is told to stop finishes what it has begun; 1s to 5m.
+	// ShutdownTimeout bounds the work in progress at a shutdown; 1s to 5m.
 	ShutdownTimeout time.Duration `env:"DAAP_SHUTDOWN_TIMEOUT" envDefault:"20s"`
 	// StepDeadline is after how long a step that is not done needs a person, unless its own deadline is sooner;
 	// 10s to 30m.
@@ -43,14 +43,14 @@ type Config struct {
 	PostgresVersions map[string]string `env:"DAAP_POSTGRES_VERSIONS" envKeyValSeparator:"="`
 	// PoolerImage is the image of PgBouncer. Empty: CNPG's default.
 	PoolerImage string `env:"DAAP_POOLER_IMAGE"`
-	// StorageClass is that of the databases' volumes. Empty: the Kubernetes cluster's default.
+	// StorageClass is the storage class of the databases' volumes. Empty: the Kubernetes cluster's default.
 	StorageClass string `env:"DAAP_STORAGE_CLASS"`
 	// TrustedProxies are the proxies whose word on where a request comes from is taken.
 	TrustedProxies []netip.Prefix `env:"DAAP_TRUSTED_PROXIES"`
 	// RateLimit is how many requests a second each API key may send, and twice as many at once; 0 is no limit.
 	RateLimit float64 `env:"DAAP_RATE_LIMIT" envDefault:"100"`
 	// Argon2 is what the hashes of API keys cost: 19 MiB and two passes unless set otherwise, as OWASP advises.
-	// A hash that costs less is made anew when its key is used.
+	// A cheaper hash is replaced when its key is used.
 	Argon2 Argon2 `envPrefix:"DAAP_ARGON2_"`
 	// AuditRetention is how long entries of the audit log are kept; 24h to 87600h. daap migrate sets it.
 	AuditRetention time.Duration `env:"DAAP_AUDIT_RETENTION" envDefault:"8760h"`
@@ -77,7 +77,7 @@ type Network struct {
 	Worker   []manifest.Peer `env:"WORKER" envDefault:"daap/app.kubernetes.io/name=daap-worker"`
 	Metrics  []manifest.Peer `env:"METRICS" envDefault:"monitoring"`
 	DNS      []manifest.Peer `env:"DNS" envDefault:"kube-system/k8s-app=kube-dns"`
-	// APIServers are the endpoints of the Kubernetes API, Store those of the object store of DAAP_BACKUP_ENDPOINT.
+	// APIServers are the endpoints of the Kubernetes API, Store is where DAAP_BACKUP_ENDPOINT leads.
 	APIServers []manifest.Peer `env:"API_SERVERS"`
 	Store      []manifest.Peer `env:"STORE"`
 }
@@ -196,7 +196,7 @@ func leadsToPostgres(text string) bool {
 		!strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
-// checkHeads looks at what keeping heads of the audit log needs.
+// checkHeads checks the settings for heads of the audit log.
 func (c Config) checkHeads(wrong func(variable, problem string)) {
 	if c.AuditHeads == "" {
 		return
@@ -207,13 +207,13 @@ func (c Config) checkHeads(wrong func(variable, problem string)) {
 	c.S3.check("DAAP_S3_", "DAAP_AUDIT_HEADS is set", wrong)
 }
 
-// check looks whether there is all that access needs. prefix is that of its variables, where is when they are needed.
+// check checks the access settings. Their names begin with prefix; where names the setting that requires them.
 func (s S3) check(prefix, where string, wrong func(variable, problem string)) {
 	if !leadsToStore(s.Endpoint) {
-		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com where "+where)
+		wrong(prefix+"ENDPOINT", "must be a URL such as https://s3.example.com if "+where)
 	}
 	if s.AccessKey == "" || s.SecretKey == "" {
-		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set where "+where)
+		wrong(prefix+"ACCESS_KEY", "and "+prefix+"SECRET_KEY must be set if "+where)
 	}
 }
 
@@ -302,7 +302,7 @@ func example(t reflect.Type) string {
 	return "a whole number"
 }
 
-// variable is the one that a field of Config, or of a group in it, is read from. What Codec has too has its name.
+// variable is the one that a field of Config, or of a group in it, is read from. Codec shares some of these names.
 func variable(field string) string {
 	all := reflect.TypeFor[Config]()
 	if f, ok := all.FieldByName(field); ok {
@@ -319,12 +319,12 @@ func variable(field string) string {
 	return field
 }
 
-// Kubernetes returns the access that KUBECONFIG gives, or that of the pod this process runs in.
+// Kubernetes returns the access from KUBECONFIG, or from the pod in which this process runs.
 func Kubernetes() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, &Error{"KUBECONFIG", fmt.Sprintf("does not lead to a cluster: %v", err)}
+		return nil, &Error{"KUBECONFIG", fmt.Sprintf("does not configure a cluster: %v", err)}
 	}
 	config.UserAgent = "daap"
 	config.QPS = -1 // the API server's own priority and fairness bounds it better

@@ -41,7 +41,7 @@ func TestLoadNamesTheVariableAtFault(t *testing.T) {
 		"backups to a path": {map[string]string{
 			"DAAP_BACKUP_ENDPOINT": "http://s3.example/path", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "hunter2",
 		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
-		"backups as somebody": {map[string]string{
+		"backups with an account": {map[string]string{
 			"DAAP_BACKUP_ENDPOINT": "http://a:hunter2@s3.example", "DAAP_BACKUP_ACCESS_KEY": "a", "DAAP_BACKUP_SECRET_KEY": "b",
 		}, "DAAP_BACKUP_ENDPOINT must be a URL"},
 		"codec key not base64":  {map[string]string{"DAAP_TEMPORAL_CODEC_KEYS": "a=hunter2!"}, "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},

@@ -18,7 +18,7 @@ const DefaultTemporalNamespace = "daap"
 var switches = []string{"", "1", "0", "true", "false"}
 
 // Temporal returns the client options that Temporal's own variables and profile file describe. It refuses what would go
-// over the network unprotected though somebody meant it to be: an API key without TLS, and a TEMPORAL_TLS that
+// over the network unprotected against the operator's intent: an API key without TLS, and a TEMPORAL_TLS that
 // Temporal's own reader takes for nothing.
 func Temporal() (client.Options, error) {
 	if !slices.Contains(switches, strings.ToLower(os.Getenv("TEMPORAL_TLS"))) {
@@ -26,10 +26,10 @@ func Temporal() (client.Options, error) {
 	}
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return client.Options{}, &Error{"TEMPORAL_*", "do not make a client: " + withoutValues(err)}
+		return client.Options{}, &Error{"TEMPORAL_*", "do not configure a client: " + withoutValues(err)}
 	}
 	if options.Credentials != nil && options.ConnectionOptions.TLS == nil {
-		return client.Options{}, &Error{"TEMPORAL_API_KEY", "is sent over TLS alone, and TEMPORAL_TLS switches it off"}
+		return client.Options{}, &Error{"TEMPORAL_API_KEY", "requires TLS, but TEMPORAL_TLS turns it off"}
 	}
 	if options.ConnectionOptions.TLS != nil {
 		options.ConnectionOptions.TLS.MinVersion = tls.VersionTLS12

@@ -100,7 +100,9 @@ func TestDependenciesCanBeMet(t *testing.T) {
 	}
 }
 
-func restarts(s types.ServiceConfig) bool { return s.Restart != "" && s.Restart != types.RestartPolicyNo }
+func restarts(s types.ServiceConfig) bool {
+	return s.Restart != "" && s.Restart != types.RestartPolicyNo
+}
 
 func TestMountedFilesExist(t *testing.T) {
 	for name, service := range load(t, nil).Services {
