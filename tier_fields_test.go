@@ -2,7 +2,6 @@ package daap_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -81,14 +80,23 @@ func TestProfileIsReadFromItsValues(t *testing.T) {
 	}
 	values["of a later version"] = json.RawMessage(`1`)
 	read, err := daap.ProfileOf(values)
-	if err != nil || fmt.Sprint(read) != fmt.Sprint(is) {
-		t.Errorf("ProfileOf() = %+v, %v; want %+v", read, err, is)
+	if got, want := inJSON(t, read), inJSON(t, is); err != nil || got != want {
+		t.Errorf("ProfileOf() = %s, %v; want %s", got, err, want)
 	}
 	for name := range values {
 		if _, err := daap.ProfileOf(map[string]json.RawMessage{name: json.RawMessage(`{}`)}); err == nil && name != "of a later version" {
 			t.Errorf("field %s takes an object", name)
 		}
 	}
+}
+
+func inJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestPatchChangesEachField(t *testing.T) {
