@@ -123,15 +123,7 @@ func theTier(id uuid.UUID) daap.Resource { return daap.Resource{Kind: daap.Resou
 
 // tierFields are the fields of a tier as the audit log names them.
 func tierFields(t daap.Tier) fields {
-	s := t.Spec()
-	return fields{
-		"name": s.Name, "description": s.Description, "instances": s.Instances, "ha_replicas": s.HAReplicas,
-		"cpu": s.CPU, "memory": s.Memory, "storage_size": s.StorageSize, "storage_class": s.StorageClass,
-		"pg_version": s.PGVersion, "pool_mode": s.PoolMode, "max_connections": s.MaxConnections,
-		"destruction_strategy": s.DestructionStrategy, "deletion_protection": s.DeletionProtection,
-		"pgaudit_log":    s.PGAuditLog,
-		"backup_enabled": s.BackupEnabled, "backup_frequency": s.BackupFrequency,
-		"backup_retention_days": s.BackupRetentionDays,
-		"wal_archiving_enabled": s.WALArchivingEnabled, "object_storage_destination": s.ObjectStorageDestination,
-	}
+	all := t.Values()
+	all["name"], all["description"] = t.Name, t.Description
+	return all
 }
