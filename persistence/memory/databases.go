@@ -247,7 +247,7 @@ func (r *rows) beginUpdate(db daap.Database, named *string, op daap.Operation) (
 
 // move gives the database a status that it may move to, with the cause of that status.
 func (r *rows) move(id uuid.UUID, to daap.DatabaseStatus, cause *daap.Cause) error {
-	if is := r.databases[id].Status; !is.CanMoveTo(to) {
+	if is := r.databases[id].Status; !slices.Contains(daap.StatusesBefore(to), is) {
 		return fmt.Errorf("database %s may not move from %s to %s", id, is, to)
 	}
 	r.updateDatabase(id, func(db *database) {
