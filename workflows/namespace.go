@@ -20,29 +20,45 @@ import (
 // retention is how long closed workflows stay: for inspection, and to refuse a second run of an ID.
 const retention = 14 * 24 * time.Hour
 
-// Prepare creates the Temporal namespace if it is missing and adds the search attributes. Safe to repeat.
-func Prepare(ctx context.Context, c client.Client, namespace string) error {
-	_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
-		Namespace:                        namespace,
-		Description:                      "Operations of DAAP",
-		WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+// Prepare creates the Temporal namespace, if it is missing, and adds the search attributes that the workflows need.
+// Safe to repeat. While Temporal is slow or unavailable, it reports that and tries again, for at most two minutes for
+// each call.
+func Prepare(ctx context.Context, c client.Client, namespace string, report func(error)) error {
+	err := persist(ctx, "register namespace "+namespace, report, func(ctx context.Context) error {
+		_, err := c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+			Namespace:                        namespace,
+			Description:                      "Operations of DAAP",
+			WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+		})
+		return err
 	})
 	var exists *serviceerror.NamespaceAlreadyExists
 	if err != nil && !errors.As(err, &exists) {
 		return fmt.Errorf("register namespace %s: %w", namespace, err)
 	}
-	return addSearchAttributes(ctx, c, namespace)
+	return persist(ctx, "add search attributes", report, func(ctx context.Context) error {
+		return addSearchAttributes(ctx, c, namespace)
+	})
 }
 
-// checkTimeout bounds the check of a namespace.
-const checkTimeout = 10 * time.Second
-
-// Check verifies that the Temporal namespace has the search attributes; its error gives the remedy. Without a search
-// attribute every start would fail.
-func Check(ctx context.Context, c client.Client, namespace string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	missing, err := missingSearchAttributes(ctx, c, namespace)
+// Check returns an error, which names the remedy, if the Temporal namespace lacks a search attribute that the
+// workflows need: without it every start would fail. While Temporal is slow or unavailable, it reports that and tries
+// again, for at most two minutes for each call. Afterwards a Worker of the client starts without asking Temporal what
+// it can do, which it would ask once only.
+func Check(ctx context.Context, c client.Client, namespace string, report func(error)) error {
+	err := persist(ctx, "reach Temporal", report, func(ctx context.Context) error {
+		_, err := c.CheckHealth(ctx, &client.CheckHealthRequest{})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reach Temporal: %w", err)
+	}
+	var missing map[string]enumspb.IndexedValueType
+	err = persist(ctx, "check namespace "+namespace, report, func(ctx context.Context) error {
+		var err error
+		missing, err = missingSearchAttributes(ctx, c, namespace)
+		return err
+	})
 	if err != nil {
 		return err
 	}

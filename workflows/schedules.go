@@ -39,16 +39,14 @@ func schedules() []schedule {
 // catchUp is the maximum delay after which a missed run is still started.
 const catchUp = 10 * time.Minute
 
-// scheduleTimeout bounds one request about a schedule.
-const scheduleTimeout = 10 * time.Second
-
-// Schedule creates or updates the schedules. Safe to repeat and to run in many workers: a schedule that a person paused
-// stays paused, and an unchanged one is not written.
-func Schedule(ctx context.Context, c client.Client) error {
+// Schedule creates the schedules, or updates those that differ. Safe to repeat, by any number of workers: a schedule
+// that a person paused stays paused. While Temporal is slow or unavailable, it reports that and tries again, for at
+// most two minutes for each call.
+func Schedule(ctx context.Context, c client.Client, report func(error)) error {
 	for _, s := range schedules() {
-		err := s.make(ctx, c)
+		err := persist(ctx, "create schedule "+s.workflow, report, func(ctx context.Context) error { return s.create(ctx, c) })
 		if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-			err = s.update(ctx, c)
+			err = persist(ctx, "update schedule "+s.workflow, report, func(ctx context.Context) error { return s.update(ctx, c) })
 		}
 		if err != nil {
 			return fmt.Errorf("create schedule %s: %w", s.workflow, err)
@@ -59,8 +57,6 @@ func Schedule(ctx context.Context, c client.Client) error {
 
 // update keeps the state of the schedule, the only part that people change: pauses and their reasons.
 func (s schedule) update(ctx context.Context, c client.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
-	defer cancel()
 	return c.ScheduleClient().GetHandle(ctx, s.workflow).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			there := in.Description.Schedule
@@ -85,9 +81,7 @@ func (s schedule) same(there client.Schedule) bool {
 		run.Workflow == s.workflow && run.TaskQueue == TaskQueue && run.WorkflowExecutionTimeout == s.within
 }
 
-func (s schedule) make(ctx context.Context, c client.Client) error {
-	ctx, cancel := context.WithTimeout(ctx, scheduleTimeout)
-	defer cancel()
+func (s schedule) create(ctx context.Context, c client.Client) error {
 	_, err := c.ScheduleClient().Create(ctx, s.options())
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/daap-dev/daap/migrations"
 	"github.com/daap-dev/daap/workflows"
 )
-
-// prepareTimeout bounds what is asked of Temporal.
-const prepareTimeout = time.Minute
 
 // migrate brings PostgreSQL and Temporal to what this version needs.
 func migrate(ctx context.Context, s service) error {
@@ -28,9 +24,8 @@ func migrate(ctx context.Context, s service) error {
 		return err
 	}
 	defer temporal.Close()
-	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
-	defer cancel()
-	if err := workflows.Prepare(ctx, temporal, namespace); err != nil {
+	waits := s.report("Temporal is slow or unavailable; the migration waits for it.")
+	if err := workflows.Prepare(ctx, temporal, namespace, waits); err != nil {
 		return fmt.Errorf("prepare Temporal: %w", err)
 	}
 	s.log.Info("Temporal is up to date.", zap.String("namespace", namespace))

@@ -35,7 +35,8 @@ func runWorker(ctx context.Context, s service) error {
 		return err
 	}
 	defer temporal.Close()
-	if err := workflows.Check(ctx, temporal, namespace); err != nil {
+	waits := s.report("Temporal is slow or unavailable; the worker waits for it.")
+	if err := workflows.Check(ctx, temporal, namespace, waits); err != nil {
 		return err
 	}
 	backups, err := s.backups()
@@ -74,7 +75,7 @@ func runWorker(ctx context.Context, s service) error {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	defer worker.Stop()
-	if err := workflows.Schedule(ctx, temporal); err != nil {
+	if err := workflows.Schedule(ctx, temporal, waits); err != nil {
 		return err
 	}
 	sealer, err := s.sealer(ctx, store)

@@ -35,7 +35,7 @@ func TestEncryptedHistoryIsReadWithTheCodecServerAlone(t *testing.T) {
 	watching.secrets.Add("the codec key of a test", encoded)
 	const namespace = "e2e-encrypted"
 	temporal := encrypting(t, namespace, workflows.CodecKey{ID: "e2e", Secret: secret})
-	if err := workflows.Prepare(ctx, temporal, namespace); err != nil {
+	if err := workflows.Prepare(ctx, temporal, namespace, func(err error) { t.Log(err) }); err != nil {
 		t.Fatal(err)
 	}
 	op := daap.Operation{ID: uuid.New(), DatabaseID: uuid.New(), Kind: daap.ProvisionDatabase, DatabaseName: "hidden-orders", OwnerTeam: "e2e"}

@@ -58,7 +58,7 @@ func TestScheduleThatSomebodyPausedStaysPausedAfterADeploy(t *testing.T) {
 	}
 	deploy := func() *client.ScheduleDescription {
 		t.Helper()
-		if err := workflows.Schedule(t.Context(), temporal); err != nil {
+		if err := workflows.Schedule(t.Context(), temporal, func(err error) { t.Log(err) }); err != nil {
 			t.Fatal(err)
 		}
 		is, err := handle.Describe(t.Context())
