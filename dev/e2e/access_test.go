@@ -20,40 +20,6 @@ import (
 	"github.com/daap-dev/daap/dev/local"
 )
 
-// TestTeamUsesItsDatabaseUnseenAndAllOfItIsInTheAuditLog is the life of one database under the key of its team.
-func TestTeamUsesItsDatabaseUnseenAndAllOfItIsInTheAuditLog(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	ours, theirs := newTeam(ctx, t, "ours"), newTeam(ctx, t, "theirs")
-
-	accepted, err := local.Accepted(ours.api.CreateDatabase(ctx,
-		&oas.CreateDatabaseRequest{Tier: local.Tier, Name: "unseen"}, oas.CreateDatabaseParams{}))
-	if err != nil {
-		t.Fatalf("create a database: %v", err)
-	}
-	db, provision := accepted.Response.Data, accepted.Response.Meta.OperationID
-	t.Cleanup(func() { cleanUp(context.WithoutCancel(ctx), t, db.ID) })
-	if db.OwnerTeam != "ours" {
-		t.Errorf("a database of no named team is owned by %s, want the team of the key", db.OwnerTeam)
-	}
-	succeed(ctx, t, provision)
-	theirs.seesNothingOf(ctx, t, db.ID, provision)
-
-	deleted, err := ours.api.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: db.ID})
-	if err != nil {
-		t.Fatalf("delete the database: %v", err)
-	}
-	deletion := deleted.Response.Meta.OperationID
-	succeed(ctx, t, deletion)
-
-	ours.isRevoked(ctx, t)
-	ours.didAllOf(ctx, t, db.ID, provision, deletion)
-	theirs.wasRefused(ctx, t, db.ID)
-	sealedSoon(ctx, t, db.ID)
-	auditHolds(ctx, t)
-	serviceMayOnlyAdd(ctx, t)
-}
-
 // team is one that uses the API with a key of its own.
 type team struct {
 	name  string

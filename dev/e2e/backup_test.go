@@ -35,27 +35,29 @@ const destination = "s3://daap-e2e/backups"
 // keepingTier offers a tier with backups until the test ends.
 func keepingTier(ctx context.Context, t *testing.T, name string) {
 	t.Helper()
-	makeTier(ctx, t, oas.CreateTierRequest{
+	makeTier(ctx, t, keeping(name))
+}
+
+// keeping is a tier with backups.
+func keeping(name string) oas.CreateTierRequest {
+	return oas.CreateTierRequest{
 		Name: name, CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", BackupEnabled: oas.NewOptBool(true),
 		BackupFrequency: oas.NewOptString(nightly), BackupRetentionDays: oas.NewOptInt(7),
 		ObjectStorageDestination: oas.NewOptString(destination),
-	})
+	}
 }
 
 func TestBackupThatIsGivenUpIsForgotten(t *testing.T) {
-	t.Parallel()
+	id := parallelOn(t, sharedKept)
 	ctx := t.Context()
-	keepingTier(ctx, t, "e2e-forgotten")
-	db, operation := createOn(ctx, t, "e2e-forgotten", "e2e", "forgotten")
-	succeed(ctx, t, operation)
-	asked, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: db.ID})
+	asked, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	backup := asked.Response.Meta.OperationID
 	isThere := func() bool {
 		var all cnpgv1.BackupList
-		if err := stack.Kubernetes.List(ctx, &all, client.InNamespace(daap.Namespace(db.ID))); err != nil {
+		if err := stack.Kubernetes.List(ctx, &all, client.InNamespace(daap.Namespace(id))); err != nil {
 			t.Fatal(err)
 		}
 		return slices.ContainsFunc(all.Items, func(b cnpgv1.Backup) bool { return strings.HasPrefix(b.Name, backup.String()) })
@@ -71,11 +73,10 @@ func TestBackupThatIsGivenUpIsForgotten(t *testing.T) {
 	if isThere() {
 		t.Error("the base backup is still there")
 	}
-	remove(ctx, t, db.ID)
 }
 
 func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-kept")
 	db, operation := createOn(ctx, t, "e2e-kept", "e2e", "kept")
@@ -124,6 +125,7 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 
 	then, thenOp := restore(ctx, t, db.ID, "kept-then", moment.Format(time.RFC3339))
 	latest, latestOp := restore(ctx, t, db.ID, "kept-latest", "latest")
+	keys := readsItsSource(ctx, t, db.ID, latest.ID)
 	began := time.Now()
 	for _, restored := range []struct {
 		what          string
@@ -140,6 +142,10 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	// Nobody writes to what was restored, so that its archive has no commit as late as now.
 	backupsKnown(ctx, t, then.ID)
 	again, againOp := restore(ctx, t, then.ID, "kept-again", time.Now().UTC().Format(time.RFC3339))
+	needsNoSource(ctx, t, keys, latest.ID, after)
+	if got := restoredByHand(ctx, t, db.ID); got != after {
+		t.Errorf("restored without DAAP there is %q, want %q", got, after)
+	}
 	succeed(ctx, t, againOp)
 	if got, err := psqlOf(ctx, t, again.ID).Run(ctx, checksum); err != nil || got != before {
 		t.Errorf("restored from a restore there is %q (%v), want %q", got, err, before)
@@ -151,14 +157,14 @@ func TestDatabaseIsRestoredToTheSecondToNowAndFromARestore(t *testing.T) {
 	if got := run(checksum); got != after {
 		t.Errorf("the source has %q afterwards, want %q", got, after)
 	}
-	if got := restoredByHand(ctx, t, db.ID); got != after {
-		t.Errorf("restored without DAAP there is %q, want %q", got, after)
-	}
-	for _, id := range []uuid.UUID{again.ID, then.ID, latest.ID, db.ID} {
+	all := []uuid.UUID{again.ID, then.ID, latest.ID, db.ID}
+	for _, id := range all {
 		if n := objectsOf(ctx, t, id); n == 0 {
 			t.Errorf("database %s has nothing in the object store", id)
 		}
-		remove(ctx, t, id)
+	}
+	removeAll(ctx, t, all...)
+	for _, id := range all {
 		if n := objectsOf(ctx, t, id); n > 0 {
 			t.Errorf("%d objects are left of database %s, which is deleted", n, id)
 		}
@@ -238,12 +244,12 @@ func restore(ctx context.Context, t *testing.T, source uuid.UUID, name, target s
 	return db, accepted.Response.Meta.OperationID
 }
 
-// backupsKnown waits until it is known from when on the database can be restored.
+// backupsKnown waits until it is known since when the database can be restored.
 func backupsKnown(ctx context.Context, t *testing.T, id uuid.UUID) oas.BackupState {
 	t.Helper()
 	var state oas.BackupState
 	var failed error
-	until(ctx, t, "the database can be restored", func() bool {
+	untilRun(ctx, t, "the database can be restored", func() bool {
 		found, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: id})
 		if err != nil {
 			failed = errors.Join(failed, err)
@@ -251,7 +257,7 @@ func backupsKnown(ctx context.Context, t *testing.T, id uuid.UUID) oas.BackupSta
 		}
 		state = found.Data.Backup.Value
 		return !found.Data.Backup.Null && !state.FirstRecoverableAt.Null
-	})
+	}, lookAtBackups)
 	if failed != nil {
 		t.Fatal(failed)
 	}
@@ -259,7 +265,7 @@ func backupsKnown(ctx context.Context, t *testing.T, id uuid.UUID) oas.BackupSta
 }
 
 func TestTierWhoseBackupsHaveNoPlaceIsRefused(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	asked := oas.CreateTierRequest{
 		Name: "e2e-nowhere", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", PgVersion: "17",
 		DestructionStrategy: oas.DestructionStrategyHardDelete, BackupEnabled: oas.NewOptBool(true),

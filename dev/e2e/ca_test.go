@@ -31,7 +31,7 @@ import (
 // TestCAIsHandedOverBeforeClientsNeedIt has the CA of a database end in ten days while the operator looks away, then the
 // operator renew it, and then a person give it another key.
 func TestCAIsHandedOverBeforeClientsNeedIt(t *testing.T) {
-	t.Parallel()
+	parallel(t, long)
 	ctx := t.Context()
 	db, operation := create(ctx, t, "renewed")
 	succeed(ctx, t, operation)

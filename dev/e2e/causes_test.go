@@ -19,7 +19,7 @@ import (
 // TestCommandsForCausesRepairADatabase runs the commands that find a cause on a healthy database, and those that fix
 // one on the damage that they are for, as far as one database can have it.
 func TestCommandsForCausesRepairADatabase(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-causes")
 	makeTier(ctx, t, oas.CreateTierRequest{

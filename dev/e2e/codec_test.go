@@ -27,7 +27,7 @@ import (
 // TestEncryptedHistoryIsReadWithTheCodecServerAlone starts an operation's workflow as an API that encrypts does, in a
 // Temporal namespace in which no worker is.
 func TestEncryptedHistoryIsReadWithTheCodecServerAlone(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails

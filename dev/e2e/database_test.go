@@ -19,34 +19,58 @@ import (
 	"github.com/daap-dev/daap/dev/local"
 )
 
+// TestDatabaseFromProvisionToNothingLeft is the life of one database under the key of its team: other teams see nothing
+// of it, and the audit log has all of it.
 func TestDatabaseFromProvisionToNothingLeft(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
-	db, operation := create(ctx, t, "whole-way")
-	if db.Status != oas.DatabaseStatusProvisioning || db.OperationID.Value != operation {
-		t.Errorf("created database is %s held by %v, want provisioning held by %s", db.Status, db.OperationID, operation)
+	ours, theirs := newTeam(ctx, t, "ours"), newTeam(ctx, t, "theirs")
+	accepted, err := local.Accepted(ours.api.CreateDatabase(ctx,
+		&oas.CreateDatabaseRequest{Tier: local.Tier, Name: "whole-way"}, oas.CreateDatabaseParams{}))
+	if err != nil {
+		t.Fatalf("create a database: %v", err)
 	}
-	op := succeed(ctx, t, operation)
+	db, provision := accepted.Response.Data, accepted.Response.Meta.OperationID
+	t.Cleanup(func() { cleanUp(context.WithoutCancel(ctx), t, db.ID) })
+	if db.Status != oas.DatabaseStatusProvisioning || db.OperationID.Value != provision {
+		t.Errorf("created database is %s held by %v, want provisioning held by %s", db.Status, db.OperationID, provision)
+	}
+	if db.OwnerTeam != "ours" {
+		t.Errorf("a database of no named team is owned by %s, want the team of the key", db.OwnerTeam)
+	}
+	op := succeed(ctx, t, provision)
 	historyIsShort(ctx, t, op.WorkflowID)
 
-	got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+	got, err := ours.api.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
 	if err != nil || got.Data.Status != oas.DatabaseStatusReady {
 		t.Fatalf("database is %v (%v), want ready", got, err)
 	}
-	conn, err := stack.API.GetDatabaseConnection(ctx, oas.GetDatabaseConnectionParams{ID: db.ID})
+	conn, err := ours.api.GetDatabaseConnection(ctx, oas.GetDatabaseConnectionParams{ID: db.ID})
 	if err != nil {
 		t.Fatalf("connection: %v", err)
 	}
 	t.Run("pooled", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Pooled) })
 	t.Run("direct", func(t *testing.T) { writesAndReads(t, conn.Data, conn.Data.Direct) })
 	auditTells(ctx, t, db.ID, psqlOf(ctx, t, db.ID))
+	theirs.seesNothingOf(ctx, t, db.ID, provision)
 
-	remove(ctx, t, db.ID)
-	nothingLeft(ctx, t, db.ID)
-	got, err = stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
-	if err != nil || got.Data.Status != oas.DatabaseStatusDeleted {
-		t.Errorf("database is %v (%v), want deleted", got, err)
+	deleted, err := ours.api.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: db.ID})
+	if err != nil {
+		t.Fatalf("delete the database: %v", err)
 	}
+	deletion := deleted.Response.Meta.OperationID
+	succeed(ctx, t, deletion)
+	nothingLeft(ctx, t, db.ID)
+	if status := of(ctx, t, db.ID).Status; status != oas.DatabaseStatusDeleted {
+		t.Errorf("database is %s, want deleted", status)
+	}
+
+	ours.isRevoked(ctx, t)
+	ours.didAllOf(ctx, t, db.ID, provision, deletion)
+	theirs.wasRefused(ctx, t, db.ID)
+	sealedSoon(ctx, t, db.ID)
+	auditHolds(ctx, t)
+	serviceMayOnlyAdd(ctx, t)
 }
 
 // writesAndReads does so at the endpoint.
@@ -91,10 +115,47 @@ func nothingLeft(ctx context.Context, t *testing.T, id uuid.UUID) {
 	}
 }
 
-func TestDeleteTakesOverFromAProvisionUnderWay(t *testing.T) {
-	t.Parallel()
+// TestProvisionUnderWayGivesWayToADeleteAndToACancel has three databases of one name, one after the other: the name is
+// taken until nothing is left.
+func TestProvisionUnderWayGivesWayToADeleteAndToACancel(t *testing.T) {
+	parallel(t, needsStore)
 	ctx := t.Context()
 	db, provision := create(ctx, t, "taken-over")
+	again := &oas.CreateDatabaseRequest{Tier: local.Tier, Name: db.Name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(db.OwnerTeam))}
+	_, err := stack.API.CreateDatabase(ctx, again, oas.CreateDatabaseParams{})
+	refused(t, err, http.StatusConflict, oas.ErrorCodeNameTaken)
+	waitsForItsCluster(ctx, t, provision)
+	deletion := remove(ctx, t, db.ID)
+	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
+	if err != nil || op.Data.State != oas.OperationStateCancelled {
+		t.Errorf("provision is %v (%v), want cancelled by %s", op, err, deletion.ID)
+	}
+	nothingLeft(ctx, t, db.ID)
+	_, err = stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: db.ID})
+	refused(t, err, http.StatusConflict, oas.ErrorCodeWrongStatus)
+
+	db, provision = create(ctx, t, db.Name)
+	waitsForItsCluster(ctx, t, provision)
+	cancel := func(key oas.OptString) error {
+		_, err := stack.API.CancelOperation(ctx, decision("not needed"), oas.CancelOperationParams{ID: provision, IdempotencyKey: key})
+		return err
+	}
+	decide(ctx, t, func(key oas.OptString) error {
+		if err := cancel(key); err != nil {
+			return err
+		}
+		return cancel(key) // it is the same request, and gets the same answer
+	})
+	cancelled, err := stack.Follow(ctx, provision, nil)
+	if err != nil || cancelled.State != oas.OperationStateCancelled || cancelled.CancelledBy.Value != local.Actor {
+		t.Fatalf("operation is %s (%v), want cancelled by %s; steps: %s", cancelled.State, err, local.Actor, describe(cancelled))
+	}
+	nothingLeft(ctx, t, db.ID)
+	create(ctx, t, db.Name)
+}
+
+func waitsForItsCluster(ctx context.Context, t *testing.T, provision uuid.UUID) {
+	t.Helper()
 	until(ctx, t, "the provision waits for its Cluster", func() bool {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
 		if err != nil {
@@ -104,26 +165,6 @@ func TestDeleteTakesOverFromAProvisionUnderWay(t *testing.T) {
 			return s.Name == "ready" && s.Progress != ""
 		})
 	})
-	deletion := remove(ctx, t, db.ID)
-	op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: provision})
-	if err != nil || op.Data.State != oas.OperationStateCancelled {
-		t.Errorf("provision is %v (%v), want cancelled by %s", op, err, deletion.ID)
-	}
-	nothingLeft(ctx, t, db.ID)
-}
-
-func TestNameIsTakenUntilDeleted(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	db, _ := create(ctx, t, "one-of-a-kind")
-	again := &oas.CreateDatabaseRequest{Tier: local.Tier, Name: db.Name, OwnerTeam: oas.NewOptTeamName(oas.TeamName(db.OwnerTeam))}
-	_, err := stack.API.CreateDatabase(ctx, again, oas.CreateDatabaseParams{})
-	refused(t, err, http.StatusConflict, oas.ErrorCodeNameTaken)
-
-	remove(ctx, t, db.ID)
-	_, err = stack.API.DeleteDatabase(ctx, oas.DeleteDatabaseParams{ID: db.ID})
-	refused(t, err, http.StatusConflict, oas.ErrorCodeWrongStatus)
-	create(ctx, t, db.Name)
 }
 
 func refused(t *testing.T, err error, status int, code oas.ErrorCode) {

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap/api/oas"
-	"github.com/daap-dev/daap/dev/local"
 )
 
 // decision is what the tests decide, and why.
@@ -20,7 +19,7 @@ func decision(reason string) *oas.DecisionRequest {
 }
 
 func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	admit := refuseClustersOf(ctx, t, "refused")
 	db, operation := createFor(ctx, t, "refused", "refused-first")
@@ -43,7 +42,7 @@ func TestProvisionThatIsRefusedParksAndARetryFinishesIt(t *testing.T) {
 }
 
 func TestDeleteTakesOverFromAParkedProvision(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	refuseClustersOf(ctx, t, "parked")
 	db, provision := createFor(ctx, t, "parked", "taken-over-parked")
@@ -56,37 +55,8 @@ func TestDeleteTakesOverFromAParkedProvision(t *testing.T) {
 	}
 }
 
-func TestProvisionThatIsCancelledLeavesNothing(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	db, operation := create(ctx, t, "cancelled")
-	until(ctx, t, "the provision waits for its Cluster", func() bool {
-		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return op.Data.Step.Value == "ready"
-	})
-	cancelOperation := func(key oas.OptString) error {
-		_, err := stack.API.CancelOperation(ctx, decision("not needed"), oas.CancelOperationParams{ID: operation, IdempotencyKey: key})
-		return err
-	}
-	decide(ctx, t, func(key oas.OptString) error {
-		if err := cancelOperation(key); err != nil {
-			return err
-		}
-		return cancelOperation(key) // it is the same request, and gets the same answer
-	})
-	op, err := stack.Follow(ctx, operation, nil)
-	if err != nil || op.State != oas.OperationStateCancelled || op.CancelledBy.Value != local.Actor {
-		t.Fatalf("operation is %s (%v), want cancelled by %s; steps: %s", op.State, err, local.Actor, describe(op))
-	}
-	nothingLeft(ctx, t, db.ID)
-	create(ctx, t, db.Name) // its name is free
-}
-
 func TestOperationWhoseWorkflowIsTerminatedIsFoundAndRetried(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	db, operation := create(ctx, t, "terminated")
 	var workflow string

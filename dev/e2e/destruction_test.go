@@ -76,7 +76,7 @@ func bothWays(ctx context.Context, t *testing.T, id uuid.UUID) map[string]local.
 const written = `CREATE TABLE clock AS SELECT i, clock_timestamp() AS at FROM generate_series(1, 1000) AS i`
 
 func TestFrozenDatabaseRefusesClientsAndComesBackWhole(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	tier := destroyedBy(ctx, t, "e2e-frozen", oas.DestructionStrategyFreeze)
 	db, operation := createOn(ctx, t, "e2e-frozen", "e2e", "frozen")
@@ -154,7 +154,7 @@ func TestFrozenDatabaseRefusesClientsAndComesBackWhole(t *testing.T) {
 }
 
 func TestArchivedDatabaseIsRestoredAndThenDeletedForGood(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	destroyedBy(ctx, t, "e2e-archived", oas.DestructionStrategyArchive)
 	db, operation := createOn(ctx, t, "e2e-archived", "e2e", "archived")
@@ -226,7 +226,7 @@ func TestArchivedDatabaseIsRestoredAndThenDeletedForGood(t *testing.T) {
 
 // TestPurgeOfLockedObjectsParksUntilTheyAreFree has one object of an archive be kept by the bucket.
 func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	const bucket = "daap-e2e-locked"
 	store := objectStore(t)
@@ -276,7 +276,7 @@ func TestPurgeOfLockedObjectsParksUntilTheyAreFree(t *testing.T) {
 
 // TestDatabaseThatIsHalfGoneIsDeletedForGood has its namespace and its bucket removed by others before.
 func TestDatabaseThatIsHalfGoneIsDeletedForGood(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	const bucket = "daap-e2e-gone"
 	makeTier(ctx, t, oas.CreateTierRequest{

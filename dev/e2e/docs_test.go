@@ -141,7 +141,7 @@ func unrunCommands() error {
 
 // TestTourOfTheReadmeWorks runs the tour in a shell that has nothing set, as a reader does.
 func TestTourOfTheReadmeWorks(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore, needsHealth)
 	keys := t.TempDir()
 	out := pageOf(t, "README.md").runAll(t.Context(), t, "DAAP_API_KEY_HEADER=", "SHOP_KEY_HEADER=", "TMPDIR="+keys)
 	watching.keysIn(t, keys)
@@ -152,7 +152,7 @@ func TestTourOfTheReadmeWorks(t *testing.T) {
 // TestPagesForTeamsWork runs the pages for product teams, and the conventions of the API, on one database in the order
 // of its life.
 func TestPagesForTeamsWork(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-docs")
 	makeTier(ctx, t, oas.CreateTierRequest{
@@ -204,7 +204,7 @@ func ofShop(ctx context.Context, t *testing.T, name string) uuid.UUID {
 
 // TestPagesForOperatorsWork runs the commands that need no particular database.
 func TestPagesForOperatorsWork(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore, needsHealth)
 	ctx := t.Context()
 	key := "SHOP_KEY_HEADER=" + shopKey(ctx, t)
 	for path, want := range map[string][]string{

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,12 +14,10 @@ import (
 )
 
 func TestExtensionsMadeInPsqlAreListedAndNoListIsShownAsFreshThatIsNot(t *testing.T) {
-	t.Parallel()
+	id := parallelOn(t, sharedPlain)
 	ctx := t.Context()
-	db, operation := create(ctx, t, "extended")
-	succeed(ctx, t, operation)
-	first := psqlOf(ctx, t, db.ID)
-	asSuperuser(ctx, t, db.ID, `CREATE DATABASE second OWNER app`)
+	first := psqlOf(ctx, t, id)
+	asSuperuser(ctx, t, id, `CREATE DATABASE second OWNER app`)
 	second := first
 	second.Database = "second"
 	for sql, psql := range map[string]interface {
@@ -29,9 +28,8 @@ func TestExtensionsMadeInPsqlAreListedAndNoListIsShownAsFreshThatIsNot(t *testin
 		}
 	}
 	var found oas.Database
-	rescan(ctx, t, db.ID)
-	until(ctx, t, "both are listed", func() bool {
-		found = show(ctx, t, db.ID)
+	rescan(ctx, t, id, "both are listed", func() bool {
+		found = show(ctx, t, id)
 		return has(found, "app", "pg_trgm") && has(found, "second", "citext")
 	})
 	listed := found.Extensions.Value
@@ -62,9 +60,8 @@ func TestExtensionsMadeInPsqlAreListedAndNoListIsShownAsFreshThatIsNot(t *testin
 	if _, err := second.Run(ctx, `REVOKE CONNECT ON DATABASE second FROM PUBLIC`); err != nil {
 		t.Fatal(err)
 	}
-	until(ctx, t, "the list is stale, and the storage is told all the same", func() bool {
-		rescan(ctx, t, db.ID) // also in the next second, which is what times are told by
-		found = show(ctx, t, db.ID)
+	rescan(ctx, t, id, "the list is stale, and the storage is told all the same", func() bool {
+		found = show(ctx, t, id)
 		if found.Extensions.Value.State == oas.ExtensionsStateFresh { // from before, and saved since
 			listed, storage = found.Extensions.Value, found.Storage.Value
 		}
@@ -81,12 +78,10 @@ func TestExtensionsMadeInPsqlAreListedAndNoListIsShownAsFreshThatIsNot(t *testin
 	if _, err := second.Run(ctx, `GRANT CONNECT ON DATABASE second TO daap; DROP EXTENSION citext`); err != nil {
 		t.Fatal(err)
 	}
-	rescan(ctx, t, db.ID)
-	until(ctx, t, "what was dropped is not listed", func() bool {
-		found = show(ctx, t, db.ID)
+	rescan(ctx, t, id, "what was dropped is not listed", func() bool {
+		found = show(ctx, t, id)
 		return found.Extensions.Value.State == oas.ExtensionsStateFresh && !has(found, "second", "citext")
 	})
-	remove(ctx, t, db.ID)
 }
 
 // has says whether the PostgreSQL database is shown with the extension.
@@ -96,14 +91,24 @@ func has(db oas.Database, postgres, name string) bool {
 	})
 }
 
-// rescan changes the database, so that it is asked anew by the next run of the schedule, and has that run.
-func rescan(ctx context.Context, t *testing.T, id uuid.UUID) {
+// rescan waits until it is so, and meanwhile has the database scanned, again and again: a database that changed is due
+// in the next run of the schedule.
+func rescan(ctx context.Context, t *testing.T, id uuid.UUID, what string, so func() bool) {
 	t.Helper()
-	patch := &oas.UpdateDatabaseApplicationMergePatchJSON{Description: oas.NewOptNilString(uuid.NewString())}
-	if _, err := stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: id}); err != nil {
-		t.Fatal(err)
-	}
-	shell(ctx, t, "temporal schedule trigger --namespace daap --schedule-id scan_extensions", "operation="+id.String())
+	var changed time.Time
+	untilRun(ctx, t, what, func() bool {
+		if so() {
+			return true
+		}
+		if time.Since(changed) > runAgainAfter {
+			patch := &oas.UpdateDatabaseApplicationMergePatchJSON{Description: oas.NewOptNilString(uuid.NewString())}
+			if _, err := stack.API.UpdateDatabase(ctx, patch, oas.UpdateDatabaseParams{ID: id}); err != nil {
+				t.Fatal(err)
+			}
+			changed = time.Now()
+		}
+		return false
+	}, scanExtensions)
 }
 
 func show(ctx context.Context, t *testing.T, id uuid.UUID) oas.Database {

@@ -23,7 +23,7 @@ const odd = "---\nkind: Secret {{ .Values }} ${HOME} `id` '; DROP TABLE tiers; -
 // TestOddestInputThatIsAcceptedIsProvisioned asks for a database in which every name is as long and every value as odd as
 // the API takes it. Its tier's destination is tried by a worker.
 func TestOddestInputThatIsAcceptedIsProvisioned(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	long := func(begin string, n int) string { return begin + strings.Repeat("a", n-len(begin)) }
 	tier, team := long("e2e-odd-", 40), long("e2e-", 40)

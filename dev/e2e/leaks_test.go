@@ -40,7 +40,7 @@ func canary(name string) string {
 // TestKeysThatAreDeniedAreNotTold spoils the database's own password and its keys to the object store before there is a
 // Cluster: it comes up with the one, and is refused with the other.
 func TestKeysThatAreDeniedAreNotTold(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-denied")
 	admit := refuseClustersOf(ctx, t, "denied")
@@ -83,7 +83,7 @@ func spoil(ctx context.Context, t *testing.T, id uuid.UUID, name, key, value str
 // TestPasswordThatIsRefusedIsNotTold gives the worker's role another password than the Secret has: whatever DAAP does
 // there is refused, and says so.
 func TestPasswordThatIsRefusedIsNotTold(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	db, operation := create(ctx, t, "refused-password")
 	succeed(ctx, t, operation)
@@ -129,7 +129,7 @@ func tellSuperuser(ctx context.Context, id uuid.UUID, statement string) error {
 
 // TestWrongAPIKeysAreNotTold sends keys that are none, in each place where people put them.
 func TestWrongAPIKeysAreNotTold(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	inQuery := func(name string) func(*http.Request, string) {
 		return func(r *http.Request, secret string) { r.URL.RawQuery = url.Values{name: {secret}}.Encode() }
 	}
@@ -180,7 +180,7 @@ func TestWrongAPIKeysAreNotTold(t *testing.T) {
 
 // TestSettingsThatFailAreNotTold starts DAAP with settings that hold secrets and are wrong.
 func TestSettingsThatFailAreNotTold(t *testing.T) {
-	t.Parallel()
+	t.Parallel() // each of them has a turn of its own
 	profile := filepath.Join(t.TempDir(), "temporal.toml")
 	if err := os.WriteFile(profile, []byte("[profile.default]\napi_key = "+canary("the API key in a broken profile")), 0o600); err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestSettingsThatFailAreNotTold(t *testing.T) {
 		"codec keys that are none, for people": {[]string{"codec"}, []string{"DAAP_TEMPORAL_CODEC_KEYS=id=" + canary("a codec key that is wrong")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			parallel(t, needsStore)
 			failing(t, tt.command, tt.env...)
 		})
 	}

@@ -27,7 +27,7 @@ const transactions = `SELECT count(*) FROM pgbench_history`
 // TestBackupsThatComeLaterRestoreWhatIsWrittenMeanwhile gives a database without backups a tier that has them, takes a
 // base backup while pgbench runs, and restores to a second in the middle of it.
 func TestBackupsThatComeLaterRestoreWhatIsWrittenMeanwhile(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	makeTier(ctx, t, oas.CreateTierRequest{Name: "e2e-plain", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi"})
 	keepingTier(ctx, t, "e2e-loaded")
@@ -82,9 +82,7 @@ func TestBackupsThatComeLaterRestoreWhatIsWrittenMeanwhile(t *testing.T) {
 		t.Error("nothing that pgbench wrote is there")
 	}
 	inPod(ctx, t, restored.ID, "pg_amcheck", "--username=postgres", "--database=app", "--heapallindexed", "--on-error-stop")
-	for _, id := range []uuid.UUID{restored.ID, db.ID} {
-		remove(ctx, t, id)
-	}
+	removeAll(ctx, t, restored.ID, db.ID)
 }
 
 func podArguments(id uuid.UUID, command ...string) []string {

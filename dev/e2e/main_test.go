@@ -149,6 +149,22 @@ func forGood(id uuid.UUID) oas.DeleteDatabaseParams {
 	return oas.DeleteDatabaseParams{ID: id, Strategy: oas.NewOptDestructionStrategy(oas.DestructionStrategyHardDelete)}
 }
 
+// removeAll deletes the databases for good, beside each other.
+func removeAll(ctx context.Context, t *testing.T, ids ...uuid.UUID) {
+	t.Helper()
+	var deletions []uuid.UUID
+	for _, id := range ids {
+		accepted, err := stack.API.DeleteDatabase(ctx, forGood(id))
+		if err != nil {
+			t.Fatalf("delete database %s: %v", id, err)
+		}
+		deletions = append(deletions, accepted.Response.Meta.OperationID)
+	}
+	for _, deletion := range deletions {
+		succeed(ctx, t, deletion)
+	}
+}
+
 // remove deletes the database for good and waits until that is over.
 func remove(ctx context.Context, t *testing.T, id uuid.UUID) oas.Operation {
 	t.Helper()

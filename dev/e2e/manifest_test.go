@@ -36,7 +36,7 @@ func notMade(team string) daap.Database {
 // TestManifestsAreAcceptedByKubernetes sends every manifest through the real API server's schemas and the
 // operator's webhooks, strictly: a field that the schema does not know is an error.
 func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	db := notMade("e2e")
 	namespace := manifest.Namespace(db)

@@ -22,6 +22,7 @@ import (
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
 	"github.com/daap-dev/daap/api/oas"
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // hostAddress is where pods reach the machine: the host's end of the stack's link.
@@ -110,12 +111,10 @@ func addressesOf(ctx context.Context, t *testing.T, id uuid.UUID) map[string]str
 // TestOnlyTheOwnersNamespacesReachADatabaseWhichReachesNobodyElse tries every way in and out that is not allowed,
 // beside one that is, by the same command.
 func TestOnlyTheOwnersNamespacesReachADatabaseWhichReachesNobodyElse(t *testing.T) {
-	t.Parallel()
+	other := parallelOn(t, sharedPlain, long)
 	ctx := t.Context()
 	db, operation := createFor(ctx, t, "e2e", "walled")
-	other, otherOperation := createFor(ctx, t, "e2e", "walled-too")
 	succeed(ctx, t, operation)
-	succeed(ctx, t, otherOperation)
 	addresses := addressesOf(ctx, t, db.ID)
 
 	owners := clientPod(ctx, t, "e2e", nil)
@@ -157,8 +156,8 @@ func TestOnlyTheOwnersNamespacesReachADatabaseWhichReachesNobodyElse(t *testing.
 	for what, address := range map[string]string{
 		"what is outside":              outside,
 		"the cloud's metadata":         "169.254.169.254:80",
-		"another database of the team": net.JoinHostPort(primaryOf(ctx, t, daap.Namespace(other.ID)).Status.PodIP, "5432"),
-		"that database's Service":      addressesOf(ctx, t, other.ID)[daap.PrimaryService],
+		"another database of the team": net.JoinHostPort(primaryOf(ctx, t, daap.Namespace(other)).Status.PodIP, "5432"),
+		"that database's Service":      addressesOf(ctx, t, other)[daap.PrimaryService],
 		"a client":                     net.JoinHostPort(owners.Status.PodIP, "22"),
 		"DAAP's node":                  "10.200.0.2:10250",
 	} {
@@ -206,32 +205,36 @@ func policiesOf(ctx context.Context, t *testing.T, id uuid.UUID) []string {
 
 // TestRuleThatIsMissingIsTold takes one rule out of the policy of a database that is being provisioned, and puts it back.
 func TestRuleThatIsMissingIsTold(t *testing.T) {
-	t.Parallel()
-	keepingTier(t.Context(), t, "e2e-cut-off")
+	t.Parallel() // each of them has a turn of its own
 	for name, tt := range map[string]struct {
-		cut  func(*networkingv1.NetworkPolicySpec)
-		code oas.CauseCode
-		says string
+		cut   func(*networkingv1.NetworkPolicySpec)
+		code  oas.CauseCode
+		says  string
+		needs []need
 	}{
 		"operator": {func(spec *networkingv1.NetworkPolicySpec) {
 			spec.Ingress = slices.DeleteFunc(spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
 				return rule.From[0].NamespaceSelector != nil &&
 					rule.From[0].NamespaceSelector.MatchLabels[corev1.LabelMetadataName] == "cnpg-system"
 			})
-		}, oas.CauseCodeNETWORKBLOCKED, "HTTP communication issue"},
+		}, oas.CauseCodeNETWORKBLOCKED, "HTTP communication issue", nil},
 		"worker": {func(spec *networkingv1.NetworkPolicySpec) {
 			spec.Ingress = slices.DeleteFunc(spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
 				return rule.From[0].IPBlock != nil
 			})
-		}, oas.CauseCodeCONNECTFAILED, "primary."},
-		"dns":         {nowhereAt(53), oas.CauseCodeCONNECTFAILED, "DNS lookup failed"},
-		"API servers": {nowhereAt(6443), oas.CauseCodeNETWORKBLOCKED, "cannot reach the Kubernetes API"},
-		"store":       {nowhereAt(9000), oas.CauseCodeS3DENIED, "Could not connect to the endpoint URL"},
+		}, oas.CauseCodeCONNECTFAILED, "primary.", nil},
+		"dns":         {nowhereAt(53), oas.CauseCodeCONNECTFAILED, "DNS lookup failed", nil},
+		"API servers": {nowhereAt(6443), oas.CauseCodeNETWORKBLOCKED, "cannot reach the Kubernetes API", nil},
+		"store":       {nowhereAt(9000), oas.CauseCodeS3DENIED, "Could not connect to the endpoint URL", []need{needsStore}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			ctx := t.Context()
-			db, operation := createOn(ctx, t, "e2e-cut-off", "e2e", "cut-off-"+strings.ToLower(strings.ReplaceAll(name, " ", "-")))
+			parallel(t, tt.needs...)
+			ctx, tier := t.Context(), local.Tier
+			if tt.needs != nil {
+				tier = "e2e-cut-off"
+				keepingTier(ctx, t, tier)
+			}
+			db, operation := createOn(ctx, t, tier, "e2e", "cut-off-"+strings.ToLower(strings.ReplaceAll(name, " ", "-")))
 			key := client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: "platform"}
 			var whole networkingv1.NetworkPolicy
 			until(ctx, t, "the policy is there", func() bool { return stack.Kubernetes.Get(ctx, key, &whole) == nil })

@@ -17,13 +17,14 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// TestDeleteOfADatabaseThatNeverFinished runs alone: it takes CloudNativePG's operator away.
-func TestDeleteOfADatabaseThatNeverFinished(t *testing.T) { //nolint:paralleltest // others need the operator
+// TestOperatorThatIsDownKeepsNoDeleteAndProvisionsGoOnAfterIt runs alone: it takes CloudNativePG's operator away.
+func TestOperatorThatIsDownKeepsNoDeleteAndProvisionsGoOnAfterIt(t *testing.T) { //nolint:paralleltest // others need the operator
 	ctx := t.Context()
-	takeOperatorAway(ctx, t)
-	db, operation := create(ctx, t, "never-finished")
+	bringBack := takeOperatorAway(ctx, t)
+	unfinished, first := create(ctx, t, "never-finished")
+	waits, operation := create(ctx, t, "waits-for-operator")
 	until(ctx, t, "the provision says what keeps it", func() bool {
-		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
+		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: first})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,21 +35,14 @@ func TestDeleteOfADatabaseThatNeverFinished(t *testing.T) { //nolint:paralleltes
 		}
 		return false
 	})
-	remove(ctx, t, db.ID)
-	nothingLeft(ctx, t, db.ID)
-}
-
-// TestProvisionSaysThatTheOperatorIsDownAndGoesOnByItself runs alone: it takes CloudNativePG's operator away.
-func TestProvisionSaysThatTheOperatorIsDownAndGoesOnByItself(t *testing.T) { //nolint:paralleltest // others need the operator
-	ctx := t.Context()
-	bringBack := takeOperatorAway(ctx, t)
-	db, operation := create(ctx, t, "waits-for-operator")
+	remove(ctx, t, unfinished.ID)
+	nothingLeft(ctx, t, unfinished.ID)
 	until(ctx, t, "the operation and the database say that the operator is down", func() bool {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: operation})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: db.ID})
+		got, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: waits.ID})
 		if err != nil {
 			t.Fatal(err)
 		}

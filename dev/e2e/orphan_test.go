@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,9 +19,10 @@ import (
 	"github.com/daap-dev/daap/api/oas"
 )
 
-// TestOrphanIsFoundAndRemovedOnRequestAlone is not parallel: the health is degraded meanwhile. It has an archive of a database that never was, beside that of one that is
-// there, which the runbook then deletes for good.
+// TestOrphanIsFoundAndRemovedOnRequestAlone puts an archive of a database that never was beside that of one that is
+// there, which the runbook then deletes for good. Other tests leave orphans too, for a moment.
 func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
+	parallel(t, needsStore, degrades)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-orphans")
 	db, operation := createOn(ctx, t, "e2e-orphans", "e2e", "no-orphan")
@@ -61,10 +63,7 @@ func TestOrphanIsFoundAndRemovedOnRequestAlone(t *testing.T) {
 		t.Errorf("it was removed before anybody asked: %v", err)
 	}
 	listed(t, run("remove-orphan", "orphan="+orphan.ID.String()), "removal_requested_at")
-	until(ctx, t, "it is removed", func() bool {
-		found, err := stack.API.ListOrphans(ctx, oas.ListOrphansParams{})
-		return err == nil && len(found.Data) == 0
-	})
+	until(ctx, t, "it is removed", func() bool { return len(orphansOf(ctx, t, nobodys)) == 0 })
 	if _, err := store.StatObject(ctx, "daap-e2e", name, minio.StatObjectOptions{}); err == nil {
 		t.Error("it is still there")
 	}
@@ -95,17 +94,26 @@ func volumeIsRemoved(ctx context.Context, t *testing.T, id uuid.UUID, run func(b
 	})
 	run("reap")
 	until(ctx, t, "the volume is found", func() bool {
-		found, err := stack.API.ListOrphans(ctx, oas.ListOrphansParams{})
-		if err != nil || len(found.Data) == 0 {
+		found := orphansOf(ctx, t, id)
+		if len(found) == 0 {
 			return false
 		}
-		if len(found.Data) != 1 || found.Data[0].Kind != oas.OrphanKindPersistentVolume || found.Data[0].DatabaseID != id {
-			t.Fatalf("orphans are %+v, want the volume alone", found.Data)
+		if len(found) != 1 || found[0].Kind != oas.OrphanKindPersistentVolume {
+			t.Fatalf("orphans are %+v, want the volume alone", found)
 		}
-		run("remove-orphan", "orphan="+found.Data[0].ID.String())
+		run("remove-orphan", "orphan="+found[0].ID.String())
 		return true
 	})
 	until(ctx, t, "the volume is removed", func() bool {
 		return apierrors.IsNotFound(stack.Kubernetes.Get(ctx, client.ObjectKeyFromObject(volume), volume))
 	})
+}
+
+func orphansOf(ctx context.Context, t *testing.T, database uuid.UUID) []oas.Orphan {
+	t.Helper()
+	found, err := stack.API.ListOrphans(ctx, oas.ListOrphansParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(found.Data, func(o oas.Orphan) bool { return o.DatabaseID != database })
 }

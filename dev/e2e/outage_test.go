@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,22 +15,20 @@ import (
 	"github.com/daap-dev/daap/dev/local"
 )
 
-// toldWithin is within what time it must be told that nothing is archived any more.
-const toldWithin = 2 * time.Minute
-
-// outage is for how long the object store hangs: make e2e OUTAGE=10m.
-func outage(t *testing.T) time.Duration {
-	t.Helper()
-	lasts, err := time.ParseDuration(os.Getenv("DAAP_E2E_OUTAGE"))
-	if err != nil {
-		t.Fatalf("DAAP_E2E_OUTAGE, which make e2e sets: %v", err)
+// outage returns how long the object store hangs, and within what time the API must say that nothing is archived. The
+// long form waits for the schedule that looks at backups, which is a minute.
+func outage() (lasts, toldWithin time.Duration) {
+	if isLong() {
+		return 10 * time.Minute, 2 * time.Minute
 	}
-	return lasts
+	return time.Minute, time.Minute
 }
 
-// TestObjectStoreThatHangsIsToldAndCaughtUpWith is not parallel: what the others back up must not wait for it.
 func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
+	giveBack := queue.stopObjectStore(t)
+	parallel(t, long)
 	ctx := t.Context()
+	lasts, toldWithin := outage()
 	keepingTier(ctx, t, "e2e-away")
 	db, operation := createOn(ctx, t, "e2e-away", "e2e", "away")
 	succeed(ctx, t, operation)
@@ -60,7 +57,7 @@ func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
 		op, err := stack.API.GetOperation(ctx, oas.GetOperationParams{ID: duringOp})
 		return err == nil && op.Data.WaitingOn.Value.Code == oas.CauseCodeS3DENIED
 	})
-	end := time.NewTimer(time.Until(frozen.Add(outage(t))))
+	end := time.NewTimer(time.Until(frozen.Add(lasts)))
 	defer end.Stop()
 	for away := true; away; {
 		select {
@@ -77,6 +74,7 @@ func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
 	back := time.Now()
 	healthBecomes(ctx, t, db.ID, oas.BackupHealthOk, "")
 	caughtUp := time.Since(back)
+	giveBack()
 	succeed(ctx, t, duringOp)
 	if count := countEvents(ctx, t, during.ID); count[oas.EventKindParked] != 0 {
 		t.Errorf("the provision was parked %d times, want that it went on by itself", count[oas.EventKindParked])
@@ -89,9 +87,7 @@ func TestObjectStoreThatHangsIsToldAndCaughtUpWith(t *testing.T) {
 	if got, err := psqlOf(ctx, t, restored.ID).Run(ctx, checksum); err != nil || got != want {
 		t.Errorf("restored there is %q (%v), want what was written meanwhile, %q", got, err, want)
 	}
-	for _, id := range []uuid.UUID{restored.ID, during.ID, db.ID} {
-		remove(ctx, t, id)
-	}
+	removeAll(ctx, t, restored.ID, during.ID, db.ID)
 }
 
 // freeze has a part of the stack hang until it is thawed, or the test ends.
@@ -117,14 +113,14 @@ func freeze(ctx context.Context, t *testing.T, name string) (thaw func()) {
 func healthBecomes(ctx context.Context, t *testing.T, id uuid.UUID, health oas.BackupHealth, why string) {
 	t.Helper()
 	var last oas.BackupState
-	until(ctx, t, "the backups are "+string(health), func() bool {
+	untilRun(ctx, t, "the backups are "+string(health), func() bool {
 		found, err := stack.API.GetDatabase(ctx, oas.GetDatabaseParams{ID: id})
 		if err != nil {
 			return false
 		}
 		last = found.Data.Backup.Value
 		return last.Health == health && strings.Contains(last.Reason.Value, why)
-	})
+	}, lookAtBackups)
 	if health == oas.BackupHealthOk && !last.Gap.Null {
 		t.Errorf("WAL is missing: %s", last.Gap.Value)
 	}

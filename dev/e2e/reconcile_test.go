@@ -64,7 +64,7 @@ func loseCluster(ctx context.Context, t *testing.T, id uuid.UUID, name string) {
 }
 
 func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	db, operation := create(ctx, t, "edited")
 	succeed(ctx, t, operation)
@@ -167,7 +167,7 @@ func managersOf(object metav1.Object) []string {
 }
 
 func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-lost")
 	db, operation := createOn(ctx, t, "e2e-lost", "e2e", "lost")
@@ -228,8 +228,8 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 		}
 	}
 	backupsKnown(ctx, t, db.ID)
-	// Once its backups and PostgreSQL were looked at; one that did not answer in time is asked again a minute later.
-	becomes(ctx, t, db.ID, 4*lookedAtWithin, oas.DatabaseHealthHealthy)
+	// After a look at its backups and a scan of its PostgreSQL.
+	becomesBy(ctx, t, db.ID, 4*checkedWithin, []string{lookAtBackups, scanExtensions}, oas.DatabaseHealthHealthy)
 	succeed(ctx, t, reconciled(ctx, t, db.ID)) // applies what is there, and begins nothing
 	clusterNamed(ctx, t, db.ID, "pg-2")
 	remove(ctx, t, db.ID)
@@ -258,7 +258,7 @@ func onlyOfPresent(ctx context.Context, t *testing.T, id uuid.UUID, name string)
 }
 
 func TestClusterThatIsLostWithoutBackupsIsNotMadeAnew(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	db, operation := create(ctx, t, "unkept")
 	succeed(ctx, t, operation)

@@ -15,27 +15,24 @@ import (
 // TestRetiredArchiveIsPrunedAndTheLiveOneIsNot has an archive beside that of the Cluster, of an incarnation before it,
 // with base backups that are years old.
 func TestRetiredArchiveIsPrunedAndTheLiveOneIsNot(t *testing.T) {
-	t.Parallel()
+	id := parallelOn(t, sharedKept)
 	ctx := t.Context()
-	keepingTier(ctx, t, "e2e-pruned")
-	db, operation := createOn(ctx, t, "e2e-pruned", "e2e", "pruned")
-	succeed(ctx, t, operation)
-	live := namesOf(t, db.ID, "pg-1/base/")
+	live := namesOf(t, id, "pg-1/base/")
 	if len(live) == 0 {
 		t.Fatal("the first base backup has left nothing in the archive")
 	}
 	store := objectStore(t)
 	put := func(name, text string) {
 		t.Helper()
-		_, err := store.PutObject(ctx, "daap-e2e", "backups/"+db.ID.String()+"/pg-0/"+name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
+		_, err := store.PutObject(ctx, "daap-e2e", "backups/"+id.String()+"/pg-0/"+name, strings.NewReader(text), int64(len(text)), minio.PutObjectOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	for id, segment := range map[string]int{"20200101T000000": 3, "20200102T000000": 5} {
-		put("base/"+id+"/data.tar.gz", "data")
-		put("base/"+id+"/backup.info", fmt.Sprintf("begin_wal=%08X%016X\nend_time=%s-%s-%s 00:00:09.123456+00:00\nstatus=DONE\n",
-			1, segment, id[:4], id[4:6], id[6:8]))
+	for backup, segment := range map[string]int{"20200101T000000": 3, "20200102T000000": 5} {
+		put("base/"+backup+"/data.tar.gz", "data")
+		put("base/"+backup+"/backup.info", fmt.Sprintf("begin_wal=%08X%016X\nend_time=%s-%s-%s 00:00:09.123456+00:00\nstatus=DONE\n",
+			1, segment, backup[:4], backup[4:6], backup[6:8]))
 	}
 	for segment := 3; segment <= 6; segment++ {
 		put(fmt.Sprintf("wals/%016X/%08X%016X.gz", 1<<32, 1, segment), "wal")
@@ -46,15 +43,17 @@ func TestRetiredArchiveIsPrunedAndTheLiveOneIsNot(t *testing.T) {
 		"base/20200102T000000/backup.info", "base/20200102T000000/data.tar.gz",
 		"wals/0000000100000000/000000010000000000000005.gz", "wals/0000000100000000/000000010000000000000006.gz",
 	}
-	until(ctx, t, "the retired archive is pruned", func() bool { return slices.Equal(namesOf(t, db.ID, "pg-0/"), want) })
+	until(ctx, t, "the retired archive is pruned", func() bool { return slices.Equal(namesOf(t, id, "pg-0/"), want) })
 	until(ctx, t, "the report says so", func() bool {
 		out := page.run(ctx, t, "prune-report")
-		return strings.Contains(out, db.ID.String()) && strings.Contains(out, "20200101T000000") && strings.Contains(out, `"Failed":0`)
+		return strings.Contains(out, id.String()) && strings.Contains(out, "20200101T000000") && strings.Contains(out, `"Failed":0`)
 	})
-	if got := namesOf(t, db.ID, "pg-1/base/"); !slices.Equal(got, live) {
-		t.Errorf("the archive of the Cluster has %v, want what it had: %v", got, live)
+	has := namesOf(t, id, "pg-1/base/")
+	for _, name := range live {
+		if !slices.Contains(has, name) {
+			t.Errorf("%s was removed from the archive of the Cluster", name)
+		}
 	}
-	remove(ctx, t, db.ID)
 }
 
 // namesOf are the names of what the database has under the prefix, in order.

@@ -126,15 +126,13 @@ func teamOf(team string) rest.ImpersonationConfig {
 }
 
 func TestTeamReadsItsOwnCredentialsAndNothingElse(t *testing.T) {
-	t.Parallel()
+	id := parallelOn(t, sharedPlain)
 	ctx := t.Context()
-	db, operation := createFor(ctx, t, "rights", "credentials")
-	succeed(ctx, t, operation)
-	namespace := daap.Namespace(db.ID)
+	namespace := daap.Namespace(id)
 	get := func(c client.Client, name string) error {
 		return c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &corev1.Secret{})
 	}
-	own, other := as(t, teamOf("rights")), as(t, teamOf("curious"))
+	own, other := as(t, teamOf("e2e")), as(t, teamOf("curious"))
 	if err := get(own, daap.CredentialsSecret); err != nil {
 		t.Errorf("the team's own credentials: %v, want them", err)
 	}
@@ -181,7 +179,7 @@ func TestTeamReadsItsOwnCredentialsAndNothingElse(t *testing.T) {
 }
 
 func TestWorkerChangesWhatIsOfDatabasesAlone(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	worker, db := as(t, account("daap-worker")), notMade("bounds")
 	elsewhere := func(namespace string) client.Object {
@@ -242,7 +240,7 @@ func nobodysVolume(namespace, claim string) corev1.PersistentVolumeSpec {
 
 // TestDeployedIsAcceptedByKubernetes sends every manifest of deploy/kubernetes to the API server, without a change.
 func TestDeployedIsAcceptedByKubernetes(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	out := shell(t.Context(), t, "kubectl apply --dry-run=server --validate=strict --server-side --force-conflicts -f deploy/kubernetes 2>&1")
 	if strings.Contains(out, "Warning") {
 		t.Errorf("Kubernetes warns:\n%s", out)
@@ -262,7 +260,7 @@ func TestDeployedIsAcceptedByKubernetes(t *testing.T) {
 
 // TestServicesRoleInPostgreSQLIsNobodySpecial looks at the role that api and worker connect with.
 func TestServicesRoleInPostgreSQLIsNobodySpecial(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, os.Getenv("DAAP_DATABASE_URL"))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // TestRunbookMovesAParkedOperation runs every command of the runbook, as it stands, against an operation that
 // needs attention: in the API, with temporal and with tctl.
 func TestRunbookMovesAParkedOperation(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	refuseClustersOf(ctx, t, "runbook")
 	db, operation := createFor(ctx, t, "runbook", "runbook")
@@ -50,7 +50,7 @@ func TestRunbookMovesAParkedOperation(t *testing.T) {
 
 // TestRunbookKeepsKeysAndTheAuditLog runs the commands of their page on a team's key.
 func TestRunbookKeepsKeysAndTheAuditLog(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	o := newTeam(ctx, t, "careless")
 	if _, err := o.api.ListDatabases(ctx, oas.ListDatabasesParams{}); err != nil {

@@ -4,32 +4,83 @@ package e2e
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	sdklog "go.temporal.io/sdk/log"
 
 	"github.com/daap-dev/daap/workflows"
 )
 
-// temporalClient is one of the stack's Temporal.
-func temporalClient(t *testing.T) client.Client {
-	t.Helper()
+// connectTemporal connects to the stack's Temporal once for all tests.
+var connectTemporal = sync.OnceValues(func() (client.Client, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		t.Fatalf("read Temporal's settings: %v", err)
+		return nil, err
 	}
-	temporal, err := client.DialContext(t.Context(), options)
+	options.Logger = sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))
+	return client.Dial(options)
+})
+
+func temporalClient(t *testing.T) client.Client {
+	t.Helper()
+	temporal, err := connectTemporal()
 	if err != nil {
 		t.Fatalf("reach Temporal: %v", err)
 	}
-	t.Cleanup(temporal.Close)
 	return temporal
 }
 
+// runNow runs the schedule now, or as soon as the run that is under way has ended. In the long form, the suite waits
+// for the schedules themselves.
+func runNow(ctx context.Context, t *testing.T, schedule string) {
+	t.Helper()
+	if isLong() {
+		return
+	}
+	err := temporalClient(t).ScheduleClient().GetHandle(ctx, schedule).Trigger(ctx, client.ScheduleTriggerOptions{
+		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE,
+	})
+	if err != nil {
+		t.Fatalf("run schedule %s now: %v", schedule, err)
+	}
+}
+
+// The schedules that the tests run.
+const (
+	checkFleet     = "check_fleet"
+	lookAtBackups  = "look_at_backups"
+	scanExtensions = "scan_extensions"
+)
+
+// runAgainAfter is how often untilRun runs its schedules: one run may have begun too early to see the change.
+const runAgainAfter = 3 * time.Second
+
+// untilRun waits as until does, and meanwhile runs the schedules that make it so.
+func untilRun(ctx context.Context, t *testing.T, what string, so func() bool, schedules ...string) {
+	t.Helper()
+	var ran time.Time
+	until(ctx, t, what, func() bool {
+		if so() {
+			return true
+		}
+		if time.Since(ran) > runAgainAfter {
+			for _, schedule := range schedules {
+				runNow(ctx, t, schedule)
+			}
+			ran = time.Now()
+		}
+		return false
+	})
+}
+
 func TestScheduleThatSomebodyPausedStaysPausedAfterADeploy(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	temporal := temporalClient(t)
 	handle := temporal.ScheduleClient().GetHandle(t.Context(), "check_certificates")
 	was, err := handle.Describe(t.Context())

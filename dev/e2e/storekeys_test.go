@@ -132,15 +132,13 @@ func gone(ctx context.Context, t *testing.T, k *keyholder) {
 }
 
 func TestKeysOfADatabaseReachItsOwnBackupsAlone(t *testing.T) {
-	t.Parallel()
+	other := parallelOn(t, sharedKept)
 	ctx := t.Context()
 	keepingTier(ctx, t, "e2e-keys")
-	mine, mineOp := createOn(ctx, t, "e2e-keys", "e2e", "keys-mine")
-	other, otherOp := createOn(ctx, t, "e2e-keys", "rival", "keys-other")
+	mine, mineOp := createOn(ctx, t, "e2e-keys", "rival", "keys-mine")
 	succeed(ctx, t, mineOp)
-	succeed(ctx, t, otherOp)
-	k, rival := holding(ctx, t, mine.ID, "archive-credentials"), holding(ctx, t, other.ID, "archive-credentials")
-	own, others := "backups/"+mine.ID.String()+"/", "backups/"+other.ID.String()+"/"
+	k, rival := holding(ctx, t, mine.ID, "archive-credentials"), holding(ctx, t, other, "archive-credentials")
+	own, others := "backups/"+mine.ID.String()+"/", "backups/"+other.String()+"/"
 
 	if accounts, err := local.Accounts(ctx, mine.ID); err != nil || len(accounts) != 1 || accounts[0] != k.access {
 		t.Errorf("the accounts of the database are %v, %v; want %s alone", accounts, err, k.access)
@@ -229,42 +227,38 @@ func platformsKeysAreNowhere(ctx context.Context, t *testing.T) {
 	}
 }
 
-func TestRestoredDatabaseReadsItsSourceUntilItHasABackup(t *testing.T) {
-	t.Parallel()
-	ctx := t.Context()
-	keepingTier(ctx, t, "e2e-source")
-	db, operation := createOn(ctx, t, "e2e-source", "e2e", "source-of")
-	succeed(ctx, t, operation)
-	if _, err := psqlOf(ctx, t, db.ID).Run(ctx, `CREATE TABLE kept AS SELECT 1 AS i`); err != nil {
-		t.Fatal(err)
-	}
-	backupsKnown(ctx, t, db.ID)
-	restored, operation := restore(ctx, t, db.ID, "restored-from", "latest")
+// readsItsSource waits until a database that is being restored has keys to its source, and fails the test unless they
+// read the source and do nothing else.
+func readsItsSource(ctx context.Context, t *testing.T, source, restored uuid.UUID) *keyholder {
+	t.Helper()
 	var k *keyholder
 	until(ctx, t, "the restored database has keys to its source", func() bool {
 		if k == nil {
-			k = holding(ctx, t, restored.ID, "source-credentials")
+			k = holding(ctx, t, restored, "source-credentials")
 		}
 		return k != nil && k.valid(ctx) == nil
 	})
-	names, err := k.list(ctx, bucket, "backups/"+db.ID.String()+"/pg-1/")
+	names, err := k.list(ctx, bucket, "backups/"+source.String()+"/pg-1/")
 	if err != nil || len(names) == 0 {
-		t.Errorf("it sees %d objects of its source, %v", len(names), err)
-	} else {
-		denied(t, map[string]error{
-			"put to the source": k.put(ctx, names[0], []byte("text")), "delete of the source": k.delete(ctx, names[0]),
-			"list of itself": second(k.list(ctx, bucket, "backups/"+restored.ID.String()+"/")),
-		})
+		t.Fatalf("it sees %d objects of its source, %v", len(names), err)
 	}
-	succeed(ctx, t, operation)
-	gone(ctx, t, k)
-	if holding(ctx, t, restored.ID, "source-credentials") != nil {
+	denied(t, map[string]error{
+		"put to the source": k.put(ctx, names[0], []byte("text")), "delete of the source": k.delete(ctx, names[0]),
+		"list of itself": second(k.list(ctx, bucket, "backups/"+restored.String()+"/")),
+	})
+	return k
+}
+
+// needsNoSource fails the test unless the keys to the source are gone from a database that was restored, and it comes
+// up without them: CloudNativePG still has the source in its Cluster when it makes another pod.
+func needsNoSource(ctx context.Context, t *testing.T, keys *keyholder, restored uuid.UUID, want string) {
+	t.Helper()
+	gone(ctx, t, keys)
+	if holding(ctx, t, restored, "source-credentials") != nil {
 		t.Error("the Secret with the keys to the source is still there")
 	}
-
-	// CloudNativePG still has the source in its Cluster when it makes a pod anew.
 	pod := &corev1.Pod{}
-	key := client.ObjectKey{Namespace: daap.Namespace(restored.ID), Name: "pg-1-1"}
+	key := client.ObjectKey{Namespace: daap.Namespace(restored), Name: "pg-1-1"}
 	if err := stack.Kubernetes.Get(ctx, key, pod); err != nil {
 		t.Fatal(err)
 	}
@@ -272,16 +266,16 @@ func TestRestoredDatabaseReadsItsSourceUntilItHasABackup(t *testing.T) {
 	if err := stack.Kubernetes.Delete(ctx, pod); err != nil {
 		t.Fatal(err)
 	}
-	psql := psqlOf(ctx, t, restored.ID)
+	psql := psqlOf(ctx, t, restored)
 	until(ctx, t, "another pod answers", func() bool {
 		again := &corev1.Pod{}
 		if err := stack.Kubernetes.Get(ctx, key, again); err != nil || again.UID == before {
 			return false
 		}
-		got, err := psql.Run(ctx, `SELECT i FROM kept`)
-		return err == nil && got == "1"
+		got, err := psql.Run(ctx, checksum)
+		return err == nil && got == want
 	})
-	demanded, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: restored.ID})
+	demanded, err := stack.API.BackUpDatabase(ctx, oas.BackUpDatabaseParams{ID: restored})
 	if err != nil {
 		t.Fatal(err)
 	}

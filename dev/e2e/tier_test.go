@@ -26,6 +26,13 @@ import (
 // makeTier offers a tier until the test ends, when no database has it any more.
 func makeTier(ctx context.Context, t *testing.T, asked oas.CreateTierRequest) uuid.UUID {
 	t.Helper()
+	id := createTier(ctx, t, asked)
+	t.Cleanup(func() { deleteTier(context.WithoutCancel(ctx), t, id) })
+	return id
+}
+
+func createTier(ctx context.Context, t *testing.T, asked oas.CreateTierRequest) uuid.UUID {
+	t.Helper()
 	asked.PgVersion = "17"
 	if asked.DestructionStrategy == "" {
 		asked.DestructionStrategy = oas.DestructionStrategyHardDelete
@@ -42,12 +49,14 @@ func makeTier(ctx context.Context, t *testing.T, asked oas.CreateTierRequest) uu
 		}
 		return false
 	})
-	t.Cleanup(func() {
-		if _, err := stack.API.DeleteTier(context.WithoutCancel(ctx), oas.DeleteTierParams{ID: id}); err != nil {
-			t.Errorf("delete tier %s: %v", asked.Name, err)
-		}
-	})
 	return id
+}
+
+func deleteTier(ctx context.Context, t *testing.T, id uuid.UUID) {
+	t.Helper()
+	if _, err := stack.API.DeleteTier(ctx, oas.DeleteTierParams{ID: id}); err != nil {
+		t.Errorf("delete tier %s: %v", id, err)
+	}
 }
 
 // psqlOf connects to the database directly.
@@ -142,7 +151,7 @@ func poolerShows(ctx context.Context, t *testing.T, namespace, setting string) s
 }
 
 func TestWhatTheTierSaysArrivesAndSoDoesAnotherTier(t *testing.T) {
-	t.Parallel()
+	parallel(t, long)
 	ctx := t.Context()
 	small := oas.CreateTierRequest{
 		Name: "e2e-arrives", CPU: "150m", Memory: "600Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(60),
@@ -207,7 +216,7 @@ func uses(ctx context.Context, t *testing.T, tier uuid.UUID, want oas.QuotaUsed)
 
 // TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore gives a database a tier that no node has room for.
 func TestUpdateThatFindsNoNodeIsGivenUpAndTheDatabaseIsAsBefore(t *testing.T) {
-	t.Parallel()
+	parallel(t, needsStore)
 	ctx := t.Context()
 	before := oas.CreateTierRequest{
 		Name: "e2e-before", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(50),
@@ -267,7 +276,7 @@ func primaryOf(ctx context.Context, t *testing.T, namespace string) corev1.Pod {
 }
 
 func TestSynchronousStandbyTakesOverAndKeepsWhatWasCommitted(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	ctx := t.Context()
 	makeTier(ctx, t, oas.CreateTierRequest{
 		Name: "e2e-standby", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", Instances: oas.NewOptInt(2), HaReplicas: oas.NewOptInt(1),

@@ -20,11 +20,9 @@ import (
 
 // TestConnectionsAreEncryptedAndVerified tries each endpoint of a database with psql and with a client in Go.
 func TestConnectionsAreEncryptedAndVerified(t *testing.T) {
-	t.Parallel()
+	id := parallelOn(t, sharedPlain)
 	ctx := t.Context()
-	db, operation := create(ctx, t, "encrypted")
-	succeed(ctx, t, operation)
-	conn, err := stack.API.GetDatabaseConnection(ctx, oas.GetDatabaseConnectionParams{ID: db.ID})
+	conn, err := stack.API.GetDatabaseConnection(ctx, oas.GetDatabaseConnectionParams{ID: id})
 	if err != nil {
 		t.Fatalf("connection: %v", err)
 	}
@@ -42,9 +40,8 @@ func TestConnectionsAreEncryptedAndVerified(t *testing.T) {
 		}
 		t.Run(name+" with psql", func(t *testing.T) { verifiesWithPsql(t, psql, tt.plaintext) })
 		t.Run(name+" in Go", func(t *testing.T) { verifiesInGo(t, psql, conn.Data.CaCertificate, tt.plaintext, tt.old) })
-		t.Run(name+" has all names", func(t *testing.T) { hasAllNames(t, psql, conn.Data.CaCertificate, db.ID) })
+		t.Run(name+" has all names", func(t *testing.T) { hasAllNames(t, psql, conn.Data.CaCertificate, id) })
 	}
-	remove(ctx, t, db.ID)
 }
 
 func verifiesWithPsql(t *testing.T, psql local.Psql, plaintext string) {

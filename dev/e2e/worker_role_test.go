@@ -36,7 +36,7 @@ var whatAnOwnerMaySet = []string{
 }
 
 func TestOwnerStopsNothingOfWhatTheWorkerDoes(t *testing.T) {
-	t.Parallel()
+	parallel(t, long, needsStore)
 	ctx := t.Context()
 	tier := oas.CreateTierRequest{
 		Name: "e2e-hostile", CPU: "100m", Memory: "512Mi", StorageSize: "1Gi", MaxConnections: oas.NewOptInt(20),
