@@ -22,9 +22,7 @@ type cell struct {
 	point string
 	fault string
 	run   func(ctx context.Context, t *testing.T, c cell)
-	// alone says that the harm is one to every operation, that a worker that is killed beside it would end it, or
-	// that it must park for its own cause and no other's.
-	alone bool
+	phase phase
 }
 
 func (c cell) name() string {
@@ -69,13 +67,13 @@ var short = []string{
 // cells are the special ones, and every kill and every lost answer at every step of every kind there is.
 func cells() []cell {
 	all := []cell{
-		{daap.ProvisionDatabase, daap.StepReady, fault.Before, "image", imageMissing, true},
-		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, true},
-		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, false},
-		{daap.UpdateDatabase, daap.StepRollOut, fault.Before, "abort", abortedUnderFault, false},
-		{daap.BackUpDatabase, daap.StepBackup, fault.Before, "keys", keysWrong, true},
-		{daap.FreezeDatabase, daap.StepClients, fault.Before, "image", unhealthy, true},
-		{daap.DeleteDatabase, daap.StepArchive, fault.Before, "minio", purgeCut, false},
+		{daap.ProvisionDatabase, daap.StepReady, fault.Before, "image", imageMissing, images},
+		{daap.ProvisionDatabase, daap.StepNamespace, fault.Before, "quota", quotaFull, parks},
+		{daap.ProvisionDatabase, daap.StepPooler, fault.Before, "abort", abortedUnderFault, kills},
+		{daap.UpdateDatabase, daap.StepRollOut, fault.Before, "abort", abortedUnderFault, kills},
+		{daap.BackUpDatabase, daap.StepBackup, fault.Before, "keys", keysWrong, parks},
+		{daap.FreezeDatabase, daap.StepClients, fault.Before, "image", unhealthy, images},
+		{daap.DeleteDatabase, daap.StepArchive, fault.Before, "minio", purgeCut, kills},
 	}
 	var ofKind [][]cell
 	for _, name := range oas.OperationKind("").AllValues() {
@@ -101,16 +99,16 @@ var ofKept = map[daap.OperationKind]bool{
 func cellsOf(kind daap.OperationKind) []cell {
 	var all []cell
 	for _, name := range []string{"api", "temporal", "postgres"} {
-		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, false})
+		all = append(all, cell{kind, accept, fault.Before, name, killedWhileAsked, kills})
 	}
 	for _, step := range kind.Plan(ofKept[kind]) {
 		if kind != daap.DeleteDatabase && kind != daap.BackUpDatabase { // its database is the source of others
-			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, true})
+			all = append(all, cell{kind, step.Name, fault.Before, "zombie", zombie, parks})
 		}
-		all = append(all, cell{kind, step.Name, fault.After, "answer", answerLost, false})
+		all = append(all, cell{kind, step.Name, fault.After, "answer", answerLost, kills})
 		for _, point := range []string{fault.Before, fault.After} {
 			for _, v := range victims() {
-				all = append(all, cell{kind, step.Name, point, v.name, killed, false})
+				all = append(all, cell{kind, step.Name, point, v.name, killed, kills})
 			}
 		}
 	}
@@ -133,9 +131,7 @@ func TestChaos(t *testing.T) {
 		}
 		t.Run(c.name(), func(t *testing.T) {
 			ran++ // before it runs beside others
-			if !c.alone {
-				t.Parallel()
-			}
+			c.enter(t)
 			healthy(t.Context(), t)
 			c.run(t.Context(), t, c)
 		})

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/api/oas"
@@ -199,10 +200,11 @@ func (b *backedUp) get(ctx context.Context, t *testing.T) uuid.UUID {
 		b.id = x.database
 	})
 	until(ctx, t, "the source can be restored", func(ctx context.Context) error {
-		if db := getDatabase(ctx, t, b.id); db.Backup.Value.FirstRecoverableAt.Null {
-			return errors.New("nobody has looked at its backups yet")
+		if db := getDatabase(ctx, t, b.id); !db.Backup.Value.FirstRecoverableAt.Null {
+			return nil
 		}
-		return nil
+		looked := temporal.ScheduleClient().GetHandle(ctx, "look_at_backups").Trigger(ctx, client.ScheduleTriggerOptions{})
+		return errors.Join(errors.New("its backups were not looked at"), looked)
 	})
 	return b.id
 }
@@ -210,7 +212,7 @@ func (b *backedUp) get(ctx context.Context, t *testing.T) uuid.UUID {
 // shelf keeps databases that provisions left ready, for the tests that delete one.
 type shelf chan uuid.UUID
 
-// ready is as large as tests run beside each other; more would only take room.
+// ready is about as large as tests run beside each other; more would only take room.
 var ready = make(shelf, 4)
 
 func (s shelf) take(ctx context.Context, t *testing.T) uuid.UUID {

@@ -20,7 +20,7 @@ const aside = "localhost/aside:chaos"
 
 // imageMissing takes the image of the databases from the node, until it is put back.
 func imageMissing(ctx context.Context, t *testing.T, c cell) {
-	image, putBack := hideImage(ctx, t)
+	image, putBack := hidden.image(ctx, t)
 	parksUntilThereIsItsImage(ctx, t, begin(ctx, t, c.kind, nil), image, putBack)
 }
 
@@ -37,22 +37,27 @@ func parksUntilThereIsItsImage(
 	x.succeeds(ctx, t)
 }
 
-// hideImage takes the image of the databases from the node, until it is put back or the test ends.
-func hideImage(ctx context.Context, t *testing.T) (image string, putBack func(context.Context)) {
+// postgresImage is the image of the databases: the stack offers one version.
+func postgresImage() string {
+	_, image, _ := strings.Cut(os.Getenv("DAAP_POSTGRES_VERSIONS"), "=")
+	return image
+}
+
+// hideImage takes the image from the node.
+func hideImage(ctx context.Context, t *testing.T, image string) {
 	t.Helper()
-	_, image, _ = strings.Cut(os.Getenv("DAAP_POSTGRES_VERSIONS"), "=") // the stack offers one
 	ctr(ctx, t, "tag", "--force", image, aside)
-	putBack = func(ctx context.Context) { ctr(ctx, t, "tag", "--force", aside, image) }
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(ctx)
-		putBack(ctx)
-		ctr(ctx, t, "rm", aside)
-	})
 	ctr(ctx, t, "rm", image)
 	if names := ctr(ctx, t, "ls", "--quiet"); strings.Contains(names, image+"\n") {
 		t.Fatalf("the node still has %s", image)
 	}
-	return image, putBack
+}
+
+// showImage puts the image back.
+func showImage(ctx context.Context, t *testing.T, image string) {
+	t.Helper()
+	ctr(ctx, t, "tag", "--force", aside, image)
+	ctr(ctx, t, "rm", aside)
 }
 
 // ctr does something with the images of the node.

@@ -71,7 +71,7 @@ func purgeCut(ctx context.Context, t *testing.T, c cell) {
 // unhealthy freezes a database whose PostgreSQL cannot start, as its image is gone, until it can.
 func unhealthy(ctx context.Context, t *testing.T, _ cell) {
 	id := readyKept(ctx, t)
-	image, putBack := hideImage(ctx, t)
+	image, putBack := hidden.image(ctx, t)
 	until(ctx, t, "PostgreSQL is gone", func(ctx context.Context) error {
 		return stack.Kubernetes.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(daap.Namespace(id)),
 			client.MatchingLabels{"cnpg.io/podRole": "instance"}, client.GracePeriodSeconds(0))
