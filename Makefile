@@ -44,27 +44,26 @@ fmt: ## format the code
 	$(tool) golangci-lint fmt
 
 .PHONY: lint
-lint: ## lint; workflows also for what would not replay
-	$(tool) golangci-lint run
-	$(tool) golangci-lint run --build-tags e2e ./dev/e2e/...
-	$(tool) golangci-lint run --build-tags bench ./dev/bench/...
-	$(tool) golangci-lint run --build-tags chaos ./dev/chaos/... ./cmd/daap/...
+lint: ## lint, with all build tags at once; workflows also for what would not replay
+	$(tool) golangci-lint run --build-tags e2e,bench,chaos
+	$(tool) golangci-lint run ./cmd/daap
 	$(tool) workflowcheck ./workflows/...
 
 .PHONY: test
-test: test-deps ## unit, workflow, persistence and contract tests (starts the PostgreSQL it needs)
-	go test ./...
+test: test-deps ## unit, workflow, persistence and contract tests, with the race detector (starts the PostgreSQL it needs)
+	go test -race ./...
 
 .PHONY: test-deps
 test-deps:
 	@bash dev/test-deps.sh
 
-# For how long the object store hangs in the test that has it hang.
-OUTAGE ?= 150s
+# How many tests of the stack run at once. They wait most of their time.
+AT_ONCE ?= 5
 
 .PHONY: e2e
-e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql (OUTAGE=10m: for how long S3 hangs)
-	@eval "$$($(stack) env)" && DAAP_E2E_OUTAGE=$(OUTAGE) go test -tags e2e -count=1 -v -parallel 4 -timeout 45m ./dev/e2e/...
+e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql (LONG=1: waits for every schedule, 10 min without S3)
+	@eval "$$($(stack) env)" && DAAP_E2E_AT_ONCE=$(AT_ONCE) DAAP_E2E_LONG=$(LONG) \
+		go test -tags e2e -count=1 -v -parallel 256 -timeout 60m $(if $(RUN),-run '$(RUN)') ./dev/e2e/...
 
 # What a worker of the chaos tests is started with; the tests listen where it asks.
 chaos := GOFLAGS=-tags=chaos DAAP_STEP_DEADLINE=60s DAAP_CHAOS_URL=http://127.0.0.1:18999
@@ -73,10 +72,11 @@ chaos := GOFLAGS=-tags=chaos DAAP_STEP_DEADLINE=60s DAAP_CHAOS_URL=http://127.0.
 chaos: ## kill, cut and fill what operations need, at each of their steps, on the local stack (SHORT=1: CI's part)
 	@$(chaos) $(stack) up; status=$$?; \
 	if [ $$status = 0 ]; then \
-		eval "$$($(stack) env)" && go test -tags chaos -count=1 -v -timeout 120m -parallel 3 $(if $(SHORT),-short) \
+		eval "$$($(stack) env)" && DAAP_CHAOS_AT_ONCE=$(AT_ONCE) \
+			go test -tags chaos -count=1 -v -timeout 120m -parallel 256 $(if $(SHORT),-short) \
 			$(if $(RUN),-run '$(RUN)') ./dev/chaos/; status=$$?; \
 	fi; \
-	env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status
+	$(if $(LAST),exit $$status,env -u DAAP_STEP_DEADLINE -u DAAP_CHAOS_URL $(stack) up && exit $$status)
 
 .PHONY: bench
 bench: test-deps ## measure the budgets of docs/performance.md, within one run
@@ -89,15 +89,23 @@ record: ## record a run on the stack for the replay test: make record WORKFLOW=<
 
 .PHONY: check
 check: test-deps ## what CI says: generated code, tidy, secrets, lint, compose files, tests
+	$(MAKE) generated
+	$(MAKE) static
+	$(MAKE) test
+
+.PHONY: generated
+generated: ## generate and tidy, and fail where that changes something
 	$(MAKE) generate
 	go mod tidy
 	git diff --exit-code -- api/oas go.mod go.sum
+
+.PHONY: static
+static: test-deps ## the checks that run nothing of DAAP: licences, secrets, prose, lint, compose files
 	$(MAKE) licences
 	$(MAKE) secrets
 	$(MAKE) prose
 	$(MAKE) lint
 	bash dev/compose/validate.sh
-	$(MAKE) test
 
 .PHONY: licences
 licences: ## check the licences of all modules in the daap binary
