@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -12,10 +15,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -43,8 +49,14 @@ type Watch struct {
 // is watched, which stays, and with Go's default it would take as much again for garbage.
 const GCPercent = 15
 
-// NewWatch returns a watch of the objects that DAAP and, for them, CNPG made.
-func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
+// startPatience bounds how long NewWatch waits for an unavailable Kubernetes API, startPause is the pause between two
+// attempts.
+const startPatience, startPause = 2 * time.Minute, 500 * time.Millisecond
+
+// NewWatch returns a watch of the objects that DAAP and, for them, CNPG made. It asks the Kubernetes API for their
+// resources. While that is unavailable, it asks again, for at most two minutes; a resource that is missing there is an
+// error at once.
+func NewWatch(ctx context.Context, config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 	managed := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.FieldOwner})}
 	exists, err := labels.NewRequirement(manifest.LabelCluster, selection.Exists, nil)
 	if err != nil {
@@ -54,7 +66,7 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 	w := &Watch{}
 	config = rest.CopyConfig(config)
 	config.Wrap(w.streams.follow)
-	w.cache, err = cache.New(config, cache.Options{
+	options := cache.Options{
 		Scheme:           scheme,
 		DefaultTransform: reduce,
 		// Nobody changes what is read, and a copy of all that a check of the fleet reads would be as much again.
@@ -68,9 +80,16 @@ func NewWatch(config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 			&corev1.Pod{}:                 ofCNPG,
 			&cnpgv1.Backup{}:              ofCNPG,
 		},
+	}
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, startPause, startPatience, true, func(context.Context) (bool, error) {
+		if w.cache, last = cache.New(config, options); isUnavailable(last) {
+			return false, nil
+		}
+		return true, last
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create the shared watch: %w", err)
+		return nil, fmt.Errorf("create the shared watch: %w", cmp.Or(last, err))
 	}
 	w.Reader = w.cache
 	return w, nil
@@ -109,6 +128,18 @@ func (w *Watch) Start(ctx context.Context) error {
 		}
 		return nil
 	}
+}
+
+// isUnavailable says whether the Kubernetes API did not answer, or answered that it cannot do so for now.
+func isUnavailable(err error) bool {
+	if err == nil || apimeta.IsNoMatchError(err) || runtime.IsNotRegisteredError(err) {
+		return false
+	}
+	var answered apierrors.APIStatus
+	if !errors.As(err, &answered) {
+		return true
+	}
+	return answered.Status().Code >= http.StatusInternalServerError || apierrors.IsTooManyRequests(err)
 }
 
 // wake tells those who wait in the object's namespace to look again.

@@ -43,7 +43,7 @@ func runWorker(ctx context.Context, s service) error {
 	if err != nil {
 		return err
 	}
-	steps, err := s.steps(store, backups)
+	steps, err := s.steps(ctx, store, backups)
 	if err != nil {
 		return err
 	}
@@ -178,12 +178,12 @@ func within(ctx, watching context.Context, watch *cluster.Watch) error {
 }
 
 // steps returns the activities of operations' steps.
-func (s service) steps(store *persistence.Store, backups *objectstore.Store) (*activities.Steps, error) {
+func (s service) steps(ctx context.Context, store *persistence.Store, backups *objectstore.Store) (*activities.Steps, error) {
 	network, err := s.config.Peers()
 	if err != nil {
 		return nil, err
 	}
-	kube, why, err := s.kubernetes()
+	kube, why, err := s.kubernetes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (s service) steps(store *persistence.Store, backups *objectstore.Store) (*a
 }
 
 // kubernetes returns Kubernetes with the one shared watch, and what finds out there why something takes long.
-func (s service) kubernetes() (*cluster.Kubernetes, *diagnosis.Diagnosis, error) {
+func (s service) kubernetes(ctx context.Context) (*cluster.Kubernetes, *diagnosis.Diagnosis, error) {
 	access, err := config.Kubernetes()
 	if err != nil {
 		return nil, nil, err
@@ -222,7 +222,7 @@ func (s service) kubernetes() (*cluster.Kubernetes, *diagnosis.Diagnosis, error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create a Kubernetes client: %w", err)
 	}
-	watch, err := cluster.NewWatch(access, scheme)
+	watch, err := cluster.NewWatch(ctx, access, scheme)
 	if err != nil {
 		return nil, nil, err
 	}

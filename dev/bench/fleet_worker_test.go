@@ -170,7 +170,7 @@ func (c *counts) work(ctx context.Context, in workerInput) (stop func(), err err
 	}
 	access := in.Kubernetes.access()
 	access.Wrap(c.follow)
-	watch, err := cluster.NewWatch(access, known)
+	watch, err := cluster.NewWatch(ctx, access, known)
 	if err != nil {
 		return nil, err
 	}
