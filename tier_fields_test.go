@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -140,7 +141,7 @@ func TestDatabaseHasATierOnlyWithEachOfItsFields(t *testing.T) {
 	eachField(func(change func(*daap.Profile)) {
 		other := medium()
 		change(&other.Profile)
-		name := changedFields(medium().Profile, other.Profile)[0]
+		name := strings.Join(changedFields(medium().Profile, other.Profile), ", ")
 		if has := db.Has(other); has != slices.Contains(initial, name) {
 			t.Errorf("Has() of a tier with another %s = %t", name, has)
 		}
@@ -167,7 +168,7 @@ func TestPreviewShowsEachField(t *testing.T) {
 	eachField(func(change func(*daap.Profile)) {
 		other := medium()
 		change(&other.Profile)
-		name := changedFields(medium().Profile, other.Profile)[0]
+		name := strings.Join(changedFields(medium().Profile, other.Profile), ", ")
 		before, shown := was[name]
 		if is := preview(other)[name]; !shown || is == before {
 			t.Errorf("another %s is shown as %q, and was %q", name, is, before)
