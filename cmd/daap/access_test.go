@@ -436,11 +436,7 @@ func TestProductTeamSeesGuaranteesButNoInfrastructure(t *testing.T) {
 	id := m.tier("large")
 	for _, path := range []string{"/tiers", "/tiers/" + id.String()} {
 		all, told := m.ask("platform-team", http.MethodGet, path, ""), m.ask("product-team", http.MethodGet, path, "")
-		for _, field := range []string{
-			"instances", "ha_replicas", "cpu", "memory", "storage_size", "storage_class", "pg_version", "pool_mode",
-			"max_connections", "destruction_strategy", "pgaudit_log", "backup_enabled", "backup_frequency", "backup_retention_days", "wal_archiving_enabled",
-			"object_storage_destination", "next_backup_at", "created_at", "updated_at",
-		} {
+		for _, field := range append(daap.TierFields(), "next_backup_at", "created_at", "updated_at") {
 			named := []byte(`"` + field + `":`)
 			if !bytes.Contains(all.body, named) || bytes.Contains(told.body, named) {
 				t.Errorf("%s: %s is visible to the platform team %t, to a product team %t", path, field,
