@@ -112,7 +112,7 @@ func TestStoppedDatabaseHasNoConditions(t *testing.T) {
 	for status, want := range map[daap.DatabaseStatus]bool{daap.DatabaseReady: true, daap.DatabaseFrozen: false, daap.DatabaseArchived: false} {
 		s, db, at := newStore(t), daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: status}, time.Now()
 		s.PutDatabase(db)
-		seen := daap.Observed{Database: db}.See(daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}}, at)
+		seen := daap.Observed{Database: db}.Observe(daap.Conditions{{Type: daap.ConditionReady, Status: daap.ConditionTrue}}, at)
 		if _, err := s.SaveHealth(t.Context(), at, []daap.Observation{seen}); err != nil {
 			t.Fatal(err)
 		}

@@ -174,7 +174,7 @@ func (s *store) look(id uuid.UUID, at time.Time, found ...daap.Condition) {
 	s.t.Helper()
 	running, err := s.RunningAmong(context.Background(), []uuid.UUID{id})
 	s.must(err)
-	again, err := s.SaveHealth(context.Background(), at, []daap.Observation{running[0].See(found, at)})
+	again, err := s.SaveHealth(context.Background(), at, []daap.Observation{running[0].Observe(found, at)})
 	s.must(err)
 	if len(again) > 0 {
 		s.t.Fatalf("what was seen of %s is not saved", id)

@@ -20,7 +20,7 @@ func (s *store) Decide(ctx context.Context, op daap.Operation, d daap.Decision, 
 	if err != nil {
 		return err
 	}
-	at := daap.Standing{
+	at := daap.Position{
 		Kind: op.Kind, Step: op.Step, Parked: op.State == daap.OperationNeedsAttention, Cancelling: op.CancelledBy != "",
 	}
 	switch why := at.Refusal(d); {

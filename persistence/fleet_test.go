@@ -30,7 +30,7 @@ func (f fixture) look(id uuid.UUID, at time.Time, health daap.DatabaseHealth) {
 		daap.HealthUnavailable: {{Type: daap.ConditionPrimaryReachable, Status: daap.ConditionFalse}},
 		daap.HealthUnknown:     {{Type: daap.ConditionReady, Status: daap.ConditionUnknown}},
 	}
-	again, err := f.SaveHealth(f.t.Context(), at, []daap.Observation{all[0].See(found[health], at)})
+	again, err := f.SaveHealth(f.t.Context(), at, []daap.Observation{all[0].Observe(found[health], at)})
 	f.must(err)
 	want(f.t, "to look at again", len(again), 0)
 }

@@ -51,7 +51,7 @@ func TestOperatorThatIsDownKeepsNoDeleteAndProvisionsGoOnAfterIt(t *testing.T) {
 	bringBack()
 	op := succeed(ctx, t, operation)
 	historyIsShort(ctx, t, op.WorkflowID)
-	pageOf(t, "docs/operators/causes-platform.md").run(ctx, t, "restart-operator", "database="+db.ID.String())
+	pageOf(t, "docs/operators/causes-platform.md").run(ctx, t, "restart-operator", "database="+waits.ID.String())
 	operatorAnswers(ctx, t)
 }
 
