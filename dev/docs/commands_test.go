@@ -18,7 +18,7 @@ import (
 // root is the root of the repository.
 const root = "../.."
 
-// languages are those that a fence may name. Commands are sh, or console where docs.Unrun says why no test runs them.
+// languages are those that a fence may name. Commands are sh, or console where dev/docs/docs.go says why no test runs them.
 var languages = []string{"sh", "console", "text", "json", "mermaid"}
 
 func pages(t *testing.T) []string {
@@ -41,20 +41,21 @@ func TestEveryBlockIsRunOrNamesWhyNot(t *testing.T) {
 		}
 		for _, b := range blocks {
 			first, _, _ := strings.Cut(b.Text, "\n")
+			beginning, reason := docs.WhyUnrun(b)
 			switch {
 			case !slices.Contains(languages, b.Language):
 				t.Errorf("%s:%d: the fence names %q, want one of %v", b.Page, b.Line, b.Language, languages)
-			case b.Language == "console" && docs.Unrun[first] == "":
-				t.Errorf("%s:%d: no test runs it, and docs.Unrun does not say why", b.Page, b.Line)
+			case b.Language == "console" && reason == "":
+				t.Errorf("%s:%d: no test runs it, and dev/docs/docs.go does not say why", b.Page, b.Line)
 			case b.Language == "sh" && !claims(b):
 				t.Errorf("%s: no end-to-end test names this block: %s", b.ID(), first)
 			}
-			unrun[first] = unrun[first] || b.Language == "console"
+			unrun[beginning] = unrun[beginning] || b.Language == "console"
 		}
 	}
-	for first := range docs.Unrun {
-		if !unrun[first] {
-			t.Errorf("docs.Unrun has %q, and no page has such a block", first)
+	for _, beginning := range docs.Unrun() {
+		if !unrun[beginning] {
+			t.Errorf("dev/docs/docs.go has %q, and no page has such a block", beginning)
 		}
 	}
 }
