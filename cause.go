@@ -89,8 +89,8 @@ var causes = []CauseKind{
 	{
 		CauseStorageFull, "the volumes of the database are full",
 		"Enlarge the volume claims with kubectl patch pvc, as docs/operators/causes.md describes: the operator does not " +
-			"grow volumes while PostgreSQL is stopped. Once PostgreSQL runs again, give the database a tier with that " +
-			"much storage with PATCH /databases/{id}.",
+			"grow volumes while PostgreSQL is stopped. Once PostgreSQL runs again, use PATCH /databases/{id} to change " +
+			"the database to a tier with that much storage.",
 	},
 	{
 		CauseSecretMissing, "a Secret or ConfigMap that a pod needs is missing",

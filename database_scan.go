@@ -115,8 +115,8 @@ func (s Scan) storageHeadroom(p Profile, now time.Time) Condition {
 	if s.WALBytes > 0 {
 		wal = percentText(s.WALBytes, size) + " is WAL"
 	}
-	const full = "%s of the volume of %s is used; %s. Change the database to a tier with more storage with PATCH " +
-		"/databases/{id}."
+	const full = "%s of the volume of %s is used; %s. Use PATCH /databases/{id} to change the database to a tier with " +
+		"more storage."
 	used, volume := percentText(s.UsedBytes, size), p.StorageSize.String()
 	switch s.Storage(p, now) {
 	case StorageAlmostFull:
@@ -137,8 +137,8 @@ func (s Scan) connectionHeadroom() Condition {
 		return c.is(ConditionUnknown, "LimitUnknown", "The connection limit is unknown.")
 	}
 	return c.wellIf(used < connectionsFrom, "FewLeft",
-		"%s of the %d client connections are in use. Connect through the pool, close idle connections, or change the "+
-			"database to a tier with more connections with PATCH /databases/{id}.",
+		"%s of the %d client connections are in use. Connect through the pool, close idle connections, or use PATCH "+
+			"/databases/{id} to change the database to a tier with more connections.",
 		percentText(int64(s.Connections), int64(s.MaxConnections)), s.MaxConnections)
 }
 

@@ -44,7 +44,7 @@ func since(d time.Duration) func(*daap.Scan) {
 
 func TestScanDeterminesItsConditions(t *testing.T) {
 	t.Parallel()
-	const well, more = "True AsExpected", "tier with more storage with PATCH"
+	const well, more = "True AsExpected", "Use PATCH /databases/{id} to change the database to a tier with more storage"
 	for name, tt := range map[string]struct {
 		scan daap.Scan
 		// storage, connections and extensions are statuses with their reasons; says is in one of the messages.
@@ -52,13 +52,13 @@ func TestScanDeterminesItsConditions(t *testing.T) {
 	}{
 		"all checks pass":          {scanned(), well, well, well, ""},
 		"79 percent of the volume": {scanned(used(818, 100)), well, well, well, ""},
-		"80 percent of the volume": {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used, 10 % is WAL. Give the database a " + more},
+		"80 percent of the volume": {scanned(used(820, 110)), "False FillingUp", well, well, "80 % of the volume of 1Gi is used; 10 % is WAL. " + more},
 		"89 percent of the volume": {scanned(used(921, 100)), "False FillingUp", well, well, "89 % of"},
-		"90 percent of the volume": {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used, 50 % is WAL."},
+		"90 percent of the volume": {scanned(used(922, 512)), "False AlmostFull", well, well, "90 % of the volume of 1Gi is used; 50 % is WAL."},
 		"all of it, WAL is not known": {scanned(used(1024, 0)), "False AlmostFull", well, well, "the share of WAL is " +
 			"unknown"},
 		"89 of 100 connections":       {scanned(connected(89, 100)), well, well, well, ""},
-		"90 of 100 connections":       {scanned(connected(90, 100)), well, "False FewLeft", well, "90 % of the 100 connections"},
+		"90 of 100 connections":       {scanned(connected(90, 100)), well, "False FewLeft", well, "90 % of the 100 client connections"},
 		"no connections are for them": {scanned(connected(1, 0)), well, "Unknown LimitUnknown", well, ""},
 		"never":                       {daap.Scan{}, "Unknown NeverScanned", "Unknown NeverScanned", "Unknown NeverScanned", ""},
 		"tried and never done":        {daap.Scan{AttemptedAt: noon, Reason: "ConnectFailed", Message: "connection refused"}, "Unknown NeverScanned", "Unknown NeverScanned", "False ConnectFailed", "connection refused"},

@@ -16,7 +16,7 @@ type desk struct {
 	*store
 	// decide is what the workflow says; ErrNoWorkflow when there is none.
 	decide error
-	// told are the decisions that the workflow took, ids under what name it was told of each.
+	// told are the decisions that the workflow took, ids their IDs.
 	told []daap.Action
 	ids  []string
 }

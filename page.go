@@ -57,8 +57,8 @@ func onePage[T any](
 	return pageOf(doing, &page.Limit, read, func(item T) string { return Cursor(id(item)) })
 }
 
-// pageOf is onePage for any order. It raises the limit by one item, which tells whether there is a next page; cursor is
-// that of what follows the item.
+// pageOf is onePage for any order. It raises the limit by one item, which shows whether there is a next page; cursor
+// returns the cursor of the items after the given one.
 func pageOf[T any](
 	doing string, most *int, read func() ([]T, error), cursor func(T) string,
 ) ([]T, string, error) {

@@ -111,7 +111,7 @@ const (
 	MaxMaxConnections = 10_000
 )
 
-// TierSpec is a tier that somebody asks for.
+// TierSpec describes a requested tier.
 type TierSpec struct {
 	Name string
 	// Fields are its other fields; one that is absent has its default.

@@ -20,8 +20,8 @@ type tierField struct {
 	get func(Profile) any
 	// set takes the value from JSON. Its error completes a sentence that begins with the name.
 	set func(*Profile, []byte) error
-	// check returns why nobody may ask for the value, as the end of a sentence that begins with the name; empty where they
-	// may. It rewrites a value that can be written in several ways in the one way that is stored. Nil takes any value.
+	// check returns why the value is not allowed, as the end of a sentence that begins with the name; empty if it
+	// is. It rewrites a value that can be written in several ways in the one way that is stored. Nil takes any value.
 	check func(*Profile, Catalog) string
 	// restarts says that PostgreSQL or its pod must restart to get another value.
 	restarts bool

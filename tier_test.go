@@ -17,7 +17,7 @@ func TestGuaranteesDescribeATierInWords(t *testing.T) {
 	}{
 		"one server, gone for good": {
 			daap.Profile{Instances: 1, PoolMode: daap.PoolTransaction, MaxConnections: 50, DestructionStrategy: daap.StrategyHardDelete},
-			[]string{"One server", "50 connections at work at once", "No backups", "removed permanently"},
+			[]string{"One server", "Up to 50 active connections", "No backups", "removed permanently"},
 		},
 		"two, one of them confirms": {
 			daap.Profile{

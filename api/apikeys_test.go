@@ -167,8 +167,8 @@ func TestBadFilterOfTheAuditLogIsRefusedNamingTheParameter(t *testing.T) {
 		row("?team=Shop", "team", ruleTeam)
 		row("?key_id=x", "key_id", "must be a UUID")
 		row("?resource_id=", "resource_id", "must be a UUID")
-		row("?action=drop%20table", "action", "must be an action's name, such as createDatabase")
-		row("?action="+strings.Repeat("a", 81), "action", "must be an action's name, such as createDatabase")
+		row("?action=drop%20table", "action", "must be the name of an action, such as createDatabase")
+		row("?action="+strings.Repeat("a", 81), "action", "must be the name of an action, such as createDatabase")
 		row("?outcome=ok", "outcome", "must be one of succeeded, replayed, refused, failed")
 		for _, at := range []string{"", "now", "2026-01-02", "2026-01-02T15:04:05", "2026-13-02T15:04:05Z"} {
 			row("?from="+at, "from", ruleTime)

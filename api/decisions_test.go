@@ -18,7 +18,7 @@ const decided = `{"reason":"The quota is raised."}`
 
 const (
 	ruleReason = "must be text of 1 to 500 characters"
-	ruleStep   = "must be a step's name, such as cluster"
+	ruleStep   = "must be the name of a step, such as cluster"
 )
 
 // decide sends a decision and fails the test unless the answer has the status.

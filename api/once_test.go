@@ -84,7 +84,7 @@ func TestPatchWithTheSameKeyIsAppliedOnce(t *testing.T) {
 	patch("b")
 	wantReplay(t, http.StatusOK, first, patch("a", keyHeader, "one"))
 	if got := s.store.database(db.ID).Description; got != "b" {
-		t.Errorf("the description is %q, want that of the later patch", got)
+		t.Errorf("the description is %q, want the later patch's", got)
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *store) must(err error) {
 	}
 }
 
-// everything is a page that holds all there is.
+// everything is a page that holds everything.
 var everything = daap.Page{Limit: 1 << 20}
 
 // databases are all, those that are deleted too.
@@ -91,7 +91,7 @@ func (s *store) operation(id uuid.UUID) daap.Operation {
 	return op
 }
 
-// events are those of the database, newest first.
+// events returns the events of the database, newest first.
 func (s *store) events(database uuid.UUID) []daap.Event {
 	s.t.Helper()
 	all, err := s.Events(context.Background(), daap.EveryTeam, daap.EventFilter{DatabaseID: database, Page: everything})
@@ -120,7 +120,7 @@ func (s *store) logged() []daap.AuditEntry {
 	return fresh
 }
 
-// Probe finds every destination good but those of the bucket closed.
+// Probe accepts every destination except the bucket closed.
 func (s *store) Probe(_ context.Context, destination string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +169,7 @@ func (s *store) freeze(id uuid.UUID) {
 	s.PutDatabase(db)
 }
 
-// look has the database looked at, at the moment, and the conditions found.
+// look records a check of the database with the conditions.
 func (s *store) look(id uuid.UUID, at time.Time, found ...daap.Condition) {
 	s.t.Helper()
 	running, err := s.RunningAmong(context.Background(), []uuid.UUID{id})

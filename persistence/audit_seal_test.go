@@ -10,7 +10,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// seal seals all there is.
+// seal seals everything.
 func (f postgres) seal() {
 	f.t.Helper()
 	_, err := f.SealAudit(f.t.Context(), 1000)

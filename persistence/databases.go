@@ -101,7 +101,7 @@ func (s *Store) ExpiredArchives(ctx context.Context, limit int) ([]daap.Database
 }
 
 // CreateDatabase records the database, possibly to be restored from a source, and the operation that holds it, or
-// neither. Its dispatch is due a little later, because the caller starts it first. A repeated request gets its first
+// nothing. Its dispatch is due a little later, because the caller starts it first. A repeated request gets its first
 // answer. Errors: CodeNameTaken, CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus for a missing tier or
 // source, and those of answerOnce.
 func (s *Store) CreateDatabase(

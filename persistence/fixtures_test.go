@@ -29,7 +29,7 @@ func grant(team string, role daap.Role, scope daap.Scope) daap.Grant {
 	}
 }
 
-// newTier is a tier of which little is asked.
+// newTier returns a small tier.
 func newTier(t *testing.T, name string) daap.Tier {
 	t.Helper()
 	return daap.Tier{ID: newID(t), Name: name, Profile: daap.Profile{

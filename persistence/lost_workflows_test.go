@@ -7,7 +7,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// lookDue lets so much time pass that every workflow is to be looked at.
+// lookDue advances the time until the check of every workflow is due.
 func (f fixture) lookDue() { f.pass(time.Minute + time.Second) }
 
 func (f fixture) unchecked() []daap.Operation {
@@ -29,7 +29,7 @@ func (s suite) OpenOperationsAreLookedAtInTurn(t *testing.T) {
 	want(t, "checked again", len(f.unchecked()), 0)
 	f.must(f.RestartLost(t.Context(), f.operation(pending.ID)))
 	f.lookDue()
-	want(t, "looked at before the one that starts anew can be there", len(f.unchecked()), 1)
+	want(t, "checked before the restarted one can exist", len(f.unchecked()), 1)
 	for range 3 {
 		f.due()
 		want(t, "tried to start", len(f.claimed(10)), 1)

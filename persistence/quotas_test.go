@@ -350,7 +350,7 @@ func (s suite) DryRunLeavesNothing(t *testing.T) {
 	f.must(err)
 	_, err = f.CreateTier(t.Context(), dry, newTier(t, "another"))
 	f.must(err)
-	want(t, "all there is", all(), before)
+	want(t, "everything", all(), before)
 	f.must(f.CheckQuotas(t.Context()))
 	_, found, err := f.Remembered(t.Context(), once("a", 2))
 	f.must(err)

@@ -9,7 +9,7 @@ import (
 // checkCertificates is the Workflow Type of CheckCertificates, and the ID of its schedule.
 const checkCertificates = "check_certificates"
 
-// CheckCertificates records which CA certificate every database has by now.
+// CheckCertificates records the current CA certificate of every database.
 func CheckCertificates(ctx workflow.Context) error {
 	var sweeps *activities.Sweeps
 	return workflow.ExecuteActivity(sweeping(ctx), sweeps.CheckCertificates).Get(ctx, nil)

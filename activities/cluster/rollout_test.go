@@ -70,13 +70,13 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 		"all but PostgreSQL": {func([]*corev1.Pod, []client.Object, *appsv1.Deployment) {}, ""},
 		"memory of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[1].Spec.Containers[0].Resources.Limits[corev1.ResourceMemory] = resource.MustParse("512Mi")
-		}, "Pod pg-1-2 is still the one from before"},
+		}, "Pod pg-1-2 still has the previous specification"},
 		"image of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[0].Spec.Containers[0].Image = "localhost/postgresql:16"
-		}, "Pod pg-1-1 is still the one from before"},
+		}, "Pod pg-1-1 still has the previous specification"},
 		"archiver of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[1].Spec.InitContainers = []corev1.Container{{Name: manifest.ArchiverContainer}}
-		}, "Pod pg-1-2 is still the one from before"},
+		}, "Pod pg-1-2 still has the previous specification"},
 		"readiness of the pod": {func(pods []*corev1.Pod, _ []client.Object, _ *appsv1.Deployment) {
 			pods[0].Status.Conditions[0].Status = corev1.ConditionFalse
 		}, "Pod pg-1-1 is not ready"},
@@ -86,7 +86,7 @@ func TestWhatIsNotInForceYetIsTold(t *testing.T) {
 					claim.Status.Capacity[corev1.ResourceStorage] = resource.MustParse("1Gi")
 				}
 			}
-		}, "Volume claim pg-1-1 has 1Gi of 2Gi"},
+		}, "Volume claim pg-1-1 has grown to 1Gi of 2Gi"},
 		"settings of the pool": {func(_ []*corev1.Pod, _ []client.Object, pooler *appsv1.Deployment) {
 			pooler.Spec.Template.Annotations[manifest.AnnotationPool] = manifest.Pool(orders.Profile)
 		}, "The Pooler's pods still have the previous specification"},

@@ -123,8 +123,8 @@ func TestArchiveLacksWhatIsNotThere(t *testing.T) {
 		"all is there":        {wals(first, "000000010000000000000004", last), ""},
 		"more is there":       {wals(first, "000000010000000000000004", last, "000000010000000000000006"), ""},
 		"one is missing":      {wals(first, last), "WAL segment 000000010000000000000004 is missing in the archive"},
-		"the last is missing": {wals(first, "000000010000000000000004"), "WAL segment " + last + ", the last one, is missing in the archive"},
-		"nothing is there":    {wals(), "WAL segment " + last + ", the last one, is missing in the archive"},
+		"the last is missing": {wals(first, "000000010000000000000004"), "WAL segment " + last + ", the latest one, is missing in the archive"},
+		"nothing is there":    {wals(), "WAL segment " + last + ", the latest one, is missing in the archive"},
 	} {
 		if got := missingWAL(tt.objects, first, last); got != tt.want {
 			t.Errorf("%s: missing is %q, want %q", name, got, tt.want)

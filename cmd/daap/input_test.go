@@ -433,7 +433,7 @@ func (g *garden) kept() daap.Tier {
 	return tiers[slices.IndexFunc(tiers, func(t daap.Tier) bool { return t.Name == kept.Name })]
 }
 
-// shows compares the database's objects with those of one of the tier kept.
+// shows compares the database's objects with the objects of a database of the tier kept.
 func (g *garden) shows(r route, p place, db daap.Database, fail func(string, ...any)) {
 	g.t.Helper()
 	plain := daap.Database{ID: db.ID, OwnerTeam: shop, Incarnation: 1, Source: db.Source}.With(g.kept())

@@ -104,7 +104,7 @@ func (s *Store) Databases(ctx context.Context, scope daap.Scope, f daap.Database
 	})
 }
 
-// DatabasesByID returns those of the databases that exist or existed, by ID.
+// DatabasesByID returns the databases with the given IDs, including deleted ones.
 func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error) {
 	return read(ctx, s, func(r *rows) (map[uuid.UUID]daap.Database, error) {
 		all := r.all()
@@ -113,7 +113,7 @@ func (s *Store) DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UU
 	})
 }
 
-// CreateDatabase records the database and the operation that holds it, or neither. Errors: CodeNameTaken,
+// CreateDatabase records the database and the operation that holds it, or nothing. Errors: CodeNameTaken,
 // CodeQuotaExceeded, CodeValidationFailed and CodeWrongStatus where there is no such tier or source, and those of once.
 func (s *Store) CreateDatabase(
 	ctx context.Context, by daap.Grant, db daap.Database, from *daap.RestoreFrom, op daap.Operation,

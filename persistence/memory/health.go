@@ -43,7 +43,7 @@ func (s *Store) RunningDatabases(ctx context.Context, after uuid.UUID, limit int
 	})
 }
 
-// RunningAmong returns those of the databases that run, each with its observations.
+// RunningAmong returns the running ones among the given databases, with their last observations.
 func (s *Store) RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error) {
 	return read(ctx, s, func(r *rows) ([]daap.Observed, error) {
 		return r.observed(oldest(r.all(), uuid.Nil, len(ids), func(db daap.Database) bool {

@@ -106,7 +106,7 @@ func (r *rows) reserveMore(db daap.Database, op daap.Operation) error {
 	return r.reserve(daap.Tier{ID: *db.TierID, Name: db.Tier}, op, more)
 }
 
-// keepAfter reserves what the database costs after an operation that changes that, whatever the quota is by now.
+// keepAfter records the quota use after an operation that changes it, regardless of the limits.
 func (r *rows) keepAfter(op daap.Operation) {
 	db := r.databases[op.DatabaseID]
 	before, after := op.Cost(db.Profile)

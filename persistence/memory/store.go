@@ -134,8 +134,8 @@ func (s *Store) enter(ctx context.Context) error {
 	return nil
 }
 
-// tick sets the time of a call, in the precision of PostgreSQL. It is later than that of the call before, also where a
-// test stops the clock.
+// tick sets the time of a call, in the precision of PostgreSQL. It is later than the time of the previous call, even
+// if a test stops the clock.
 func (s *Store) tick() {
 	now := time.Now().Add(s.ahead).UTC().Truncate(time.Microsecond)
 	if !now.After(s.rows.now) {

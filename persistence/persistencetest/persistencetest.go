@@ -101,7 +101,7 @@ var once struct {
 }
 
 // migrateTemplate returns the name of a database with the newest schema. A server that outlives the process
-// keeps it: the name tells which migrations it has, and the advisory lock lets one process make it.
+// keeps it: the name contains a hash of the migrations, and the advisory lock lets one process make it.
 func migrateTemplate(ctx context.Context, server string) (string, error) {
 	digest, err := digestOf(migrations.Files)
 	if err != nil {
