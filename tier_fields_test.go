@@ -132,7 +132,7 @@ func TestPatchChangesEachField(t *testing.T) {
 	}
 }
 
-// initial are the fields of which a database has a value of its own.
+// initial are the fields with a value of its own in each database.
 var initial = []string{"deletion_protection"}
 
 func TestDatabaseHasATierOnlyWithEachOfItsFields(t *testing.T) {

@@ -60,7 +60,7 @@ func (s *store) begin(id uuid.UUID, step daap.StepName) {
 	s.must(s.RecordStep(context.Background(), id, daap.Step{Name: step, State: daap.StepRunning, Attempts: 1}))
 }
 
-// keep reports what keeps an operation that gets on.
+// keep records the cause that blocks a running operation.
 func (s *store) keep(id uuid.UUID, cause daap.Cause) {
 	s.t.Helper()
 	op := s.operation(id)

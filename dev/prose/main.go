@@ -40,12 +40,15 @@ func main() {
 	}
 }
 
-// cleanPaths returns the paths of a list: one per line, without comments.
+// cleanPaths returns the paths of a list: one per line, without comments. A pattern such as *.go stands for all its files.
 func cleanPaths(list string) []string {
 	var paths []string
 	for line := range strings.Lines(list) {
 		line, _, _ = strings.Cut(line, "#")
-		if line = strings.TrimSpace(line); line != "" {
+		line = strings.TrimSpace(line)
+		if files, err := filepath.Glob(line); err == nil && len(files) > 0 {
+			paths = append(paths, files...)
+		} else if line != "" {
 			paths = append(paths, line)
 		}
 	}
