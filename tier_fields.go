@@ -189,7 +189,7 @@ func checkStorageClass(p *Profile, _ Catalog) string {
 
 func checkPGVersion(p *Profile, offered Catalog) string {
 	if _, known := offered[p.PGVersion]; !known {
-		return "must be one that the platform offers: " + strings.Join(offered.Versions(), ", ")
+		return "must be a version that the platform offers: " + strings.Join(offered.Versions(), ", ")
 	}
 	return ""
 }

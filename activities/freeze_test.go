@@ -28,7 +28,7 @@ func TestFrozenDatabaseHasAVolumeForEachInstance(t *testing.T) {
 		"none is there": stepsWith(t),
 		"it is lost":    stepsWith(t, claim(func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimLost })),
 	} {
-		if cause := Cause(run(t, k.CheckVolumes), ""); cause.Code != daap.CausePVCPending || !strings.Contains(cause.Message, "1 instances 0 are there") {
+		if cause := Cause(run(t, k.CheckVolumes), ""); cause.Code != daap.CausePVCPending || !strings.Contains(cause.Message, "1 instances, but only 0 usable volume claims") {
 			t.Errorf("%s: the cause is %+v", name, cause)
 		}
 	}

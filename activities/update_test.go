@@ -82,7 +82,7 @@ func TestClusterWithoutAKnownImageIsNotApplied(t *testing.T) {
 	k := stepsWith(t)
 	k.Platform.PostgresImages = daap.Catalog{"16": "localhost/postgresql:16"}
 	err := run(t, k.ApplyCluster)
-	if cause := Cause(err, "Create"); cause.Code != daap.CauseVersionUnknown || !strings.Contains(cause.Message, "PostgreSQL 17, only of 16") {
+	if cause := Cause(err, "Create"); cause.Code != daap.CauseVersionUnknown || !strings.Contains(cause.Message, "PostgreSQL 17, only for 16") {
 		t.Errorf("ApplyCluster() = %v, want that no image is known", err)
 	}
 	var clusters cnpgv1.ClusterList

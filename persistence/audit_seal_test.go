@@ -73,11 +73,11 @@ func TestTamperingShowsWhereItWasDone(t *testing.T) {
 	}{
 		"entry changed":       {`UPDATE audit_log SET actor = 'mallory' WHERE id = ` + nth, 5, "changed after it was sealed"},
 		"field changed":       {`UPDATE audit_log SET after = '{"x": 2}' WHERE id = ` + nth, 5, "changed after it was sealed"},
-		"entry removed":       {`DELETE FROM audit_log WHERE id = ` + nth, 5, "is gone"},
+		"entry removed":       {`DELETE FROM audit_log WHERE id = ` + nth, 5, "is missing"},
 		"seal removed":        {`DELETE FROM audit_chain WHERE position = 5`, 6, "between 4 and this one"},
-		"tail removed":        {`DELETE FROM audit_log WHERE id IN (SELECT entry_id FROM audit_chain WHERE position > 7)`, 8, "is gone"},
+		"tail removed":        {`DELETE FROM audit_log WHERE id IN (SELECT entry_id FROM audit_chain WHERE position > 7)`, 8, "is missing"},
 		"tail cut with seals": {`WITH cut AS (DELETE FROM audit_chain WHERE position > 7 RETURNING entry_id) DELETE FROM audit_log WHERE id IN (SELECT entry_id FROM cut)`, 10, "ends at 7"},
-		"hidden from sealing": {`WITH e AS (INSERT INTO audit_log (id, at, action, outcome) VALUES (gen_random_uuid(), now() - interval '1 hour', 'x', 'failed') RETURNING id) SELECT 1`, 0, "1 entries are in no seal"},
+		"hidden from sealing": {`WITH e AS (INSERT INTO audit_log (id, at, action, outcome) VALUES (gen_random_uuid(), now() - interval '1 hour', 'x', 'failed') RETURNING id) SELECT 1`, 0, "1 entries are not sealed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -67,7 +67,7 @@ func (s suite) IncarnationIsToldWithWhenAllWasArchived(t *testing.T) {
 	f.must(f.BeginIncarnation(t.Context(), op.ID, 1, "pg-1"))
 	events, err := f.Events(t.Context(), daap.EveryTeam, daap.EventFilter{DatabaseID: db.ID, Page: daap.Page{Limit: 1}})
 	f.must(err)
-	for _, part := range []string{"Cluster pg-1 was gone", "as Cluster pg-2", "archive pg-1", "2026-01-02T03:04:05Z"} {
+	for _, part := range []string{"Cluster pg-1 and its volumes were gone", "as Cluster pg-2", "archive pg-1", "2026-01-02T03:04:05Z"} {
 		if !strings.Contains(events[0].Message, part) {
 			t.Errorf("the event says %q, want %q in it", events[0].Message, part)
 		}

@@ -111,14 +111,14 @@ func TestTamperedPayloadsAreRefused(t *testing.T) {
 		payloads []*commonpb.Payload
 		says     string
 	}{
-		"key unknown":   {encoded(t, newCodec(t, "lost")), `needs the key "lost"`},
-		"data changed":  {changed(func(p *commonpb.Payload) { p.Data[len(p.Data)-1] ^= 1 }), `not what key "new" encrypted`},
-		"nonce changed": {changed(func(p *commonpb.Payload) { p.Data[0] ^= 1 }), `not what key "new" encrypted`},
-		"data cut":      {changed(func(p *commonpb.Payload) { p.Data = p.Data[:5] }), `too short for one of key "new"`},
+		"key unknown":   {encoded(t, newCodec(t, "lost")), `key "lost" is not configured`},
+		"data changed":  {changed(func(p *commonpb.Payload) { p.Data[len(p.Data)-1] ^= 1 }), `not encrypted with key "new"`},
+		"nonce changed": {changed(func(p *commonpb.Payload) { p.Data[0] ^= 1 }), `not encrypted with key "new"`},
+		"data cut":      {changed(func(p *commonpb.Payload) { p.Data = p.Data[:5] }), `too short for key "new"`},
 		"key's name changed": {
-			changed(func(p *commonpb.Payload) { p.Metadata["encryption-key-id"] = []byte("old") }), `not what key "old" encrypted`,
+			changed(func(p *commonpb.Payload) { p.Metadata["encryption-key-id"] = []byte("old") }), `not encrypted with key "old"`,
 		},
-		"key's name gone": {changed(func(p *commonpb.Payload) { delete(p.Metadata, "encryption-key-id") }), `needs the key ""`},
+		"key's name gone": {changed(func(p *commonpb.Payload) { delete(p.Metadata, "encryption-key-id") }), `key "" is not configured`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -204,7 +204,7 @@ func TestWorkflowWaitsForAWorkerWithTheKey(t *testing.T) {
 	for name, options := range map[string]client.Options{"another key": encrypted(t, "new"), "no key": encrypted(t)} {
 		err := replay(t, options, history)
 		var panicked interface{ StackTrace() string } // of a workflow's code, for which Temporal fails the task alone
-		if !errors.As(err, &panicked) || !strings.Contains(err.Error(), `needs the key "lost"`) {
+		if !errors.As(err, &panicked) || !strings.Contains(err.Error(), `key "lost" is not configured`) {
 			t.Errorf("replay with %s: %v, want a panic that names the key", name, err)
 		}
 	}

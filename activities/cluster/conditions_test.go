@@ -89,7 +89,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 					Name: manifest.PostgresContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
 					LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 4}},
 				}}}
-			}, daap.HealthUnavailable, "Ready StorageFull First grow the volume claims",
+			}, daap.HealthUnavailable, "Ready StorageFull Enlarge the volume claims",
 		},
 		"a NetworkPolicy is gone": {
 			func(o *objects) { o.policies = o.policies[1:] }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",

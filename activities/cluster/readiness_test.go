@@ -32,7 +32,7 @@ func TestClusterIsReadyOnlyWhenNothingIsMissing(t *testing.T) {
 		"condition missing":  {func(c *cnpgv1.Cluster) { c.Status.Conditions = nil }, "Ready condition"},
 		"instance missing":   {func(c *cnpgv1.Cluster) { c.Status.ReadyInstances = 2 }, "2 of 3"},
 		"hibernated":         {func(c *cnpgv1.Cluster) { c.Status.ReadyInstances = 0 }, "0 of 3"},
-		"switchover running": {func(c *cnpgv1.Cluster) { c.Status.TargetPrimary = "pg-1-2" }, `becomes "pg-1-2"`},
+		"switchover running": {func(c *cnpgv1.Cluster) { c.Status.TargetPrimary = "pg-1-2" }, `to "pg-1-2"`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -200,7 +200,7 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"quota that was raised":     {[]piece{warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota), pod("pooler-1-a", ofOwner("pooler-1"))}, "", ""},
 		"quota of a Job that went":  {[]piece{warning("Job", "init", "FailedCreate", overQuota)}, "", ""},
 		"no room":                   {[]piece{pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, "Insufficient cpu"},
-		"no volume for a pod":       {[]piece{pod("pg-1-1", noRoom(noVolume))}, daap.CausePVCPending, "Pod pg-1-1 waits"},
+		"no volume for a pod":       {[]piece{pod("pg-1-1", noRoom(noVolume))}, daap.CausePVCPending, "Pod pg-1-1 is waiting"},
 		"provisioning failed":       {[]piece{claim(time.Second, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "no such class")}, daap.CausePVCPending, "no such class"},
 		"no provisioner":            {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ExternalProvisioning", "waiting for x.example")}, daap.CausePVCPending, "x.example"},
 		"claim for long": {[]piece{claim(time.Minute, corev1.ClaimPending)}, daap.CausePVCPending, "no event " +

@@ -220,7 +220,7 @@ func TestProbeSaysWhichAddressIsNotDialed(t *testing.T) {
 	t.Parallel()
 	at, asked := listening(t, "127.0.0.1:0")
 	told := probe(t, guardedStore(t, DialGuard{}, at))
-	if !strings.Contains(told, at+" is at 127.0.0.1, a loopback address") || !strings.Contains(told, "DAAP_S3_ALLOW") {
+	if !strings.Contains(told, at+" resolves to 127.0.0.1, a loopback address") || !strings.Contains(told, "DAAP_S3_ALLOW") {
 		t.Errorf("Probe() is refused with %q", told)
 	}
 	if asked.Load() != 0 {

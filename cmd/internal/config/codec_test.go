@@ -35,9 +35,9 @@ func TestLoadCodecNamesTheVariableAtFault(t *testing.T) {
 		"no keys":            {"DAAP_TEMPORAL_CODEC_KEYS", "", "DAAP_TEMPORAL_CODEC_KEYS is empty"},
 		"keys malformed":     {"DAAP_TEMPORAL_CODEC_KEYS", "hunter2", "DAAP_TEMPORAL_CODEC_KEYS must be pairs such as"},
 		"no port":            {"DAAP_CODEC_ADDR", "localhost", "DAAP_CODEC_ADDR must be host:port"},
-		"every origin":       {"DAAP_CODEC_ORIGIN", "*", "DAAP_CODEC_ORIGIN must be one origin"},
-		"origin with a path": {"DAAP_CODEC_ORIGIN", "https://ui.example/", "DAAP_CODEC_ORIGIN must be one origin"},
-		"two origins":        {"DAAP_CODEC_ORIGIN", "https://a.example,https://b.example", "DAAP_CODEC_ORIGIN must be one origin"},
+		"every origin":       {"DAAP_CODEC_ORIGIN", "*", "DAAP_CODEC_ORIGIN must be an origin"},
+		"origin with a path": {"DAAP_CODEC_ORIGIN", "https://ui.example/", "DAAP_CODEC_ORIGIN must be an origin"},
+		"two origins":        {"DAAP_CODEC_ORIGIN", "https://a.example,https://b.example", "DAAP_CODEC_ORIGIN must be an origin"},
 		"level unknown":      {"DAAP_LOG_LEVEL", "loud", "DAAP_LOG_LEVEL must be debug"},
 	} {
 		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the environment is the process's

@@ -20,7 +20,7 @@ func TestTemporalIsNeverReachedWithLessThanIsMeant(t *testing.T) {
 		want string
 	}{
 		"TLS neither on nor off":   {map[string]string{"TEMPORAL_TLS": "yes"}, "TEMPORAL_TLS must be true or false"},
-		"a key in the clear":       {map[string]string{"TEMPORAL_API_KEY": "hunter2", "TEMPORAL_TLS": "false"}, "TEMPORAL_API_KEY is sent over TLS alone"},
+		"a key in the clear":       {map[string]string{"TEMPORAL_API_KEY": "hunter2", "TEMPORAL_TLS": "false"}, "TEMPORAL_API_KEY requires TLS"},
 		"a certificate, no key":    {map[string]string{"TEMPORAL_TLS_CLIENT_CERT_DATA": "hunter2"}, "TEMPORAL_* do not configure a client"},
 		"a CA that is none":        {map[string]string{"TEMPORAL_TLS_SERVER_CA_CERT_DATA": "hunter2"}, "TEMPORAL_* do not configure a client"},
 		"a profile that is broken": {map[string]string{"TEMPORAL_CONFIG_FILE": profile}, "TEMPORAL_* do not configure a client: the profile file"},
