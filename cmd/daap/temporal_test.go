@@ -164,8 +164,8 @@ func reach(t *testing.T) error {
 	probed := temporalProbe(temporal)(ctx)
 	if probed == nil {
 		quiet := func(error) {}
-		_ = workflows.Check(ctx, temporal, namespace, quiet)   // the frontend does neither;
-		_ = workflows.Prepare(ctx, temporal, namespace, quiet) // it tells how it was asked
+		_ = workflows.Check(ctx, temporal, namespace, quiet)   // the frontend supports none of these;
+		_ = workflows.Prepare(ctx, temporal, namespace, quiet) // it records the calls
 	}
 	return probed
 }
