@@ -68,6 +68,17 @@ func same[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
+// sameFields compares the fields of a profile that version 11 has; a later one may have more.
+func sameFields(t *testing.T, what string, got, want map[string]any) {
+	t.Helper()
+	for name := range got {
+		if _, known := want[name]; !known {
+			delete(got, name)
+		}
+	}
+	same(t, what, got, want)
+}
+
 func TestRowsWithNamesOfGoAreMigrated(t *testing.T) {
 	t.Parallel()
 	store, pool := migratedFrom(t, 10, goNamed)
@@ -86,14 +97,14 @@ func TestRowsWithNamesOfGoAreMigrated(t *testing.T) {
 		"backup_frequency": "0 2 * * *", "backup_retention_days": 14, "wal_archiving_enabled": true,
 		"object_storage_destination": "s3://backups/shop",
 	}
-	same(t, "profile", read(orders).Profile.Values(), whole)
+	sameFields(t, "profile", read(orders).Profile.Values(), whole)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	same(t, "source", read(orders).Source, &daap.Source{
 		DatabaseID: uuid.MustParse("00000000-0000-7000-8000-000000000003"), Name: "orders", ServerName: "pg-3",
 		Destination: "s3://backups/old", Target: &at,
 	})
 	same(t, "source of another one", read(carts).Source, nil)
-	same(t, "profile from before", read(carts).Profile.Values(), map[string]any{
+	sameFields(t, "profile from before", read(carts).Profile.Values(), map[string]any{
 		"instances": 1, "ha_replicas": 0, "cpu": "100m", "memory": "512Mi", "storage_size": "1Gi", "storage_class": "",
 		"pg_version": "17", "pool_mode": "transaction", "max_connections": 100, "destruction_strategy": "hard_delete",
 		"deletion_protection": false, "pgaudit_log": []string{"ddl", "role"}, "backup_enabled": false, "backup_frequency": "",
@@ -106,7 +117,7 @@ func TestRowsWithNamesOfGoAreMigrated(t *testing.T) {
 	}
 	whole["instances"], whole["ha_replicas"], whole["cpu"], whole["memory"], whole["max_connections"] = 5, 2, "3", "8Gi", 500
 	whole["deletion_protection"], whole["pgaudit_log"] = false, []string{"ddl", "role"}
-	same(t, "tier of the update", update.Tier.Values(), whole)
+	sameFields(t, "tier of the update", update.Tier.Values(), whole)
 	same(t, "name of that tier", update.Tier.Name+": "+update.Tier.Description, "large: For the shop")
 	same(t, "when that was made", update.Tier.CreatedAt, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	same(t, "when that was changed", update.Tier.UpdatedAt, time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC))
