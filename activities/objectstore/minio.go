@@ -10,8 +10,8 @@ import (
 // MinIO issues and revokes accounts through MinIO's admin API.
 type MinIO struct{ Admin *minioadmin.Client }
 
-// Issue creates the user of the account, with the policy of the same name as its only one; safe to repeat. It creates no
-// service account: the holder of one can list and delete all others of the same parent, and a user has no parent.
+// Issue creates the user of the account, with the policy of the same name as its only one; safe to repeat. It creates
+// no service account: the holder of one can list and delete all others of the same parent, and a user has no parent.
 func (m *MinIO) Issue(ctx context.Context, account StoreAccount) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

@@ -24,7 +24,7 @@ type server struct {
 
 const (
 	adminKey    = "admin"
-	adminSecret = "a-secret-of-the-admin" //nolint:gosec // the fake's own
+	adminSecret = "a-secret-of-the-admin"
 )
 
 // client returns a client of the fake.

@@ -181,7 +181,8 @@ var settings = []SettingGroup{
 	{"Codec server", []Setting{
 		{
 			Name: "DAAP_CODEC_ADDR", Readers: []string{"codec"},
-			Meaning: "The address on which the codec server listens, as host:port. Anyone who can reach it can decrypt payloads.",
+			Meaning: "The address on which the codec server listens, as host:port. Anyone who can reach it can decrypt " +
+				"payloads.",
 		},
 		{
 			Name: "DAAP_CODEC_ORIGIN", Readers: []string{"codec"},
@@ -190,7 +191,10 @@ var settings = []SettingGroup{
 		},
 	}},
 	{"Logs", []Setting{
-		{Name: "DAAP_LOG_LEVEL", Readers: everyLogger, Meaning: "The least severe messages to log: debug, info, warn or error."},
+		{
+			Name: "DAAP_LOG_LEVEL", Readers: everyLogger,
+			Meaning: "The least severe messages to log: debug, info, warn or error.",
+		},
 		{Name: "DAAP_LOG_FORMAT", Readers: everyLogger, Meaning: "The format of the log: json, or console for people."},
 	}},
 }
