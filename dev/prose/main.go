@@ -40,7 +40,7 @@ func main() {
 	}
 }
 
-// cleanPaths returns the paths of a list: one per line, without comments. A pattern such as *.go stands for all its files.
+// cleanPaths returns the paths of a list: one per line, without comments. A pattern such as *.go means all its files.
 func cleanPaths(list string) []string {
 	var paths []string
 	for line := range strings.Lines(list) {
