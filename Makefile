@@ -50,8 +50,12 @@ lint: ## lint, with all build tags at once; workflows also for what would not re
 	$(tool) workflowcheck ./workflows/...
 
 .PHONY: test
-test: test-deps ## unit, workflow, persistence and contract tests, with the race detector (starts the PostgreSQL it needs)
-	go test -race ./...
+test: test-deps ## unit, workflow, persistence and contract tests (starts the PostgreSQL it needs)
+	go test ./...
+
+.PHONY: race
+race: test-deps ## the same with the race detector, which takes several times as long
+	go test -race -timeout 40m ./...
 
 .PHONY: test-deps
 test-deps:
