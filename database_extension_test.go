@@ -1,10 +1,11 @@
 package daap_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/daap-dev/daap"
 )
@@ -43,33 +44,30 @@ func TestNewestAvailableVersionIsReported(t *testing.T) {
 	}
 }
 
-// shelf has groups of one extension in order of version.
-type shelf struct{ versions []string }
-
-func (s shelf) ExtensionGroups(_ context.Context, _ daap.Scope, f daap.ExtensionFilter) ([]daap.ExtensionGroup, error) {
-	var all []daap.ExtensionGroup
-	for _, v := range s.versions {
-		if v > f.Page.AfterVersion && (f.OlderThan == "" || slices.Contains(f.Versions, v)) && len(all) < f.Page.Limit {
-			all = append(all, daap.ExtensionGroup{Name: "hstore", Version: v})
+// newShelf returns a store of eight databases, one of which has the versions of hstore and a scan that is still believed.
+func newShelf(t *testing.T, versions ...string) *store {
+	t.Helper()
+	s := newStore(t)
+	for i := range 8 {
+		db, at := daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: daap.DatabaseReady}, time.Now().Add(-31*time.Minute)
+		var extensions []daap.Extension
+		if i == 0 {
+			at = time.Now().Add(-29 * time.Minute)
+			for _, version := range versions {
+				extensions = append(extensions, daap.Extension{PostgresDatabase: "with-" + version, Name: "hstore", Version: version})
+			}
+		}
+		s.PutDatabase(db)
+		if err := s.SaveScan(t.Context(), db.ID, daap.Scan{AttemptedAt: at, ScannedAt: &at, ListedAt: &at}, extensions); err != nil {
+			t.Fatal(err)
 		}
 	}
-	return all, nil
-}
-
-func (s shelf) ExtensionVersions(context.Context, daap.Scope, string) ([]string, error) {
-	return slices.Clone(s.versions), nil
-}
-
-func (s shelf) UnscannedDatabases(_ context.Context, _ daap.Scope, since time.Time) (int, error) {
-	if age := time.Since(since); age < 29*time.Minute || age > 31*time.Minute {
-		return 0, nil
-	}
-	return 7, nil
+	return s
 }
 
 func TestExtensionsAreListedPageByPage(t *testing.T) {
 	t.Parallel()
-	extensions := daap.NewExtensions(shelf{[]string{"1.10", "1.2", "1.8", "1.9"}})
+	extensions := daap.NewExtensions(newShelf(t, "1.10", "1.2", "1.8", "1.9"))
 	for name, tt := range map[string]struct {
 		filter daap.ExtensionFilter
 		want   []string
@@ -110,7 +108,7 @@ func TestBadExtensionFilterNamesTheField(t *testing.T) {
 	for field, filter := range map[string]daap.ExtensionFilter{
 		"older_than": {OlderThan: "1.2"}, "name": {Name: "a\x00b"},
 	} {
-		_, err := daap.NewExtensions(shelf{}).List(t.Context(), product, filter)
+		_, err := daap.NewExtensions(newShelf(t)).List(t.Context(), product, filter)
 		wantCode(t, field, err, daap.CodeValidationFailed)
 		if e := daap.AsError(err); e != nil && e.Details[0].Field != field {
 			t.Errorf("the refusal names %s, want %s", e.Details[0].Field, field)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/manifest"
+	"github.com/daap-dev/daap/persistence/memory"
 )
 
 // renewed keeps what is recorded of the certificates of some databases.
@@ -72,43 +73,34 @@ func TestCertificatesAreRecordedOfAllThatHaveOne(t *testing.T) {
 	}
 }
 
-// notes keeps what is recorded of scans.
-type notes struct {
-	sweptRows
-	mu        sync.Mutex
-	databases []daap.Database
-	scans     map[uuid.UUID]daap.Scan
-}
-
-func (n *notes) DatabasesToScan(_ context.Context, after uuid.UUID, limit int) ([]daap.Database, error) {
-	if after != uuid.Nil {
-		return nil, nil
+// scanOf is the scan that is recorded of the database.
+func scanOf(t *testing.T, rows *memory.Store, id uuid.UUID) daap.Scan {
+	t.Helper()
+	view, err := rows.DescribeDatabase(t.Context(), daap.EveryTeam, id)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return n.databases[:min(limit, len(n.databases))], nil
-}
-
-func (n *notes) SaveScan(_ context.Context, id uuid.UUID, scan daap.Scan, _ []daap.Extension) error {
-	defer n.mu.Unlock()
-	n.mu.Lock()
-	n.scans[id] = scan
-	return nil
+	return view.Scan
 }
 
 func TestDatabaseThatCannotBeAskedIsRecordedAsOne(t *testing.T) {
 	t.Parallel()
-	n := &notes{scans: map[uuid.UUID]daap.Scan{}}
+	rows := memory.New()
+	var ids []uuid.UUID
 	for range 20 {
-		n.databases = append(n.databases, daap.Database{ID: uuid.New(), Incarnation: 1}) // of which Kubernetes has nothing
+		db := daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 1} // of which Kubernetes has nothing
+		rows.PutDatabase(db)
+		ids = append(ids, db.ID)
 	}
-	s := &Sweeps{Steps: stepsWith(t), Rows: n}
+	s := &Sweeps{Steps: stepsWith(t), Rows: rows}
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivity(s.ScanExtensions)
 	if _, err := env.ExecuteActivity(s.ScanExtensions); err != nil {
 		t.Fatal(err)
 	}
-	for _, db := range n.databases {
-		if scan := n.scans[db.ID]; scan.AttemptedAt.IsZero() || scan.Reason != "ConnectFailed" || !strings.Contains(scan.Message, "not found") || scan.ScannedAt != nil || scan.ListedAt != nil {
+	for _, id := range ids {
+		if scan := scanOf(t, rows, id); scan.AttemptedAt.IsZero() || scan.Reason != "ConnectFailed" || !strings.Contains(scan.Message, "not found") || scan.ScannedAt != nil || scan.ListedAt != nil {
 			t.Errorf("recorded %+v, want that it cannot be asked", scan)
 		}
 	}
@@ -116,11 +108,13 @@ func TestDatabaseThatCannotBeAskedIsRecordedAsOne(t *testing.T) {
 
 func TestScanThatIsStoppedTellsNothingOfTheDatabase(t *testing.T) {
 	t.Parallel()
-	n := &notes{scans: map[uuid.UUID]daap.Scan{}}
-	s := &Sweeps{Steps: stepsWith(t), Rows: n}
+	rows := memory.New()
+	rows.PutDatabase(orders)
+	s := &Sweeps{Steps: stepsWith(t), Rows: rows}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if err := s.scan(ctx, orders); err == nil || len(n.scans) > 0 {
-		t.Errorf("scan() = %v, recorded %v; want nothing", err, n.scans)
+	err := s.scan(ctx, orders)
+	if scan := scanOf(t, rows, orders.ID); err == nil || !scan.AttemptedAt.IsZero() {
+		t.Errorf("scan() = %v, recorded %+v; want nothing", err, scan)
 	}
 }

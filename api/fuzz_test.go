@@ -23,6 +23,7 @@ func FuzzCreateDatabaseBody(f *testing.F) {
 	}
 	store, handler := bare(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
+		store.t = t
 		req := httptest.NewRequest(http.MethodPost, "/databases", bytes.NewReader(body))
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("X-API-Key", platformKey)
