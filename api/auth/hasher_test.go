@@ -167,7 +167,7 @@ func TestKeyWorksIfItsUseCannotBeRecorded(t *testing.T) {
 		}
 	}
 	if got := strings.Join(reports, "\n"); len(reports) != 3 || strings.Count(got, "record the use") != 2 ||
-		strings.Count(got, "anew") != 1 || strings.Contains(got, c.Reveal()) {
+		strings.Count(got, "rehash") != 1 || strings.Contains(got, c.Reveal()) {
 		t.Errorf("reported is %s", got)
 	}
 }
