@@ -1709,7 +1709,7 @@ func (s *ConditionStatus) UnmarshalText(data []byte) error {
 //	`StorageHeadroom`      | the volumes have free space                                  | False
 //	`CertificateExpiry`    | the CA certificate expires soon                              | True
 //	`ConnectionHeadroom`   | more clients can connect                                     | False
-//	`NetworkPolicyPresent` | the NetworkPolicies are in place and unchanged               | False
+//	`NetworkPolicyPresent` | all NetworkPolicies of the database exist                    | False
 //	`Drift`                | another writer changed or deleted an object of the database  | True
 //	`QuotaConsistent`      | the tier's quota reserves what the database uses             | False
 //	`ExtensionsScanned`    | the scan of PostgreSQL every ten minutes succeeds            | False
