@@ -44,7 +44,7 @@ func TestNewestAvailableVersionIsReported(t *testing.T) {
 	}
 }
 
-// newShelf returns a store of eight databases, one of which has the versions of hstore and a scan that is still believed.
+// newShelf returns a store of eight databases, one of which has the versions of hstore and a scan that is still trusted.
 func newShelf(t *testing.T, versions ...string) *store {
 	t.Helper()
 	s := newStore(t)
