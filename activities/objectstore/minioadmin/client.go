@@ -82,7 +82,7 @@ func (c *Client) DeletePolicy(ctx context.Context, policy string) error {
 // SetUserPolicy makes the policy the only one of the user. Both must exist.
 //
 // MinIO prefers another call, which attaches one policy to those that the user has. That call fails when it is
-// repeated, and it leaves a policy in place that somebody else attached.
+// repeated, and it keeps a policy that an administrator attached by hand.
 func (c *Client) SetUserPolicy(ctx context.Context, user, policy string) error {
 	_, err := c.Do(ctx, Call{
 		Method: http.MethodPut, Name: "set-user-or-group-policy",
@@ -104,7 +104,7 @@ type Call struct {
 // answerLimit bounds an answer, in bytes. The longest one lists the policies of all databases.
 const answerLimit = 16 << 20
 
-// region is part of what is signed. The admin API belongs to no region and accepts any.
+// region is part of the signature. The admin API belongs to no region and accepts any.
 const region = "us-east-1"
 
 // Do sends the call and returns the answer as MinIO sent it.
