@@ -179,7 +179,8 @@ func (o Observed) backedUp(now time.Time) Conditions {
 	}
 }
 
-// Reported returns the conditions as shown at the given time, in display order; none for a database that is not running.
+// Reported returns the conditions as shown at the given time, in display order; none for a database that is not
+// running.
 func (o Observed) Reported(now time.Time) Conditions {
 	if !o.Runs() {
 		return nil

@@ -244,7 +244,10 @@ var kinds = []kind{
 			{Name: StepPooler, Title: "Recreate the pool"},
 			{Name: StepReady, Title: "Wait until PostgreSQL and PgBouncer are ready", Skippable: true},
 			{Name: StepConnect, Title: "Allow clients, and connect over verified TLS", Skippable: true},
-			{Name: StepBackup, Title: "Resume base backups, starting with one now; the database already accepts connections", BacksUp: true},
+			{
+				Name: StepBackup, BacksUp: true,
+				Title: "Resume base backups, starting with one now; the database already accepts connections",
+			},
 			{Name: StepFinish, Title: "Record the database as ready"},
 		},
 		pivot: StepFinish,
@@ -253,7 +256,8 @@ var kinds = []kind{
 	{
 		name:   ArchiveDatabase,
 		during: DatabaseArchiving, undoing: DatabaseArchiving, after: DatabaseArchived,
-		from: []DatabaseStatus{DatabaseReady}, done: "archived", destroys: StrategyArchive, needsBackups: true, resumesAtPivot: true,
+		from: []DatabaseStatus{DatabaseReady}, done: "archived",
+		destroys: StrategyArchive, needsBackups: true, resumesAtPivot: true,
 		plan: []StepPlan{
 			{Name: StepSuspend, Title: "Suspend base backups, and wait for a running one"},
 			{Name: StepClients, Title: "Remove the pool and block all clients"},

@@ -49,8 +49,8 @@ func invalidCursor() *Error {
 	return Invalid(Detail{Field: "cursor", Message: "must be the next_cursor of an earlier page"})
 }
 
-// onePage reads a page in order of IDs and returns it with the cursor of the next one, empty on the last. read reads the
-// page that it is given a pointer to.
+// onePage reads a page in order of IDs and returns it with the cursor of the next one, empty on the last. read reads
+// the page that it is given a pointer to.
 func onePage[T any](
 	doing string, page *Page, read func() ([]T, error), id func(T) uuid.UUID,
 ) ([]T, string, error) {

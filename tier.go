@@ -87,7 +87,8 @@ type bound struct {
 // The bounds of an instance: from the minimum that PostgreSQL needs to the maximum of a node. The API's contract
 // carries the same texts as x-rule.
 var (
-	cpuBound     = newBound("100m", "128", "must be a number of CPU cores from 100m to 128, such as 500m or 2", wholeMillis)
+	cpuBound = newBound("100m", "128",
+		"must be a number of CPU cores from 100m to 128, such as 500m or 2", wholeMillis)
 	memoryBound  = newBound("256Mi", "1Ti", "must be a memory size from 256Mi to 1Ti, such as 512Mi or 4Gi", wholeBytes)
 	storageBound = newBound("1Gi", "64Ti", "must be a storage size from 1Gi to 64Ti, such as 10Gi", wholeBytes)
 )

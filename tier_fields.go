@@ -150,8 +150,8 @@ func (p Profile) Values() map[string]any {
 }
 
 // ProfileOf returns the profile that has the values, which are those of Values in JSON. A field without a value stays
-// empty and an unknown name is ignored: rows may be of an earlier or a later version. It returns an error for a value of
-// another kind than the field's, and checks no rule.
+// empty and an unknown name is ignored: rows may be of an earlier or a later version. It returns an error for a value
+// of another kind than the field's, and checks no rule.
 func ProfileOf(values map[string]json.RawMessage) (Profile, error) {
 	var p Profile
 	for _, f := range tierFields {

@@ -48,8 +48,8 @@ func (p Profile) CostOf(status DatabaseStatus) Cost {
 	}
 }
 
-// ExcessOver returns by how much the cost exceeds another, per dimension; zero where it does not. The number of databases
-// does not count: both are the same database.
+// ExcessOver returns by how much the cost exceeds another, per dimension; zero where it does not. The number of
+// databases does not count: both are the same database.
 func (c Cost) ExcessOver(than Cost) Cost {
 	return Cost{
 		CPUMillis: max(0, c.CPUMillis-than.CPUMillis), MemoryBytes: max(0, c.MemoryBytes-than.MemoryBytes),

@@ -1,6 +1,7 @@
 // Package activities is what workflows do outside of themselves. Every activity may run twice and takes IDs only. An
-// Interceptor around them all fences them, writes their progress to the operation's row and decides which of their errors
-// are final. The steps of an operation are in the file of its name; what they do it with is in the packages below.
+// Interceptor around them all fences them, writes their progress to the operation's row and decides which of their
+// errors are final. The steps of an operation are in the file of its name; what they do it with is in the packages
+// below.
 package activities
 
 import (

@@ -12,8 +12,8 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// CheckRemovalBegun reports whether the operation has begun to remove something before, in a run that was lost: the steps
-// before its first removal are done then, and cannot be repeated.
+// CheckRemovalBegun reports whether the operation has begun to remove something before, in a run that was lost: the
+// steps before its first removal are done then, and cannot be repeated.
 func (s *Steps) CheckRemovalBegun(ctx context.Context, in Input) (bool, error) {
 	op, err := s.Rows.Operation(ctx, daap.EveryTeam, in.Operation)
 	if err != nil {
@@ -54,7 +54,8 @@ func (s *Steps) VerifyArchive(ctx context.Context, in Input) error {
 			return s.observeBackups(ctx, db, objectstore.NewReachable(s.Archives.Store))
 		}
 	}
-	return withCause(fmt.Errorf("the archive is not complete: %s", missing), diagnosis.Cause(daap.CauseBackupFailed, "%s", missing))
+	return withCause(fmt.Errorf("the archive is not complete: %s", missing),
+		diagnosis.Cause(daap.CauseBackupFailed, "%s", missing))
 }
 
 // stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.

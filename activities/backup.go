@@ -53,8 +53,8 @@ func (s *Steps) backUp(ctx context.Context, in Input, db daap.Database, want clu
 	return nil
 }
 
-// takeBackup waits until WAL is archived and a selected base backup is completed. It takes one where none is on its way;
-// one that fails is followed by another at the next try.
+// takeBackup waits until WAL is archived and a selected base backup is completed. It takes one where none is on its
+// way; one that fails is followed by another at the next try.
 func (s *Steps) takeBackup(ctx context.Context, in Input, db daap.Database, want cluster.BackupFilter) error {
 	asked := false
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
@@ -107,7 +107,8 @@ func (s *Steps) backupError(ctx context.Context, db daap.Database, b *cnpgv1.Bac
 	if diagnosis.StoreDenied(b.Status.Error) {
 		code = daap.CauseS3Denied
 	}
-	cause := diagnosis.Cause(code, "Base backup %s is %s: %s", b.Name, cluster.BackupPhase(b), diagnosis.FirstOf(b.Status.Error, "it reported no error"))
+	cause := diagnosis.Cause(code, "Base backup %s is %s: %s", b.Name, cluster.BackupPhase(b),
+		diagnosis.FirstOf(b.Status.Error, "it reported no error"))
 	if code == daap.CauseBackupFailed && s.Diagnosis != nil { // the plugin may tell an exit status alone
 		if found, err := s.Diagnosis.Of(ctx, db); err == nil && found != nil {
 			cause = found

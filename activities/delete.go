@@ -179,8 +179,8 @@ func (s *Steps) WaitVolumesGone(ctx context.Context, in Input) error {
 	})
 }
 
-// DeleteNamespaceAndVolumes deletes the database's namespace and waits until it and the volumes of its claims are gone: the
-// undo of all that was made in it.
+// DeleteNamespaceAndVolumes deletes the database's namespace and waits until it and the volumes of its claims are
+// gone: the undo of all that was made in it.
 func (s *Steps) DeleteNamespaceAndVolumes(ctx context.Context, in Input) error {
 	if err := s.DeleteNamespace(ctx, in); err != nil {
 		return err
@@ -188,8 +188,8 @@ func (s *Steps) DeleteNamespaceAndVolumes(ctx context.Context, in Input) error {
 	return s.WaitVolumesGone(ctx, in)
 }
 
-// DeleteArchive removes all backups of a database whose workloads are gone, so that nothing writes there any more. It is
-// done when nothing is left in the object store. The database's keys to it are invalidated first.
+// DeleteArchive removes all backups of a database whose workloads are gone, so that nothing writes there any more. It
+// is done when nothing is left in the object store. The database's keys to it are invalidated first.
 func (s *Steps) DeleteArchive(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

@@ -31,8 +31,8 @@ const (
 const grantTries = 7
 
 // classify makes of what the attempt of an activity met the error that Temporal acts on. Final is only what is
-// provably diagnosis.Futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its details
-// are the cause, where one is known.
+// provably diagnosis.Futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its
+// details are the cause, where one is known.
 func classify(err error, attempt int) error {
 	var already *temporal.ApplicationError
 	switch {

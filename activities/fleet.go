@@ -150,8 +150,8 @@ func (f *Fleet) observe(ctx context.Context, page []daap.Observed) (observation,
 	return done, err
 }
 
-// Follow has the fleet observe databases as soon as something of them changes, until ctx is done. Failures go to report,
-// and the database is observed again. It is no method, as those are all activities.
+// Follow has the fleet observe databases as soon as something of them changes, until ctx is done. Failures go to
+// report, and the database is observed again. It is no method, as those are all activities.
 func Follow(ctx context.Context, f *Fleet, report func(error)) {
 	news := f.Watch.Follow()
 	var again []uuid.UUID

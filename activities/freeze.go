@@ -50,8 +50,8 @@ func (s *Steps) ResumeBackups(ctx context.Context, in Input) error {
 	return s.Cluster.Apply(ctx, manifest.ScheduledBackup(db))
 }
 
-// CloseToClients stops the pool, denies clients the network, waits until the pool is gone, and has PostgreSQL let nobody
-// into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
+// CloseToClients stops the pool, denies clients the network, waits until the pool is gone, and has PostgreSQL let
+// nobody into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
 func (s *Steps) CloseToClients(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -132,8 +132,8 @@ func (s *Steps) RecordArchiveOpen(ctx context.Context, in Input) error {
 	return nil
 }
 
-// HibernateCluster has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with those of
-// the pool.
+// HibernateCluster has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with
+// those of the pool.
 func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

@@ -17,8 +17,8 @@ type Destinations struct {
 	Reserved string
 }
 
-// ProbeDestination finds out whether DAAP can write, list and delete at the destination, whose bucket it makes where it is
-// missing. ErrorRefused, with a sentence for people, when it cannot.
+// ProbeDestination finds out whether DAAP can write, list and delete at the destination, whose bucket it makes where
+// it is missing. ErrorRefused, with a sentence for people, when it cannot.
 func (d *Destinations) ProbeDestination(ctx context.Context, destination string) error {
 	if d.Store == nil {
 		return refusedDestination("must be empty: the platform has no object store configured")

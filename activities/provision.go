@@ -134,12 +134,14 @@ func (s *Steps) WaitDatabaseReady(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return cluster.Ready(ctx, s.Cluster.Watch, db) })
+	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
+		return cluster.Ready(ctx, s.Cluster.Watch, db)
+	})
 }
 
-// VerifyConnection waits until the worker's own role may connect, and runs SELECT 1 as the database's owner, directly and
-// through the pool. The CA certificate that it verifies with is recorded first: where a person skips this step, as the
-// worker's own route to the database is barred, teams get the certificate all the same.
+// VerifyConnection waits until the worker's own role may connect, and runs SELECT 1 as the database's owner, directly
+// and through the pool. The CA certificate that it verifies with is recorded first: where a person skips this step, as
+// the worker's own route to the database is barred, teams get the certificate all the same.
 func (s *Steps) VerifyConnection(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

@@ -39,8 +39,8 @@ type Sweeps struct {
 // sweepPage is how many databases a sweep reads from the rows at once, sweptAtOnce how many it checks at once.
 const sweepPage, sweptAtOnce = 100, 8
 
-// pages yields all databases page by page, in order of ID. read returns at most limit of them from after on. An error of
-// read is yielded, and ends it.
+// pages yields all databases page by page, in order of ID. read returns at most limit of them from after on. An error
+// of read is yielded, and ends it.
 func pages[T any](
 	ctx context.Context, limit int, read func(ctx context.Context, after uuid.UUID, limit int) ([]T, error),
 	id func(T) uuid.UUID,

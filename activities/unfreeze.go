@@ -24,13 +24,13 @@ func (s *Steps) WakeCluster(ctx context.Context, in Input) error {
 		if cluster.Hibernation(there) != nil {
 			return false, "Cluster is still hibernated", nil
 		}
-		done, progress := cluster.ClusterReady(there)
+		done, progress := cluster.InstancesReady(there)
 		return done, progress, nil
 	})
 }
 
-// CloseDatabase takes back that clients are let in: it closes the database, and has archived what was committed while it
-// was open.
+// CloseDatabase takes back that clients are let in: it closes the database, and has archived what was committed while
+// it was open.
 func (s *Steps) CloseDatabase(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

@@ -135,7 +135,8 @@ func (s *Steps) UpdatePooler(ctx context.Context, in Input) error {
 	return s.Cluster.Apply(ctx, manifest.Pooler(u.last, s.Platform))
 }
 
-// WaitRolloutInForce waits until every instance runs with what of the tier can be changed back, and the pool with all of it.
+// WaitRolloutInForce waits until every instance runs with what of the tier can be changed back, and the pool with all
+// of it.
 func (s *Steps) WaitRolloutInForce(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {

@@ -149,7 +149,7 @@ func export(t *testing.T, client *slowClient, ctx context.Context) (lines int, t
 	if cut {
 		wantEnd = daap.OutcomeFailed
 	}
-	if log := store.logged()[exported:]; len(log) != 1 || log[0].Outcome != wantEnd {
+	if log := store.logged()[exported:]; len(log) != 1 || log[0].Outcome != wantEnd { //nolint:contextcheck // the log is read once the request is over
 		t.Errorf("logged %+v, want one that is %s", log, wantEnd)
 	}
 	return strings.Count(client.Body.String(), "\n"), took, cut

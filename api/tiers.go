@@ -77,8 +77,8 @@ func tierResponse(ctx context.Context, tier daap.TierView, err error) (*oas.Tier
 	return &oas.TierResponse{Data: data, Error: noError, Meta: meta(ctx)}, nil
 }
 
-// tierSpecFromOAS and tierPatchFromOAS hand the body on as it is: its fields are those of daap.TierFields, and the domain
-// reads them by that list.
+// tierSpecFromOAS and tierPatchFromOAS hand the body on as it is: its fields are those of daap.TierFields, and the
+// domain reads them by that list.
 func tierSpecFromOAS(req *oas.CreateTierRequest) (daap.TierSpec, error) {
 	fields, err := tierFieldsFromOAS(req)
 	delete(fields, "name")

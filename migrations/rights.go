@@ -11,7 +11,8 @@ import (
 
 // rights are the final privileges of the service's role, whatever it had before. It can write rows but create nothing,
 // not even a temporary table. It can only append to the audit log and to events, so a compromised service cannot change
-// their past. Tables without a line of their own allow all four kinds of access; privileges that are not used are revoked.
+// their past. Tables without a line of their own allow all four kinds of access; privileges that are not used are
+// revoked.
 var rights = []string{
 	`REVOKE CREATE, TEMPORARY ON DATABASE $database FROM PUBLIC, $role`,
 	`REVOKE CREATE ON SCHEMA public FROM PUBLIC, $role`,

@@ -126,8 +126,8 @@ func (s *Store) SkipStep(ctx context.Context, op uuid.UUID, step daap.StepName, 
 }
 
 // CancelOperation gives the operation up: from now on it is rolled back, and its database has the status that its kind
-// says for that. Safe to repeat. Errors: CodeDecisionRefused when it can no longer be given up; daap.ErrSuperseded when it is
-// over.
+// says for that. Safe to repeat. Errors: CodeDecisionRefused when it can no longer be given up; daap.ErrSuperseded
+// when it is over.
 func (s *Store) CancelOperation(ctx context.Context, op uuid.UUID, d daap.Decision) error {
 	err := s.whileBegun(ctx, op, func(tx pgx.Tx, op daap.Operation) error {
 		if op.CancelledBy != "" {

@@ -122,8 +122,13 @@ func (s suite) StartThatWasAcceptedIsDueInTwoMinutesAndOthersLaterEachTime(t *te
 		pass    time.Duration
 		claimed int
 	}{
-		{6 * time.Second, 1}, {6 * time.Second, 1}, {11 * time.Second, 1},
-		{8 * time.Second, 0}, {13 * time.Second, 1}, {20 * time.Second, 0}, {21 * time.Second, 1},
+		{6 * time.Second, 1},
+		{6 * time.Second, 1},
+		{11 * time.Second, 1},
+		{8 * time.Second, 0},
+		{13 * time.Second, 1},
+		{20 * time.Second, 0},
+		{21 * time.Second, 1},
 	} {
 		f.pass(wait.pass)
 		want(t, "claimed", len(f.claimed(10)), wait.claimed)

@@ -95,7 +95,8 @@ type receiptRow struct {
 	RelistedAt *time.Time     `json:"relisted_at"`
 }
 
-// conditionRow is one of database_health.conditions. When it was observed is a column: it changes with each observation.
+// conditionRow is one of database_health.conditions. When it was observed is a column: it changes with each
+// observation.
 type conditionRow struct {
 	Type    daap.ConditionType   `json:"type"`
 	Status  daap.ConditionStatus `json:"status"`

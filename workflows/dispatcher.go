@@ -20,8 +20,8 @@ type Dispatcher struct {
 	Log    *zap.Logger
 }
 
-// starter starts the workflow of an operation; safe to repeat. Its method has a name of its own, so that no use case can
-// be given a starter that does not record.
+// starter starts the workflow of an operation; safe to repeat. Its method has a name of its own, so that no use case
+// can be given a starter that does not record.
 type starter interface {
 	StartWorkflow(ctx context.Context, op daap.Operation) error
 }

@@ -39,7 +39,8 @@ func records(ctx workflow.Context) workflow.Context {
 // sweepFor is how long one check of all databases may take.
 const sweepFor = 10 * time.Minute
 
-// sweeping is for checks of all databases, which heartbeat: the next one makes up for one that fails, so none is retried.
+// sweeping is for checks of all databases, which heartbeat: the next one makes up for one that fails, so none is
+// retried.
 func sweeping(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: sweepFor, HeartbeatTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},

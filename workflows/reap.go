@@ -13,7 +13,8 @@ import (
 	"github.com/daap-dev/daap/activities"
 )
 
-// reapOrphans and expireArchives are the Workflow Types of ReapOrphans and ExpireArchives, and the IDs of their schedules.
+// reapOrphans and expireArchives are the Workflow Types of ReapOrphans and ExpireArchives, and the IDs of their
+// schedules.
 const (
 	reapOrphans    = "reap_orphans"
 	expireArchives = "expire_archives"

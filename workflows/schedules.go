@@ -28,7 +28,10 @@ func schedules() []schedule {
 	return []schedule{
 		{checkFleet, "Checks the health of every database", activities.FleetEvery, 5 * time.Second, sweepFor},
 		{checkBackups, "Checks the backups of every database", sweepEvery, 5 * time.Second, sweepFor},
-		{scanExtensions, "Asks the PostgreSQL of databases for storage, connections and extensions", sweepEvery, 5 * time.Second, sweepFor},
+		{
+			scanExtensions, "Asks the PostgreSQL of databases for storage, connections and extensions",
+			sweepEvery, 5 * time.Second, sweepFor,
+		},
 		{checkCertificates, "Checks the certificates of every database", time.Hour, time.Minute, sweepFor},
 		{pruneArchives, "Prunes archives of former Clusters", 24 * time.Hour, time.Hour, pruneFor},
 		{expireArchives, "Deletes expired archives", time.Hour, time.Minute, 10 * time.Minute},
@@ -44,9 +47,13 @@ const catchUp = 10 * time.Minute
 // most two minutes for each call.
 func Schedule(ctx context.Context, c client.Client, report func(error)) error {
 	for _, s := range schedules() {
-		err := persist(ctx, "create schedule "+s.workflow, report, func(ctx context.Context) error { return s.create(ctx, c) })
+		err := persist(ctx, "create schedule "+s.workflow, report, func(ctx context.Context) error {
+			return s.create(ctx, c)
+		})
 		if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-			err = persist(ctx, "update schedule "+s.workflow, report, func(ctx context.Context) error { return s.update(ctx, c) })
+			err = persist(ctx, "update schedule "+s.workflow, report, func(ctx context.Context) error {
+				return s.update(ctx, c)
+			})
 		}
 		if err != nil {
 			return fmt.Errorf("create schedule %s: %w", s.workflow, err)

@@ -68,7 +68,8 @@ func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (obje
 	}
 	all.policies = policies.Items
 	all.pods = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
-		return p.Labels[manifest.LabelPodRole] != manifest.RoleInstance || p.Labels[manifest.LabelCluster] != manifest.ClusterName(db)
+		return p.Labels[manifest.LabelPodRole] != manifest.RoleInstance ||
+			p.Labels[manifest.LabelCluster] != manifest.ClusterName(db)
 	})
 	return all, nil
 }
@@ -110,7 +111,7 @@ func (o objects) ready() daap.Condition {
 	if o.pool == nil {
 		return wrong(daap.ConditionReady, "PoolerMissing", "The Pooler has no Deployment.")
 	}
-	done, progress := ClusterReady(o.cluster)
+	done, progress := InstancesReady(o.cluster)
 	if done {
 		done, progress = PoolerReady(o.pool)
 	}

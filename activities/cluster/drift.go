@@ -63,8 +63,8 @@ func isApplied(entry metav1.ManagedFieldsEntry) bool {
 		entry.Subresource == ""
 }
 
-// ForeignWriters returns who else wrote what of the object counts, in order of their names; none where all is as DAAP and the
-// operator wrote it. A value that DAAP applies again is nobody's, and one that somebody removed neither.
+// ForeignWriters returns who else wrote what of the object counts, in order of their names; none where all is as DAAP
+// and the operator wrote it. A value that DAAP applies again is nobody's, and one that somebody removed neither.
 func ForeignWriters(entries []metav1.ManagedFieldsEntry) []Foreign {
 	written, at := map[string]*fieldpath.Set{}, map[string]time.Time{}
 	for _, entry := range entries {
@@ -87,7 +87,9 @@ func ForeignWriters(entries []metav1.ManagedFieldsEntry) []Foreign {
 	var all []Foreign
 	for manager, fields := range written {
 		shown, more := fieldNames(fields)
-		all = append(all, Foreign{Manager: diagnosis.SafeTo(manager, maxFieldName), Fields: shown, More: more, At: at[manager]})
+		all = append(all, Foreign{
+			Manager: diagnosis.SafeTo(manager, maxFieldName), Fields: shown, More: more, At: at[manager],
+		})
 	}
 	slices.SortFunc(all, func(a, b Foreign) int { return cmp.Compare(a.Manager, b.Manager) })
 	return all

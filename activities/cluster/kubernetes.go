@@ -76,8 +76,8 @@ func (k *Kubernetes) Change(ctx context.Context, db daap.Database, built *cnpgv1
 	return k.Apply(ctx, built)
 }
 
-// GrantWorker gives the worker its rights in the database's namespace and waits a moment until Kubernetes has seen it, or
-// what comes next would be refused. Where that takes longer, what comes next is tried again.
+// GrantWorker gives the worker its rights in the database's namespace and waits a moment until Kubernetes has seen it,
+// or what comes next would be refused. Where that takes longer, what comes next is tried again.
 func (k *Kubernetes) GrantWorker(ctx context.Context, db daap.Database) error {
 	if err := k.Apply(ctx, manifest.WorkerRights(db)); err != nil {
 		return err

@@ -16,9 +16,9 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// ClusterReady reports whether CNPG runs all of the Cluster, and if not, what is missing. Its Ready condition
+// InstancesReady reports whether CNPG runs all of the Cluster, and if not, what is missing. Its Ready condition
 // alone does not tell: a hibernated Cluster has it too.
-func ClusterReady(cluster *cnpgv1.Cluster) (bool, string) {
+func InstancesReady(cluster *cnpgv1.Cluster) (bool, string) {
 	status := cluster.Status
 	switch {
 	case status.Phase == "":
@@ -95,7 +95,7 @@ func Ready(ctx context.Context, reader client.Reader, db daap.Database) (bool, s
 		return false, "", err
 	}
 	namespace := daap.Namespace(db.ID)
-	done, progress := ClusterReady(cluster)
+	done, progress := InstancesReady(cluster)
 	if done {
 		done, progress, err = poolerDone(ctx, reader, namespace)
 		if done || err != nil {

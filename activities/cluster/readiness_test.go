@@ -39,9 +39,9 @@ func TestClusterIsReadyOnlyWhenNothingIsMissing(t *testing.T) {
 			t.Parallel()
 			cluster := healthyCluster()
 			tt.change(cluster)
-			done, progress := ClusterReady(cluster)
+			done, progress := InstancesReady(cluster)
 			if done != (tt.says == "") || !strings.Contains(progress, tt.says) {
-				t.Errorf("ClusterReady() = %v, %q, want a sentence with %q", done, progress, tt.says)
+				t.Errorf("InstancesReady() = %v, %q, want a sentence with %q", done, progress, tt.says)
 			}
 		})
 	}

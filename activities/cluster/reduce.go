@@ -10,9 +10,9 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// reduce keeps of an object what the shared watch is asked for, so that ten thousand databases have room in a worker. Of
-// the managedFields of what DAAP applies it keeps who else wrote them, and of the names of the fields that DAAP applied
-// those that somebody removed. What is reduced stays as it is.
+// reduce keeps of an object what the shared watch is asked for, so that ten thousand databases have room in a worker.
+// Of the managedFields of what DAAP applies it keeps who else wrote them, and of the names of the fields that DAAP
+// applied those that somebody removed. What is reduced stays as it is.
 func reduce(obj any) (any, error) {
 	object, ok := obj.(metav1.Object)
 	if !ok {

@@ -47,7 +47,8 @@ func (k *Kubernetes) MissingElsewhere(ctx context.Context, db daap.Database) (st
 	}
 	for _, claim := range claims {
 		if has := claim.Status.Capacity[corev1.ResourceStorage]; has.Cmp(db.Profile.StorageSize) < 0 {
-			return fmt.Sprintf("Volume claim %s has grown to %s of %s", claim.Name, has.String(), db.Profile.StorageSize.String()), nil
+			return fmt.Sprintf("Volume claim %s has grown to %s of %s",
+				claim.Name, has.String(), db.Profile.StorageSize.String()), nil
 		}
 	}
 	var pooler appsv1.Deployment

@@ -50,9 +50,9 @@ func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, e
 	return true, nil
 }
 
-// takenOver are the entries with all that ForeignWriters writers wrote, where that counts, as if DAAP had applied it: what its
-// next apply does not have is removed then. false where there is nothing to take over. Only fields of the same version
-// of the API can be.
+// takenOver are the entries with all that ForeignWriters writers wrote, where that counts, as if DAAP had applied it:
+// what its next apply does not have is removed then. false where there is nothing to take over. Only fields of the
+// same version of the API can be.
 func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.ManagedFieldsEntry, bool, error) {
 	taken := fieldpath.NewSet()
 	var left []metav1.ManagedFieldsEntry

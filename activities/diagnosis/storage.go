@@ -18,8 +18,8 @@ func storageFull(cluster *cnpgv1.Cluster) bool {
 	return cluster != nil && fullPhaseWords.in(cluster.Status.Phase)
 }
 
-// VolumesFull returns the cause where a volume has no room left, by the Cluster and the pods of its instances; nil where
-// none is full.
+// VolumesFull returns the cause where a volume has no room left, by the Cluster and the pods of its instances; nil
+// where none is full.
 func VolumesFull(cluster *cnpgv1.Cluster, pods []corev1.Pod) *daap.Cause {
 	return volumesFull(evidence{Cluster: cluster, Pods: pods})
 }

@@ -52,7 +52,8 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // ErrNoStore says that the worker has no object store, and the database has backups.
-var ErrNoStore = errors.New("the worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups")
+var ErrNoStore = errors.New(
+	"the worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups")
 
 // Archives are the archives of databases. Its errors are Error where the store fails, and ErrNoStore.
 type Archives struct {

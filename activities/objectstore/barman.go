@@ -29,8 +29,8 @@ func baseOf(name string) string {
 	return parts[1]
 }
 
-// segmentOf is the postgres.SegmentPlace of the segment that an object of an archive is of, wals/<log>/<segment>; -1 where there is
-// none.
+// segmentOf is the postgres.SegmentPlace of the segment that an object of an archive is of, wals/<log>/<segment>; -1
+// where there is none.
 func segmentOf(name string) int64 {
 	parts := strings.Split(name, "/")
 	if len(parts) != 3 || parts[0] != "wals" {

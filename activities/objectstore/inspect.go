@@ -84,8 +84,8 @@ func (a *Archives) list(ctx context.Context, db daap.Database, completed []daap.
 	return archive{time.Now(), db.ServerName(), len(completed), baseBackups(objects), gap(objects, first)}, nil
 }
 
-// Reachable says of each bucket whether it answers, and asks it once: who looks at many databases waits once for what is
-// away.
+// Reachable says of each bucket whether it answers, and asks it once: who looks at many databases waits once for what
+// is away.
 type Reachable struct {
 	store store
 	mu    sync.Mutex

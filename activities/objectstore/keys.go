@@ -121,7 +121,8 @@ func (k *Keys) InvalidateIssued(ctx context.Context, db daap.Database, stays boo
 
 // Issued reports whether the database has the Secret.
 func (k *Keys) Issued(ctx context.Context, database uuid.UUID, secret string) (bool, error) {
-	err := k.Kubernetes.Client.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(database), Name: secret}, &corev1.Secret{})
+	key := client.ObjectKey{Namespace: daap.Namespace(database), Name: secret}
+	err := k.Kubernetes.Client.Get(ctx, key, &corev1.Secret{})
 	if client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("get secret %s of database %s: %w", secret, database, err)
 	}

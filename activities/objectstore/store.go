@@ -1,5 +1,5 @@
-// Package objectstore is what DAAP does in the object store of the platform: the archives of databases there, the accounts
-// by which databases reach them, and the heads of the audit log.
+// Package objectstore is what DAAP does in the object store of the platform: the archives of databases there, the
+// accounts by which databases reach them, and the heads of the audit log.
 package objectstore
 
 import (

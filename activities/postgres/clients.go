@@ -137,6 +137,6 @@ func (p *Postgres) IsOpen(ctx context.Context, db daap.Database) (open bool, err
 	return open, err
 }
 
-// TakesNobody reports whether the error of a connection is that nobody is let in: as into a database that was frozen, or
-// restored from one that takes no more changes.
+// TakesNobody reports whether the error of a connection is that nobody is let in: as into a database that was frozen,
+// or restored from one that takes no more changes.
 func TakesNobody(err error) bool { return sqlState(err) == notInState }

@@ -1,5 +1,5 @@
-// Package postgres asks and changes the PostgreSQL of databases, which belongs to teams: whatever it answers is bounded,
-// and shown only as diagnosis.Safe.
+// Package postgres asks and changes the PostgreSQL of databases, which belongs to teams: whatever it answers is
+// bounded, and shown only as diagnosis.Safe.
 package postgres
 
 import (
@@ -139,12 +139,16 @@ func (p *Postgres) login(ctx context.Context, db daap.Database, secret string, a
 }
 
 // withReadOnly reads something on a connection to the database's primary that is none to the database itself.
-func (p *Postgres) withReadOnly(ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error) error {
+func (p *Postgres) withReadOnly(
+	ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error,
+) error {
 	return p.onPrimary(ctx, db, false, run)
 }
 
 // withReadWrite is withReadOnly with a session that may also change something.
-func (p *Postgres) withReadWrite(ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error) error {
+func (p *Postgres) withReadWrite(
+	ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error,
+) error {
 	return p.onPrimary(ctx, db, true, run)
 }
 

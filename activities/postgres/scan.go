@@ -12,8 +12,9 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// Scan returns what the database's PostgreSQL tells of its storage, its connections and its extensions at the time. Where
-// it fails part way, what was told before is returned beside the error; WhyNotScanned explains that. It changes nothing.
+// Scan returns what the database's PostgreSQL tells of its storage, its connections and its extensions at the time.
+// Where it fails part way, what was told before is returned beside the error; WhyNotScanned explains that. It changes
+// nothing.
 func (p *Postgres) Scan(ctx context.Context, db daap.Database, at time.Time) (daap.Scan, []daap.Extension, error) {
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()

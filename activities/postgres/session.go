@@ -59,7 +59,8 @@ type route struct {
 }
 
 // session runs something on a connection of its own, which is the only way to connect to a team's PostgreSQL. All of it
-// is over within sessionTimeout, costs no more than the bounds above, and tells of the other side only what is diagnosis.Safe.
+// is over within sessionTimeout, costs no more than the bounds above, and tells of the other side only what is
+// diagnosis.Safe.
 func (l login) session(ctx context.Context, w route, run func(context.Context, *pgx.Conn) error) error {
 	bounded, cancel := context.WithTimeout(ctx, sessionTimeout)
 	defer cancel()
@@ -178,8 +179,8 @@ func (l *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// handshakeGuard reads what a server says until it is ready. It is refused where it asks for more than scramRounds, which no
-// deadline would end; the driver's own bound is seconds of a CPU.
+// handshakeGuard reads what a server says until it is ready. It is refused where it asks for more than scramRounds,
+// which no deadline would end; the driver's own bound is seconds of a CPU.
 type handshakeGuard struct {
 	from  io.Reader
 	seen  []byte // of a message that was looked at

@@ -16,8 +16,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// MissingSettings asks PostgreSQL in each of the pods for what of the profile it does not have yet; empty where they have
-// all. One that cannot be asked is not there yet.
+// MissingSettings asks PostgreSQL in each of the pods for what of the profile it does not have yet; empty where they
+// have all. One that cannot be asked is not there yet.
 func (p *Postgres) MissingSettings(ctx context.Context, db daap.Database, pods []corev1.Pod) (string, error) {
 	worker, err := p.worker(ctx, db)
 	if err != nil {
@@ -65,7 +65,8 @@ func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (st
 		return fmt.Sprintf("the version changes from %s to %s", diagnosis.Safe(version), want.PGVersion), nil
 	}
 	if !strings.HasPrefix(standbys, manifest.StandbysPrefix(want)) || want.HAReplicas == 0 && standbys != "" {
-		return fmt.Sprintf("synchronous_standby_names is %q, but commits must wait for %d standbys", diagnosis.Safe(standbys), want.HAReplicas), nil
+		return fmt.Sprintf("synchronous_standby_names is %q, but commits must wait for %d standbys",
+			diagnosis.Safe(standbys), want.HAReplicas), nil
 	}
 	if becomes := want.PGAuditText(); audited != becomes {
 		return fmt.Sprintf("%s changes from %s to %s", manifest.AuditParameter, diagnosis.Safe(audited), becomes), nil

@@ -14,7 +14,8 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// SegmentBytes is the size of a segment of the log, and SegmentsPerLog how many have the same middle part of their name.
+// SegmentBytes is the size of a segment of the log, and SegmentsPerLog how many have the same middle part of their
+// name.
 const (
 	SegmentBytes   = 16 << 20
 	SegmentsPerLog = 1 << 32 / SegmentBytes
@@ -44,7 +45,8 @@ func (p *Postgres) Mark(ctx context.Context, db daap.Database) (segment string, 
 	return segment, err
 }
 
-// LastArchived returns the name of what the database's PostgreSQL has archived last; empty where it has archived nothing.
+// LastArchived returns the name of what the database's PostgreSQL has archived last; empty where it has archived
+// nothing.
 func (p *Postgres) LastArchived(ctx context.Context, db daap.Database) (name string, err error) {
 	err = p.withReadOnly(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		name, _, err = lastArchived(ctx, conn)

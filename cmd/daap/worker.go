@@ -178,7 +178,9 @@ func within(ctx, watching context.Context, watch *cluster.Watch) error {
 }
 
 // steps returns the activities of operations' steps.
-func (s service) steps(ctx context.Context, store *persistence.Store, backups *objectstore.Store) (*activities.Steps, error) {
+func (s service) steps(
+	ctx context.Context, store *persistence.Store, backups *objectstore.Store,
+) (*activities.Steps, error) {
 	network, err := s.config.Peers()
 	if err != nil {
 		return nil, err

@@ -23,9 +23,9 @@ const (
 )
 
 // becomes waits until the database is of one of the healths, and fails the test where that takes longer than it may.
-func becomes(ctx context.Context, t *testing.T, id uuid.UUID, within time.Duration, healths ...oas.DatabaseHealth) oas.Database {
+func becomes(ctx context.Context, t *testing.T, id uuid.UUID, within time.Duration, healths ...oas.DatabaseHealth) {
 	t.Helper()
-	return becomesBy(ctx, t, id, within, nil, healths...)
+	becomesBy(ctx, t, id, within, nil, healths...)
 }
 
 // checked runs the check of the fleet until it finds the database healthy.

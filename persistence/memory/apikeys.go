@@ -18,8 +18,8 @@ func (r *rows) key(id uuid.UUID) (key daap.StoredKey, found bool) {
 	return key, found
 }
 
-// CreateAPIKey records the key. isNew is false for a repeated request. Errors: CodeValidationFailed where it has expired
-// already, those of once.
+// CreateAPIKey records the key. isNew is false for a repeated request. Errors: CodeValidationFailed where it has
+// expired already, those of once.
 func (s *Store) CreateAPIKey(
 	ctx context.Context, by daap.Grant, key daap.StoredKey,
 ) (made daap.APIKey, isNew bool, err error) {

@@ -137,8 +137,8 @@ func (s *Store) SkipStep(ctx context.Context, id uuid.UUID, step daap.StepName, 
 	})
 }
 
-// CancelOperation cancels the operation: from now on it rolls back. Errors: CodeDecisionRefused when it can no longer be
-// cancelled; daap.ErrSuperseded when it is over.
+// CancelOperation cancels the operation: from now on it rolls back. Errors: CodeDecisionRefused when it can no longer
+// be cancelled; daap.ErrSuperseded when it is over.
 func (s *Store) CancelOperation(ctx context.Context, id uuid.UUID, d daap.Decision) error {
 	return s.whileOpen(ctx, id, func(r *rows, op daap.Operation) error {
 		if op.CancelledBy != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// The Put functions add rows as they are, or replace them, so that a test can start in the middle of a story. They check
-// nothing, record nothing else, and never fail.
+// The Put functions add rows as they are, or replace them, so that a test can start in the middle of a story. They
+// check nothing, record nothing else, and never fail.
 
 // PutDatabase adds the database, with its health where it has one. An operation that holds it is a row of its own.
 func (s *Store) PutDatabase(db daap.Database) {

@@ -19,8 +19,8 @@ func (r *rows) updateSteps(id uuid.UUID, change func(*daap.Step)) {
 	})
 }
 
-// RecordStep records the progress of a step, and makes it the current step of the operation. It ignores an operation that is
-// over, parked or goes in the other direction.
+// RecordStep records the progress of a step, and makes it the current step of the operation. It ignores an operation
+// that is over, parked or goes in the other direction.
 func (s *Store) RecordStep(ctx context.Context, id uuid.UUID, step daap.Step) error {
 	return s.change(ctx, func(r *rows) error {
 		op, found := r.operation(id)

@@ -108,8 +108,8 @@ var settings = []SettingGroup{
 		},
 		{
 			Name: "DAAP_AUDIT_HEADS", Readers: auditReaders,
-			Meaning: "Where heads of the audit log are stored, as s3://bucket/prefix. Without them, DAAP cannot detect that the " +
-				"newest entries were removed. Give the bucket versioning and a retention lock.",
+			Meaning: "Where heads of the audit log are stored, as s3://bucket/prefix. Without them, DAAP cannot detect " +
+				"that the newest entries were removed. Give the bucket versioning and a retention lock.",
 		},
 		{
 			Name: "DAAP_S3_ENDPOINT", Readers: auditReaders,
