@@ -213,6 +213,9 @@ func TestRestartedRunOfACancelledOperationRollsBack(t *testing.T) {
 	w.run()
 	w.rows = newRows(t, daap.ProvisionDatabase)
 	w.rows.change(func(op *daap.Operation) { op.CancelledBy = "alice" })
+	given := w.rows.db()
+	given.Status = w.rows.op().StatusDuring() // a cancellation moves the database, too
+	w.rows.PutDatabase(given)
 	ran := len(w.ran)
 	backward := input
 	backward.Undo = true
