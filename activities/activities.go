@@ -101,6 +101,42 @@ func (s *Steps) goal(ctx context.Context, in Input) (daap.Database, error) {
 	return db, nil
 }
 
+// applyStep applies the objects of the database that belong to the step, in their order, beside its Secrets and its
+// Cluster, which have ways of their own.
+func (s *Steps) applyStep(ctx context.Context, db daap.Database, step daap.StepName) error {
+	return s.eachObject(db, step, func(o manifest.Object) error {
+		if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
+			return err
+		}
+		return s.Cluster.AwaitRights(ctx, db)
+	})
+}
+
+// takeBackStep is applyStep that also takes back what others wrote.
+func (s *Steps) takeBackStep(ctx context.Context, db daap.Database, step daap.StepName) error {
+	return s.eachObject(db, step, func(o manifest.Object) error {
+		if _, err := s.Cluster.TakeOver(ctx, o.Built); err != nil {
+			return err
+		}
+		if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
+			return err
+		}
+		return s.Cluster.AwaitRights(ctx, db)
+	})
+}
+
+func (s *Steps) eachObject(db daap.Database, step daap.StepName, do func(manifest.Object) error) error {
+	for _, o := range manifest.Objects(db, s.Platform) {
+		if o.Step != step || !o.Followed || o.Kind() == manifest.ClusterKind {
+			continue
+		}
+		if err := do(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // wait waits until check succeeds, and asks Diagnosis why it takes long.
 func (s *Steps) wait(ctx context.Context, in Input, look look) error {
 	w := waiter{watch: s.Cluster.Watch, operations: s.Rows}

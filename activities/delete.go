@@ -8,7 +8,7 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
@@ -41,10 +41,12 @@ func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
 		}
 	}
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
-		lists := []client.ObjectList{&cnpgv1.ClusterList{}, &corev1.PodList{}, &corev1.PersistentVolumeClaimList{}}
-		for _, list := range lists {
-			if left, err := s.Cluster.Count(ctx, list, namespace); err != nil || left > 0 {
-				return false, fmt.Sprintf("%d %T objects still exist", left, list), err
+		for _, kind := range []schema.GroupVersionKind{
+			manifest.ClusterKind, corev1.SchemeGroupVersion.WithKind("Pod"),
+			corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
+		} {
+			if left, err := s.Cluster.Count(ctx, kind, namespace); err != nil || left > 0 {
+				return false, fmt.Sprintf("%d objects of kind %s are left", left, kind.Kind), err
 			}
 		}
 		return true, "", nil
@@ -72,16 +74,11 @@ func (s *Steps) enterNamespace(ctx context.Context, in Input) (stays bool, err e
 	return true, s.Cluster.GrantWorker(ctx, db)
 }
 
-// counted are the kinds of objects that a receipt counts.
-func counted() map[string]client.ObjectList {
-	stores := &unstructured.UnstructuredList{}
-	stores.SetAPIVersion(manifest.ObjectStoreVersion)
-	stores.SetKind("ObjectStoreList")
-	return map[string]client.ObjectList{
-		"Cluster": &cnpgv1.ClusterList{}, "Pooler": &cnpgv1.PoolerList{}, "Pod": &corev1.PodList{},
-		"PersistentVolumeClaim": &corev1.PersistentVolumeClaimList{}, "Secret": &corev1.SecretList{},
-		"Service": &corev1.ServiceList{}, "ScheduledBackup": &cnpgv1.ScheduledBackupList{},
-		"Backup": &cnpgv1.BackupList{}, "ObjectStore": stores,
+// madeByCNPG are the kinds of what CloudNativePG makes for a database and a receipt counts, beside what DAAP makes.
+func madeByCNPG() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{
+		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
+		corev1.SchemeGroupVersion.WithKind("Service"), cnpgv1.SchemeGroupVersion.WithKind("Backup"),
 	}
 }
 
@@ -93,14 +90,16 @@ func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("get namespace of database %s: %w", in.Database, err)
 	}
-	kinds := counted()
+	kinds := append(manifest.Kinds(), madeByCNPG()...)
 	if err != nil {
-		kinds = nil // nothing is in a namespace that is not there, and nobody may look
-	} else {
-		receipt.Kubernetes["Namespace"] = 1
+		kinds = nil // nothing is in a namespace that is not there, and nothing may be read there
 	}
-	for kind, list := range kinds {
-		n, err := s.Cluster.Count(ctx, list, daap.Namespace(in.Database))
+	for _, kind := range kinds {
+		if kind.Kind == "Namespace" {
+			receipt.Kubernetes[kind.Kind] = 1
+			continue
+		}
+		n, err := s.Cluster.Count(ctx, kind, daap.Namespace(in.Database))
 		if apierrors.IsForbidden(err) && !stays {
 			continue
 		}
@@ -108,7 +107,7 @@ func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 			return err
 		}
 		if n > 0 {
-			receipt.Kubernetes[kind] = n
+			receipt.Kubernetes[kind.Kind] = n
 		}
 	}
 	if err := s.Results.SaveReceipt(ctx, in.Operation, receipt); err != nil {

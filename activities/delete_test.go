@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestRightsThatWentWithTheNamespaceAreNotMissed(t *testing.T) {
 		k := stepsWith(t, tt.objects...)
 		intercept(t, k, interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
-				if _, is := list.(*corev1.SecretList); is {
+				if list.GetObjectKind().GroupVersionKind().Kind == "SecretList" {
 					if tt.objects == nil {
 						t.Error("secrets are listed in a namespace that is gone")
 					}
@@ -140,5 +141,29 @@ func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
 	k.Archives.Store = &store{err: errors.New("Object is WORM protected and cannot be overwritten")}
 	if cause := Cause(run(t, k.DeleteArchive), "Remove"); cause.Code != daap.CauseObjectLocked {
 		t.Errorf("the cause is %+v, want that the objects are locked", cause)
+	}
+}
+
+// TestReceiptCountsEveryKindThatDAAPMakes has one of each object that a database consists of.
+func TestReceiptCountsEveryKindThatDAAPMakes(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	rows.db.Source = &sourceOfOrders
+	want := map[string]int{}
+	for _, o := range manifest.Objects(rows.db, r.Platform) {
+		want[o.Kind().Kind]++
+		object, is := o.Built.DeepCopyObject().(client.Object)
+		if !is {
+			t.Fatalf("%T is no object", o.Built)
+		}
+		if err := r.Cluster.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := &kept{}
+	r.Results = kept
+	must(t, r.DeleteWorkloads)
+	if got := kept.receipt.Kubernetes; !maps.Equal(got, want) {
+		t.Errorf("the receipt counts %v, want %v", got, want)
 	}
 }

@@ -47,7 +47,7 @@ func (s *Steps) ResumeBackups(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return s.Cluster.Apply(ctx, manifest.ScheduledBackup(db))
+	return s.applyStep(ctx, db, daap.StepBackup)
 }
 
 // CloseToClients stops the pool, denies clients the network, waits until the pool is gone, and has PostgreSQL let

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/cluster"
@@ -23,38 +23,31 @@ func (s *Steps) ApplyNamespace(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return s.applyNamespace(ctx, db)
+	return s.applyStep(ctx, db, daap.StepNamespace)
 }
 
-func (s *Steps) applyNamespace(ctx context.Context, db daap.Database) error {
-	for _, object := range []client.Object{manifest.Namespace(db), manifest.ConnectionRights(db)} {
-		if err := s.Cluster.Apply(ctx, object); err != nil {
-			return err
-		}
-	}
-	if err := s.Cluster.GrantWorker(ctx, db); err != nil {
-		return err
-	}
-	// Nothing runs there before what it may reach is said.
-	for _, object := range []client.Object{manifest.DenyAll(db), manifest.PlatformTraffic(db, s.Platform.Network)} {
-		if err := s.Cluster.Apply(ctx, object); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// CreateCredentials makes the Secrets with the passwords of the owner and of the worker's own role, once: a password
-// that is there stays.
+// CreateCredentials makes the Secrets with the passwords of the owner and of the worker's own role, once: a password that
+// is there stays, and the labels are those of DAAP.
 func (s *Steps) CreateCredentials(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
 		return err
 	}
-	if err := s.Cluster.CreateOnce(ctx, manifest.Credentials(db, rand.Text())); err != nil {
-		return err
+	for _, o := range manifest.Objects(db, s.Platform) {
+		secret, is := o.Built.(*corev1.Secret)
+		if !is || o.Step != daap.StepCredentials {
+			continue
+		}
+		secret.Data[corev1.BasicAuthPasswordKey] = []byte(rand.Text())
+		if err := s.Cluster.CreateOnce(ctx, secret); err != nil {
+			return err
+		}
+		secret.Data = nil // the values are those that are there
+		if err := s.Cluster.Apply(ctx, secret); err != nil {
+			return err
+		}
 	}
-	return s.Cluster.CreateOnce(ctx, manifest.WorkerCredentials(db, rand.Text()))
+	return nil
 }
 
 // ApplyArchive makes the database's archive be there: the bucket, the keys to it, and the ObjectStore that the Cluster
@@ -70,7 +63,7 @@ func (s *Steps) ApplyArchive(ctx context.Context, in Input) error {
 	if err := s.Keys.Issue(ctx, db, manifest.ArchiveCredentials, objectstore.ArchivePolicy(db)); err != nil {
 		return err
 	}
-	return s.Cluster.Apply(ctx, manifest.ObjectStore(db, s.Platform))
+	return s.applyStep(ctx, db, daap.StepArchive)
 }
 
 // ApplyCluster makes the Cluster of the database's incarnation be as it should, of a database that is being made.
@@ -122,10 +115,7 @@ func (s *Steps) ApplyPooler(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Cluster.Apply(ctx, manifest.Clients(db)); err != nil {
-		return err
-	}
-	return s.Cluster.Apply(ctx, manifest.Pooler(db, s.Platform))
+	return s.applyStep(ctx, db, daap.StepPooler)
 }
 
 // WaitDatabaseReady waits until the Cluster and the Pooler run all of what was asked for.
@@ -178,7 +168,7 @@ func (s *Steps) EnableBackups(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Cluster.Apply(ctx, manifest.ScheduledBackup(db)); err != nil {
+	if err := s.applyStep(ctx, db, daap.StepBackup); err != nil {
 		return err
 	}
 	if err := s.backUp(ctx, in, db, cluster.BackupFilter{Prefix: "first", Any: true}); err != nil {

@@ -123,24 +123,7 @@ func (s *Steps) ReconcileNamespace(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	// The worker may look into a namespace once it is applied.
-	if err := s.applyNamespace(ctx, db); err != nil {
-		return err
-	}
-	taken := false
-	for _, object := range []client.Object{
-		manifest.Namespace(db), manifest.DenyAll(db), manifest.PlatformTraffic(db, s.Platform.Network),
-	} {
-		one, err := s.Cluster.TakeOver(ctx, object)
-		if err != nil {
-			return err
-		}
-		taken = taken || one
-	}
-	if !taken {
-		return nil
-	}
-	return s.applyNamespace(ctx, db)
+	return s.takeBackStep(ctx, db, daap.StepNamespace)
 }
 
 // ReconcileSource gives access to the archive that the Cluster is to be restored from, where one is. Of a Cluster that
@@ -150,18 +133,16 @@ func (s *Steps) ReconcileSource(ctx context.Context, in Input) error {
 	if err != nil || db.Source == nil {
 		return err
 	}
-	store := manifest.RestoreStore(db, s.Platform)
-	if _, err := s.Cluster.TakeOver(ctx, store); err != nil {
-		return err
-	}
 	op, err := s.Rows.Operation(ctx, daap.EveryTeam, in.Operation)
 	if err != nil {
 		return fmt.Errorf("read operation %s: %w", in.Operation, err)
 	}
 	if op.Incarnation != 0 {
-		return s.ApplySource(ctx, in)
+		if err := s.ApplySource(ctx, in); err != nil {
+			return err
+		}
 	}
-	return s.Cluster.Apply(ctx, store)
+	return s.takeBackStep(ctx, db, daap.StepSource)
 }
 
 // ReconcileArchive applies the bucket, the keys to it and the ObjectStore that the Cluster archives to.
@@ -170,10 +151,10 @@ func (s *Steps) ReconcileArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.Cluster.TakeOver(ctx, manifest.ObjectStore(db, s.Platform)); err != nil {
+	if err := s.ApplyArchive(ctx, in); err != nil {
 		return err
 	}
-	return s.ApplyArchive(ctx, in)
+	return s.takeBackStep(ctx, db, daap.StepArchive)
 }
 
 // ReconcileCluster applies the Cluster that is there, or that of the incarnation that the operation has begun. It looks
@@ -205,12 +186,7 @@ func (s *Steps) ReconcilePooler(ctx context.Context, in Input) error {
 	if err := s.removeOtherPooler(ctx, in, db); err != nil {
 		return err
 	}
-	for _, object := range []client.Object{manifest.Clients(db), manifest.Pooler(db, s.Platform)} {
-		if _, err := s.Cluster.TakeOver(ctx, object); err != nil {
-			return err
-		}
-	}
-	return s.ApplyPooler(ctx, in)
+	return s.takeBackStep(ctx, db, daap.StepPooler)
 }
 
 // removeOtherPooler removes the Pooler of a Cluster before the present one, and waits until its Service is gone too.
@@ -264,7 +240,7 @@ func (s *Steps) ReconcileBackups(ctx context.Context, in Input) error {
 			return err
 		}
 	}
-	if _, err := s.Cluster.TakeOver(ctx, manifest.ScheduledBackup(db)); err != nil {
+	if err := s.takeBackStep(ctx, db, daap.StepBackup); err != nil {
 		return err
 	}
 	return s.EnableBackups(ctx, in)

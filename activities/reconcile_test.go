@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -144,6 +147,108 @@ func TestWhatOthersChangedOfTheNetworkIsTakenBack(t *testing.T) {
 	must(t, r.ReconcileNamespace, r.ReconcilePooler)
 	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil || len(policy.Spec.Ingress) > 0 {
 		t.Errorf("the policy lets in %v, %v; want nobody", policy.Spec.Ingress, err)
+	}
+}
+
+// edits change objects of each kind as a person with kubectl edit does, beside their label of the team.
+var edits = map[string]func(spec map[string]any){
+	"Namespace":       func(map[string]any) {},
+	"RoleBinding":     func(o map[string]any) { o["subjects"] = []any{map[string]any{"kind": "User", "name": "mallory"}} },
+	"NetworkPolicy":   func(o map[string]any) { _ = unstructured.SetNestedSlice(o, []any{map[string]any{}}, "spec", "ingress") },
+	"ObjectStore":     func(o map[string]any) { _ = unstructured.SetNestedField(o, "1d", "spec", "retentionPolicy") },
+	"Pooler":          func(o map[string]any) { _ = unstructured.SetNestedField(o, int64(3), "spec", "instances") },
+	"ScheduledBackup": func(o map[string]any) { _ = unstructured.SetNestedField(o, true, "spec", "suspend") },
+}
+
+// theThing is what Kubernetes has of the object.
+func theThing(t *testing.T, r *Steps, o manifest.Object) (*unstructured.Unstructured, error) {
+	t.Helper()
+	there := &unstructured.Unstructured{}
+	there.SetGroupVersionKind(o.Kind())
+	return there, r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(o.Built), there)
+}
+
+// TestEveryObjectThatOthersChangedIsTakenBack has each of the objects edited, and then deleted.
+func TestEveryObjectThatOthersChangedIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	rows.db.Source = &sourceOfOrders
+	all := slices.DeleteFunc(manifest.Objects(rows.db, r.Platform), func(o manifest.Object) bool {
+		return !o.Followed || o.Kind() == manifest.ClusterKind
+	})
+	takeBack := func() {
+		t.Helper()
+		must(t, r.ReconcileNamespace, r.ReconcileSource, r.ReconcileArchive, r.ReconcilePooler)
+		if err := r.takeBackStep(t.Context(), rows.db, daap.StepBackup); err != nil {
+			t.Fatal(err)
+		}
+	}
+	takeBack()
+	for _, o := range all {
+		there, err := theThing(t, r, o)
+		if err != nil || edits[o.Kind().Kind] == nil {
+			t.Fatalf("%s %s cannot be edited: %v", o.Kind().Kind, o.Built.GetName(), err)
+		}
+		edits[o.Kind().Kind](there.Object)
+		labels := there.GetLabels()
+		labels[manifest.LabelTeam], labels["cost-center"] = "another", "42"
+		there.SetLabels(labels)
+		if err := r.Cluster.Client.Update(t.Context(), there, client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+		if by := cluster.ForeignWriters(there.GetManagedFields()); len(by) != 1 || by[0].Manager != "kubectl-edit" {
+			t.Errorf("%s %s: foreign writers are %v, want kubectl-edit", o.Kind().Kind, o.Built.GetName(), by)
+		}
+	}
+	isAsApplied := func(when string) {
+		t.Helper()
+		for _, o := range all {
+			want, err := manifest.Sent(o.Built)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, err := theThing(t, r, o)
+			if err != nil {
+				t.Errorf("%s: %v", when, err)
+				continue
+			}
+			for _, field := range manifest.DesiredFields {
+				if is := there.Object[field]; !equality.Semantic.DeepEqual(is, want.Object[field]) {
+					t.Errorf("%s: %s of %s %s is %v, want %v", when, field, o.Kind().Kind, o.Built.GetName(), is, want.Object[field])
+				}
+			}
+			if by := cluster.ForeignWriters(there.GetManagedFields()); len(by) > 0 || there.GetLabels()[manifest.LabelTeam] != "shop" {
+				t.Errorf("%s: %s %s has the foreign writers %v and the labels %v", when, o.Kind().Kind, o.Built.GetName(), by, there.GetLabels())
+			}
+		}
+	}
+	takeBack()
+	isAsApplied("edited")
+	for _, o := range all {
+		if there, err := theThing(t, r, o); err != nil || o.Kind().Kind != "Namespace" && r.Cluster.Client.Delete(t.Context(), there) != nil {
+			t.Fatalf("delete %s %s: %v", o.Kind().Kind, o.Built.GetName(), err)
+		}
+	}
+	takeBack()
+	isAsApplied("deleted")
+}
+
+func TestRoleBindingToAnotherRoleIsReplaced(t *testing.T) {
+	t.Parallel()
+	r, rows := reconciling(t)
+	must(t, r.ReconcileNamespace)
+	binding := manifest.ConnectionRights(rows.db)
+	if err := r.Cluster.Client.Delete(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	other := manifest.ConnectionRights(rows.db)
+	other.RoleRef.Name = "cluster-admin"
+	if err := r.Cluster.Client.Create(t.Context(), other, client.FieldOwner("kubectl-create")); err != nil {
+		t.Fatal(err)
+	}
+	must(t, r.ReconcileNamespace)
+	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(other), other); err != nil || other.RoleRef.Name != manifest.ConnectionRole {
+		t.Errorf("the team is bound to %s, %v; want %s", other.RoleRef.Name, err, manifest.ConnectionRole)
 	}
 }
 

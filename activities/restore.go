@@ -60,7 +60,7 @@ func (s *Steps) ApplySource(ctx context.Context, in Input) error {
 	if err := s.Keys.Issue(ctx, db, manifest.SourceCredentials, objectstore.SourcePolicy(*db.Source)); err != nil {
 		return err
 	}
-	return s.Cluster.Apply(ctx, manifest.RestoreStore(db, s.Platform))
+	return s.applyStep(ctx, db, daap.StepSource)
 }
 
 // leaveSource takes the keys to the source's archive away from a database that is restored: from now on it needs that

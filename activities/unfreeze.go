@@ -3,8 +3,8 @@ package activities
 import (
 	"context"
 
+	"github.com/daap-dev/daap"
 	"github.com/daap-dev/daap/activities/cluster"
-	"github.com/daap-dev/daap/activities/manifest"
 )
 
 // WakeCluster has CNPG make the pods of the Cluster again, and waits until all of them are ready.
@@ -49,7 +49,7 @@ func (s *Steps) RestartBackups(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Cluster.Apply(ctx, manifest.ScheduledBackup(db)); err != nil {
+	if err := s.applyStep(ctx, db, daap.StepBackup); err != nil {
 		return err
 	}
 	if err := s.RecordArchiveOpen(ctx, in); err != nil {

@@ -84,7 +84,7 @@ func (s *Steps) UpdateNamespace(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return s.applyNamespace(ctx, u.last)
+	return s.applyStep(ctx, u.last, daap.StepNamespace)
 }
 
 // RevertArchive removes the archive's objects in Kubernetes, and its keys, from a database that had none before.
@@ -132,7 +132,7 @@ func (s *Steps) UpdatePooler(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	return s.Cluster.Apply(ctx, manifest.Pooler(u.last, s.Platform))
+	return s.applyStep(ctx, u.last, daap.StepPooler)
 }
 
 // WaitRolloutInForce waits until every instance runs with what of the tier can be changed back, and the pool with all

@@ -9,8 +9,8 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,11 +21,18 @@ import (
 
 // objects are what the shared watch has of one database; nil for what is not there.
 type objects struct {
-	cluster  *cnpgv1.Cluster
-	pooler   *cnpgv1.Pooler
-	pool     *appsv1.Deployment
-	pods     []corev1.Pod
-	policies []networkingv1.NetworkPolicy
+	cluster *cnpgv1.Cluster
+	pool    *appsv1.Deployment
+	pods    []corev1.Pod
+	// applied are those that DAAP applies and the watch follows.
+	applied []applied
+}
+
+// applied is an object that DAAP applies.
+type applied struct {
+	kind, name string
+	// is is the object as it is there; nil where it is not there, or is being deleted.
+	is metav1.Object
 }
 
 // Observe returns the conditions of the database that the watch shows.
@@ -49,24 +56,32 @@ func (o objects) conditions() daap.Conditions {
 func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (objects, error) {
 	var all objects
 	var err error
-	namespace := client.InNamespace(daap.Namespace(db.ID))
-	if all.cluster, err = find(ctx, watch, db, manifest.ClusterName(db), &cnpgv1.Cluster{}); err != nil {
-		return all, err
+	namespace := daap.Namespace(db.ID)
+	for _, o := range manifest.Objects(db, manifest.Platform{}) {
+		if !o.Followed {
+			continue
+		}
+		of := applied{kind: o.Kind().Kind, name: o.Built.GetName()}
+		is, err := find(ctx, watch, client.ObjectKeyFromObject(o.Built), followedAs(o.Kind()))
+		if err != nil {
+			return all, err
+		}
+		if is != nil && is.GetDeletionTimestamp() == nil {
+			of.is = is
+		}
+		if cluster, is := is.(*cnpgv1.Cluster); is {
+			all.cluster = cluster
+		}
+		all.applied = append(all.applied, of)
 	}
-	if all.pooler, err = find(ctx, watch, db, daap.PoolerService, &cnpgv1.Pooler{}); err != nil {
-		return all, err
-	}
-	if all.pool, err = find(ctx, watch, db, daap.PoolerService, &appsv1.Deployment{}); err != nil {
+	all.pool, err = find(ctx, watch, client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}, &appsv1.Deployment{})
+	if err != nil {
 		return all, err
 	}
 	var pods corev1.PodList
-	var policies networkingv1.NetworkPolicyList
-	for _, list := range []client.ObjectList{&pods, &policies} {
-		if err := watch.List(ctx, list, namespace); err != nil {
-			return all, fmt.Errorf("list %T of database %s: %w", list, db.ID, err)
-		}
+	if err := watch.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		return all, fmt.Errorf("list pods of database %s: %w", db.ID, err)
 	}
-	all.policies = policies.Items
 	all.pods = slices.DeleteFunc(pods.Items, func(p corev1.Pod) bool {
 		return p.Labels[manifest.LabelPodRole] != manifest.RoleInstance ||
 			p.Labels[manifest.LabelCluster] != manifest.ClusterName(db)
@@ -75,16 +90,14 @@ func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (obje
 }
 
 // find reads the object; nil where it is not there.
-func find[T client.Object](
-	ctx context.Context, watch client.Reader, db daap.Database, name string, object T,
-) (T, error) {
+func find[T client.Object](ctx context.Context, watch client.Reader, key client.ObjectKey, object T) (T, error) {
 	var none T
-	err := watch.Get(ctx, client.ObjectKey{Namespace: daap.Namespace(db.ID), Name: name}, object)
-	if apierrors.IsNotFound(err) {
+	err := watch.Get(ctx, key, object)
+	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) { // a cluster without that kind has none of it
 		return none, nil
 	}
 	if err != nil {
-		return none, fmt.Errorf("get %T of database %s: %w", object, db.ID, err)
+		return none, fmt.Errorf("get %T %s: %w", object, key, err)
 	}
 	return object, nil
 }
@@ -164,9 +177,9 @@ func (o objects) replication() daap.Condition {
 // policed says whether all NetworkPolicies are there.
 func (o objects) policed() daap.Condition {
 	var missing []string
-	for _, name := range manifest.PolicyNames() {
-		if !slices.ContainsFunc(o.policies, func(p networkingv1.NetworkPolicy) bool { return p.Name == name }) {
-			missing = append(missing, name)
+	for _, a := range o.applied {
+		if a.kind == "NetworkPolicy" && a.is == nil {
+			missing = append(missing, a.name)
 		}
 	}
 	if len(missing) == 0 {
@@ -177,37 +190,49 @@ func (o objects) policed() daap.Condition {
 		strings.Join(missing, ", ")))
 }
 
-// drift says whether somebody else changed what DAAP applies, who, and what. It is wrong where it is true.
+// drift says whether something of what DAAP applies is missing or was changed by another writer: what, and by whom. It is
+// wrong where it is true.
 func (o objects) drift() daap.Condition {
 	drifted := daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionTrue, Reason: "ChangedByHand"}
 	if gone := o.gone(); gone != "" {
 		drifted.Reason, drifted.Message = "ClusterMissing", gone+" Reconcile the database."
 		return drifted
 	}
-	if o.pooler == nil {
-		drifted.Reason, drifted.Message = "PoolerMissing", "The Pooler does not exist. Reconcile the database."
-		return drifted
-	}
-	changed := []metav1.Object{o.cluster, o.pooler}
-	for i := range o.policies {
-		changed = append(changed, &o.policies[i])
-	}
-	var told []string
-	for i, object := range changed {
-		kind := []string{"Cluster", "Pooler", "NetworkPolicy"}[min(i, 2)]
-		for _, by := range ForeignWriters(object.GetManagedFields()) {
-			told = append(told, fmt.Sprintf("%s %s: %s", kind, object.GetName(), by))
+	var missing, changed []string
+	for _, a := range o.applied {
+		if a.is == nil {
+			missing = append(missing, a.kind+" "+a.name+" does not exist")
+			continue
 		}
-		lost := removed(object.GetAnnotations()[manifest.AnnotationFields], object.GetManagedFields())
-		if names, more := fieldNames(lost); len(names) > 0 {
-			told = append(told, fmt.Sprintf("%s %s: %s was removed", kind, object.GetName(), listed(names, more)))
-		}
+		changed = append(changed, a.changes()...)
 	}
-	if len(told) == 0 {
+	switch {
+	case len(missing)+len(changed) == 0:
 		return daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionFalse, Reason: "AsApplied"}
+	case slices.ContainsFunc(o.applied, func(a applied) bool { return a.kind == cnpgv1.PoolerKind && a.is == nil }):
+		drifted.Reason = "PoolerMissing"
+	case len(missing) > 0:
+		drifted.Reason = "ObjectMissing"
 	}
-	drifted.Message = diagnosis.Safe(strings.Join(told, "; ") + ". Reconcile the database.")
+	said := strings.Join(append(missing, changed...), "; ") + ". Reconcile the database."
+	drifted.Message = diagnosis.SafeTo(said, maxDrift)
 	return drifted
+}
+
+// maxDrift is how many characters a message of Drift has at most.
+const maxDrift = 1000
+
+// changes says what others wrote and removed of the object.
+func (a applied) changes() []string {
+	var all []string
+	for _, by := range ForeignWriters(a.is.GetManagedFields()) {
+		all = append(all, fmt.Sprintf("%s %s: %s", a.kind, a.name, by))
+	}
+	lost := removed(a.is.GetAnnotations()[manifest.AnnotationFields], a.is.GetManagedFields())
+	if names, more := fieldNames(lost); len(names) > 0 {
+		all = append(all, fmt.Sprintf("%s %s: %s was removed", a.kind, a.name, listed(names, more)))
+	}
+	return all
 }
 
 func well(t daap.ConditionType) daap.Condition {

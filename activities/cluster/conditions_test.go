@@ -1,14 +1,15 @@
 package cluster
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/daap-dev/daap"
@@ -20,16 +21,43 @@ func running() objects {
 	cluster := healthyCluster()
 	cluster.Spec.Instances, cluster.Status.ReadyInstances = 2, 2
 	pool := deployment(2, 2, 2, 2)
-	all := objects{cluster: cluster, pooler: &cnpgv1.Pooler{}, pool: &pool}
+	all := objects{cluster: cluster, pool: &pool}
 	for _, name := range []string{"pg-1-1", "pg-1-2"} {
 		all.pods = append(all.pods, corev1.Pod{ObjectMeta: instance(name), Status: corev1.PodStatus{
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 		}})
 	}
-	for _, name := range manifest.PolicyNames() {
-		all.policies = append(all.policies, networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	for _, o := range manifest.Objects(keptOrders(), manifest.Platform{}) {
+		if !o.Followed {
+			continue
+		}
+		of := applied{kind: o.Kind().Kind, name: o.Built.GetName(), is: &metav1.PartialObjectMetadata{}}
+		if o.Kind() == manifest.ClusterKind {
+			of.is = cluster
+		}
+		all.applied = append(all.applied, of)
 	}
 	return all
+}
+
+// keptOrders is orders with backups, restored from another database: it has all objects that there are.
+func keptOrders() daap.Database {
+	db := orders
+	db.Profile.Backups = daap.Backups{
+		BackupEnabled: true, BackupFrequency: "0 2 * * *", BackupRetentionDays: 14, ObjectStorageDestination: "s3://backups/shop",
+	}
+	db.Source = &daap.Source{Destination: "s3://backups/shop/another", ServerName: "pg-1"}
+	return db
+}
+
+// of is the object of that kind and name, which may be changed.
+func (o *objects) of(kind, name string) *applied {
+	for i := range o.applied {
+		if o.applied[i].kind == kind && o.applied[i].name == name {
+			return &o.applied[i]
+		}
+	}
+	return nil
 }
 
 // handEdited is the entry that kubectl leaves.
@@ -92,14 +120,16 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			}, daap.HealthUnavailable, "Ready StorageFull Enlarge the volume claims",
 		},
 		"a NetworkPolicy is gone": {
-			func(o *objects) { o.policies = o.policies[1:] }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",
+			func(o *objects) { o.of("NetworkPolicy", "deny").is = nil }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",
 		},
 		"somebody edited the Cluster": {
 			func(o *objects) { o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`) }, daap.HealthDegraded,
 			"Drift ChangedByHand kubectl-edit changed spec.instances",
 		},
 		"somebody opened a NetworkPolicy": {
-			func(o *objects) { o.policies[2].ManagedFields = handEdited(`{"f:spec":{"f:ingress":{}}}`) }, daap.HealthDegraded,
+			func(o *objects) {
+				o.of("NetworkPolicy", "clients").is.SetManagedFields(handEdited(`{"f:spec":{"f:ingress":{}}}`))
+			}, daap.HealthDegraded,
 			"Drift ChangedByHand NetworkPolicy",
 		},
 		"somebody removed what DAAP applied": {
@@ -109,7 +139,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			}, daap.HealthDegraded, "Drift ChangedByHand spec.plugins was removed",
 		},
 		"the Pooler is gone": {
-			func(o *objects) { o.pooler = nil }, daap.HealthDegraded, "Drift PoolerMissing Reconcile",
+			func(o *objects) { o.of("Pooler", "pooler").is = nil }, daap.HealthDegraded, "Drift PoolerMissing Pooler pooler does not exist",
 		},
 	} {
 		all := running()
@@ -139,10 +169,11 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	all.cluster.Annotations = map[string]string{
 		manifest.AnnotationFields: `{"f:spec":{"f:imageName":{},"f:instances":{},"f:plugins":{}}}`,
 	}
-	all.pooler.ManagedFields = []metav1.ManagedFieldsEntry{{
+	pooler := all.of("Pooler", "pooler").is
+	pooler.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:type":{}}}`),
-	}}
-	all.pooler.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:type":{}}}`}
+	}})
+	pooler.SetAnnotations(map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:type":{}}}`})
 	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // nobody asks who wrote what DAAP does not apply
 	for i := range all.pods {
 		all.pods[i].Labels[manifest.LabelTeam] = "shop"
@@ -154,7 +185,7 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	all.cluster.Status.Phase = "Waiting for the instances to become active"
 	before := all.conditions()
 	for range 2 { // what is trimmed may be trimmed again
-		for _, object := range []any{all.cluster, all.pooler, all.pool, &all.pods[0], &all.pods[1], &all.policies[0]} {
+		for _, object := range []any{all.cluster, pooler, all.pool, &all.pods[0], &all.pods[1]} {
 			if _, err := reduce(object); err != nil {
 				t.Fatal(err)
 			}
@@ -171,8 +202,8 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 			t.Errorf("of a pod's labels %v are kept", got)
 		}
 	}
-	if got := all.cluster.Annotations[manifest.AnnotationFields]; got != `{"f:spec":{"f:plugins":{}}}` || all.pooler.Annotations != nil {
-		t.Errorf("of the fields that were applied %s and %v are kept, want those that are gone", got, all.pooler.Annotations)
+	if got := all.cluster.Annotations[manifest.AnnotationFields]; got != `{"f:spec":{"f:plugins":{}}}` || pooler.GetAnnotations() != nil {
+		t.Errorf("of the fields that were applied %s and %v are kept, want those that are gone", got, pooler.GetAnnotations())
 	}
 	if all.pods[0].ManagedFields != nil {
 		t.Errorf("it is kept who wrote a pod: %v", all.pods[0].ManagedFields)
@@ -182,6 +213,63 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	}
 	if _, err := reduce(appsv1.Deployment{}); err != nil {
 		t.Errorf("what is no object: %v", err)
+	}
+}
+
+// TestEveryObjectThatIsAppliedIsSeenToDrift has each of the objects edited, robbed of a label, and deleted.
+func TestEveryObjectThatIsAppliedIsSeenToDrift(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]bool{}
+	for _, o := range manifest.Objects(keptOrders(), manifest.Platform{}) {
+		kind, name := o.Kind().Kind, o.Built.GetName()
+		if !o.Followed {
+			if kind != "Secret" {
+				t.Errorf("%s %s is not followed", kind, name)
+			}
+			continue
+		}
+		kinds[kind] = true
+		sent, err := manifest.Sent(o.Built)
+		if err != nil {
+			t.Fatal(err)
+		}
+		field := "f:spec"
+		switch kind {
+		case "RoleBinding":
+			field = "f:subjects"
+		case "Namespace":
+			field = "f:metadata\":{\"f:labels\":{\"f:daap.io/team\":{}}},\"f:ignored"
+		}
+		for says, change := range map[string]func(is metav1.Object){
+			"kubectl-edit changed": func(is metav1.Object) { is.SetManagedFields(handEdited(`{"` + field + `":{}}`)) },
+			"was removed": func(is metav1.Object) {
+				is.SetAnnotations(map[string]string{manifest.AnnotationFields: sent.GetAnnotations()[manifest.AnnotationFields]})
+				is.SetManagedFields(handEdited(`{"f:metadata":{"f:labels":{"f:other":{}}}}`))
+			},
+			"does not exist": nil,
+		} {
+			if kind == "Cluster" && change == nil {
+				continue // that is ClusterMissing
+			}
+			all := running()
+			of := all.of(kind, name)
+			if change == nil {
+				of.is = nil
+			} else {
+				change(of.is)
+				if _, err := reduce(of.is); err != nil {
+					t.Fatal(err)
+				}
+			}
+			drift := all.drift()
+			if drift.Status != daap.ConditionTrue || !strings.Contains(drift.Message, kind+" "+name) || !strings.Contains(drift.Message, says) {
+				t.Errorf("%s %s: Drift is %+v, want it true with %q", kind, name, drift, says)
+			}
+		}
+	}
+	want := []string{"Cluster", "Namespace", "NetworkPolicy", "ObjectStore", "Pooler", "RoleBinding", "ScheduledBackup"}
+	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, want) {
+		t.Errorf("the kinds %v are followed, want %v", got, want)
 	}
 }
 

@@ -153,8 +153,9 @@ func counting(fields *fieldpath.Set) *fieldpath.Set {
 	return counts
 }
 
-// countsAt says whether the field says how a database runs: all of spec, the labels by which it is known and secured,
-// the annotations by which the operator is told to do otherwise, and the one that names what DAAP applied.
+// countsAt reports whether the field says how a database runs: all of manifest.DesiredFields, the labels by which it is
+// known and secured, the annotations by which the operator is told to do otherwise, and the one that names what DAAP
+// applied.
 func countsAt(path fieldpath.Path) bool {
 	name := func(i int) string {
 		if i >= len(path) || path[i].FieldName == nil {
@@ -163,7 +164,7 @@ func countsAt(path fieldpath.Path) bool {
 		return *path[i].FieldName
 	}
 	if name(0) != "metadata" {
-		return name(0) == "spec"
+		return slices.Contains(manifest.DesiredFields, name(0))
 	}
 	switch key := name(2); name(1) {
 	case "labels":

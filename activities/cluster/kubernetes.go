@@ -12,7 +12,8 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -76,12 +77,17 @@ func (k *Kubernetes) Change(ctx context.Context, db daap.Database, built *cnpgv1
 	return k.Apply(ctx, built)
 }
 
-// GrantWorker gives the worker its rights in the database's namespace and waits a moment until Kubernetes has seen it,
-// or what comes next would be refused. Where that takes longer, what comes next is tried again.
+// GrantWorker gives the worker its rights in the database's namespace.
 func (k *Kubernetes) GrantWorker(ctx context.Context, db daap.Database) error {
 	if err := k.Apply(ctx, manifest.WorkerRights(db)); err != nil {
 		return err
 	}
+	return k.AwaitRights(ctx, db)
+}
+
+// AwaitRights waits a moment until Kubernetes has seen the worker's rights in the database's namespace, or what comes
+// next would be refused. Where that takes longer, what comes next is tried again.
+func (k *Kubernetes) AwaitRights(ctx context.Context, db daap.Database) error {
 	seen := func(ctx context.Context) (bool, error) { return k.May(ctx, "create", "secrets", daap.Namespace(db.ID)) }
 	err := wait.PollUntilContextTimeout(ctx, grantInterval, grantTimeout, true, seen)
 	if wait.Interrupted(err) {
@@ -135,11 +141,13 @@ func (k *Kubernetes) Delete(ctx context.Context, object client.Object) error {
 	return nil
 }
 
-// Count returns how many objects of the list's kind Kubernetes itself has in the namespace: the shared watch may not
-// have seen the newest.
-func (k *Kubernetes) Count(ctx context.Context, list client.ObjectList, namespace string) (int, error) {
+// Count returns how many objects of the kind Kubernetes itself has in the namespace: the shared watch may not have seen
+// the newest.
+func (k *Kubernetes) Count(ctx context.Context, kind schema.GroupVersionKind, namespace string) (int, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
 	if err := k.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
-		return 0, fmt.Errorf("list %T in %s: %w", list, namespace, err)
+		return 0, fmt.Errorf("list every %s in %s: %w", kind.Kind, namespace, err)
 	}
-	return apimeta.LenList(list), nil
+	return len(list.Items), nil
 }

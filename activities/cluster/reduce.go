@@ -4,7 +4,6 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/daap-dev/daap/activities/manifest"
@@ -34,12 +33,8 @@ func reduce(obj any) (any, error) {
 			ReadyInstances: o.Status.ReadyInstances,
 			CurrentPrimary: o.Status.CurrentPrimary, TargetPrimary: o.Status.TargetPrimary,
 		}
-	case *cnpgv1.Pooler:
-		o.ManagedFields = byOthers(written)
-		o.Spec, o.Status = cnpgv1.PoolerSpec{}, cnpgv1.PoolerStatus{}
-	case *networkingv1.NetworkPolicy:
-		o.ManagedFields = byOthers(written)
-		o.Spec = networkingv1.NetworkPolicySpec{}
+	case *metav1.PartialObjectMetadata:
+		o.ManagedFields, o.TypeMeta = byOthers(written), metav1.TypeMeta{}
 	case *corev1.Pod:
 		o.Labels = only(labels, manifest.LabelCluster, manifest.LabelPodRole)
 		o.Spec = corev1.PodSpec{}

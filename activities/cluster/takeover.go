@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -30,6 +31,9 @@ func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, e
 	}
 	if err != nil {
 		return false, nil
+	}
+	if bound := there.Object["roleRef"]; !equality.Semantic.DeepEqual(bound, object.Object["roleRef"]) {
+		return true, k.remove(ctx, there) // the role of a RoleBinding cannot be changed
 	}
 	entries, taken, err := takenOver(there.GetManagedFields(), there.GetAPIVersion())
 	if err != nil || !taken {
@@ -103,6 +107,16 @@ func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.
 	}
 	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return entry, nil
+}
+
+// remove deletes the object that was read, unless it was changed or replaced since.
+func (k *Kubernetes) remove(ctx context.Context, there *unstructured.Unstructured) error {
+	uid, version := there.GetUID(), there.GetResourceVersion()
+	err := k.Client.Delete(ctx, there, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete %s %s: %w", there.GetKind(), there.GetName(), err)
+	}
+	return nil
 }
 
 // MadeByDAAP reports whether DAAP has applied the object, as it has every object that it made.

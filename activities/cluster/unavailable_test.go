@@ -30,7 +30,7 @@ func startingKubernetes(t *testing.T, status int, times int64) (access *rest.Con
 	groups := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
 	for group, kinds := range map[string][]string{
 		"": {"Namespace", "Pod"}, "apps": {"Deployment"}, "networking.k8s.io": {"NetworkPolicy"},
-		"postgresql.cnpg.io": {"Cluster", "Pooler", "Backup"},
+		"rbac.authorization.k8s.io": {"RoleBinding"}, "postgresql.cnpg.io": {"Cluster", "Pooler", "Backup", "ScheduledBackup"},
 	} {
 		list := metav1.APIResourceList{TypeMeta: metav1.TypeMeta{Kind: "APIResourceList"}, GroupVersion: strings.TrimPrefix(group+"/v1", "/")}
 		for _, kind := range kinds {

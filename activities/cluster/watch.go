@@ -14,18 +14,19 @@ import (
 	cnpgv1 "github.com/cloudnative-pg/api/pkg/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/daap-dev/daap/activities/manifest"
 )
@@ -34,7 +35,8 @@ import (
 // and Kubernetes is asked no more for it. It needs Start before anything is read.
 type Watch struct {
 	client.Reader
-	cache cache.Cache
+	cache   cache.Cache
+	watched []client.Object
 
 	streams streams
 
@@ -55,35 +57,18 @@ const startPatience, startPause = 2 * time.Minute, 500 * time.Millisecond
 
 // NewWatch returns a watch of the objects that DAAP and, for them, CNPG made. It asks the Kubernetes API for their
 // resources. While that is unavailable, it asks again, for at most two minutes; a resource that is missing there is an
-// error at once.
+// error at once, but for the backup plugin's: without it, no database has backups.
 func NewWatch(ctx context.Context, config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
-	managed := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.FieldOwner})}
-	exists, err := labels.NewRequirement(manifest.LabelCluster, selection.Exists, nil)
-	if err != nil {
-		return nil, fmt.Errorf("select by label %s: %w", manifest.LabelCluster, err)
-	}
-	ofCNPG := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
 	w := &Watch{}
 	config = rest.CopyConfig(config)
 	config.Wrap(w.streams.follow)
-	options := cache.Options{
-		Scheme:           scheme,
-		DefaultTransform: reduce,
-		// Nobody changes what is read, and a copy of all that a check of the fleet reads would be as much again.
-		DefaultUnsafeDisableDeepCopy: new(true),
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Namespace{}:           managed,
-			&cnpgv1.Cluster{}:             managed,
-			&cnpgv1.Pooler{}:              managed,
-			&networkingv1.NetworkPolicy{}: managed,
-			&appsv1.Deployment{}:          ofCNPG,
-			&corev1.Pod{}:                 ofCNPG,
-			&cnpgv1.Backup{}:              ofCNPG,
-		},
+	requests, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("create the shared watch: %w", err)
 	}
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, startPause, startPatience, true, func(context.Context) (bool, error) {
-		if w.cache, last = cache.New(config, options); isUnavailable(last) {
+		if last = w.open(config, requests, scheme); isUnavailable(last) {
 			return false, nil
 		}
 		return true, last
@@ -91,16 +76,69 @@ func NewWatch(ctx context.Context, config *rest.Config, scheme *runtime.Scheme) 
 	if err != nil {
 		return nil, fmt.Errorf("create the shared watch: %w", cmp.Or(last, err))
 	}
-	w.Reader = w.cache
 	return w, nil
+}
+
+// open creates the cache of the watch.
+func (w *Watch) open(config *rest.Config, requests *http.Client, scheme *runtime.Scheme) error {
+	mapper, err := apiutil.NewDynamicRESTMapper(config, requests)
+	if err != nil {
+		return err
+	}
+	watched, err := watchedResources(mapper)
+	if err != nil {
+		return err
+	}
+	w.watched = slices.Collect(maps.Keys(watched))
+	w.cache, err = cache.New(config, cache.Options{
+		Scheme: scheme, HTTPClient: requests, Mapper: mapper,
+		DefaultTransform: reduce,
+		// Nobody changes what is read, and a copy of all that a check of the fleet reads would be as much again.
+		DefaultUnsafeDisableDeepCopy: new(true),
+		ByObject:                     watched,
+	})
+	w.Reader = w.cache
+	return err
+}
+
+// watchedResources are the resources that the watch has: what DAAP applies, and of what CNPG makes for it the resources
+// that conditions are derived from.
+func watchedResources(mapper apimeta.RESTMapper) (map[client.Object]cache.ByObject, error) {
+	exists, err := labels.NewRequirement(manifest.LabelCluster, selection.Exists, nil)
+	if err != nil {
+		return nil, fmt.Errorf("select by label %s: %w", manifest.LabelCluster, err)
+	}
+	ofCNPG := cache.ByObject{Label: labels.NewSelector().Add(*exists)}
+	managed := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{manifest.LabelManagedBy: manifest.FieldOwner})}
+	all := map[client.Object]cache.ByObject{&appsv1.Deployment{}: ofCNPG, &corev1.Pod{}: ofCNPG, &cnpgv1.Backup{}: ofCNPG}
+	for _, kind := range manifest.FollowedKinds() {
+		if kind.GroupVersion().String() == manifest.ObjectStoreVersion {
+			_, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+			if apimeta.IsNoMatchError(err) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("find kind %s: %w", kind.Kind, err)
+			}
+		}
+		all[followedAs(kind)] = managed
+	}
+	return all, nil
+}
+
+// followedAs returns an object of the kind as the watch has it: a Cluster with its status, of all others the metadata
+// alone.
+func followedAs(kind schema.GroupVersionKind) client.Object {
+	if kind == manifest.ClusterKind {
+		return &cnpgv1.Cluster{}
+	}
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	return object
 }
 
 // Start watches until ctx is done. It returns once everything is read for the first time, or with an error.
 func (w *Watch) Start(ctx context.Context) error {
-	watched := []client.Object{
-		&corev1.Namespace{}, &cnpgv1.Cluster{}, &cnpgv1.Pooler{}, &networkingv1.NetworkPolicy{}, &appsv1.Deployment{},
-		&corev1.Pod{}, &cnpgv1.Backup{},
-	}
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    w.wake,
 		UpdateFunc: func(_, obj any) { w.wake(obj) },
@@ -108,7 +146,7 @@ func (w *Watch) Start(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- w.cache.Start(ctx) }()
-	for _, obj := range watched {
+	for _, obj := range w.watched {
 		informer, err := w.cache.GetInformer(ctx, obj, cache.BlockUntilSynced(false))
 		if err != nil {
 			return fmt.Errorf("watch %T: %w", obj, err)

@@ -77,6 +77,8 @@ type evidence struct {
 	Pods      []corev1.Pod // the newest first
 	Claims    []corev1.PersistentVolumeClaim
 	Events    []corev1.Event
+	// Applied are the objects that DAAP applied, where the namespace is being deleted.
+	Applied   []metav1.PartialObjectMetadata
 	Operators []appsv1.Deployment
 	// OperatorsKnown tells no operator from operators that DAAP may not see.
 	OperatorsKnown bool
@@ -126,11 +128,32 @@ func (d Diagnosis) gather(ctx context.Context, database daap.Database) (evidence
 	if cluster.Name != "" {
 		e.Cluster = &cluster
 	}
+	if namespace.DeletionTimestamp != nil {
+		e.Applied = d.applied(ctx, name)
+	}
 	slices.SortStableFunc(e.Pods, func(a, b corev1.Pod) int {
 		return b.CreationTimestamp.Compare(a.CreationTimestamp.Time)
 	})
 	e.Logs = d.logs(ctx, name, e.wanted())
 	return e, nil
+}
+
+// applied reads what there is in the namespace of what DAAP applied. A kind that may not be read is left out: the worker's
+// rights go with the namespace.
+func (d Diagnosis) applied(ctx context.Context, namespace string) []metav1.PartialObjectMetadata {
+	var all []metav1.PartialObjectMetadata
+	for _, kind := range manifest.FollowedKinds() {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if kind.Kind == "Namespace" || d.list(ctx, list, client.InNamespace(namespace)) != nil {
+			continue
+		}
+		for _, one := range list.Items {
+			one.SetGroupVersionKind(kind)
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // get reads one object; one that is not there stays empty.

@@ -66,6 +66,9 @@ func (e evidence) objects() []object {
 	for _, pooler := range e.Poolers {
 		all = append(all, object{cnpgv1.PoolerKind, pooler.ObjectMeta})
 	}
+	for _, applied := range e.Applied {
+		all = append(all, object{applied.Kind, applied.ObjectMeta})
+	}
 	for _, job := range e.Jobs {
 		all = append(all, object{kindJob, job.ObjectMeta})
 	}

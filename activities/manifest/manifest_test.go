@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/tools/txtar"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/daap-dev/daap"
@@ -41,55 +41,34 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 			var platform manifest.Platform
 			decode(t, archive, "platform.yaml", &platform)
 			db := databaseIn(t, archive)
-			objects := []struct {
-				name   string
-				object runtime.Object
-			}{
-				{"namespace.yaml", manifest.Namespace(db)},
-				{"deny.yaml", manifest.DenyAll(db)},
-				{"traffic.yaml", manifest.PlatformTraffic(db, platform.Network)},
-				{"clients.yaml", manifest.Clients(db)},
-				{"workerrights.yaml", manifest.WorkerRights(db)},
-				{"connectionrights.yaml", manifest.ConnectionRights(db)},
-				{"credentials.yaml", manifest.Credentials(db, "a-password")},
-				{"workercredentials.yaml", manifest.WorkerCredentials(db, "another-password")},
-				{"cluster.yaml", manifest.Cluster(db, platform)},
-				{"pooler.yaml", manifest.Pooler(db, platform)},
+			built := map[string]manifest.Built{"backup-first.yaml": manifest.Backup(db, "first")}
+			names := []string{"backup-first.yaml"}
+			for _, o := range manifest.Objects(db, platform) {
+				name := strings.ToLower(o.Kind().Kind) + "-" + strings.TrimPrefix(o.Built.GetName(), "daap-") + ".yaml"
+				names, built[name] = append(names, name), o.Built
 			}
-			if db.Profile.BackupEnabled {
-				objects = append(objects, []struct {
-					name   string
-					object runtime.Object
-				}{
-					{"archivesecret.yaml", manifest.StoreSecret(db, manifest.ArchiveCredentials, "an-access-key", "a-secret-key")},
-					{"objectstore.yaml", manifest.ObjectStore(db, platform)},
-					{"scheduledbackup.yaml", manifest.ScheduledBackup(db)},
-					{"backup.yaml", manifest.Backup(db, "first")},
-				}...)
-			}
-			if db.Source != nil {
-				objects = append(objects, []struct {
-					name   string
-					object runtime.Object
-				}{
-					{"sourcesecret.yaml", manifest.StoreSecret(db, manifest.SourceCredentials, "an-access-key", "a-secret-key")},
-					{"source.yaml", manifest.RestoreStore(db, platform)},
-				}...)
+			if !db.Profile.BackupEnabled {
+				names = names[1:]
 			}
 			golden := archive.Files[:2:2]
-			for _, o := range objects {
-				sent, err := manifest.Sent(o.object)
+			for _, name := range names {
+				sent, err := manifest.Sent(built[name])
 				if err != nil {
 					t.Fatal(err)
 				}
-				built, err := yaml.Marshal(sent.Object)
+				is, err := yaml.Marshal(sent.Object)
 				if err != nil {
 					t.Fatal(err)
 				}
-				golden = append(golden, txtar.File{Name: o.name, Data: built})
-				if want := content(archive, o.name); !*update && !bytes.Equal(built, want) {
+				golden = append(golden, txtar.File{Name: name, Data: is})
+				if want := content(archive, name); !*update && !bytes.Equal(is, want) {
 					t.Errorf("%s is not that of %s; if it should be, run go test ./activities/manifest -args -update.\nbuilt:\n%s\nwant:\n%s",
-						o.name, file, built, want)
+						name, file, is, want)
+				}
+			}
+			for _, section := range archive.Files[2:] {
+				if !*update && built[section.Name] == nil {
+					t.Errorf("%s has %s, which is no object of the database", file, section.Name)
 				}
 			}
 			if *update {

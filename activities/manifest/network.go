@@ -158,9 +158,6 @@ func Clients(db daap.Database) *networkingv1.NetworkPolicy {
 	})
 }
 
-// PolicyNames are those of all NetworkPolicies of a database that runs.
-func PolicyNames() []string { return []string{denyPolicy, platformPolicy, clientsPolicy} }
-
 func policy(db daap.Database, name string, spec networkingv1.NetworkPolicySpec) *networkingv1.NetworkPolicy {
 	return &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "NetworkPolicy"},

@@ -131,23 +131,23 @@ func (p place) with(body, value string) string {
 // where are the places of the objects at which what is given for a field may show; a field that is not named shows
 // nowhere.
 var where = map[string]*regexp.Regexp{
-	"owner_team": regexp.MustCompile(`\.(labels|matchLabels)\.daap\.io/team$|^ConnectionRights\.subjects\[0\]\.name$`),
+	"owner_team": regexp.MustCompile(`\.(labels|matchLabels)\.daap\.io/team$|^RoleBinding connection\.subjects\[0\]\.name$`),
 	"tier":       regexp.MustCompile(`.`), // all of it
-	"instances":  regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.instances$`),
+	"instances":  regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.instances$`),
 	// Without standbys there is no such field, which shows where the fields are named, too.
-	"ha_replicas":                regexp.MustCompile(`^(Cluster|Hibernated)\.(spec\.postgresql\.synchronous\.|metadata\.annotations\.daap\.io/applied-fields$)`),
-	"cpu":                        regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.resources\.requests\.cpu$`),
-	"memory":                     regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.(resources\.(requests|limits)\.memory|postgresql\.parameters\.shared_buffers)$`),
-	"storage_size":               regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.storage\.size$`),
-	"storage_class":              regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.storage\.storageClass$`),
-	"pg_version":                 regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.imageName$`),
-	"pool_mode":                  regexp.MustCompile(`^(Pooler|Stopped)\.spec\.(pgbouncer\.poolMode|template\.metadata\.annotations\.daap\.io/pool)$`),
-	"max_connections":            regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.parameters\.max_connections$|^(Pooler|Stopped)\.spec\.`),
-	"backup_frequency":           regexp.MustCompile(`^(ScheduledBackup|Suspended)\.spec\.schedule$`),
-	"backup_retention_days":      regexp.MustCompile(`^ObjectStore\.spec\.retentionPolicy$`),
-	"object_storage_destination": regexp.MustCompile(`^ObjectStore\.spec\.configuration\.destinationPath$`),
-	"pgaudit_log":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.postgresql\.parameters\.pgaudit\.log$`),
-	"target_time":                regexp.MustCompile(`^(Cluster|Hibernated)\.spec\.bootstrap\.recovery\.recoveryTarget\.`),
+	"ha_replicas":                regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.(spec\.postgresql\.synchronous\.|metadata\.annotations\.daap\.io/applied-fields$)`),
+	"cpu":                        regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.resources\.requests\.cpu$`),
+	"memory":                     regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.(resources\.(requests|limits)\.memory|postgresql\.parameters\.shared_buffers)$`),
+	"storage_size":               regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.storage\.size$`),
+	"storage_class":              regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.storage\.storageClass$`),
+	"pg_version":                 regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.imageName$`),
+	"pool_mode":                  regexp.MustCompile(`^(Pooler pooler|Stopped)\.spec\.(pgbouncer\.poolMode|template\.metadata\.annotations\.daap\.io/pool)$`),
+	"max_connections":            regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.postgresql\.parameters\.max_connections$|^(Pooler pooler|Stopped)\.spec\.`),
+	"backup_frequency":           regexp.MustCompile(`^(ScheduledBackup pg-1|Suspended)\.spec\.schedule$`),
+	"backup_retention_days":      regexp.MustCompile(`^ObjectStore archive\.spec\.retentionPolicy$`),
+	"object_storage_destination": regexp.MustCompile(`^ObjectStore archive\.spec\.configuration\.destinationPath$`),
+	"pgaudit_log":                regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.postgresql\.parameters\.pgaudit\.log$`),
+	"target_time":                regexp.MustCompile(`^(Cluster pg-1|Hibernated)\.spec\.bootstrap\.recovery\.recoveryTarget\.`),
 	"backup_enabled":             regexp.MustCompile(`.`), // without it there are fewer objects
 }
 

@@ -173,21 +173,21 @@ func (s *simulation) etcd(ctx context.Context, what string, in, out any) error {
 }
 
 // objectsOfDatabase is how many objects make makes.
-const objectsOfDatabase = 10
+const objectsOfDatabase = 14
 
 // make makes all objects of a database through the API.
 func (s *simulation) make(ctx context.Context, db daap.Database) error {
-	for _, object := range []client.Object{
-		manifest.Namespace(db), manifest.DenyAll(db), manifest.PlatformTraffic(db, s.platform.Network), manifest.Clients(db),
-		manifest.Cluster(db, s.platform), manifest.Pooler(db, s.platform),
-	} {
-		sent, err := manifest.Sent(object)
+	for _, o := range manifest.Objects(db, s.platform) {
+		if !o.Followed {
+			continue
+		}
+		sent, err := manifest.Sent(o.Built)
 		if err != nil {
 			return err
 		}
 		if err := s.api.Apply(ctx, client.ApplyConfigurationFromUnstructured(sent), client.FieldOwner(manifest.FieldOwner),
 			client.ForceOwnership); err != nil {
-			return fmt.Errorf("apply %T: %w", object, err)
+			return fmt.Errorf("apply %T: %w", o.Built, err)
 		}
 	}
 	if err := s.setStatus(ctx, db, healthyStatus(db)); err != nil {

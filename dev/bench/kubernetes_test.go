@@ -127,9 +127,13 @@ func startKubernetes(t *testing.T) kubernetes {
 // installCNPG makes CloudNativePG's kinds known, and waits until the API serves them.
 func (k kubernetes) installCNPG(t *testing.T) {
 	t.Helper()
-	manifest, err := os.ReadFile(part(t, "manifests", "operator.yaml"))
-	if err != nil {
-		t.Fatal(err)
+	var manifest []byte
+	for _, name := range []string{"operator.yaml", "plugin.yaml"} {
+		content, err := os.ReadFile(part(t, "manifests", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifest = slices.Concat(manifest, []byte("\n---\n"), content)
 	}
 	api, reader := k.client(t), yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 1<<16)
 	var kinds []*unstructured.Unstructured

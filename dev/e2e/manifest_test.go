@@ -58,22 +58,13 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 			APIServers: []manifest.Peer{{Block: "192.0.2.0/24", Port: 6443}}, DNS: []manifest.Peer{{Namespace: "kube-system"}},
 		},
 	}
-	for name, object := range map[string]client.Object{
-		"credentials":      manifest.Credentials(db, "a-password"),
-		"deny":             manifest.DenyAll(db),
-		"platform traffic": manifest.PlatformTraffic(db, platform.Network),
-		"clients":          manifest.Clients(db),
-		"archive keys":     manifest.StoreSecret(db, manifest.ArchiveCredentials, "a-key", "a-secret"),
-		"archive":          manifest.ObjectStore(db, platform),
-		"source":           manifest.RestoreStore(db, platform),
-		"cluster":          manifest.Cluster(db, platform),
-		"pooler":           manifest.Pooler(db, platform),
-		"scheduled backup": manifest.ScheduledBackup(db),
-		"backup":           manifest.Backup(db, "first"),
-		"worker's rights":  manifest.WorkerRights(db),
-		"team's rights":    manifest.ConnectionRights(db),
-		"worker's role":    manifest.WorkerCredentials(db, "another-password"),
-	} {
+	objects := map[string]client.Object{"Backup first": manifest.Backup(db, "first")}
+	for _, o := range manifest.Objects(db, platform) {
+		if o.Kind().Kind != "Namespace" { // which is there
+			objects[o.Kind().Kind+" "+o.Built.GetName()] = o.Built
+		}
+	}
+	for name, object := range objects {
 		t.Run(name, func(t *testing.T) {
 			if err := stack.Kubernetes.Create(ctx, object, strictly...); err != nil {
 				t.Errorf("create %s: %v", name, err)

@@ -13,8 +13,10 @@ import (
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/daap-dev/daap"
@@ -66,7 +68,8 @@ func loseCluster(ctx context.Context, t *testing.T, id uuid.UUID, name string) {
 func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	parallel(t)
 	ctx := t.Context()
-	db, operation := create(ctx, t, "edited")
+	keepingTier(ctx, t, "e2e-edited")
+	db, operation := createOn(ctx, t, "e2e-edited", "e2e", "edited")
 	succeed(ctx, t, operation)
 	cluster := clusterNamed(ctx, t, db.ID, "pg-1")
 	written := managersOf(cluster)
@@ -99,6 +102,7 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	drifts(ctx, t, db.ID, oas.ConditionStatusTrue, "ChangedByHand",
 		"Cluster pg-1: kubectl-edit changed", "work_mem", "daap.io/team", "NetworkPolicy deny: kubectl-edit changed spec.ingress",
 		"Cluster pg-1: spec.postgresql.parameters.log_min_error_statement was removed")
+	takesBack := editsOfEachKind(ctx, t, db.ID)
 
 	began := time.Now()
 	op := succeed(ctx, t, reconciled(ctx, t, db.ID))
@@ -115,12 +119,85 @@ func TestWhatSomebodyChangedByHandIsTakenBack(t *testing.T) {
 	if policy := denyingPolicy(ctx, t, db.ID); len(policy.Spec.Ingress) > 0 {
 		t.Errorf("the policy lets in %v, want nobody", policy.Spec.Ingress)
 	}
+	takesBack()
 	until(ctx, t, "PostgreSQL has its own setting again", func() bool {
 		got, err := psql.Run(ctx, `SHOW work_mem`)
 		return err == nil && got == "4MB"
 	})
 	drifts(ctx, t, db.ID, oas.ConditionStatusFalse, "AsApplied")
 	remove(ctx, t, db.ID)
+}
+
+// editsOfEachKind changes one object of each other kind, and waits each time until Drift names it. It returns what checks
+// that all of that is taken back.
+func editsOfEachKind(ctx context.Context, t *testing.T, id uuid.UUID) (takenBack func()) {
+	t.Helper()
+	namespace := daap.Namespace(id)
+	store := &unstructured.Unstructured{}
+	store.SetAPIVersion(manifest.ObjectStoreVersion)
+	store.SetKind("ObjectStore")
+	var schedule cnpgv1.ScheduledBackup
+	var space corev1.Namespace
+	var worker, team rbacv1.RoleBinding
+	objects := map[client.Object]client.ObjectKey{
+		store: {Namespace: namespace, Name: manifest.ArchiveStore}, &schedule: {Namespace: namespace, Name: "pg-1"},
+		&space: {Name: namespace}, &worker: {Namespace: namespace, Name: manifest.WorkerAccount},
+		&team: {Namespace: namespace, Name: "connection"},
+	}
+	read := func() {
+		t.Helper()
+		for object, key := range objects {
+			if err := stack.Kubernetes.Get(ctx, key, object); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read()
+	retention, _, _ := unstructured.NestedString(store.Object, "spec", "retentionPolicy")
+	role := team.RoleRef.Name
+	edit := func(object client.Object, change func(), says string) {
+		t.Helper()
+		before, is := object.DeepCopyObject().(client.Object)
+		if !is {
+			t.Fatalf("%T is no object", object)
+		}
+		change()
+		if err := stack.Kubernetes.Patch(ctx, object, client.MergeFrom(before), client.FieldOwner("kubectl-edit")); err != nil {
+			t.Fatal(err)
+		}
+		drifts(ctx, t, id, oas.ConditionStatusTrue, "ChangedByHand", says)
+	}
+	edit(store, func() { _ = unstructured.SetNestedField(store.Object, "1d", "spec", "retentionPolicy") },
+		"ObjectStore archive: kubectl-edit changed spec.retentionPolicy")
+	edit(&schedule, func() { schedule.Spec.Suspend = new(true) }, "ScheduledBackup pg-1: kubectl-edit changed spec.suspend")
+	edit(&space, func() { space.Labels["pod-security.kubernetes.io/enforce"] = "privileged" },
+		"Namespace "+namespace+": kubectl-edit changed metadata.labels[pod-security.kubernetes.io/enforce]")
+	edit(&worker, func() {
+		worker.Subjects = append(worker.Subjects, rbacv1.Subject{Kind: "User", APIGroup: rbacv1.GroupName, Name: "e2e-intruder"})
+	}, "RoleBinding daap-worker: kubectl-edit changed subjects")
+	if err := stack.Kubernetes.Delete(ctx, &team); err != nil {
+		t.Fatal(err)
+	}
+	drifts(ctx, t, id, oas.ConditionStatusTrue, "ObjectMissing", "RoleBinding connection does not exist")
+	another := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "connection"}, Subjects: team.Subjects,
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
+	}
+	if err := stack.Kubernetes.Create(ctx, another, client.FieldOwner("kubectl-create")); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		read()
+		if is, _, _ := unstructured.NestedString(store.Object, "spec", "retentionPolicy"); is != retention {
+			t.Errorf("the archive is kept for %s, want %s", is, retention)
+		}
+		if schedule.Spec.Suspend != nil && *schedule.Spec.Suspend || space.Labels["pod-security.kubernetes.io/enforce"] != "restricted" ||
+			len(worker.Subjects) != 1 || team.RoleRef.Name != role {
+			t.Errorf("base backups are suspended: %v; the namespace has the labels %v; the worker's role is bound to %v, the team to %s",
+				schedule.Spec.Suspend, space.Labels, worker.Subjects, team.RoleRef.Name)
+		}
+	}
 }
 
 // drifts waits until the condition Drift of the database is so, and fails the test where that takes longer than it may,

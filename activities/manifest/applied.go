@@ -3,21 +3,25 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// AnnotationFields has the names of the fields of spec that DAAP applied, in the form of managedFields. Kubernetes
-// keeps who wrote a field, and nothing of one that somebody removed: it is named here, and nobody wrote it.
+// AnnotationFields has the names of the labels and of the DesiredFields that DAAP applied, in the form of managedFields.
+// Kubernetes records who wrote a field, and keeps nothing of a field that was removed: it is named here, and has no
+// writer.
 const AnnotationFields = "daap.io/applied-fields"
 
-// followed are the kinds that are looked at for what others changed.
-var followed = []string{"Cluster", "Pooler", "NetworkPolicy"}
+// DesiredFields are the top-level fields in which objects of DAAP say what they are to be, beside their metadata.
+var DesiredFields = []string{"spec", "subjects", "roleRef"}
+
+var followedKinds = sync.OnceValue(FollowedKinds)
 
 // Sent is the object as it goes to Kubernetes: without a status, which is not DAAP's to own, and with the names of its
-// fields where it is looked at for what others changed.
+// fields where the watch follows its kind.
 func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -26,11 +30,16 @@ func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	unstructured.RemoveNestedField(content, "status")
 	unstructured.RemoveNestedField(content, "metadata", "creationTimestamp")
 	sent := &unstructured.Unstructured{Object: content}
-	if !slices.Contains(followed, sent.GetKind()) {
+	if !slices.Contains(followedKinds(), sent.GroupVersionKind()) {
 		return sent, nil
 	}
 	fields := fieldpath.NewSet()
-	insertLeaves(fields, fieldpath.MakePathOrDie("spec"), content["spec"])
+	for _, name := range DesiredFields {
+		insertLeaves(fields, fieldpath.MakePathOrDie(name), content[name])
+	}
+	for label := range sent.GetLabels() {
+		fields.Insert(fieldpath.MakePathOrDie("metadata", "labels", label))
+	}
 	names, err := fields.ToJSON()
 	if err != nil {
 		return nil, fmt.Errorf("encode the fields of %T: %w", object, err)
