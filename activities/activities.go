@@ -1,7 +1,6 @@
-// Package activities is what workflows do outside of themselves. Every activity may run twice and takes IDs only. An
-// Interceptor around them all fences them, writes their progress to the operation's row and decides which of their
-// errors are final. The steps of an operation are in the file of its name; what they do it with is in the packages
-// below.
+// Package activities contains the activities that workflows call. Each may run twice, and takes only IDs. The
+// Interceptor fences them, writes their progress to the operation's row and decides which of their errors are final.
+// The steps of an operation are in the file with its name; the packages below do the work.
 package activities
 
 import (
@@ -19,64 +18,65 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// Input is what every step's activity takes. It goes into the workflow's history, so it holds IDs only.
+// Input is the input of every step's activity. It is stored in the workflow's history, so it contains only IDs.
 type Input struct {
 	Operation uuid.UUID
 	Database  uuid.UUID
 	Step      daap.StepName
-	// Undo says that the activity takes back what the step did.
+	// Undo means that the activity rolls the step back.
 	Undo bool `json:",omitempty"`
 }
 
-// Steps are the activities that steps of operations consist of. What they make is looked up in the record of the
-// database; what is there already is brought to what the record says.
+// Steps are the activities of the steps of operations. They read the desired state from the database's record, and
+// change existing objects to match it.
 type Steps struct {
 	Rows    operationRows
 	Results resultRows
 	Backups backupRows
-	// Cluster is Kubernetes.
+	// Cluster is the client of Kubernetes.
 	Cluster  *cluster.Kubernetes
 	Postgres *postgres.Postgres
 	Archives *objectstore.Archives
 	Keys     *objectstore.Keys
 	Platform manifest.Platform
-	// Diagnosis finds out why a wait takes long; nil leaves that out.
+	// Diagnosis finds the cause of a long wait; nil turns diagnosis off.
 	Diagnosis *diagnosis.Diagnosis
 }
 
-// operationRows are the records of databases and operations that steps read, and how far a step is.
+// operationRows are the records of databases and operations that steps read, and the progress of the steps.
 type operationRows interface {
 	Database(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Database, error)
 	Operation(ctx context.Context, scope daap.Scope, id uuid.UUID) (daap.Operation, error)
 	holds
 }
 
-// resultRows keep what steps found out or did beside Kubernetes.
+// resultRows store the results of steps that are not in Kubernetes.
 type resultRows interface {
-	// SaveCACertificate records the PEM; ErrSuperseded when the operation no longer holds the database.
+	// SaveCACertificate records the PEM; ErrSuperseded if the operation no longer holds the database.
 	SaveCACertificate(ctx context.Context, operation, database uuid.UUID, pem string) error
-	// BeginIncarnation gives the database the incarnation after from, restored from its own archive of that server name,
-	// once for each operation.
+	// BeginIncarnation gives the database the incarnation after from, restored from its own archive with that server
+	// name. It does so once per operation.
 	BeginIncarnation(ctx context.Context, operation uuid.UUID, from int, server string) error
-	// SaveReceipt adds to the operation's receipt what was counted.
+	// SaveReceipt adds the counted objects to the operation's receipt.
 	SaveReceipt(ctx context.Context, operation uuid.UUID, counted daap.Receipt) error
-	// CloseArchive records when the last change was committed; nil where changes are archived again.
+	// CloseArchive records when the last change was committed; nil if changes are archived again.
 	CloseArchive(ctx context.Context, database uuid.UUID, at *time.Time) error
 }
 
-// backupRows are the databases that have backups or archives, and the state of those.
+// backupRows are the databases that have backups or archives, and the state of their backups.
 type backupRows interface {
-	// BackedUpDatabases returns at most limit of them, in order of ID from after on.
+	// BackedUpDatabases returns at most limit databases with backups, ordered by ID, starting after the ID after.
 	BackedUpDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
-	// DatabasesWithArchives returns at most limit of those whose archives may be pruned, in order of ID from after on.
+	// DatabasesWithArchives returns at most limit databases whose archives may be pruned, ordered by ID, starting after
+	// the ID after.
 	DatabasesWithArchives(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
-	// SaveBackups records what was observed; what was observed later stays.
+	// SaveBackups records an observation, unless a later one is already recorded.
 	SaveBackups(ctx context.Context, db daap.Database, state daap.BackupState, backups []daap.Backup) error
-	// ForgetBackups removes base backups by Barman's IDs.
+	// ForgetBackups deletes the rows of base backups, given Barman's IDs.
 	ForgetBackups(ctx context.Context, database uuid.UUID, server string, backupIDs []string) error
 }
 
-// database reads the row of the database, whichever team owns it.
+// database reads the database's row, whichever team owns it.
 func (s *Steps) database(ctx context.Context, in Input) (daap.Database, error) {
 	db, err := s.Rows.Database(ctx, daap.EveryTeam, in.Database)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Steps) database(ctx context.Context, in Input) (daap.Database, error) {
 	return db, nil
 }
 
-// goal is the database as the operation makes it, or as it was where the operation takes back.
+// goal returns the database as the operation makes it, or, during an undo, as it was before.
 func (s *Steps) goal(ctx context.Context, in Input) (daap.Database, error) {
 	db, err := s.database(ctx, in)
 	if err != nil || in.Undo {
@@ -101,8 +101,8 @@ func (s *Steps) goal(ctx context.Context, in Input) (daap.Database, error) {
 	return db, nil
 }
 
-// applyStep applies the objects of the database that belong to the step, in their order, beside its Secrets and its
-// Cluster, which have ways of their own.
+// applyStep applies the step's objects of the database in order, except its Secrets and its Cluster: those are applied
+// by their own functions.
 func (s *Steps) applyStep(ctx context.Context, db daap.Database, step daap.StepName) error {
 	return s.eachObject(db, step, func(o manifest.Object) error {
 		if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
@@ -112,7 +112,7 @@ func (s *Steps) applyStep(ctx context.Context, db daap.Database, step daap.StepN
 	})
 }
 
-// takeBackStep is applyStep that also takes back what others wrote.
+// takeBackStep is applyStep that also reverts the changes of other writers.
 func (s *Steps) takeBackStep(ctx context.Context, db daap.Database, step daap.StepName) error {
 	return s.eachObject(db, step, func(o manifest.Object) error {
 		if _, err := s.Cluster.TakeOver(ctx, o.Built); err != nil {
@@ -137,8 +137,8 @@ func (s *Steps) eachObject(db daap.Database, step daap.StepName, do func(manifes
 	return nil
 }
 
-// wait waits until check succeeds, and asks Diagnosis why it takes long.
-func (s *Steps) wait(ctx context.Context, in Input, look look) error {
+// wait waits until check succeeds, and asks Diagnosis for the cause if that takes long.
+func (s *Steps) wait(ctx context.Context, in Input, check check) error {
 	w := waiter{watch: s.Cluster.Watch, operations: s.Rows}
 	if s.Diagnosis != nil {
 		w.diagnose = func(ctx context.Context) (*daap.Cause, error) {
@@ -149,5 +149,5 @@ func (s *Steps) wait(ctx context.Context, in Input, look look) error {
 			return s.Diagnosis.Of(ctx, db)
 		}
 	}
-	return w.until(ctx, in, look)
+	return w.until(ctx, in, check)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// CheckRemovalBegun reports whether the operation has begun to remove something before, in a run that was lost: the
-// steps before its first removal are done then, and cannot be repeated.
+// CheckRemovalBegun reports whether an earlier, lost run of the operation has begun to remove objects. If so, the steps
+// before the first removal are done and cannot be repeated.
 func (s *Steps) CheckRemovalBegun(ctx context.Context, in Input) (bool, error) {
 	op, err := s.Rows.Operation(ctx, daap.EveryTeam, in.Operation)
 	if err != nil {
@@ -22,9 +22,9 @@ func (s *Steps) CheckRemovalBegun(ctx context.Context, in Input) (bool, error) {
 	return op.Receipt != nil, nil
 }
 
-// VerifyArchive finds out whether the archive has all that a restore of the database needs: the base backup that the
-// operation took, as Barman notes it, and every segment from its first one to the last that PostgreSQL has archived.
-// It records what is seen of the archive then.
+// VerifyArchive checks that the archive has everything that a restore of the database needs: the base backup that the
+// operation took, as Barman catalogs it, and every WAL segment from its first one to the last that PostgreSQL has
+// archived. It also records the observed state of the backups.
 func (s *Steps) VerifyArchive(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *Steps) VerifyArchive(ctx context.Context, in Input) error {
 		diagnosis.Cause(daap.CauseBackupFailed, "%s", missing))
 }
 
-// stillClosed is final where the database lets clients in: its owner may have opened it, and written to it.
+// stillClosed returns a final error if the database accepts clients: its owner may have opened it and written to it.
 func (s *Steps) stillClosed(ctx context.Context, db daap.Database) error {
 	open, err := s.Postgres.IsOpen(ctx, db)
 	if err != nil || !open {

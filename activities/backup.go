@@ -15,7 +15,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// TakeBaseBackup takes a base backup beside all others, and records what is observed of it.
+// TakeBaseBackup takes a base backup in addition to the scheduled ones, and records the state of the backups.
 func (s *Steps) TakeBaseBackup(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -24,8 +24,8 @@ func (s *Steps) TakeBaseBackup(ctx context.Context, in Input) error {
 	return s.backUp(ctx, in, db, cluster.BackupFilter{Prefix: in.Operation.String()})
 }
 
-// DeleteBackupObjects deletes the operation's base backups from Kubernetes. What they have in the archive goes with its
-// retention.
+// DeleteBackupObjects deletes the Backup objects of the operation from Kubernetes. Their data stays in the archive
+// until its retention ends.
 func (s *Steps) DeleteBackupObjects(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -43,18 +43,18 @@ func (s *Steps) DeleteBackupObjects(ctx context.Context, in Input) error {
 	return nil
 }
 
-// backUp takes a base backup where none is on its way, waits for it, and records what is observed.
+// backUp takes a base backup unless one is in progress, waits for it, and records the state of the backups.
 func (s *Steps) backUp(ctx context.Context, in Input, db daap.Database, want cluster.BackupFilter) error {
 	if err := s.takeBackup(ctx, in, db, want); err != nil {
 		return err
 	}
-	// It is observed again within a minute.
+	// An error is only logged: the backups are observed again within a minute.
 	s.tryObserveBackups(ctx, db, objectstore.NewReachable(s.Archives.Store))
 	return nil
 }
 
-// takeBackup waits until WAL is archived and a selected base backup is completed. It takes one where none is on its
-// way; one that fails is followed by another at the next try.
+// takeBackup waits until WAL is archived and a selected base backup is completed. It takes a base backup unless one is
+// in progress. If it fails, the next attempt takes another one.
 func (s *Steps) takeBackup(ctx context.Context, in Input, db daap.Database, want cluster.BackupFilter) error {
 	asked := false
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
@@ -79,9 +79,9 @@ func (s *Steps) takeBackup(ctx context.Context, in Input, db daap.Database, want
 	})
 }
 
-// createBackup makes the base backup, unless the operation is given up: a wait may go on for a while after that, and
-// its base backups are removed meanwhile. What removes them may have looked before this one was there, hence the
-// second question.
+// createBackup creates the Backup, unless the operation has been cancelled. A wait may run on for a while after the
+// cancellation, while the rollback deletes the operation's Backups. The rollback may have listed them before this one
+// existed, so createBackup checks again afterwards.
 func (s *Steps) createBackup(ctx context.Context, in Input, backup *cnpgv1.Backup) error {
 	if err := s.Rows.HoldsDatabase(ctx, in.Operation, in.Undo); err != nil {
 		return fmt.Errorf("create backup %s: %w", backup.Name, err)
@@ -101,7 +101,7 @@ func (s *Steps) createBackup(ctx context.Context, in Input, backup *cnpgv1.Backu
 	return fmt.Errorf("create backup %s: %w", backup.Name, err)
 }
 
-// backupError is the error of a base backup that failed; the next try takes another one.
+// backupError is the error of a failed base backup; the next attempt takes another one.
 func (s *Steps) backupError(ctx context.Context, db daap.Database, b *cnpgv1.Backup) error {
 	code := daap.CauseBackupFailed
 	if diagnosis.StoreDenied(b.Status.Error) {
@@ -109,7 +109,7 @@ func (s *Steps) backupError(ctx context.Context, db daap.Database, b *cnpgv1.Bac
 	}
 	cause := diagnosis.Cause(code, "Base backup %s is %s: %s", b.Name, cluster.BackupPhase(b),
 		diagnosis.FirstOf(b.Status.Error, "it reported no error"))
-	if code == daap.CauseBackupFailed && s.Diagnosis != nil { // the plugin may tell an exit status alone
+	if code == daap.CauseBackupFailed && s.Diagnosis != nil { // the plugin may report only an exit status
 		if found, err := s.Diagnosis.Of(ctx, db); err == nil && found != nil {
 			cause = found
 		}

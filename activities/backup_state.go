@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// tryObserveBackups is observeBackups that logs its error.
+// tryObserveBackups is observeBackups, but only logs the error.
 func (s *Steps) tryObserveBackups(ctx context.Context, db daap.Database, reachable *objectstore.Reachable) {
 	if err := s.observeBackups(ctx, db, reachable); err != nil {
 		activity.GetLogger(ctx).Warn("The backups of a database cannot be observed.",
@@ -25,7 +25,7 @@ func (s *Steps) tryObserveBackups(ctx context.Context, db daap.Database, reachab
 	}
 }
 
-// observeBackups records the state of the database's backups, as Kubernetes, the archive and PostgreSQL show it.
+// observeBackups records the state of the database's backups as Kubernetes, the archive and PostgreSQL report it.
 func (s *Steps) observeBackups(
 	ctx context.Context, db daap.Database, reachable *objectstore.Reachable,
 ) error {
@@ -34,7 +34,7 @@ func (s *Steps) observeBackups(
 	if err != nil {
 		return err
 	}
-	if there.DeletionTimestamp != nil { // its Backups go with it, and their base backups stay in the archive
+	if there.DeletionTimestamp != nil { // its Backups are deleted with it, but the base backups stay archived
 		return fmt.Errorf("cluster of database %s is being deleted", db.ID)
 	}
 	told := apimeta.FindStatusCondition(there.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
@@ -42,11 +42,11 @@ func (s *Steps) observeBackups(
 		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, diagnosis.Safe(told.Message)
 	}
 	away := reachable.Away(ctx, db)
-	if away != nil && state.Archiving { // what archives may hang for minutes until it says so
+	if away != nil && state.Archiving { // the archiver may hang for minutes before it reports this
 		state.Archiving, state.ArchivingMessage = false, diagnosis.Safe(away.Error())
 	}
 	if away == nil && !state.Archiving && s.Diagnosis != nil {
-		if cause, err := s.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG tells an exit status alone
+		if cause, err := s.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG reports only an exit status
 			state.ArchivingMessage = cause.Message
 		}
 	}
@@ -64,14 +64,14 @@ func (s *Steps) observeBackups(
 		activity.GetLogger(ctx).Info("An archive cannot be listed.", "database_id", db.ID.String(), "error", err)
 	}
 	if state.LastArchivedAt, state.UnarchivedBytes, err = s.Postgres.Archiving(ctx, db); err != nil {
-		// A database that does not answer is another condition; what is archived is known without it.
+		// A database that does not respond has a condition of its own; the archiver's state is known without it.
 		activity.GetLogger(ctx).Info("A database does not report its archiving status.",
 			"database_id", db.ID.String(), "error", err)
 	}
 	return s.Backups.SaveBackups(ctx, db, state, backups)
 }
 
-// baseBackups returns the database's base backups in Kubernetes. What begins, fails and succeeds last is noted in the
+// baseBackups returns the database's base backups in Kubernetes. It records the last start, failure and success in the
 // state.
 func (s *Steps) baseBackups(ctx context.Context, db daap.Database, state *daap.BackupState) ([]daap.Backup, error) {
 	found, err := s.Cluster.ObservedBackups(ctx, db)
@@ -81,7 +81,7 @@ func (s *Steps) baseBackups(ctx context.Context, db daap.Database, state *daap.B
 	var all []daap.Backup
 	for i := range found {
 		backup := cluster.AsBackup(db, &found[i])
-		state.LastBegunAt = &found[i].CreationTimestamp.Time // they are in order of it
+		state.LastBegunAt = &found[i].CreationTimestamp.Time // sorted by it
 		switch backup.Status {
 		case daap.BackupFailed:
 			at := cmp.Or(backup.StoppedAt, &found[i].CreationTimestamp.Time)
@@ -90,7 +90,7 @@ func (s *Steps) baseBackups(ctx context.Context, db daap.Database, state *daap.B
 			if state.LastSuccessAt == nil || backup.StoppedAt.After(*state.LastSuccessAt) {
 				state.LastSuccessAt = backup.StoppedAt
 			}
-			// The plugin tells each five minutes, and after some of the base backups.
+			// The plugin reports it every five minutes, and after some of the base backups.
 			if state.FirstRecoverableAt == nil {
 				state.FirstRecoverableAt = backup.StoppedAt
 			}

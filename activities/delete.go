@@ -17,9 +17,9 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// DeleteWorkloads deletes every Pooler and Cluster in the database's namespace and waits until their pods
-// and volume claims are gone. What is gone already is fine. Where that is no undo, the operation's receipt has what
-// there was.
+// DeleteWorkloads deletes every Pooler and Cluster in the database's namespace, and waits until their pods and volume
+// claims are gone. Missing objects are not an error. Unless this is an undo, it records the objects in the operation's
+// receipt first.
 func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
 	stays, err := s.enterNamespace(ctx, in)
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
 	namespace := daap.Namespace(in.Database)
 	kinds := []client.Object{&cnpgv1.Pooler{}, &cnpgv1.Cluster{}}
 	if !stays {
-		kinds = nil // they go with the namespace
+		kinds = nil // they are deleted with the namespace
 	}
 	for _, kind := range kinds {
 		if err := s.Cluster.Client.DeleteAllOf(ctx, kind, client.InNamespace(namespace)); client.IgnoreNotFound(err) != nil {
@@ -53,8 +53,8 @@ func (s *Steps) DeleteWorkloads(ctx context.Context, in Input) error {
 	})
 }
 
-// enterNamespace gives the worker its rights in the database's namespace, which may be half made, and says whether it
-// stays: false where it is gone or being deleted, and the rights with it.
+// enterNamespace grants the worker its rights in the database's namespace, which may be incomplete, and reports whether
+// the namespace stays: false if it is gone or being deleted, and the rights with it.
 func (s *Steps) enterNamespace(ctx context.Context, in Input) (stays bool, err error) {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -74,7 +74,8 @@ func (s *Steps) enterNamespace(ctx context.Context, in Input) (stays bool, err e
 	return true, s.Cluster.GrantWorker(ctx, db)
 }
 
-// madeByCNPG are the kinds of what CloudNativePG makes for a database and a receipt counts, beside what DAAP makes.
+// madeByCNPG are the kinds of objects that CloudNativePG creates for a database and that a receipt counts, in addition
+// to DAAP's.
 func madeByCNPG() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{
 		corev1.SchemeGroupVersion.WithKind("Pod"), corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim"),
@@ -82,8 +83,8 @@ func madeByCNPG() []schema.GroupVersionKind {
 	}
 }
 
-// keepReceipt counts what is about to be removed from Kubernetes; of a namespace that does not stay, what of it may
-// still be seen.
+// keepReceipt counts the objects that are about to be deleted from Kubernetes. In a namespace that is being deleted, it
+// counts those that the worker may still read.
 func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	receipt := daap.Receipt{Kubernetes: map[string]int{}}
 	err := s.Cluster.Client.Get(ctx, client.ObjectKey{Name: daap.Namespace(in.Database)}, &corev1.Namespace{})
@@ -92,7 +93,7 @@ func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	}
 	kinds := append(manifest.Kinds(), madeByCNPG()...)
 	if err != nil {
-		kinds = nil // nothing is in a namespace that is not there, and nothing may be read there
+		kinds = nil // a missing namespace has no objects, and the worker has no rights in it
 	}
 	for _, kind := range kinds {
 		if kind.Kind == "Namespace" {
@@ -116,8 +117,8 @@ func (s *Steps) keepReceipt(ctx context.Context, in Input, stays bool) error {
 	return nil
 }
 
-// DeleteNamespace deletes the database's namespace with all in it and waits until it is gone. The keys to the object
-// store that were in it are good for nothing then.
+// DeleteNamespace deletes the database's namespace with everything in it, and waits until it is gone. It invalidates
+// the keys to the object store that the namespace contains.
 func (s *Steps) DeleteNamespace(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -147,7 +148,7 @@ func (s *Steps) DeleteNamespace(ctx context.Context, in Input) error {
 	})
 }
 
-// beingDeleted says what holds a namespace's deletion up, as Kubernetes tells it in its conditions.
+// beingDeleted returns the reason why the namespace still exists, as Kubernetes reports it in the conditions.
 func beingDeleted(namespace *corev1.Namespace) string {
 	for _, condition := range namespace.Status.Conditions {
 		if condition.Status == corev1.ConditionTrue && condition.Message != "" {
@@ -178,8 +179,8 @@ func (s *Steps) WaitVolumesGone(ctx context.Context, in Input) error {
 	})
 }
 
-// DeleteNamespaceAndVolumes deletes the database's namespace and waits until it and the volumes of its claims are
-// gone: the undo of all that was made in it.
+// DeleteNamespaceAndVolumes deletes the database's namespace and waits until it and the volumes of its claims are gone.
+// It is the undo of every step that creates objects there.
 func (s *Steps) DeleteNamespaceAndVolumes(ctx context.Context, in Input) error {
 	if err := s.DeleteNamespace(ctx, in); err != nil {
 		return err
@@ -187,8 +188,8 @@ func (s *Steps) DeleteNamespaceAndVolumes(ctx context.Context, in Input) error {
 	return s.WaitVolumesGone(ctx, in)
 }
 
-// DeleteArchive removes all backups of a database whose workloads are gone, so that nothing writes there any more. It
-// is done when nothing is left in the object store. The database's keys to it are invalidated first.
+// DeleteArchive deletes all backups of a database whose workloads are gone, so that nothing writes to the archive any
+// more. It ends when the object store has nothing left of them. It first invalidates the database's keys.
 func (s *Steps) DeleteArchive(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -242,5 +243,5 @@ func (s *Steps) deleteArchive(ctx context.Context, in Input, db daap.Database) e
 	return s.Results.SaveReceipt(ctx, in.Operation, daap.Receipt{RelistedAt: &now})
 }
 
-// removalsAtOnce is after how many removals progress is reported.
+// removalsAtOnce is the number of removals between two reports of progress.
 const removalsAtOnce = 10

@@ -14,23 +14,23 @@ import (
 	"github.com/daap-dev/daap/activities/cluster"
 )
 
-// superseded finds the operations that another one took a database over from.
+// superseded finds the operations that lost their database to another operation.
 type superseded interface {
 	SupersededOperations(ctx context.Context, database uuid.UUID) ([]daap.Operation, error)
 }
 
-// Engine are the activities on other workflows.
+// Engine are the activities that act on other workflows.
 type Engine struct {
 	Client     client.Client
 	Operations superseded
 	Watch      *cluster.Watch
-	// Holds tells waits that their operation is over.
+	// Holds reports to waits that their operation is over.
 	Holds holds
 }
 
-// StopSuperseded cancels the workflows of operations that lost the database and waits until none of them
-// runs, so that nothing is made anew while it is deleted. A workflow that never began is fine: its first
-// activity would find its operation over.
+// StopSuperseded cancels the workflows of operations that lost the database and waits until none of them runs, so that
+// none creates objects again while the database is deleted. A workflow that never began is no problem: its first
+// activity finds that its operation is over.
 func (e *Engine) StopSuperseded(ctx context.Context, in Input) error {
 	ops, err := e.Operations.SupersededOperations(ctx, in.Database)
 	if err != nil {
@@ -63,7 +63,7 @@ func (e *Engine) running(ctx context.Context, workflowID string) (bool, error) {
 	return found.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
-// notFound says whether Temporal has no such workflow, or none that is still open.
+// notFound reports whether Temporal has no such workflow, or only a closed one.
 func notFound(err error) bool {
 	var missing *serviceerror.NotFound
 	return errors.As(err, &missing)

@@ -15,24 +15,25 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// The types of application errors that workflows tell apart, beside the codes of causes.
+// The types of application errors that workflows distinguish, in addition to the codes of causes.
 const (
-	// ErrorSuperseded: the operation is over, lost its database or goes the other way; whoever works for it
-	// changes nothing more.
+	// ErrorSuperseded: the operation is over, lost its database or changed direction; its activities must not change
+	// anything any more.
 	ErrorSuperseded = "Superseded"
-	// ErrorRefused: a decision cannot be taken; the message is the sentence that says why.
+	// ErrorRefused: a decision cannot be carried out; the message is a sentence that says why.
 	ErrorRefused = "Refused"
-	// ErrorNotReady: what an activity waits for is not so yet; it is tried again.
+	// ErrorNotReady: the condition that an activity waits for is not met yet; the activity is retried.
 	ErrorNotReady = "NotReady"
 )
 
-// grantTries is for how many tries a missing right may be one that is there: each API server sees a RoleBinding in its
-// own time, and one that has just started knows of none. With the pauses between them that is half a minute.
+// grantTries is the number of attempts in which a missing right may still appear: each API server observes a
+// RoleBinding with its own delay, and a newly started one has not loaded any. With the pauses between the attempts,
+// that is half a minute.
 const grantTries = 7
 
-// classify makes of what the attempt of an activity met the error that Temporal acts on. Final is only what is
-// provably diagnosis.Futile; everything else is tried again. It must be the outermost error, where Temporal looks. Its
-// details are the cause, where one is known.
+// classify turns the error of an activity's attempt into the error that Temporal acts on. Only diagnosis.Futile errors
+// are final; all others are retried. The result must be the outermost error, as Temporal reads only that. Its details
+// are the cause, if one is known.
 func classify(err error, attempt int) error {
 	var already *temporal.ApplicationError
 	switch {
@@ -45,7 +46,7 @@ func classify(err error, attempt int) error {
 		if e.Code == daap.CodeDecisionRefused {
 			return temporal.NewNonRetryableApplicationError(e.Message, ErrorRefused, nil)
 		}
-		if e.Code == daap.CodeUnavailable { // of DAAP's own rows; what the driver says of it is for the log
+		if e.Code == daap.CodeUnavailable { // DAAP's own database; the driver's text is for the log only
 			return withCause(e, diagnosis.Cause(daap.CausePlatformPostgresDown, "%s", e.Message))
 		}
 		return err
@@ -63,7 +64,7 @@ func classify(err error, attempt int) error {
 	})
 }
 
-// causeOf returns why a call of an activity failed, where its error tells; nil where it does not.
+// causeOf returns why a call of an activity failed, if its error shows that; otherwise nil.
 func causeOf(err error) *daap.Cause {
 	if postgres.Unanswered(err) {
 		return diagnosis.Cause(daap.CauseConnectFailed, "%s", err.Error())
@@ -71,8 +72,8 @@ func causeOf(err error) *daap.Cause {
 	return diagnosis.FromError(err)
 }
 
-// fromBelow returns the error that Temporal acts on for one of the packages below that has a cause of its own; nil for
-// all others.
+// fromBelow returns the error that Temporal acts on for the errors of the packages below that have a cause of their
+// own; nil for all others.
 func fromBelow(err error) error {
 	var gone *cluster.GoneError
 	var ofStore *objectstore.Error
@@ -90,14 +91,14 @@ func fromBelow(err error) error {
 	return nil
 }
 
-// final is the error of what is diagnosis.Futile until a person mends its cause.
+// final returns an error that is not retried: it is diagnosis.Futile until a person fixes its cause.
 func final(cause *daap.Cause) error {
 	return temporal.NewApplicationErrorWithOptions(cause.Message, string(cause.Code), temporal.ApplicationErrorOptions{
 		NonRetryable: true, Details: []any{*cause},
 	})
 }
 
-// withCause gives an error of an activity the cause that was found for it; it is tried again.
+// withCause adds the cause to an activity's error, which is retried.
 func withCause(err error, cause *daap.Cause) error {
 	if err == nil || cause == nil {
 		return err
@@ -106,15 +107,15 @@ func withCause(err error, cause *daap.Cause) error {
 		temporal.ApplicationErrorOptions{Details: []any{*cause}})
 }
 
-// notReady is the error of a wait that ran out of its try. The next try begins at once: a wait sleeps
-// within itself. After the last try of a step the next one would come after its deadline, so that the step ends.
+// notReady is the error of a wait whose attempt timed out. The next attempt begins at once, as a wait sleeps within
+// itself. After the last attempt of a step, the next one would begin after the step's deadline, so that the step ends.
 func notReady(progress string, cause *daap.Cause, last bool) error {
 	options := temporal.ApplicationErrorOptions{
 		NextRetryDelay: time.Second,
 		Category:       temporal.ApplicationErrorCategoryBenign,
 	}
 	if last {
-		options.NextRetryDelay = 2 * lastWords
+		options.NextRetryDelay = 2 * finalReport
 	}
 	if cause == nil {
 		return temporal.NewApplicationErrorWithOptions(progress, ErrorNotReady, options)
@@ -123,7 +124,7 @@ func notReady(progress string, cause *daap.Cause, last bool) error {
 	return temporal.NewApplicationErrorWithOptions(progress, string(cause.Code), options)
 }
 
-// Cause says to people why an activity failed for good or until its deadline. title names its step.
+// Cause explains to people why an activity failed for good or missed its deadline. title names its step.
 func Cause(err error, title string) daap.Cause {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) && app.HasDetails() {
@@ -135,7 +136,7 @@ func Cause(err error, title string) daap.Cause {
 	return daap.NewCause(daap.CauseDeadline, "%s: did not finish in time; most recently: %s", title, clip(Reason(err)))
 }
 
-// Reason is the sentence at the heart of a failed activity, without the engine's own words around it.
+// Reason returns the message of a failed activity without the text that Temporal adds.
 func Reason(err error) string {
 	var app *temporal.ApplicationError
 	var late *temporal.TimeoutError

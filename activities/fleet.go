@@ -18,29 +18,29 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// fleet are the databases that run, and their conditions.
+// fleet are the running databases and their conditions.
 type fleet interface {
-	// RunningDatabases returns at most limit of them, in order of ID from after on.
+	// RunningDatabases returns at most limit of them, ordered by ID, starting after the ID after.
 	RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error)
-	// RunningAmong returns those of the databases that run.
+	// RunningAmong returns the running ones among the databases.
 	RunningAmong(ctx context.Context, ids []uuid.UUID) ([]daap.Observed, error)
-	// SaveHealth records what was seen at the moment, and returns those to be looked at again.
+	// SaveHealth records the observations made at that time, and returns the databases to observe again.
 	SaveHealth(ctx context.Context, at time.Time, seen []daap.Observation) (again []uuid.UUID, err error)
 }
 
-// watch is the shared watch, as a check of the fleet needs it.
+// watch is the part of the shared watch that a check of the fleet needs.
 type watch interface {
-	// Observe returns the conditions of a database that the watch shows.
+	// Observe returns the database's conditions according to the watch.
 	Observe(ctx context.Context, db daap.Database) (daap.Conditions, error)
-	// Until returns until when the watch knows all that happened.
+	// Until returns the time up to which the watch knows all changes.
 	Until(now time.Time) time.Time
-	// Follow returns a channel that gets a value after changes anywhere.
+	// Follow returns a channel that receives a value after changes in any namespace.
 	Follow() <-chan struct{}
-	// TakeChanged returns the namespaces that changed since the last call.
+	// TakeChanged returns the namespaces that have changed since the last call.
 	TakeChanged() []string
 }
 
-// Fleet checks all databases at once. It asks Kubernetes nothing: it reads the shared watch.
+// Fleet checks all databases at once. It sends no requests to Kubernetes: it reads the shared watch.
 type Fleet struct {
 	Watch     watch
 	Databases fleet
@@ -48,28 +48,29 @@ type Fleet struct {
 
 // How the fleet is checked.
 const (
-	// fleetPage is how many databases are read and saved at once, pagesInFlight how many pages.
+	// fleetPage is the number of databases that are read and saved at once, pagesInFlight the number of concurrent
+	// pages.
 	fleetPage, pagesInFlight = 500, 8
-	// FleetEvery is how often; a check that takes longer falls behind.
+	// FleetEvery is the interval of the check; a check that takes longer falls behind.
 	FleetEvery = time.Minute
-	// gathering is for how long changes are gathered before they are observed, observeLimit bounds that. After
-	// observeAgain those are observed again for which it failed.
+	// gathering is the time for which changes are collected before they are observed, and observeLimit the limit of
+	// that observation. Databases whose observation failed are observed again after observeAgain.
 	gathering, observeLimit, observeAgain = 250 * time.Millisecond, 30 * time.Second, time.Second
 )
 
 // FleetReport is the result of a check of the fleet.
 type FleetReport struct {
-	// Databases is how many were observed, Changed how many of them are in another condition than before.
+	// Databases is the number of observed databases, Changed the number of them whose conditions changed.
 	Databases, Changed int
-	// Failed is how many could not be observed; the log says why.
+	// Failed is the number of databases that could not be observed; the log says why.
 	Failed int `json:",omitempty"`
 	Took   time.Duration
-	// Behind says why the check does not keep up, or that it saw an earlier state; empty where neither is so.
+	// Behind says why the check falls behind, or that it observed an earlier state; empty if it is up to date.
 	Behind string `json:",omitempty"`
 }
 
-// CheckFleet observes every database that runs and records its conditions. It heartbeats. A database that cannot be
-// observed is logged and counted; the others are observed all the same.
+// CheckFleet observes every running database and records its conditions. It heartbeats. A database that cannot be
+// observed is logged and counted; the others are still observed.
 func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	var report FleetReport
 	var mu sync.Mutex
@@ -78,7 +79,8 @@ func (f *Fleet) CheckFleet(ctx context.Context) (FleetReport, error) {
 	group.SetLimit(pagesInFlight)
 	for page, err := range pages(ctx, fleetPage, f.Databases.RunningDatabases, observedID) {
 		if err != nil {
-			// The first error of a page ends the context, and the next read with it: the page's is the real one.
+			// The first error of a page cancels the context and so the next read: return the page's error, not the
+			// read's.
 			return report, cmp.Or(group.Wait(), err)
 		}
 		group.Go(func() error {
@@ -118,17 +120,17 @@ func (f *Fleet) behind(now time.Time, took time.Duration) string {
 	return ""
 }
 
-// observation is what became of the observation of some databases.
+// observation is the result of observing some databases.
 type observation struct {
-	// changed is how many are in another condition than before.
+	// changed is the number of databases whose conditions changed.
 	changed int
-	// again are those to be observed again.
+	// again are the databases to observe again.
 	again []uuid.UUID
-	// failed are those that could not be observed, and why.
+	// failed are the databases that could not be observed, with their errors.
 	failed map[uuid.UUID]error
 }
 
-// observe observes the databases at one moment and records their conditions.
+// observe observes the databases at one point in time and records their conditions.
 func (f *Fleet) observe(ctx context.Context, page []daap.Observed) (observation, error) {
 	done := observation{failed: map[uuid.UUID]error{}}
 	at := f.Watch.Until(time.Now())
@@ -150,8 +152,8 @@ func (f *Fleet) observe(ctx context.Context, page []daap.Observed) (observation,
 	return done, err
 }
 
-// Follow has the fleet observe databases as soon as something of them changes, until ctx is done. Failures go to
-// report, and the database is observed again. It is no method, as those are all activities.
+// Follow observes databases as soon as their objects change, until ctx is done. It passes failures to report and
+// observes those databases again. It is not a method, because every method of Fleet is an activity.
 func Follow(ctx context.Context, f *Fleet, report func(error)) {
 	news := f.Watch.Follow()
 	var again []uuid.UUID
@@ -166,7 +168,7 @@ func Follow(ctx context.Context, f *Fleet, report func(error)) {
 		case <-news:
 		case <-rest:
 		}
-		select { // what belongs together comes together
+		select { // wait for the rest of a burst of changes
 		case <-ctx.Done():
 			return
 		case <-time.After(gathering):
@@ -188,7 +190,7 @@ func Follow(ctx context.Context, f *Fleet, report func(error)) {
 	}
 }
 
-// observeAll observes those of the databases that run.
+// observeAll observes the running ones among the databases.
 func (f *Fleet) observeAll(ctx context.Context, ids []uuid.UUID) (observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, observeLimit)
 	defer cancel()
@@ -208,7 +210,7 @@ func (f *Fleet) observeAll(ctx context.Context, ids []uuid.UUID) (observation, e
 	return all, nil
 }
 
-// databasesIn are the databases whose namespaces are named.
+// databasesIn returns the databases that own the namespaces.
 func databasesIn(namespaces []string) []uuid.UUID {
 	all := make([]uuid.UUID, 0, len(namespaces))
 	for _, name := range namespaces {

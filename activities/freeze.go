@@ -18,7 +18,8 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// SuspendBackups lets no base backup begin any more, and waits until none runs: a Cluster that hibernates fails it.
+// SuspendBackups stops new base backups and waits for the running ones: the hibernation of a Cluster makes a running
+// base backup fail.
 func (s *Steps) SuspendBackups(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -50,8 +51,9 @@ func (s *Steps) ResumeBackups(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, db, daap.StepBackup)
 }
 
-// CloseToClients stops the pool, denies clients the network, waits until the pool is gone, and has PostgreSQL let
-// nobody into the database any more: that holds wherever clients are, also where no NetworkPolicy is enforced.
+// CloseToClients stops the pool, removes the clients' network access, waits until the pool is gone, and makes
+// PostgreSQL reject all clients of the database. The last part works wherever clients are, and without enforced
+// NetworkPolicies.
 func (s *Steps) CloseToClients(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -65,13 +67,13 @@ func (s *Steps) CloseToClients(ctx context.Context, in Input) error {
 			return false, progress, err
 		}
 		if err := s.Postgres.Close(ctx, db); err != nil {
-			return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
+			return false, err.Error(), nil // meanwhile, the diagnosis finds the cause
 		}
 		return true, "", nil
 	})
 }
 
-// OpenToClients brings the pool back and lets clients in again.
+// OpenToClients starts the pool again and lets clients connect again.
 func (s *Steps) OpenToClients(ctx context.Context, in Input) error {
 	if err := s.ApplyPooler(ctx, in); err != nil {
 		return err
@@ -82,7 +84,7 @@ func (s *Steps) OpenToClients(ctx context.Context, in Input) error {
 	return s.VerifyConnection(ctx, in)
 }
 
-// StopPooler takes the pool away, and the team's way to the instances.
+// StopPooler stops the pool and removes the clients' network access to it and to the instances.
 func (s *Steps) StopPooler(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -94,8 +96,8 @@ func (s *Steps) StopPooler(ctx context.Context, in Input) error {
 	return s.Cluster.Apply(ctx, manifest.Stopped(db, s.Platform))
 }
 
-// ArchiveLastChanges has all archived that was ever committed to the database, which no client can enter any more, and
-// records when that was: up to then it can be restored.
+// ArchiveLastChanges makes PostgreSQL archive every change ever committed to the closed database, and records the time
+// of the last one: the database can be restored up to then.
 func (s *Steps) ArchiveLastChanges(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -109,7 +111,7 @@ func (s *Steps) ArchiveLastChanges(ctx context.Context, in Input) error {
 		if segment == "" {
 			marked, now, err := s.Postgres.CloseAndMark(ctx, db)
 			if err != nil {
-				return false, err.Error(), nil // why PostgreSQL does not answer is found out meanwhile
+				return false, err.Error(), nil // meanwhile, the diagnosis finds the cause
 			}
 			segment, at = marked, now
 		}
@@ -132,8 +134,8 @@ func (s *Steps) RecordArchiveOpen(ctx context.Context, in Input) error {
 	return nil
 }
 
-// HibernateCluster has CNPG remove the pods of the Cluster, whose volumes stay, and waits until they are gone, with
-// those of the pool.
+// HibernateCluster makes CNPG delete the Cluster's pods but not its volumes, and waits until they and the pool's pods
+// are gone.
 func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -141,7 +143,7 @@ func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 	}
 	err = s.Cluster.Change(ctx, db, manifest.Hibernated(db, s.Platform))
 	if gone := (*cluster.GoneError)(nil); in.Undo && errors.As(err, &gone) {
-		return nil // nothing of it is awake
+		return nil // it has no pods
 	}
 	if err != nil {
 		return err
@@ -162,13 +164,13 @@ func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 		if err != nil || len(instances) > 0 {
 			return false, fmt.Sprintf("%d instances are still running", len(instances)), err
 		}
-		// The Deployment does not count those that are ending.
+		// The Deployment does not count terminating pods.
 		poolers, err := s.Cluster.Poolers(ctx, db)
 		return err == nil && len(poolers) == 0, fmt.Sprintf("%d poolers are still running", len(poolers)), err
 	})
 }
 
-// CheckVolumes finds out whether each instance has its volume.
+// CheckVolumes checks that each instance has its volume.
 func (s *Steps) CheckVolumes(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

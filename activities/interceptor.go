@@ -12,17 +12,16 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// operations are the rows that activities work for.
+// operations are the rows of the operations that activities work for.
 type operations interface {
-	// BeginOperation marks the operation as begun; ErrSuperseded when it is over or goes the other way.
+	// BeginOperation marks the operation as begun; ErrSuperseded if it is over or changed direction.
 	BeginOperation(ctx context.Context, id uuid.UUID, undo bool) error
-	// RecordStep writes how far the step is; nothing happens to an operation that is over or goes the other way.
+	// RecordStep records the step's progress. It does nothing if the operation is over or changed direction.
 	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
 }
 
-// Interceptor stands around every step's activity: it lets only the operation that holds the database act,
-// writes the step's attempts, errors and end to its row without an event in the workflow's history, and
-// classifies errors.
+// Interceptor wraps every step's activity. Only the operation that holds the database may act. The Interceptor writes
+// the step's attempts, errors and end to its row, without events in the workflow's history, and classifies errors.
 type Interceptor struct {
 	interceptor.WorkerInterceptorBase
 	Operations operations
@@ -68,7 +67,7 @@ func (r *stepRecorder) ExecuteActivity(ctx context.Context, in *interceptor.Exec
 	return result, nil
 }
 
-// fields name what a line of the log is about.
+// fields are the log fields that identify the step.
 func fields(in Input, step daap.Step, more ...any) []any {
 	return append([]any{
 		"operation_id", in.Operation.String(), "database_id", in.Database.String(),
@@ -76,10 +75,10 @@ func fields(in Input, step daap.Step, more ...any) []any {
 	}, more...)
 }
 
-// end records how the attempt ended and returns its error as Temporal must see it. A success that cannot be
-// recorded is no success yet: the activity is tried again, which it may be.
+// end records how the attempt ended and returns the classified error for Temporal. A success that cannot be recorded
+// does not count: Temporal retries the activity, which is safe.
 func (r *stepRecorder) end(ctx context.Context, in Input, attempt int, err error) error {
-	// A cancelled or timed-out attempt is recorded all the same.
+	// Cancelled and timed-out attempts are recorded too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err == nil {
@@ -97,7 +96,7 @@ func (r *stepRecorder) end(ctx context.Context, in Input, attempt int, err error
 	return err
 }
 
-// knownCause is the cause that an error carries; nil where it carries none.
+// knownCause returns the cause in the error, or nil.
 func knownCause(err error) *daap.Cause {
 	if cause := Cause(err, ""); cause.Code != daap.CauseDeadline {
 		return &cause
@@ -105,7 +104,7 @@ func knownCause(err error) *daap.Cause {
 	return nil
 }
 
-// step is the input's step in the given state, or on its way back in the like of it.
+// step returns the input's step in the given state, or in the corresponding state of an undo.
 func (in Input) step(state daap.StepState, attempt int) daap.Step {
 	if in.Undo {
 		switch state {
@@ -126,8 +125,8 @@ func stepInput(args []any) (Input, bool) {
 	return input, ok && input.Step != ""
 }
 
-// maxReason bounds what of an error is kept in a row; the whole of it is in the workflow's history.
+// maxReason limits the text of an error in a row, in bytes; the workflow's history has the complete text.
 const maxReason = 500
 
-// clip returns a text of an error or of progress as a row keeps it.
+// clip returns the text of an error or of progress as a row stores it.
 func clip(text string) string { return diagnosis.SafeTo(text, maxReason) }

@@ -9,16 +9,16 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// Destinations are the activities on places for backups.
+// Destinations are the activities that check backup destinations.
 type Destinations struct {
-	// Store is nil where there is no object store.
+	// Store is nil if the platform has no object store.
 	Store *objectstore.Store
-	// Reserved is a bucket for the platform alone, such as the audit log's; empty where there is none.
+	// Reserved is a bucket that only the platform may use, such as the audit log's; empty if there is none.
 	Reserved string
 }
 
-// ProbeDestination finds out whether DAAP can write, list and delete at the destination, whose bucket it makes where
-// it is missing. ErrorRefused, with a sentence for people, when it cannot.
+// ProbeDestination checks that DAAP can write, list and delete at the destination. It creates a missing bucket. It
+// returns ErrorRefused, with a sentence for people, if DAAP cannot use the destination.
 func (d *Destinations) ProbeDestination(ctx context.Context, destination string) error {
 	if d.Store == nil {
 		return refusedDestination("must be empty: the platform has no object store configured")
@@ -28,7 +28,7 @@ func (d *Destinations) ProbeDestination(ctx context.Context, destination string)
 	}
 	err := d.Store.Probe(ctx, destination)
 	if err == nil || ctx.Err() != nil {
-		return err // a store that is slower than the request has time for may be good
+		return err // a store that is too slow for this request may still be usable
 	}
 	return refusedDestination("cannot be used: " + diagnosis.Safe(err.Error()))
 }

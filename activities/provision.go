@@ -16,8 +16,7 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// ApplyNamespace makes the database's namespace be as it should, with who has rights in it and whom its pods may talk
-// with.
+// ApplyNamespace applies the database's namespace, the rights in it, and the network access of its pods.
 func (s *Steps) ApplyNamespace(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -26,8 +25,8 @@ func (s *Steps) ApplyNamespace(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, db, daap.StepNamespace)
 }
 
-// CreateCredentials makes the Secrets with the passwords of the owner and of the worker's own role, once: a password that
-// is there stays, and the labels are those of DAAP.
+// CreateCredentials creates the Secrets with the passwords of the owner and of the worker's own role. Existing
+// passwords stay; DAAP's labels are applied.
 func (s *Steps) CreateCredentials(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -42,7 +41,7 @@ func (s *Steps) CreateCredentials(ctx context.Context, in Input) error {
 		if err := s.Cluster.CreateOnce(ctx, secret); err != nil {
 			return err
 		}
-		secret.Data = nil // the values are those that are there
+		secret.Data = nil // keep the existing values
 		if err := s.Cluster.Apply(ctx, secret); err != nil {
 			return err
 		}
@@ -50,8 +49,8 @@ func (s *Steps) CreateCredentials(ctx context.Context, in Input) error {
 	return nil
 }
 
-// ApplyArchive makes the database's archive be there: the bucket, the keys to it, and the ObjectStore that the Cluster
-// is to archive to.
+// ApplyArchive applies the database's archive: the bucket, the keys to it, and the ObjectStore that the Cluster
+// archives to.
 func (s *Steps) ApplyArchive(ctx context.Context, in Input) error {
 	db, err := s.goal(ctx, in)
 	if err != nil {
@@ -66,7 +65,7 @@ func (s *Steps) ApplyArchive(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, db, daap.StepArchive)
 }
 
-// ApplyCluster makes the Cluster of the database's incarnation be as it should, of a database that is being made.
+// ApplyCluster applies the Cluster of the database's incarnation, for a database that is being created.
 func (s *Steps) ApplyCluster(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -82,7 +81,7 @@ func (s *Steps) applyCluster(ctx context.Context, db daap.Database) error {
 	return s.Cluster.Apply(ctx, manifest.Cluster(db, s.Platform))
 }
 
-// changeCluster brings the Cluster that is there to what the database's record says.
+// changeCluster changes the existing Cluster to match the database's record.
 func (s *Steps) changeCluster(ctx context.Context, db daap.Database) error {
 	if err := s.beforeCluster(ctx, db); err != nil {
 		return err
@@ -90,17 +89,17 @@ func (s *Steps) changeCluster(ctx context.Context, db daap.Database) error {
 	return s.Cluster.Change(ctx, db, manifest.Cluster(db, s.Platform))
 }
 
-// beforeCluster sees to what the Cluster needs.
+// beforeCluster checks and creates the prerequisites of the Cluster.
 func (s *Steps) beforeCluster(ctx context.Context, db daap.Database) error {
 	if err := s.imageKnown(db); err != nil {
 		return err
 	}
-	// The worker had no role of its own in databases that were made before.
+	// Databases from before the worker had a role of its own lack its Secret.
 	return s.Cluster.CreateOnce(ctx, manifest.WorkerCredentials(db, rand.Text()))
 }
 
-// imageKnown is final where there is no image of the database's PostgreSQL: without one the operator would take its
-// own default, which may be of another version.
+// imageKnown returns a final error if the worker has no image for the database's PostgreSQL: without one, the operator
+// would use its own default, which may be another version.
 func (s *Steps) imageKnown(db daap.Database) error {
 	if s.Platform.PostgresImages[db.Profile.PGVersion] != "" {
 		return nil
@@ -109,7 +108,7 @@ func (s *Steps) imageKnown(db daap.Database) error {
 		db.Profile.PGVersion, strings.Join(s.Platform.PostgresImages.Versions(), ", ")))
 }
 
-// ApplyPooler makes the Pooler be as it should, and lets the team's clients reach it and the instances.
+// ApplyPooler applies the Pooler and gives the team's clients network access to it and to the instances.
 func (s *Steps) ApplyPooler(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -118,7 +117,7 @@ func (s *Steps) ApplyPooler(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, db, daap.StepPooler)
 }
 
-// WaitDatabaseReady waits until the Cluster and the Pooler run all of what was asked for.
+// WaitDatabaseReady waits until the Cluster and the Pooler run the requested configuration.
 func (s *Steps) WaitDatabaseReady(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -130,8 +129,8 @@ func (s *Steps) WaitDatabaseReady(ctx context.Context, in Input) error {
 }
 
 // VerifyConnection waits until the worker's own role may connect, and runs SELECT 1 as the database's owner, directly
-// and through the pool. The CA certificate that it verifies with is recorded first: where a person skips this step, as
-// the worker's own route to the database is barred, teams get the certificate all the same.
+// and through the pool. It records the CA certificate first, so that teams get it even if a person skips this step
+// because the worker itself has no network access to the database.
 func (s *Steps) VerifyConnection(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -155,14 +154,14 @@ func (s *Steps) VerifyConnection(ctx context.Context, in Input) error {
 	if err != nil {
 		return withCause(err, diagnosis.Cause(daap.CauseConnectFailed, "%s", err.Error()))
 	}
-	if !db.Profile.BackupEnabled { // otherwise its first base backup comes before
+	if !db.Profile.BackupEnabled { // otherwise, after its first base backup
 		return s.leaveSource(ctx, db)
 	}
 	return nil
 }
 
-// EnableBackups has base backups of the database taken at the times of its tier, waits until WAL is archived and one is
-// completed, and records what is observed of that. A database that was restored does not need its source any more then.
+// EnableBackups schedules base backups at the times of the tier, waits until WAL is archived and one base backup is
+// completed, and records the state of the backups. A restored database no longer needs its source after that.
 func (s *Steps) EnableBackups(ctx context.Context, in Input) error {
 	db, err := s.goal(ctx, in)
 	if err != nil {

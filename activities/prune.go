@@ -11,36 +11,37 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// RetentionReport says what was pruned.
+// RetentionReport is the result of pruning.
 type RetentionReport struct {
-	// Databases is how many were looked at, Failed how many of them could not be: the log says why.
+	// Databases is the number of checked databases, Failed the number of them that could not be pruned: the log says
+	// why.
 	Databases, Failed int
-	// Objects and Bytes are all that was removed, versions and markers too.
+	// Objects and Bytes count everything that was removed, including versions and delete markers.
 	Objects int
 	Bytes   int64
-	// Archives are those that something was removed from, the first reportedArchives of them.
+	// Archives are the archives that lost objects, at most reportedArchives of them.
 	Archives []PrunedArchive
 }
 
-// PrunedArchive is what was removed from one archive.
+// PrunedArchive describes the objects that were removed from one archive.
 type PrunedArchive struct {
 	Database uuid.UUID
 	Server   string
-	// Backups are Barman's IDs of the base backups that were removed.
+	// Backups are Barman's IDs of the removed base backups.
 	Backups []string
 	Objects int
 	Bytes   int64
 }
 
-// reportedArchives keeps a report well under what Temporal takes.
+// reportedArchives keeps a report well below Temporal's size limit.
 const reportedArchives = 500
 
 // ErrorNotPruned is the type of the error that some archives could not be pruned; its details are the report.
 const ErrorNotPruned = "NotPruned"
 
-// PruneArchives removes from archives that no Cluster writes to any more what is older than the retention of their
-// databases: the plugin prunes the archive of a live Cluster alone. It heartbeats. An archive that cannot be pruned is
-// logged, and the others are pruned all the same. Errors: ErrorNotPruned. Safe to repeat.
+// PruneArchives removes objects that are older than their database's retention from the archives that no Cluster writes
+// to any more: the plugin prunes only the archive of a running Cluster. It heartbeats. An archive that cannot be pruned
+// is logged; the others are still pruned. Errors: ErrorNotPruned. Safe to repeat.
 func (s *Sweeps) PruneArchives(ctx context.Context) (RetentionReport, error) {
 	var report RetentionReport
 	if s.Steps.Archives.Store == nil {
@@ -92,7 +93,7 @@ func (s *Sweeps) pruneArchivesOf(ctx context.Context, db daap.Database, report *
 	return nil
 }
 
-// prune prunes one archive, and removes the rows of the base backups that are gone from it.
+// prune prunes one archive, and deletes the rows of the removed base backups.
 func (s *Sweeps) prune(ctx context.Context, db daap.Database, server string) (PrunedArchive, error) {
 	alive := func() { activity.RecordHeartbeat(ctx, db.ID.String()) }
 	removed, err := s.Steps.Archives.Prune(ctx, db, server, alive)

@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// Reaper are the activities that look for what databases left behind.
+// Reaper are the activities that find and remove objects without a database.
 type Reaper struct {
 	Steps   *Steps
 	Owners  ownerRows
@@ -25,34 +25,34 @@ type Reaper struct {
 	Expiry  expirer
 }
 
-// ownerRows tell which database something belongs to.
+// ownerRows find the database that owns an object.
 type ownerRows interface {
 	DatabasesByID(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]daap.Database, error)
 	Destinations(ctx context.Context) ([]string, error)
 }
 
-// orphanRows are what belongs to no database.
+// orphanRows are the objects that belong to no database.
 type orphanRows interface {
-	// SaveOrphans records what was found at the time: all there is.
+	// SaveOrphans replaces the recorded orphans by those found at that time.
 	SaveOrphans(ctx context.Context, at time.Time, found []daap.Orphan) error
 	OrphansToRemove(ctx context.Context) ([]daap.Orphan, error)
 	// OrphanRemoved records that the orphan is gone, or why its removal failed.
 	OrphanRemoved(ctx context.Context, id uuid.UUID, failure string) error
 }
 
-// expirer has archived databases deleted whose time is over, and says how many.
+// expirer requests the deletion of expired archived databases, and returns their number.
 type expirer interface {
 	Run(ctx context.Context) (int, error)
 }
 
-// ReaperReport says how much was looked at, by whose it is.
+// ReaperReport counts the checked objects by verdict.
 type ReaperReport struct{ Owned, Expected, Orphans int }
 
-// ExpireArchives asks for the deletion of archived databases whose time is over, and says of how many.
+// ExpireArchives requests the deletion of archived databases whose retention has ended, and returns their number.
 func (r *Reaper) ExpireArchives(ctx context.Context) (int, error) { return r.Expiry.Run(ctx) }
 
-// FindOrphans compares what carries a database's ID, in Kubernetes and in the object store, with the databases, and
-// records what is nobody's. Nothing is recorded where something cannot be listed. It changes nothing of what it finds.
+// FindOrphans compares the objects with a database's ID, in Kubernetes and in the object store, with the databases, and
+// records those without an owner. It records nothing if a list fails. It does not change the objects.
 func (r *Reaper) FindOrphans(ctx context.Context) (ReaperReport, error) {
 	var report ReaperReport
 	at := time.Now()
@@ -64,7 +64,7 @@ func (r *Reaper) FindOrphans(ctx context.Context) (ReaperReport, error) {
 	for _, f := range found {
 		ids = append(ids, f.DatabaseID)
 	}
-	// Read afterwards: the row of a database is there before anything is made for it.
+	// Read the rows after the lists: a database's row exists before its objects.
 	dbs, err := r.Owners.DatabasesByID(ctx, ids)
 	if err != nil {
 		return report, fmt.Errorf("read the owner: %w", err)
@@ -101,7 +101,7 @@ func rowOf(dbs map[uuid.UUID]daap.Database, id uuid.UUID) *daap.Database {
 	return nil
 }
 
-// find lists all that carries a database's ID.
+// find lists all objects with a database's ID.
 func (r *Reaper) find(ctx context.Context) ([]daap.Found, error) {
 	var all []daap.Found
 	for _, list := range []func(context.Context) ([]daap.Found, error){
@@ -117,7 +117,7 @@ func (r *Reaper) find(ctx context.Context) ([]daap.Found, error) {
 	return all, nil
 }
 
-// ofDAAP chooses what DAAP has made.
+// ofDAAP selects DAAP's objects.
 var ofDAAP = client.MatchingLabels{manifest.LabelManagedBy: manifest.FieldOwner}
 
 func (r *Reaper) namespaces(ctx context.Context) ([]daap.Found, error) {
@@ -137,7 +137,7 @@ func (r *Reaper) namespaces(ctx context.Context) ([]daap.Found, error) {
 	return found, nil
 }
 
-// goesSince is since when Kubernetes removes the object; nil while it does not.
+// goesSince returns when Kubernetes began to delete the object; nil if it has not.
 func goesSince(object client.Object) *time.Time {
 	if at := object.GetDeletionTimestamp(); at != nil {
 		return &at.Time
@@ -145,8 +145,9 @@ func goesSince(object client.Object) *time.Time {
 	return nil
 }
 
-// secrets are those that are not in their database's namespace: the others go with that. A worker that may not read
-// the Secrets of every namespace, as it need not, looks for none: it has made none elsewhere.
+// secrets returns the Secrets outside of their database's namespace: the others are deleted with the namespace. A
+// worker without the right to list the Secrets of all namespaces, which it does not need, returns none: it has created
+// none elsewhere.
 func (r *Reaper) secrets(ctx context.Context) ([]daap.Found, error) {
 	if may, err := r.Steps.Cluster.May(ctx, "list", "secrets", ""); !may || err != nil {
 		return nil, err
@@ -218,8 +219,8 @@ func (r *Reaper) archives(ctx context.Context) ([]daap.Found, error) {
 	return found, nil
 }
 
-// RemoveOrphans removes those that somebody asked to remove, once each is found to be one again, and records what keeps
-// the others. What Kubernetes takes its time to remove is found no more when that is done.
+// RemoveOrphans removes the orphans whose removal was requested, if they still are orphans, and records the errors of
+// the others. An object that Kubernetes takes long to delete is found again until it is gone.
 func (r *Reaper) RemoveOrphans(ctx context.Context) error {
 	asked, err := r.Orphans.OrphansToRemove(ctx)
 	if err != nil || len(asked) == 0 {

@@ -17,13 +17,13 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// remainsFor is how long what is left of a Cluster may stay without being deleted: Kubernetes sees within seconds that
-// its owner is gone.
+// remainsFor is how long objects of a deleted Cluster may remain without being deleted themselves: Kubernetes notices a
+// missing owner within seconds.
 const remainsFor = time.Minute
 
-// CheckReconcile finds out whether the Cluster is there. Where it is gone with all of its pods and volumes, the next
-// incarnation begins, to be restored from the backups. It is final where there are none, where something is left that
-// may have the last of the data, and where the Cluster is another one than DAAP made.
+// CheckReconcile checks whether the Cluster exists. If it is gone with all of its pods and volumes, the next
+// incarnation begins, and is restored from the backups. The error is final if there are no backups, if a remaining
+// object may have the latest data, or if DAAP did not create the Cluster.
 func (s *Steps) CheckReconcile(ctx context.Context, in Input) error {
 	db, _, err := s.present(ctx, in, remainsFor)
 	if err != nil {
@@ -32,8 +32,8 @@ func (s *Steps) CheckReconcile(ctx context.Context, in Input) error {
 	return s.imageKnown(db)
 }
 
-// present returns the database with the Cluster of its incarnation; nil where the operation has begun that, and the
-// Cluster is to be restored. patience is how long what is left of a Cluster that is gone may stay.
+// present returns the database and the Cluster of its incarnation; nil if the operation has begun that incarnation, so
+// that the Cluster has to be restored. patience is how long objects of a deleted Cluster may remain.
 func (s *Steps) present(
 	ctx context.Context, in Input, patience time.Duration,
 ) (daap.Database, *cnpgv1.Cluster, error) {
@@ -64,8 +64,8 @@ func (s *Steps) present(
 	return db, nil, err
 }
 
-// madeByDAAP is final for a Cluster that somebody else made under the database's name: whatever is in it, it is not
-// the database.
+// madeByDAAP returns a final error for a Cluster that another writer created under the database's name: it is not the
+// database, whatever its contents.
 func madeByDAAP(there *cnpgv1.Cluster) error {
 	if cluster.MadeByDAAP(there) {
 		return nil
@@ -74,8 +74,8 @@ func madeByDAAP(there *cnpgv1.Cluster) error {
 		"it at %s under the name of the previous one", there.Name, there.CreationTimestamp.UTC().Format(time.RFC3339)))
 }
 
-// waitGone waits until nothing is left of the database's Cluster. It is final where something stays that nobody
-// deletes: it may have the last of the data.
+// waitGone waits until no object of the database's Cluster remains. The error is final if an object remains that is not
+// being deleted: it may have the latest data.
 func (s *Steps) waitGone(ctx context.Context, in Input, db daap.Database, patience time.Duration) error {
 	began := time.Now()
 	w := waiter{watch: s.Cluster.Watch, operations: s.Rows}
@@ -96,8 +96,8 @@ func (s *Steps) waitGone(ctx context.Context, in Input, db daap.Database, patien
 	})
 }
 
-// begin begins the next incarnation of a database whose Cluster is gone. It is final where there is nothing to restore
-// it from: nothing is ever made in its place.
+// begin begins the next incarnation of a database whose Cluster is gone. The error is final if there is no backup to
+// restore: DAAP never replaces a lost database by an empty one.
 func (s *Steps) begin(ctx context.Context, in Input, db daap.Database) error {
 	server := ""
 	err := alive(ctx, func() (err error) {
@@ -117,7 +117,7 @@ func (s *Steps) begin(ctx context.Context, in Input, db daap.Database) error {
 	return nil
 }
 
-// ReconcileNamespace applies the namespace, who has rights in it, and whom its pods may talk with.
+// ReconcileNamespace applies the namespace, the rights in it, and the network access of its pods.
 func (s *Steps) ReconcileNamespace(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -126,8 +126,8 @@ func (s *Steps) ReconcileNamespace(ctx context.Context, in Input) error {
 	return s.takeBackStep(ctx, db, daap.StepNamespace)
 }
 
-// ReconcileSource gives access to the archive that the Cluster is to be restored from, where one is. Of a Cluster that
-// was restored before, CloudNativePG still wants the ObjectStore to be there.
+// ReconcileSource gives the Cluster access to the archive that it is restored from, if there is one. CloudNativePG
+// requires the ObjectStore even after the restore.
 func (s *Steps) ReconcileSource(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil || db.Source == nil {
@@ -157,8 +157,8 @@ func (s *Steps) ReconcileArchive(ctx context.Context, in Input) error {
 	return s.takeBackStep(ctx, db, daap.StepArchive)
 }
 
-// ReconcileCluster applies the Cluster that is there, or that of the incarnation that the operation has begun. It looks
-// once more which it is: one that was deleted meanwhile must not be made anew as an empty one.
+// ReconcileCluster applies the existing Cluster, or the one of the incarnation that the operation has begun. It checks
+// again which one applies: a Cluster that was deleted meanwhile must not be re-created empty.
 func (s *Steps) ReconcileCluster(ctx context.Context, in Input) error {
 	db, there, err := s.present(ctx, in, remainsFor)
 	if err != nil {
@@ -176,8 +176,9 @@ func (s *Steps) ReconcileCluster(ctx context.Context, in Input) error {
 	return s.changeCluster(ctx, db)
 }
 
-// ReconcilePooler applies the Pooler, and lets the team's clients reach it and the instances. A Pooler of another
-// Cluster is made anew, as it cannot be changed to another one; its Service has the same name.
+// ReconcilePooler applies the Pooler and gives the team's clients network access to it and to the instances. A Pooler
+// of another Cluster is deleted and created again, because its Cluster cannot be changed and its Service has the same
+// name.
 func (s *Steps) ReconcilePooler(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -189,7 +190,7 @@ func (s *Steps) ReconcilePooler(ctx context.Context, in Input) error {
 	return s.takeBackStep(ctx, db, daap.StepPooler)
 }
 
-// removeOtherPooler removes the Pooler of a Cluster before the present one, and waits until its Service is gone too.
+// removeOtherPooler deletes the Pooler of a previous Cluster, and waits until its Service is gone too.
 func (s *Steps) removeOtherPooler(ctx context.Context, in Input, db daap.Database) error {
 	namespace := daap.Namespace(db.ID)
 	var poolers cnpgv1.PoolerList
@@ -220,8 +221,8 @@ func (s *Steps) removeOtherPooler(ctx context.Context, in Input, db daap.Databas
 	})
 }
 
-// ReconcileBackups has base backups of the present incarnation taken at the times of the tier, and of none before, and
-// sees to it that there is one.
+// ReconcileBackups schedules base backups of the current incarnation at the times of the tier, removes the schedules of
+// earlier ones, and makes sure that a base backup exists.
 func (s *Steps) ReconcileBackups(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -246,7 +247,7 @@ func (s *Steps) ReconcileBackups(ctx context.Context, in Input) error {
 	return s.EnableBackups(ctx, in)
 }
 
-// WaitReconcileInForce waits until all that the database's record says is in force.
+// WaitReconcileInForce waits until the configuration in the database's record is in force.
 func (s *Steps) WaitReconcileInForce(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {

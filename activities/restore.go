@@ -12,15 +12,16 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// A source is asked markTries times, and not after markFor, before it is restored without: it may be what is to be
-// replaced. A source that may not end a segment does so by itself, after the five minutes of CNPG's archive_timeout.
+// The source is asked to archive its changes in at most markTries attempts and for at most markFor. Then the restore
+// continues without it: the source may be the broken database that the restore replaces. A source that may not switch
+// segments does so by itself after five minutes, CNPG's archive_timeout.
 const (
 	markTries = 5
 	markFor   = 7 * time.Minute
 )
 
-// ArchiveSourceChanges has all that the source has committed so far archived, while it lives, so that "now" can be
-// restored. A source that does not answer is restored to what it had archived; the step keeps the error then.
+// ArchiveSourceChanges makes a running source archive all changes that it has committed so far, so that "now" can be
+// restored. A source that does not respond is restored up to its last archived change; the step keeps the error.
 func (s *Steps) ArchiveSourceChanges(ctx context.Context, in Input) error {
 	info := activity.GetInfo(ctx)
 	if info.Attempt > markTries || time.Since(info.ScheduledTime) > markFor {
@@ -35,7 +36,7 @@ func (s *Steps) ArchiveSourceChanges(ctx context.Context, in Input) error {
 		return fmt.Errorf("read source %s: %w", db.Source.DatabaseID, err)
 	}
 	if source.Status != daap.DatabaseReady && source.Status != daap.DatabaseUpdating {
-		return nil // it writes nothing any more
+		return nil // it no longer accepts changes
 	}
 	segment := ""
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) {
@@ -63,8 +64,8 @@ func (s *Steps) ApplySource(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, db, daap.StepSource)
 }
 
-// leaveSource takes the keys to the source's archive away from a database that is restored: from now on it needs that
-// no more. CloudNativePG still wants the ObjectStore to be there.
+// leaveSource revokes the restored database's keys to the source's archive, which it no longer needs. The ObjectStore
+// stays, because CloudNativePG requires it.
 func (s *Steps) leaveSource(ctx context.Context, db daap.Database) error {
 	if db.Source == nil {
 		return nil

@@ -17,30 +17,33 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// sweptRows are the databases whose certificates and PostgreSQL are checked, and what is found.
+// sweptRows are the databases whose certificates and PostgreSQL are checked, and the results.
 type sweptRows interface {
-	// CertifiedDatabases returns at most limit of those that have a CA certificate, in order of ID from after on.
+	// CertifiedDatabases returns at most limit databases with a CA certificate, ordered by ID, starting after the ID
+	// after.
 	CertifiedDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
-	// RenewCACertificate records the PEM where it is another one than before.
+	// RenewCACertificate records the PEM if it differs from the recorded one.
 	RenewCACertificate(ctx context.Context, database uuid.UUID, pem string) error
-	// DatabasesToScan returns at most limit of those that are due for a scan, in order of ID from after on.
+	// DatabasesToScan returns at most limit databases that are due for a scan, ordered by ID, starting after the ID
+	// after.
 	DatabasesToScan(ctx context.Context, after uuid.UUID, limit int) ([]daap.Database, error)
-	// SaveScan records what PostgreSQL told; extensions are all there are where the scan has listed them.
+	// SaveScan records PostgreSQL's report; extensions is the complete list if the scan has listed them.
 	SaveScan(ctx context.Context, database uuid.UUID, scan daap.Scan, extensions []daap.Extension) error
 }
 
-// Sweeps are the activities that check something of every database, again and again. They heartbeat. A database that
-// cannot be checked is logged and stays as it was, so that its row grows stale; the others are checked all the same.
+// Sweeps are the activities that check every database periodically. They heartbeat. A database that cannot be checked
+// is logged and its row stays unchanged, so that it becomes stale; the others are still checked.
 type Sweeps struct {
 	Steps *Steps
 	Rows  sweptRows
 }
 
-// sweepPage is how many databases a sweep reads from the rows at once, sweptAtOnce how many it checks at once.
+// sweepPage is the number of databases that a sweep reads from the rows at once, sweptAtOnce the number that it checks
+// concurrently.
 const sweepPage, sweptAtOnce = 100, 8
 
-// pages yields all databases page by page, in order of ID. read returns at most limit of them from after on. An error
-// of read is yielded, and ends it.
+// pages yields all databases page by page, ordered by ID. read returns at most limit databases, starting after the ID
+// after. An error of read is yielded and ends the sequence.
 func pages[T any](
 	ctx context.Context, limit int, read func(ctx context.Context, after uuid.UUID, limit int) ([]T, error),
 	id func(T) uuid.UUID,
@@ -80,7 +83,7 @@ func sweep(
 				return nil
 			})
 		}
-		_ = group.Wait() // none of them fails
+		_ = group.Wait() // no function returns an error
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -97,7 +100,8 @@ func (s *Sweeps) CheckBackups(ctx context.Context) error {
 	})
 }
 
-// CheckCertificates records the CA certificate of every database that has one: the operator renews them in time.
+// CheckCertificates records the CA certificate of every database that has one: the operator renews certificates before
+// they expire.
 func (s *Sweeps) CheckCertificates(ctx context.Context) error {
 	return sweep(ctx, s.Rows.CertifiedDatabases, func(ctx context.Context, db daap.Database) {
 		if err := s.checkCertificate(ctx, db); err != nil {
@@ -110,7 +114,7 @@ func (s *Sweeps) CheckCertificates(ctx context.Context) error {
 func (s *Sweeps) checkCertificate(ctx context.Context, db daap.Database) error {
 	ca, err := s.Steps.Cluster.SecretValue(ctx, daap.Namespace(db.ID), manifest.CASecret(db), manifest.CAKey)
 	if apierrors.IsNotFound(err) {
-		return nil // its Cluster is gone, or on its way
+		return nil // its Cluster is gone, or not created yet
 	}
 	if err != nil {
 		return err
@@ -118,8 +122,8 @@ func (s *Sweeps) checkCertificate(ctx context.Context, db daap.Database) error {
 	return s.Rows.RenewCACertificate(ctx, db.ID, string(ca))
 }
 
-// ScanExtensions asks the PostgreSQL of every database that is due for its storage, its connections and its extensions,
-// and records what it tells, or why it does not. It changes nothing in any database.
+// ScanExtensions asks the PostgreSQL of every database that is due for its storage, connections and extensions, and
+// records the answer or the reason of a failure. It changes nothing in any database.
 func (s *Sweeps) ScanExtensions(ctx context.Context) error {
 	return sweep(ctx, s.Rows.DatabasesToScan, func(ctx context.Context, db daap.Database) {
 		if err := s.scan(ctx, db); err != nil {
@@ -132,7 +136,7 @@ func (s *Sweeps) ScanExtensions(ctx context.Context) error {
 func (s *Sweeps) scan(ctx context.Context, db daap.Database) error {
 	at := time.Now()
 	scan, extensions, err := s.Steps.Postgres.Scan(ctx, db, at)
-	if ctx.Err() != nil { // the worker stops; that tells nothing of the database
+	if ctx.Err() != nil { // the worker is stopping; the error says nothing about the database
 		return ctx.Err()
 	}
 	scan.AttemptedAt = at

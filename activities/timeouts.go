@@ -4,20 +4,22 @@ import (
 	"time"
 )
 
-// recordTimeout bounds a write of progress to DAAP's own PostgreSQL.
+// recordTimeout limits a write of progress to DAAP's own PostgreSQL.
 const recordTimeout = 5 * time.Second
 
-// How a wait spends its time.
+// Times of a wait.
 const (
-	// recheckInterval is how often a wait looks without an event: watches can miss, and the fence must be seen.
+	// recheckInterval is the time between checks without an event: a watch can miss events, and the wait must notice
+	// that its operation is fenced off.
 	recheckInterval = 5 * time.Second
-	// firstDiagnosis is after how long a wait asks why; each time after waits twice as long, up to lastDiagnosis.
+	// firstDiagnosis is the time until a wait first asks for the cause. Each following pause is twice as long, up to
+	// lastDiagnosis.
 	firstDiagnosis = 5 * time.Second
 	lastDiagnosis  = time.Minute
-	// heartbeatInterval is well under the heartbeat timeout of waiting activities.
+	// heartbeatInterval is well below the heartbeat timeout of waiting activities.
 	heartbeatInterval = 5 * time.Second
-	// lastWords is how long before its deadline a wait ends, to find out why and say so.
-	lastWords = 6 * time.Second
-	// waitAttempt is how long one attempt of a wait lasts; its step's deadline is longer and lies in the workflow.
+	// finalReport is how long before its deadline a wait ends, to find and report the cause.
+	finalReport = 6 * time.Second
+	// waitAttempt is the length of one attempt of a wait; the workflow has the step's deadline, which is longer.
 	waitAttempt = 5 * time.Minute
 )

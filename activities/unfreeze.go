@@ -7,7 +7,7 @@ import (
 	"github.com/daap-dev/daap/activities/cluster"
 )
 
-// WakeCluster has CNPG make the pods of the Cluster again, and waits until all of them are ready.
+// WakeCluster makes CNPG create the Cluster's pods again, and waits until all of them are ready.
 func (s *Steps) WakeCluster(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -29,8 +29,8 @@ func (s *Steps) WakeCluster(ctx context.Context, in Input) error {
 	})
 }
 
-// CloseDatabase takes back that clients are let in: it closes the database, and has archived what was committed while
-// it was open.
+// CloseDatabase undoes OpenToClients: it closes the database, and archives the changes that were committed while it was
+// open.
 func (s *Steps) CloseDatabase(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Steps) CloseDatabase(ctx context.Context, in Input) error {
 	return s.Postgres.Close(ctx, db)
 }
 
-// RestartBackups lets base backups begin at the times of the tier again, takes one now, and records that changes are
+// RestartBackups schedules base backups at the times of the tier again, takes one now, and records that changes are
 // archived again.
 func (s *Steps) RestartBackups(ctx context.Context, in Input) error {
 	db, err := s.database(ctx, in)
@@ -58,7 +58,7 @@ func (s *Steps) RestartBackups(ctx context.Context, in Input) error {
 	return s.backUp(ctx, in, db, cluster.BackupFilter{Prefix: in.Operation.String()})
 }
 
-// StopBackups takes back RestartBackups.
+// StopBackups undoes RestartBackups.
 func (s *Steps) StopBackups(ctx context.Context, in Input) error {
 	if err := s.DeleteBackupObjects(ctx, in); err != nil {
 		return err

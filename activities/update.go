@@ -15,10 +15,10 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// update is a database that gets another tier: as it was, as it first becomes, and as it is to be in the end.
+// update is a database whose tier changes: before, after the reversible changes, and after all changes.
 type update struct{ was, first, last daap.Database }
 
-// update reads what the operation makes of its database.
+// update reads the operation's changes of its database.
 func (s *Steps) update(ctx context.Context, in Input) (update, error) {
 	db, err := s.database(ctx, in)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *Steps) update(ctx context.Context, in Input) (update, error) {
 	return u, nil
 }
 
-// CheckUpdate finds out, before anything is changed, what would park the update past the point where it can be given
-// up: an image that is not known, and volumes that cannot grow.
+// CheckUpdate checks, before any change, the reasons that could park the update after its pivot, from which it cannot
+// be rolled back: an unknown image, and volumes that cannot grow.
 func (s *Steps) CheckUpdate(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Steps) CheckUpdate(ctx context.Context, in Input) error {
 	return nil
 }
 
-// canGrow is final where the claim's storage class does not let it grow.
+// canGrow returns a final error if the claim's storage class does not allow it to grow.
 func (s *Steps) canGrow(ctx context.Context, claim corev1.PersistentVolumeClaim) error {
 	if claim.Spec.StorageClassName == nil {
 		return nil
@@ -78,7 +78,7 @@ func (s *Steps) canGrow(ctx context.Context, claim corev1.PersistentVolumeClaim)
 			"has changed yet; the operation can be aborted", class.Name))
 }
 
-// UpdateNamespace labels the database's namespace with its tier to be.
+// UpdateNamespace labels the database's namespace with its new tier.
 func (s *Steps) UpdateNamespace(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Steps) RevertArchive(ctx context.Context, in Input) error {
 	return s.Keys.Revoke(ctx, db.ID, manifest.ArchiveCredentials)
 }
 
-// UpdateCluster changes what of the Cluster can be changed back.
+// UpdateCluster makes the reversible changes of the Cluster.
 func (s *Steps) UpdateCluster(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -109,8 +109,8 @@ func (s *Steps) UpdateCluster(ctx context.Context, in Input) error {
 	return s.changeCluster(ctx, u.first)
 }
 
-// RevertCluster makes the Cluster be again as the database's record says, and waits until every instance is. One that
-// is gone has nothing to take back.
+// RevertCluster changes the Cluster back to the database's record, and waits until every instance has changed. A
+// Cluster that is gone is not an error.
 func (s *Steps) RevertCluster(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -135,8 +135,7 @@ func (s *Steps) UpdatePooler(ctx context.Context, in Input) error {
 	return s.applyStep(ctx, u.last, daap.StepPooler)
 }
 
-// WaitRolloutInForce waits until every instance runs with what of the tier can be changed back, and the pool with all
-// of it.
+// WaitRolloutInForce waits until every instance has the reversible changes, and the pool has all of the tier.
 func (s *Steps) WaitRolloutInForce(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -145,7 +144,7 @@ func (s *Steps) WaitRolloutInForce(ctx context.Context, in Input) error {
 	return s.waitInForce(ctx, in, u.first)
 }
 
-// GrowCluster changes the rest of the Cluster, which cannot be changed back.
+// GrowCluster makes the irreversible changes of the Cluster.
 func (s *Steps) GrowCluster(ctx context.Context, in Input) error {
 	u, err := s.update(ctx, in)
 	if err != nil {
@@ -167,9 +166,9 @@ func (s *Steps) waitInForce(ctx context.Context, in Input, db daap.Database) err
 	return s.wait(ctx, in, func(ctx context.Context) (bool, string, error) { return s.inForce(ctx, db) })
 }
 
-// inForce says whether all of the database's profile is in force, and if not, what is missing. That a Cluster is
-// healthy does not tell: it says so also before its operator has seen a change. So pods, volumes and PostgreSQL
-// itself are asked for what they have, and a client's way to it is tried.
+// inForce reports whether the database's profile is completely in force, and if not, the missing part. A healthy
+// Cluster is not enough: it also reports that before its operator has processed a change. So inForce checks pods,
+// volumes and PostgreSQL itself, and tries the clients' route.
 func (s *Steps) inForce(ctx context.Context, db daap.Database) (bool, string, error) {
 	if done, progress, err := cluster.Ready(ctx, s.Cluster.Watch, db); !done || err != nil {
 		return false, progress, err
@@ -193,7 +192,7 @@ func (s *Steps) inForce(ctx context.Context, db daap.Database) (bool, string, er
 	if missing, err := s.Postgres.MissingSettings(ctx, db, pods); missing != "" || err != nil {
 		return false, missing, err
 	}
-	// A Service leads to a new pod a moment after that is ready.
+	// A Service routes to a new pod with a short delay after the pod is ready.
 	if err := s.Postgres.SelectOne(ctx, db); err != nil {
 		return false, err.Error(), nil
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// holds tells a wait that its operation lost the database meanwhile.
+// holds reports to a wait that its operation has lost the database.
 type holds interface {
-	// HoldsDatabase returns nil while the operation is open and goes in that direction, else ErrSuperseded.
+	// HoldsDatabase returns nil while the operation is open and has that direction, otherwise ErrSuperseded.
 	HoldsDatabase(ctx context.Context, operation uuid.UUID, undo bool) error
 	RecordStep(ctx context.Context, operation uuid.UUID, step daap.Step) error
 }
 
-// alive does something that takes long and does not tell Temporal itself that it lives.
+// alive runs a long function that does not heartbeat, and heartbeats meanwhile.
 func alive(ctx context.Context, do func() error) error {
 	done := make(chan struct{})
 	var beating sync.WaitGroup
@@ -43,21 +43,21 @@ func alive(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// look says whether what is waited for is so; if not, in one sentence, what is missing.
-type look func(ctx context.Context) (done bool, progress string, err error)
+// check reports whether the condition of a wait is met; if not, progress says in one sentence what is missing.
+type check func(ctx context.Context) (done bool, progress string, err error)
 
-// waiter waits within an activity: for events where there are any, and by looking again where not.
+// waiter waits within an activity: for events, and by checking periodically.
 type waiter struct {
 	watch      *cluster.Watch
 	operations holds
-	// diagnose finds out why it takes so long; nil where nobody can tell.
+	// diagnose finds the cause of a long wait; nil turns diagnosis off.
 	diagnose func(ctx context.Context) (*daap.Cause, error)
 }
 
-// until looks after each change in the database's namespace, and every recheckInterval, until it is so. It
-// heartbeats, keeps the step's row telling what is missing, and ends with notReady after waitAttempt, with
-// ErrSuperseded when the operation lost the database, and at once when the worker stops.
-func (w waiter) until(ctx context.Context, in Input, look look) error {
+// until checks after each change in the database's namespace, and every recheckInterval, until the condition is met. It
+// heartbeats and records the progress in the step's row. It ends with notReady after waitAttempt, with ErrSuperseded if
+// the operation lost the database, and at once when the worker stops.
+func (w waiter) until(ctx context.Context, in Input, check check) error {
 	changed, end := w.watch.Subscribe(daap.Namespace(in.Database))
 	defer end()
 	try, last := lengthOfTry(ctx)
@@ -66,14 +66,14 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 	recheck := time.NewTicker(recheckInterval)
 	defer recheck.Stop()
 	report := progressReport{operations: w.operations, in: in}
-	turns := newDiagnosisInTurn(w.diagnose)
+	diagnoses := newDiagnosisSchedule(w.diagnose)
 	for {
-		done, progress, err := look(ctx)
+		done, progress, err := check(ctx)
 		if err != nil || done {
 			return err
 		}
-		cause := turns.inTurn(ctx)
-		if err := report.say(ctx, progress, cause); err != nil {
+		cause := diagnoses.ifDue(ctx)
+		if err := report.record(ctx, progress, cause); err != nil {
 			return err
 		}
 		if diagnosis.Hopeless(cause) {
@@ -86,7 +86,7 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 				return fmt.Errorf("wait for %s: %w", in.Step, err)
 			}
 		case <-over.C:
-			return notReady(progress, turns.now(ctx), last)
+			return notReady(progress, diagnoses.now(ctx), last)
 		case <-activity.GetWorkerStopChannel(ctx):
 			return errors.New("the worker is stopping; another worker continues to wait")
 		case <-ctx.Done():
@@ -95,31 +95,31 @@ func (w waiter) until(ctx context.Context, in Input, look look) error {
 	}
 }
 
-// lengthOfTry is how long this try of a wait lasts: it ends before the step's deadline, as only then the wait
-// itself says what it waited for. last says that there is no time for another one.
+// lengthOfTry returns the length of this attempt of a wait. An attempt ends before the step's deadline, because only
+// then can it report the progress itself. last means that there is no time for another attempt.
 func lengthOfTry(ctx context.Context) (try time.Duration, last bool) {
 	deadline, ok := ctx.Deadline()
-	if left := time.Until(deadline) - lastWords; ok && left < waitAttempt {
+	if left := time.Until(deadline) - finalReport; ok && left < waitAttempt {
 		return max(left, 0), true
 	}
 	return waitAttempt, false
 }
 
-// diagnosisInTurn asks for the cause soon at first, then more and more seldom: it costs Kubernetes a handful of
-// lists, where looking costs it nothing.
-type diagnosisInTurn struct {
+// diagnosisSchedule asks for the cause soon at first, then less and less often: a diagnosis costs several lists in
+// Kubernetes, while a check costs nothing.
+type diagnosisSchedule struct {
 	diagnose func(ctx context.Context) (*daap.Cause, error)
 	next     time.Time
 	pause    time.Duration
 	found    *daap.Cause
 }
 
-func newDiagnosisInTurn(diagnose func(ctx context.Context) (*daap.Cause, error)) diagnosisInTurn {
-	return diagnosisInTurn{diagnose: diagnose, next: time.Now().Add(firstDiagnosis), pause: firstDiagnosis}
+func newDiagnosisSchedule(diagnose func(ctx context.Context) (*daap.Cause, error)) diagnosisSchedule {
+	return diagnosisSchedule{diagnose: diagnose, next: time.Now().Add(firstDiagnosis), pause: firstDiagnosis}
 }
 
-// inTurn returns the cause that was last found, after looking for it where that is due.
-func (d *diagnosisInTurn) inTurn(ctx context.Context) *daap.Cause {
+// ifDue returns the last known cause, after a new diagnosis if one is due.
+func (d *diagnosisSchedule) ifDue(ctx context.Context) *daap.Cause {
 	if d.diagnose == nil || time.Now().Before(d.next) {
 		return d.found
 	}
@@ -129,8 +129,8 @@ func (d *diagnosisInTurn) inTurn(ctx context.Context) *daap.Cause {
 	return found
 }
 
-// now looks for the cause; where that fails, why it does is the cause, or the one before stands.
-func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
+// now diagnoses. If the diagnosis fails, the cause of its failure is the result, or otherwise the last known cause.
+func (d *diagnosisSchedule) now(ctx context.Context) *daap.Cause {
 	if d.diagnose == nil {
 		return nil
 	}
@@ -146,29 +146,29 @@ func (d *diagnosisInTurn) now(ctx context.Context) *daap.Cause {
 	return found
 }
 
-// progressReport tells Temporal that the activity lives, and people what it waits for.
+// progressReport heartbeats, and records the progress for people.
 type progressReport struct {
 	operations holds
 	in         Input
-	said       string
-	blamed     daap.CauseCode
+	progress   string
+	cause      daap.CauseCode
 	beat       time.Time
 }
 
-func (p *progressReport) say(ctx context.Context, progress string, cause *daap.Cause) error {
-	var blame daap.CauseCode
+func (p *progressReport) record(ctx context.Context, progress string, cause *daap.Cause) error {
+	var code daap.CauseCode
 	if cause != nil {
-		blame = cause.Code
+		code = cause.Code
 	}
-	news := progress != p.said || blame != p.blamed
-	if now := time.Now(); news || now.Sub(p.beat) >= heartbeatInterval {
+	changed := progress != p.progress || code != p.cause
+	if now := time.Now(); changed || now.Sub(p.beat) >= heartbeatInterval {
 		activity.RecordHeartbeat(ctx, progress)
 		p.beat = now
 	}
-	if !news {
+	if !changed {
 		return nil
 	}
-	p.said, p.blamed = progress, blame
+	p.progress, p.cause = progress, code
 	step := p.in.step(daap.StepRunning, int(activity.GetInfo(ctx).Attempt))
 	step.Progress, step.Cause = clip(progress), cause
 	if err := p.operations.RecordStep(ctx, p.in.Operation, step); err != nil {

@@ -17,12 +17,12 @@ func TestWhyIsAskedSoonAndThenMoreAndMoreSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var asked []time.Duration
-		d := newDiagnosisInTurn(func(context.Context) (*daap.Cause, error) {
+		d := newDiagnosisSchedule(func(context.Context) (*daap.Cause, error) {
 			asked = append(asked, time.Since(began))
 			return nil, nil
 		})
 		for time.Since(began) < 5*time.Minute {
-			d.inTurn(t.Context())
+			d.ifDue(t.Context())
 			<-time.After(time.Second) // of the test's own clock: it takes no time
 		}
 		if len(asked) < 7 || len(asked) > 9 || asked[0] != 5*time.Second || asked[1] != 15*time.Second {
@@ -43,7 +43,7 @@ func TestWhyThatCannotBeFoundOutIsTheCauseBeforeOrThatKubernetesIsDown(t *testin
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestActivityEnvironment()
-		d := newDiagnosisInTurn(func(context.Context) (*daap.Cause, error) { return nil, tt.err })
+		d := newDiagnosisSchedule(func(context.Context) (*daap.Cause, error) { return nil, tt.err })
 		d.found = &quota
 		look := func(ctx context.Context) (daap.CauseCode, error) { return d.now(ctx).Code, nil }
 		env.RegisterActivity(look)
