@@ -27,7 +27,7 @@ type BackupFilter struct {
 	Any    bool
 }
 
-// Backups returns the base backups of the database's incarnation that Kubernetes itself has and the filter selects.
+// Backups returns the selected base backups of the database's incarnation, read from the API server.
 func (k *Kubernetes) Backups(ctx context.Context, db daap.Database, want BackupFilter) ([]cnpgv1.Backup, error) {
 	var backups cnpgv1.BackupList
 	if err := k.Client.List(ctx, &backups, client.InNamespace(daap.Namespace(db.ID))); err != nil {
@@ -38,8 +38,8 @@ func (k *Kubernetes) Backups(ctx context.Context, db daap.Database, want BackupF
 	}), nil
 }
 
-// NewestBackup returns the selected base backup that was asked for last, nil where there is none, and whether any of
-// them is completed.
+// NewestBackup returns the selected base backup that was created last, or nil, and whether any selected one is
+// completed.
 func (k *Kubernetes) NewestBackup(
 	ctx context.Context, db daap.Database, want BackupFilter,
 ) (newest *cnpgv1.Backup, completed bool, err error) {
@@ -57,7 +57,7 @@ func (k *Kubernetes) NewestBackup(
 	return newest, completed, nil
 }
 
-// NotArchiving says why WAL is not archived; empty when it is.
+// NotArchiving returns why WAL is not archived; empty if it is.
 func (k *Kubernetes) NotArchiving(ctx context.Context, db daap.Database) (string, error) {
 	cluster, err := Get(ctx, k.Watch, db)
 	if apierrors.IsNotFound(err) {
@@ -76,8 +76,8 @@ func (k *Kubernetes) NotArchiving(ctx context.Context, db daap.Database) (string
 	return "", nil
 }
 
-// OfIncarnation reports whether the base backup is of the database's present incarnation: those of the ones before are
-// still there, where a person asked for them.
+// OfIncarnation reports whether the base backup belongs to the database's current incarnation: backups that people
+// requested of earlier incarnations may still exist.
 func OfIncarnation(db daap.Database, b cnpgv1.Backup) bool {
 	return b.Spec.Cluster.Name == manifest.ClusterName(db)
 }
@@ -91,7 +91,7 @@ func BackupFailed(b *cnpgv1.Backup) bool {
 	return false
 }
 
-// BackupPhase returns the phase of the base backup; pending where CloudNativePG has set none.
+// BackupPhase returns the phase of the base backup; pending if CloudNativePG has not set one.
 func BackupPhase(b *cnpgv1.Backup) string {
 	if b.Status.Phase == "" {
 		return string(cnpgv1.BackupPhasePending)
@@ -99,7 +99,7 @@ func BackupPhase(b *cnpgv1.Backup) string {
 	return string(b.Status.Phase)
 }
 
-// ObservedBackups returns the base backups of the database's incarnation that the watch has, the oldest first.
+// ObservedBackups returns the base backups of the database's incarnation from the watch, the oldest first.
 func (k *Kubernetes) ObservedBackups(ctx context.Context, db daap.Database) ([]cnpgv1.Backup, error) {
 	var found cnpgv1.BackupList
 	if err := k.Watch.List(ctx, &found, client.InNamespace(daap.Namespace(db.ID))); err != nil {
@@ -112,7 +112,7 @@ func (k *Kubernetes) ObservedBackups(ctx context.Context, db daap.Database) ([]c
 	return all, nil
 }
 
-// RecoveryWindow returns what the plugin reports of what can be restored, by the names of its fields.
+// RecoveryWindow returns the times of the recovery window that the plugin reports, by their field names.
 func (k *Kubernetes) RecoveryWindow(ctx context.Context, db daap.Database) (map[string]*time.Time, error) {
 	store := &unstructured.Unstructured{}
 	store.SetAPIVersion(manifest.ObjectStoreVersion)
@@ -131,7 +131,7 @@ func (k *Kubernetes) RecoveryWindow(ctx context.Context, db daap.Database) (map[
 	return window, nil
 }
 
-// AsBackup returns the base backup as DAAP records it.
+// AsBackup converts the base backup to DAAP's record.
 func AsBackup(db daap.Database, b *cnpgv1.Backup) daap.Backup {
 	status := map[cnpgv1.BackupPhase]daap.BackupStatus{
 		cnpgv1.BackupPhaseStarted: daap.BackupRunning, cnpgv1.BackupPhaseRunning: daap.BackupRunning,
@@ -156,7 +156,7 @@ func AsBackup(db daap.Database, b *cnpgv1.Backup) daap.Backup {
 	return made
 }
 
-// idOf is a UUIDv7 of the time of the backup, and the same whenever it is seen.
+// idOf returns a UUIDv7 with the time of the backup. It is the same each time the backup is observed.
 func idOf(b *cnpgv1.Backup) uuid.UUID {
 	id := uuid.NewSHA1(uuid.Nil, []byte(b.UID))
 	milliseconds := b.CreationTimestamp.UnixMilli()

@@ -19,28 +19,28 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// objects are what the shared watch has of one database; nil for what is not there.
+// objects are the objects of one database in the shared watch; missing ones are nil.
 type objects struct {
 	cluster *cnpgv1.Cluster
 	pool    *appsv1.Deployment
 	pods    []corev1.Pod
-	// applied are those that DAAP applies and the watch follows.
+	// applied are the objects that DAAP applies and the watch follows.
 	applied []applied
 }
 
 // applied is an object that DAAP applies.
 type applied struct {
 	kind, name string
-	// is is the object as it is there; nil where it is not there, or is being deleted.
+	// is is the existing object; nil if it does not exist or is being deleted.
 	is metav1.Object
 }
 
-// Observe returns the conditions of the database that the watch shows.
+// Observe returns the database's conditions according to the watch.
 func (w *Watch) Observe(ctx context.Context, db daap.Database) (daap.Conditions, error) {
 	return observe(ctx, w, db)
 }
 
-// observe are the conditions of the database that the watch shows.
+// observe returns the database's conditions according to the watch.
 func observe(ctx context.Context, watch client.Reader, db daap.Database) (daap.Conditions, error) {
 	all, err := objectsOf(ctx, watch, db)
 	if err != nil {
@@ -89,11 +89,11 @@ func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (obje
 	return all, nil
 }
 
-// find reads the object; nil where it is not there.
+// find reads the object; nil if it does not exist.
 func find[T client.Object](ctx context.Context, watch client.Reader, key client.ObjectKey, object T) (T, error) {
 	var none T
 	err := watch.Get(ctx, key, object)
-	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) { // a cluster without that kind has none of it
+	if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) { // a cluster without the kind has no such object
 		return none, nil
 	}
 	if err != nil {
@@ -102,7 +102,7 @@ func find[T client.Object](ctx context.Context, watch client.Reader, key client.
 	return object, nil
 }
 
-// gone says what became of the Cluster; empty where it is there.
+// gone returns why the Cluster cannot be used; empty if it exists.
 func (o objects) gone() string {
 	switch {
 	case o.cluster == nil:
@@ -113,7 +113,7 @@ func (o objects) gone() string {
 	return ""
 }
 
-// ready says whether all that was asked for runs.
+// ready reports whether everything that was requested runs.
 func (o objects) ready() daap.Condition {
 	if gone := o.gone(); gone != "" {
 		return wrong(daap.ConditionReady, "ClusterMissing", gone)
@@ -137,7 +137,8 @@ func (o objects) ready() daap.Condition {
 	return wrong(daap.ConditionReady, "NotReady", progress)
 }
 
-// reachable says whether clients reach the primary: CNPG's probe asks PostgreSQL in its pod every second.
+// reachable reports whether clients can reach the primary: CNPG's readiness probe queries PostgreSQL in the pod every
+// second.
 func (o objects) reachable() daap.Condition {
 	if gone := o.gone(); gone != "" {
 		return wrong(daap.ConditionPrimaryReachable, "ClusterMissing", gone)
@@ -157,7 +158,7 @@ func (o objects) reachable() daap.Condition {
 	return well(daap.ConditionPrimaryReachable)
 }
 
-// replication says whether all standbys are there.
+// replication reports whether all standbys are ready.
 func (o objects) replication() daap.Condition {
 	if o.cluster == nil {
 		return wrong(daap.ConditionReplication, "ClusterMissing", o.gone())
@@ -174,7 +175,7 @@ func (o objects) replication() daap.Condition {
 	return wrong(daap.ConditionReplication, "StandbysMissing", fmt.Sprintf("%d of %d standbys are ready.", are, want))
 }
 
-// policed says whether all NetworkPolicies are there.
+// policed reports whether all NetworkPolicies exist.
 func (o objects) policed() daap.Condition {
 	var missing []string
 	for _, a := range o.applied {
@@ -190,8 +191,8 @@ func (o objects) policed() daap.Condition {
 		strings.Join(missing, ", ")))
 }
 
-// drift says whether something of what DAAP applies is missing or was changed by another writer: what, and by whom. It is
-// wrong where it is true.
+// drift reports whether an applied object is missing or was changed by another writer, and names the object, the fields
+// and the writer. Status True means that there is drift, so this is the one condition for which True is a problem.
 func (o objects) drift() daap.Condition {
 	drifted := daap.Condition{Type: daap.ConditionDrift, Status: daap.ConditionTrue, Reason: "ChangedByHand"}
 	if gone := o.gone(); gone != "" {
@@ -219,10 +220,10 @@ func (o objects) drift() daap.Condition {
 	return drifted
 }
 
-// maxDrift is how many characters a message of Drift has at most.
+// maxDrift is the maximum length of a message of Drift, in characters.
 const maxDrift = 1000
 
-// changes says what others wrote and removed of the object.
+// changes lists the fields of the object that other writers changed or removed.
 func (a applied) changes() []string {
 	var all []string
 	for _, by := range ForeignWriters(a.is.GetManagedFields()) {

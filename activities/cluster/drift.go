@@ -14,24 +14,24 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// Foreign is somebody who is none of those who run databases, and what of an object is as that one wrote it.
+// Foreign is a writer other than DAAP and CloudNativePG, and the fields of an object that have its values.
 type Foreign struct {
-	// Manager is the name under which Kubernetes knows the writer, as kubectl-edit.
+	// Manager is the writer's field manager in Kubernetes, such as kubectl-edit.
 	Manager string
-	// Fields are the first of them in order of their names, as spec.instances.
+	// Fields are the first fields in alphabetical order, such as spec.instances.
 	Fields []string
-	// More counts those that Fields has not.
+	// More is the number of further fields.
 	More int
-	// At is when the writer last wrote; zero where Kubernetes does not tell.
+	// At is the time of the writer's last change; zero if Kubernetes does not report it.
 	At time.Time
 }
 
-// String says it to people.
+// String describes the change for people.
 func (f Foreign) String() string {
 	return f.Manager + " changed " + listed(f.Fields, f.More)
 }
 
-// listed are the names, and how many more there are, for people.
+// listed formats the names, and the number of further names, for people.
 func listed(names []string, more int) string {
 	said := strings.Join(names, ", ")
 	if more > 0 {
@@ -40,31 +40,33 @@ func listed(names []string, more int) string {
 	return said
 }
 
-// maxForeignFields bounds how many fields of one writer are named, maxFieldName how long each name may be.
+// maxForeignFields limits the number of reported fields of one writer, maxFieldName the length of their names in
+// characters.
 const (
 	maxForeignFields = 10
 	maxFieldName     = 120
 )
 
-// ours are the managers that run databases: DAAP itself, and that of CloudNativePG's operator, of its instances and of
-// its backup plugin, whose programs all have the same name.
+// ours are the field managers that run databases: DAAP's, and the one that the programs of CloudNativePG share
+// (operator, instance manager and backup plugin).
 var ours = []string{manifest.FieldOwner, "manager"}
 
-// isForeign says whether the entry may be of somebody who is none of those who run databases. The status is not what an
-// object is meant to be, and what a deletion finishes neither.
+// isForeign reports whether a managedFields entry may belong to a writer other than DAAP and CloudNativePG. The status
+// and finalize subresources do not count, because they are not desired state.
 func isForeign(entry metav1.ManagedFieldsEntry) bool {
 	return !slices.Contains(ours, entry.Manager) && entry.FieldsV1 != nil &&
 		entry.Subresource != "status" && entry.Subresource != "finalize"
 }
 
-// isApplied says whether the entry is of what DAAP applied, which every object has that DAAP made.
+// isApplied reports whether the entry is the one of DAAP's server-side apply, which every object of DAAP has.
 func isApplied(entry metav1.ManagedFieldsEntry) bool {
 	return entry.Manager == manifest.FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply &&
 		entry.Subresource == ""
 }
 
-// ForeignWriters returns who else wrote what of the object counts, in order of their names; none where all is as DAAP
-// and the operator wrote it. A value that DAAP applies again is nobody's, and one that somebody removed neither.
+// ForeignWriters returns the other writers of the object's desired state, in alphabetical order; none if all of it is
+// as DAAP and the operator wrote it. Values that DAAP has applied again no longer belong to the other writer. Removed
+// fields are not included.
 func ForeignWriters(entries []metav1.ManagedFieldsEntry) []Foreign {
 	written, at := map[string]*fieldpath.Set{}, map[string]time.Time{}
 	for _, entry := range entries {
@@ -95,8 +97,9 @@ func ForeignWriters(entries []metav1.ManagedFieldsEntry) []Foreign {
 	return all
 }
 
-// removed are those of the fields that DAAP applied that nobody has written any more: somebody removed them. applied
-// has their names, as manifest.AnnotationFields; where it has none, or none that can be read, none are known.
+// removed returns the applied fields without a writer: another writer removed them. applied contains the names of the
+// fields that DAAP applied, in the form of manifest.AnnotationFields; if it is empty or cannot be decoded, the result
+// is empty.
 func removed(applied string, entries []metav1.ManagedFieldsEntry) *fieldpath.Set {
 	gone := fieldpath.NewSet()
 	if applied == "" || gone.FromJSON(strings.NewReader(applied)) != nil {
@@ -118,7 +121,7 @@ func removed(applied string, entries []metav1.ManagedFieldsEntry) *fieldpath.Set
 	return gone
 }
 
-// isWritten says whether the field, something in it, or what holds it as one is among the fields.
+// isWritten reports whether the field, a field in it, or an atomic field that contains it is among the fields.
 func isWritten(fields *fieldpath.Set, path fieldpath.Path) bool {
 	for _, element := range path {
 		within, more := fields.Children.Get(element)
@@ -130,7 +133,7 @@ func isWritten(fields *fieldpath.Set, path fieldpath.Path) bool {
 	return true
 }
 
-// fieldsOf reads the paths of the fields that an entry is about.
+// fieldsOf decodes the paths of an entry's fields.
 func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	fields := fieldpath.NewSet()
 	if entry.FieldsV1 == nil {
@@ -142,7 +145,7 @@ func fieldsOf(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	return fields, nil
 }
 
-// counting are those of the fields that say how a database runs.
+// counting returns those fields that determine how a database runs.
 func counting(fields *fieldpath.Set) *fieldpath.Set {
 	counts := fieldpath.NewSet()
 	for path := range fields.All() {
@@ -153,9 +156,9 @@ func counting(fields *fieldpath.Set) *fieldpath.Set {
 	return counts
 }
 
-// countsAt reports whether the field says how a database runs: all of manifest.DesiredFields, the labels by which it is
-// known and secured, the annotations by which the operator is told to do otherwise, and the one that names what DAAP
-// applied.
+// countsAt reports whether the field determines how a database runs: all of manifest.DesiredFields, the labels that
+// identify and protect the object, the annotations that override the operator's behaviour, and the one with the names
+// of the applied fields.
 func countsAt(path fieldpath.Path) bool {
 	name := func(i int) string {
 		if i >= len(path) || path[i].FieldName == nil {
@@ -175,8 +178,7 @@ func countsAt(path fieldpath.Path) bool {
 	return false
 }
 
-// fieldNames are readable names of the first of the fields, in order, without those that only hold others, and how many
-// more there are.
+// fieldNames returns readable names of the first leaf fields in alphabetical order, and the number of further ones.
 func fieldNames(fields *fieldpath.Set) (first []string, more int) {
 	var names []string
 	for path := range fields.Leaves().All() {
@@ -188,8 +190,8 @@ func fieldNames(fields *fieldpath.Set) (first []string, more int) {
 	return first, len(names) - len(first)
 }
 
-// fieldName is as spec.postgresql.parameters.work_mem; what has dots itself is in brackets. An element of a list is
-// named by its key, never by its value, which may be anything.
+// fieldName returns a name such as spec.postgresql.parameters.work_mem; elements with dots are in brackets. List
+// elements are named by their keys, never by their values, which may be secret.
 func fieldName(path fieldpath.Path) string {
 	var b strings.Builder
 	for _, element := range path {

@@ -1,5 +1,5 @@
-// Package cluster is what DAAP does with Kubernetes: it applies objects, takes them back from others, watches them, and
-// derives the conditions of a database from them.
+// Package cluster is DAAP's client of Kubernetes: it applies objects, reverts the changes of other writers, watches
+// objects, and derives the conditions of databases from them.
 package cluster
 
 import (
@@ -21,27 +21,27 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// Kubernetes reads and writes the objects of databases. It changes nothing that DAAP does not own.
+// Kubernetes reads and writes the objects of databases. It changes only objects that DAAP owns.
 type Kubernetes struct {
-	// Client asks the API server itself.
+	// Client reads from the API server.
 	Client client.Client
-	// Watch is the shared watch: what it has costs the API server nothing, and may be a moment old.
+	// Watch is the shared watch: reading it costs the API server nothing, and the result may be slightly old.
 	Watch *Watch
 }
 
-// GoneError is the error of a change to a Cluster that is not there.
+// GoneError is the error of a change to a Cluster that does not exist.
 type GoneError struct{ Cluster string }
 
 // Error names the Cluster.
 func (e *GoneError) Error() string { return "Cluster " + e.Cluster + " is gone" }
 
-// How long and how often Kubernetes is asked whether it has seen a right that was given.
+// The interval and the timeout of the checks whether Kubernetes has processed a newly granted right.
 const (
 	grantInterval = 10 * time.Millisecond
 	grantTimeout  = 2 * time.Second
 )
 
-// Apply makes the object be as it is built, by server-side apply. Safe to repeat.
+// Apply applies the object with server-side apply. Safe to repeat.
 func (k *Kubernetes) Apply(ctx context.Context, built client.Object) error {
 	object, err := manifest.Sent(built)
 	if err != nil {
@@ -55,7 +55,7 @@ func (k *Kubernetes) Apply(ctx context.Context, built client.Object) error {
 	return nil
 }
 
-// CreateOnce creates the Secret; one that is there stays as it is.
+// CreateOnce creates the Secret; an existing one stays unchanged.
 func (k *Kubernetes) CreateOnce(ctx context.Context, secret *corev1.Secret) error {
 	if err := k.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)
@@ -63,8 +63,8 @@ func (k *Kubernetes) CreateOnce(ctx context.Context, secret *corev1.Secret) erro
 	return nil
 }
 
-// Change applies the Cluster that is there, and never makes one: it would be an empty database under the name of the
-// one that was. Errors: GoneError where there is none.
+// Change applies the existing Cluster. It never creates one, because that would be an empty database under the name of
+// the previous one. Errors: GoneError if there is no Cluster.
 func (k *Kubernetes) Change(ctx context.Context, db daap.Database, built *cnpgv1.Cluster) error {
 	there, err := Get(ctx, k.Client, db)
 	if apierrors.IsNotFound(err) {
@@ -73,11 +73,11 @@ func (k *Kubernetes) Change(ctx context.Context, db daap.Database, built *cnpgv1
 	if err != nil {
 		return err
 	}
-	built.UID = there.UID // an object that is named so Kubernetes refuses to make
+	built.UID = there.UID // Kubernetes refuses to create an object that has a UID
 	return k.Apply(ctx, built)
 }
 
-// GrantWorker gives the worker its rights in the database's namespace.
+// GrantWorker grants the worker its rights in the database's namespace.
 func (k *Kubernetes) GrantWorker(ctx context.Context, db daap.Database) error {
 	if err := k.Apply(ctx, manifest.WorkerRights(db)); err != nil {
 		return err
@@ -85,8 +85,9 @@ func (k *Kubernetes) GrantWorker(ctx context.Context, db daap.Database) error {
 	return k.AwaitRights(ctx, db)
 }
 
-// AwaitRights waits a moment until Kubernetes has seen the worker's rights in the database's namespace, or what comes
-// next would be refused. Where that takes longer, what comes next is tried again.
+// AwaitRights waits up to grantTimeout until Kubernetes has processed the worker's rights in the database's namespace:
+// it would refuse the next requests otherwise. If that takes longer, there is no error, and the caller's next request
+// is retried.
 func (k *Kubernetes) AwaitRights(ctx context.Context, db daap.Database) error {
 	seen := func(ctx context.Context) (bool, error) { return k.May(ctx, "create", "secrets", daap.Namespace(db.ID)) }
 	err := wait.PollUntilContextTimeout(ctx, grantInterval, grantTimeout, true, seen)
@@ -96,7 +97,7 @@ func (k *Kubernetes) AwaitRights(ctx context.Context, db daap.Database) error {
 	return err
 }
 
-// May asks whether the worker has the right in the namespace; in all of them where that is empty.
+// May checks whether the worker has the right in the namespace; in all namespaces if namespace is empty.
 func (k *Kubernetes) May(ctx context.Context, verb, resource, namespace string) (bool, error) {
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Resource: resource, Namespace: namespace},
@@ -133,7 +134,7 @@ func (k *Kubernetes) ServiceIP(ctx context.Context, namespace, name string) (str
 	return found.Spec.ClusterIP, nil
 }
 
-// Delete deletes the object; one that is gone is fine.
+// Delete deletes the object; a missing object is not an error.
 func (k *Kubernetes) Delete(ctx context.Context, object client.Object) error {
 	if err := k.Client.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete %T %s: %w", object, client.ObjectKeyFromObject(object), err)
@@ -141,8 +142,8 @@ func (k *Kubernetes) Delete(ctx context.Context, object client.Object) error {
 	return nil
 }
 
-// Count returns how many objects of the kind Kubernetes itself has in the namespace: the shared watch may not have seen
-// the newest.
+// Count returns the number of objects of the kind in the namespace. It asks the API server, because the shared watch
+// may lack the newest objects.
 func (k *Kubernetes) Count(ctx context.Context, kind schema.GroupVersionKind, namespace string) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))

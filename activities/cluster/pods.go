@@ -15,14 +15,14 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// Instances are the pods of PostgreSQL that Kubernetes itself has: what the shared watch leaves out of them is needed.
+// Instances returns the pods of PostgreSQL from the API server: callers need fields that the shared watch drops.
 func (k *Kubernetes) Instances(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
 	return k.pods(ctx, db, client.MatchingLabels{
 		manifest.LabelCluster: manifest.ClusterName(db), manifest.LabelPodRole: manifest.RoleInstance,
 	})
 }
 
-// Poolers are the pods of PgBouncer that Kubernetes itself has.
+// Poolers returns the pods of PgBouncer from the API server.
 func (k *Kubernetes) Poolers(ctx context.Context, db daap.Database) ([]corev1.Pod, error) {
 	return k.pods(ctx, db, client.MatchingLabels{manifest.LabelPodRole: manifest.RolePooler})
 }
@@ -35,7 +35,7 @@ func (k *Kubernetes) pods(ctx context.Context, db daap.Database, labels client.M
 	return pods.Items, nil
 }
 
-// Claims are those of the volumes of the database's instances.
+// Claims returns the volume claims of the database's instances.
 func (k *Kubernetes) Claims(ctx context.Context, db daap.Database) ([]corev1.PersistentVolumeClaim, error) {
 	var claims corev1.PersistentVolumeClaimList
 	err := k.Client.List(ctx, &claims, client.InNamespace(daap.Namespace(db.ID)),
@@ -60,8 +60,8 @@ func (k *Kubernetes) PoolerStopped(ctx context.Context, db daap.Database) (bool,
 	return true, "", nil
 }
 
-// Remains names what Kubernetes itself still has of the database's Cluster: what is being
-// deleted, and what is not.
+// Remains returns the names of the remaining objects of the database's Cluster, from the API server: those that are
+// being deleted, and the others.
 func (k *Kubernetes) Remains(ctx context.Context, db daap.Database) (going, staying []string, err error) {
 	note := func(kind string, object client.Object) {
 		said := kind + " " + object.GetName()
@@ -91,14 +91,14 @@ func (k *Kubernetes) Remains(ctx context.Context, db daap.Database) (going, stay
 	}
 	for i := range pods {
 		if pods[i].Labels[manifest.LabelPodRole] == manifest.RolePooler {
-			continue // PgBouncer has nothing of the data, and stays without the Cluster
+			continue // PgBouncer has no data, and stays without the Cluster
 		}
 		note("Pod", &pods[i])
 	}
 	return going, staying, nil
 }
 
-// Hibernation is CNPG's condition about it; nil while a Cluster is not asked to hibernate.
+// Hibernation returns CNPG's condition of that name; nil unless the Cluster is requested to hibernate.
 func Hibernation(cluster *cnpgv1.Cluster) *metav1.Condition {
 	return apimeta.FindStatusCondition(cluster.Status.Conditions, manifest.AnnotationHibernation)
 }

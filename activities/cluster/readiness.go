@@ -16,8 +16,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// InstancesReady reports whether CNPG runs all of the Cluster, and if not, what is missing. Its Ready condition
-// alone does not tell: a hibernated Cluster has it too.
+// InstancesReady reports whether CNPG runs the whole Cluster, and if not, what is missing. The Ready condition is not
+// enough: a hibernated Cluster has it too.
 func InstancesReady(cluster *cnpgv1.Cluster) (bool, string) {
 	status := cluster.Status
 	switch {
@@ -35,8 +35,8 @@ func InstancesReady(cluster *cnpgv1.Cluster) (bool, string) {
 	return true, ""
 }
 
-// PoolerReady reports whether all of the Pooler's pods run its present template, and none of one before is left. The
-// Pooler's own status does not tell: it counts pods that are not ready.
+// PoolerReady reports whether all of the Pooler's pods run its current template and no older pod is left. The Pooler's
+// own status is not enough: it counts pods that are not ready.
 func PoolerReady(deployment *appsv1.Deployment) (bool, string) {
 	want := int32(1)
 	if deployment.Spec.Replicas != nil {
@@ -49,14 +49,14 @@ func PoolerReady(deployment *appsv1.Deployment) (bool, string) {
 	if status.UpdatedReplicas != want || status.ReadyReplicas != want {
 		return false, fmt.Sprintf("%d of %d poolers are ready", min(status.UpdatedReplicas, status.ReadyReplicas), want)
 	}
-	// A new pod is ready a moment before the one that it replaces is told to end; clients reach both meanwhile.
+	// A new pod is ready shortly before the pod that it replaces is terminated; meanwhile, clients reach both.
 	if left := status.Replicas - status.UpdatedReplicas; left > 0 {
 		return false, fmt.Sprintf("%d poolers of the previous version are still running", left)
 	}
 	return true, ""
 }
 
-// podTrouble returns what the first pod in trouble waits for; empty when none is.
+// podTrouble returns the problem of the first pod that has one; empty if none has.
 func podTrouble(pods []corev1.Pod) string {
 	for _, pod := range pods {
 		for _, condition := range pod.Status.Conditions {
@@ -85,7 +85,7 @@ func Get(ctx context.Context, reader client.Reader, db daap.Database) (*cnpgv1.C
 	return &cluster, nil
 }
 
-// Ready reports whether the Cluster and the Pooler run all that was asked for, and if not, what is missing.
+// Ready reports whether the Cluster and the Pooler run the requested configuration, and if not, what is missing.
 func Ready(ctx context.Context, reader client.Reader, db daap.Database) (bool, string, error) {
 	cluster, err := Get(ctx, reader, db)
 	if apierrors.IsNotFound(err) {

@@ -9,9 +9,9 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// reduce keeps of an object what the shared watch is asked for, so that ten thousand databases have room in a worker.
-// Of the managedFields of what DAAP applies it keeps who else wrote them, and of the names of the fields that DAAP
-// applied those that somebody removed. What is reduced stays as it is.
+// reduce removes all fields that no reader of the shared watch needs, so that ten thousand databases fit into a
+// worker's memory. Of an applied object's managedFields, it keeps the entries of other writers; of the names of the
+// applied fields, the removed ones. Reducing an object twice changes nothing.
 func reduce(obj any) (any, error) {
 	object, ok := obj.(metav1.Object)
 	if !ok {
@@ -57,7 +57,7 @@ func reduce(obj any) (any, error) {
 	return obj, nil
 }
 
-// only is what of the map is of the keys; nil where nothing is.
+// only returns the entries with these keys; nil if there are none.
 func only(all map[string]string, keys ...string) map[string]string {
 	var kept map[string]string
 	for _, key := range keys {
@@ -71,8 +71,8 @@ func only(all map[string]string, keys ...string) map[string]string {
 	return kept
 }
 
-// telltale are the annotations that somebody looks at. That of the fields that DAAP applied has those alone that
-// somebody removed, and is not there where none are.
+// telltale returns the annotations that readers need. The annotation with the names of the applied fields keeps only
+// the removed ones, and is missing if none is removed.
 func telltale(object metav1.Object) map[string]string {
 	all := object.GetAnnotations()
 	kept := only(all, manifest.AnnotationHibernation)
@@ -88,7 +88,7 @@ func telltale(object metav1.Object) map[string]string {
 	return kept
 }
 
-// byOthers are the entries that may be of somebody who is none of those who run databases.
+// byOthers returns the entries that may belong to a writer other than DAAP and CloudNativePG.
 func byOthers(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	var others []metav1.ManagedFieldsEntry
 	for _, entry := range written {
@@ -99,7 +99,7 @@ func byOthers(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	return others
 }
 
-// telling are the conditions that somebody looks at.
+// telling returns the conditions that readers need.
 func telling(all []corev1.PodCondition) []corev1.PodCondition {
 	var told []corev1.PodCondition
 	for _, c := range all {
@@ -110,7 +110,7 @@ func telling(all []corev1.PodCondition) []corev1.PodCondition {
 	return told
 }
 
-// troubled are the containers that wait, failed or have ended before, with what is told of that.
+// troubled returns the containers that wait, failed or have ended before, with their reasons.
 func troubled(all []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var kept []corev1.ContainerStatus
 	for _, s := range all {

@@ -14,8 +14,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// MissingInPod says what of the profile the pod of an instance does not have yet; empty where it has all. image is that
-// of the version of PostgreSQL.
+// MissingInPod returns the part of the profile that the pod of an instance lacks; empty if it has everything. image is
+// the image of the PostgreSQL version.
 func MissingInPod(pod *corev1.Pod, db daap.Database, image string) string {
 	if pod.DeletionTimestamp != nil || !diagnosis.PodReady(pod) {
 		return fmt.Sprintf("Pod %s is not ready", pod.Name)
@@ -39,7 +39,7 @@ func MissingInPod(pod *corev1.Pod, db daap.Database, image string) string {
 	return ""
 }
 
-// MissingElsewhere says what of the profile volumes and the pool do not have yet; empty where they have all.
+// MissingElsewhere returns the part of the profile that the volumes and the pool lack; empty if they have everything.
 func (k *Kubernetes) MissingElsewhere(ctx context.Context, db daap.Database) (string, error) {
 	claims, err := k.Claims(ctx, db)
 	if err != nil {

@@ -8,30 +8,31 @@ import (
 	"time"
 )
 
-// streams knows which watches are open at Kubernetes. A cache whose stream is cut says nothing of it and goes on to
-// show what was. A stream whose other end is gone without a word is closed by client-go, which pings it, within 45 s.
+// streams records which watches of Kubernetes are open. A cache whose stream is cut does not report that, and continues
+// to return old objects. If the other end disappears silently, client-go notices it with its pings and closes the
+// stream within 45 s.
 type streams struct {
 	http.RoundTripper
 
 	mu sync.Mutex
-	// open counts the streams of each path; cut is since when a path has none.
+	// open counts the streams of each path; cut is the time since which a path has had none.
 	open map[string]int
 	cut  map[string]time.Time
 }
 
-// follow puts the streams around what makes requests.
+// follow wraps the transport.
 func (s *streams) follow(next http.RoundTripper) http.RoundTripper {
 	s.RoundTripper, s.open, s.cut = next, map[string]int{}, map[string]time.Time{}
 	return s
 }
 
-// RoundTrip makes the request, and notes the stream where it is a watch.
+// RoundTrip makes the request, and records the stream if it is a watch.
 func (s *streams) RoundTrip(request *http.Request) (*http.Response, error) {
 	if request.URL.Query().Get("watch") != "true" {
 		return s.RoundTripper.RoundTrip(request)
 	}
 	path := request.URL.Path
-	s.note(path, 0) // from now on it is missed
+	s.note(path, 0) // the stream counts as cut until it is open
 	response, err := s.RoundTripper.RoundTrip(request)
 	if err != nil || response.StatusCode != http.StatusOK {
 		return response, err
@@ -52,7 +53,7 @@ func (s *streams) note(path string, more int) {
 	}
 }
 
-// until is until when all that happened is known: now, unless a stream is cut.
+// until returns the time up to which all changes are known: now, unless a stream is cut.
 func (s *streams) until(now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

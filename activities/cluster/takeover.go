@@ -16,8 +16,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// TakeOver makes what others wrote into the object DAAP's own, so that the next apply takes back what it does not have,
-// and says whether there was anything.
+// TakeOver transfers the fields of other writers in the object to DAAP, so that the next apply removes those that DAAP
+// does not set. It reports whether there were any.
 func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, error) {
 	object, err := manifest.Sent(built)
 	if err != nil {
@@ -33,13 +33,13 @@ func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, e
 		return false, nil
 	}
 	if bound := there.Object["roleRef"]; !equality.Semantic.DeepEqual(bound, object.Object["roleRef"]) {
-		return true, k.remove(ctx, there) // the role of a RoleBinding cannot be changed
+		return true, k.remove(ctx, there) // the role of a RoleBinding is immutable
 	}
 	entries, taken, err := takenOver(there.GetManagedFields(), there.GetAPIVersion())
 	if err != nil || !taken {
 		return false, err
 	}
-	// An object that somebody changed since it was read is a conflict, and read again.
+	// A change since the object was read is a conflict: the next attempt reads the object again.
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "replace", "path": "/metadata/managedFields", "value": entries},
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": there.GetResourceVersion()},
@@ -54,9 +54,9 @@ func (k *Kubernetes) TakeOver(ctx context.Context, built client.Object) (bool, e
 	return true, nil
 }
 
-// takenOver are the entries with all that ForeignWriters writers wrote, where that counts, as if DAAP had applied it:
-// what its next apply does not have is removed then. false where there is nothing to take over. Only fields of the
-// same version of the API can be.
+// takenOver returns the entries with the desired-state fields of all foreign writers, as if DAAP had applied them: its
+// next apply then removes those that it does not set. false means that there is nothing to take over. It can transfer
+// only fields of the same API version.
 func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1.ManagedFieldsEntry, bool, error) {
 	taken := fieldpath.NewSet()
 	var left []metav1.ManagedFieldsEntry
@@ -99,7 +99,7 @@ func takenOver(entries []metav1.ManagedFieldsEntry, apiVersion string) ([]metav1
 	return left, true, err
 }
 
-// withFields is the entry about other fields.
+// withFields returns the entry with other fields.
 func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.ManagedFieldsEntry, error) {
 	raw, err := fields.ToJSON()
 	if err != nil {
@@ -109,7 +109,7 @@ func withFields(entry metav1.ManagedFieldsEntry, fields *fieldpath.Set) (metav1.
 	return entry, nil
 }
 
-// remove deletes the object that was read, unless it was changed or replaced since.
+// remove deletes the object, unless it was changed or replaced since it was read.
 func (k *Kubernetes) remove(ctx context.Context, there *unstructured.Unstructured) error {
 	uid, version := there.GetUID(), there.GetResourceVersion()
 	err := k.Client.Delete(ctx, there, client.Preconditions{UID: &uid, ResourceVersion: &version})
@@ -119,7 +119,7 @@ func (k *Kubernetes) remove(ctx context.Context, there *unstructured.Unstructure
 	return nil
 }
 
-// MadeByDAAP reports whether DAAP has applied the object, as it has every object that it made.
+// MadeByDAAP reports whether DAAP has applied the object, as it does with every object that it creates.
 func MadeByDAAP(object client.Object) bool {
 	return slices.ContainsFunc(object.GetManagedFields(), isApplied)
 }

@@ -31,8 +31,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// Watch is the worker's one shared watch of all databases' objects: any number of waits read its copies,
-// and Kubernetes is asked no more for it. It needs Start before anything is read.
+// Watch is the worker's single shared watch of all databases' objects: any number of waits read its cache, without
+// further requests to Kubernetes. Call Start before reading.
 type Watch struct {
 	client.Reader
 	cache   cache.Cache
@@ -42,22 +42,22 @@ type Watch struct {
 
 	mu      sync.Mutex
 	waiters map[string]map[chan struct{}]struct{} // by namespace
-	// changed are the namespaces in which something changed since they were taken; nil where nobody follows.
+	// changed are the namespaces with changes since the last TakeChanged; nil if nothing follows the watch.
 	changed map[string]struct{}
 	news    chan struct{}
 }
 
-// GCPercent is what a process with a Watch is best run with (see debug.SetGCPercent): nearly all of its memory is what
-// is watched, which stays, and with Go's default it would take as much again for garbage.
+// GCPercent is the recommended garbage collection target of a process with a Watch (see debug.SetGCPercent): nearly all
+// of its memory is the cache, which stays, and Go's default would use as much again for garbage.
 const GCPercent = 15
 
-// startPatience bounds how long NewWatch waits for an unavailable Kubernetes API, startPause is the pause between two
+// startPatience limits how long NewWatch waits for an unavailable Kubernetes API, startPause is the pause between two
 // attempts.
 const startPatience, startPause = 2 * time.Minute, 500 * time.Millisecond
 
-// NewWatch returns a watch of the objects that DAAP and, for them, CNPG made. It asks the Kubernetes API for their
-// resources. While that is unavailable, it asks again, for at most two minutes; a resource that is missing there is an
-// error at once, but for the backup plugin's: without it, no database has backups.
+// NewWatch returns a watch of the objects that DAAP and, for them, CNPG created. It asks the Kubernetes API for their
+// resources. While that is unavailable, it retries for at most two minutes. A missing resource is an immediate error,
+// except the backup plugin's: without it, no database has backups.
 func NewWatch(ctx context.Context, config *rest.Config, scheme *runtime.Scheme) (*Watch, error) {
 	w := &Watch{}
 	config = rest.CopyConfig(config)
@@ -93,7 +93,8 @@ func (w *Watch) open(config *rest.Config, requests *http.Client, scheme *runtime
 	w.cache, err = cache.New(config, cache.Options{
 		Scheme: scheme, HTTPClient: requests, Mapper: mapper,
 		DefaultTransform: reduce,
-		// Nobody changes what is read, and a copy of all that a check of the fleet reads would be as much again.
+		// No reader changes the objects, and copying everything that a check of the fleet reads would double its
+		// memory.
 		DefaultUnsafeDisableDeepCopy: new(true),
 		ByObject:                     watched,
 	})
@@ -101,8 +102,8 @@ func (w *Watch) open(config *rest.Config, requests *http.Client, scheme *runtime
 	return err
 }
 
-// watchedResources are the resources that the watch has: what DAAP applies, and of what CNPG makes for it the resources
-// that conditions are derived from.
+// watchedResources are the watched resources: those that DAAP applies, and those that CNPG creates for them and that
+// conditions are derived from.
 func watchedResources(mapper apimeta.RESTMapper) (map[client.Object]cache.ByObject, error) {
 	exists, err := labels.NewRequirement(manifest.LabelCluster, selection.Exists, nil)
 	if err != nil {
@@ -126,8 +127,8 @@ func watchedResources(mapper apimeta.RESTMapper) (map[client.Object]cache.ByObje
 	return all, nil
 }
 
-// followedAs returns an object of the kind as the watch has it: a Cluster with its status, of all others the metadata
-// alone.
+// followedAs returns an object of the kind as the watch stores it: a Cluster with its status, all other kinds as
+// metadata only.
 func followedAs(kind schema.GroupVersionKind) client.Object {
 	if kind == manifest.ClusterKind {
 		return &cnpgv1.Cluster{}
@@ -137,7 +138,7 @@ func followedAs(kind schema.GroupVersionKind) client.Object {
 	return object
 }
 
-// Start watches until ctx is done. It returns once everything is read for the first time, or with an error.
+// Start watches until ctx is done. It returns when the cache is filled, or with an error.
 func (w *Watch) Start(ctx context.Context) error {
 	handler := toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    w.wake,
@@ -168,7 +169,8 @@ func (w *Watch) Start(ctx context.Context) error {
 	}
 }
 
-// isUnavailable says whether the Kubernetes API did not answer, or answered that it cannot do so for now.
+// isUnavailable reports whether the Kubernetes API did not respond, or responded that it cannot serve the request for
+// now.
 func isUnavailable(err error) bool {
 	if err == nil || apimeta.IsNoMatchError(err) || runtime.IsNotRegisteredError(err) {
 		return false
@@ -180,7 +182,7 @@ func isUnavailable(err error) bool {
 	return answered.Status().Code >= http.StatusInternalServerError || apierrors.IsTooManyRequests(err)
 }
 
-// wake tells those who wait in the object's namespace to look again.
+// wake wakes the subscribers of the object's namespace.
 func (w *Watch) wake(obj any) {
 	if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
 		obj = tombstone.Obj
@@ -196,7 +198,7 @@ func (w *Watch) wake(obj any) {
 	w.WakeIn(namespace)
 }
 
-// WakeIn wakes those who wait in the namespace, and those who follow all of them. A nil Watch has none.
+// WakeIn wakes the subscribers of the namespace and the follower of all namespaces. A nil Watch has none.
 func (w *Watch) WakeIn(namespace string) {
 	if w == nil {
 		return
@@ -215,11 +217,12 @@ func (w *Watch) WakeIn(namespace string) {
 func notify(waiter chan<- struct{}) {
 	select {
 	case waiter <- struct{}{}:
-	default: // a wake-up is due already
+	default: // a wake-up is already pending
 	}
 }
 
-// Follow returns a channel that gets a value after changes anywhere, which TakeChanged then returns. One may follow.
+// Follow returns a channel that receives a value after changes in any namespace; TakeChanged then returns those
+// namespaces. Only one caller may follow.
 func (w *Watch) Follow() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,7 +230,7 @@ func (w *Watch) Follow() <-chan struct{} {
 	return w.news
 }
 
-// TakeChanged returns the namespaces in which something changed since the last call.
+// TakeChanged returns the namespaces that have changed since the last call.
 func (w *Watch) TakeChanged() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -236,10 +239,11 @@ func (w *Watch) TakeChanged() []string {
 	return all
 }
 
-// Until is until when the watch knows all that happened: now, unless it is cut off from Kubernetes.
+// Until returns the time up to which the watch knows all changes: now, unless it is disconnected from Kubernetes.
 func (w *Watch) Until(now time.Time) time.Time { return w.streams.until(now) }
 
-// Subscribe returns a channel that gets a value after changes in the namespace, and its end.
+// Subscribe returns a channel that receives a value after changes in the namespace, and a function that ends the
+// subscription.
 func (w *Watch) Subscribe(namespace string) (<-chan struct{}, func()) {
 	waiter := make(chan struct{}, 1)
 	w.mu.Lock()

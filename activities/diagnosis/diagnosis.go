@@ -1,5 +1,5 @@
-// Package diagnosis finds out why a database makes no progress: from what Kubernetes shows of it to a cause with a
-// remedy. All texts of other programs that DAAP matches are here.
+// Package diagnosis finds out why a database makes no progress: from the objects in Kubernetes, it derives a cause with
+// a remedy. It contains all texts of other programs that DAAP matches.
 package diagnosis
 
 import (
@@ -15,25 +15,24 @@ import (
 )
 
 const (
-	// diagnosisTimeout bounds all that one diagnosis reads: it delays the wait that asked for it.
+	// diagnosisTimeout limits all reads of one diagnosis, because it delays the wait that asked for it.
 	diagnosisTimeout = 5 * time.Second
-	// patience is how long something may be under way before it is called stuck.
+	// patience is how long something may be in progress before it counts as stuck.
 	patience = 30 * time.Second
-	// crashesTelling is how often a container or a Job's pod must end before it is no accident.
-	crashesTelling = 3
+	// minCrashes is how often a container or a Job's pod must fail before the failure is no accident.
+	minCrashes = 3
 )
 
-// Diagnosis finds out why a database does not get on, by what Kubernetes shows of it.
+// Diagnosis finds out why a database makes no progress, from its objects in Kubernetes.
 type Diagnosis struct {
-	// Reader asks Kubernetes itself: most of what tells is in no watch.
+	// Reader reads from the API server: most of the evidence is in no watch.
 	Reader client.Reader
-	// Logs reads what failed containers said; nil leaves it out.
+	// Logs reads the logs of failed containers; nil leaves them out.
 	Logs podLogs
 }
 
-// Of returns what most likely keeps the database from getting on, nil where nothing is known. It takes a few
-// seconds at most and changes nothing. What it may not read it does without; it fails only when nothing at all
-// can be read.
+// Of returns the most likely reason why the database makes no progress, or nil if none is known. It takes a few seconds
+// at most and changes nothing. It works without objects that it may not read, and fails only if it cannot read any.
 func (d Diagnosis) Of(ctx context.Context, database daap.Database) (*daap.Cause, error) {
 	ctx, cancel := context.WithTimeout(ctx, diagnosisTimeout)
 	defer cancel()
@@ -44,8 +43,8 @@ func (d Diagnosis) Of(ctx context.Context, database daap.Database) (*daap.Cause,
 	return diagnose(e), nil
 }
 
-// diagnose returns the most telling cause that the evidence shows; the checks stand in the order of
-// daap.Causes.
+// diagnose returns the first cause that the evidence shows; the checks are in the order of daap.Causes, the most
+// specific first.
 func diagnose(e evidence) *daap.Cause {
 	wanted := e.wanted()
 	for _, check := range []func(evidence) *daap.Cause{
@@ -72,7 +71,7 @@ func diagnose(e evidence) *daap.Cause {
 	return heldByFinalizer(e)
 }
 
-// Cause is a cause whose message has only what may be shown of the texts of others.
+// Cause returns a cause whose message contains the texts of other programs only as far as they may be shown.
 func Cause(code daap.CauseCode, format string, said ...string) *daap.Cause {
 	args := make([]any, 0, len(said))
 	for _, text := range said {
@@ -96,8 +95,8 @@ func podSecurity(e evidence) *daap.Cause { return e.refused(daap.CausePodSecurit
 
 func quota(e evidence) *daap.Cause { return e.refused(daap.CauseQuota, quotaWords) }
 
-// refused looks for what Kubernetes did not let a controller make: controllers tell it in events, the operator
-// also in the phases of what it works for.
+// refused finds objects that Kubernetes did not let a controller create: controllers report that in events, the
+// operator also in the phases of its objects.
 func (e evidence) refused(code daap.CauseCode, why words) *daap.Cause {
 	for _, event := range e.Events {
 		if event.Type == corev1.EventTypeWarning && why.in(event.Message) {
@@ -116,7 +115,7 @@ func (e evidence) refused(code daap.CauseCode, why words) *daap.Cause {
 	return nil
 }
 
-// phase is what the operator says of a Cluster that it is not done with; empty where there is none.
+// phase returns the operator's phase of an unfinished Cluster, and the reason; empty if there is none.
 func (e evidence) phase() (phase, reason string) {
 	if e.Cluster == nil || e.Cluster.Status.Phase == cnpgv1.PhaseHealthy {
 		return "", ""
@@ -133,7 +132,7 @@ func unschedulable(e evidence) *daap.Cause {
 	return nil
 }
 
-// noNode is what the scheduler says of a pod that it has no node for, and since when.
+// noNode returns why the scheduler has no node for the pod, and since when.
 func noNode(pod *corev1.Pod) (message string, since time.Time) {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse &&
@@ -156,7 +155,7 @@ func claimPending(e evidence) *daap.Cause {
 		if event := e.eventOf(claim.Name, claimFailedWords); event != nil {
 			return Cause(daap.CausePVCPending, "PersistentVolumeClaim %s is not bound: %s", claim.Name, event.Message)
 		}
-		// A claim that waits for its pod to get a node waits for what keeps the pod.
+		// A claim that waits for its pod to be scheduled has the pod's cause.
 		if e.At.Sub(claim.CreationTimestamp.Time) > patience && e.eventOf(claim.Name, claimWaitsWords) == nil {
 			said := "no event gives a reason"
 			if event := e.eventOf(claim.Name, claimComingWords); event != nil {
@@ -166,7 +165,7 @@ func claimPending(e evidence) *daap.Cause {
 		}
 	}
 	for i := range e.Pods {
-		// The scheduler complains of every claim until it is bound, which takes a moment.
+		// The scheduler reports every claim until it is bound, which takes a moment.
 		if message, since := noNode(&e.Pods[i]); claimWords.in(message) && e.At.Sub(since) > patience {
 			return Cause(daap.CausePVCPending, "Pod %s is waiting for its volume: %s", e.Pods[i].Name, message)
 		}
@@ -201,7 +200,7 @@ func secretMissing(e evidence) *daap.Cause {
 	return nil
 }
 
-// Hopeless says whether what is waited for cannot come about by itself any more.
+// Hopeless reports whether waiting can no longer succeed.
 func Hopeless(cause *daap.Cause) bool {
 	if cause == nil {
 		return false

@@ -22,17 +22,19 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// What of Kubernetes is looked at; more would tell no more.
+// The limits of the evidence; more would not change the diagnosis.
 const (
-	// eventsWithin is how old an event may be: what it tells of may be long mended.
+	// eventsWithin is the maximum age of an event: the problem that an older one reports may be fixed.
 	eventsWithin = 15 * time.Minute
-	// maxListed bounds each list. A database has a handful of each kind, and Kubernetes keeps events for an hour.
+	// maxListed limits each list. A database has a handful of objects of each kind, and Kubernetes keeps events for an
+	// hour.
 	maxListed = 500
-	// maxLogs bounds how many containers' logs are read, the newest pods' first.
+	// maxLogs is the maximum number of containers whose logs are read, the newest pods' first.
 	maxLogs = 4
-	// logLines are read from a log's end: what a container says last tells why it ended.
+	// logLines is the number of lines that are read from the end of a log, which has the reason why the container
+	// ended.
 	logLines = 20
-	// maxLogBytes bounds what is read of them.
+	// maxLogBytes limits the size of these lines.
 	maxLogBytes = 16 << 10
 )
 
@@ -43,7 +45,7 @@ const (
 	kindClaim = "PersistentVolumeClaim"
 )
 
-// operatorLabels choose CloudNativePG's operator, in whatever namespace it was installed.
+// operatorLabels select CloudNativePG's operator in any namespace.
 var operatorLabels = client.MatchingLabels{"app.kubernetes.io/name": "cloudnative-pg"}
 
 // podLogs reads the last lines of a container's log.
@@ -54,8 +56,8 @@ type podLogs interface {
 // PodLogs reads containers' logs from Kubernetes.
 type PodLogs struct{ Client kubernetes.Interface }
 
-// Logs returns the last lines of the container's log, 16 KiB at most; of a container that waits to be started
-// again, those of its run before.
+// Logs returns the last lines of the container's log, at most 16 KiB; of a container that waits for a restart, those of
+// its previous run.
 func (p PodLogs) Logs(ctx context.Context, namespace, pod, container string, lines int64) (string, error) {
 	limit := int64(maxLogBytes)
 	options := corev1.PodLogOptions{Container: container, TailLines: &lines, LimitBytes: &limit}
@@ -66,8 +68,8 @@ func (p PodLogs) Logs(ctx context.Context, namespace, pod, container string, lin
 	return string(text), nil
 }
 
-// evidence is what Kubernetes shows of one database at one moment. What is not there, or could not be read, is
-// empty.
+// evidence is the state of one database's objects in Kubernetes at one time. Objects that are missing or could not be
+// read are empty.
 type evidence struct {
 	At        time.Time
 	Namespace *corev1.Namespace
@@ -77,20 +79,20 @@ type evidence struct {
 	Pods      []corev1.Pod // the newest first
 	Claims    []corev1.PersistentVolumeClaim
 	Events    []corev1.Event
-	// Applied are the objects that DAAP applied, where the namespace is being deleted.
+	// Applied are the objects that DAAP applied, if the namespace is being deleted.
 	Applied   []metav1.PartialObjectMetadata
 	Operators []appsv1.Deployment
-	// OperatorsKnown tells no operator from operators that DAAP may not see.
+	// OperatorsKnown distinguishes a missing operator from operators that DAAP may not read.
 	OperatorsKnown bool
-	// Logs are the last lines of containers that failed.
+	// Logs are the last lines of the logs of failed containers.
 	Logs map[containerOf]string
 }
 
 // containerOf names a container in the database's namespace.
 type containerOf struct{ Pod, Container string }
 
-// gather reads all there is to see of the database. One kind that cannot be read leaves its place empty; it is
-// an error only when nothing at all can be.
+// gather reads the evidence about the database. A kind that cannot be read stays empty; only if no kind can be read is
+// that an error.
 func (d Diagnosis) gather(ctx context.Context, database daap.Database) (evidence, error) {
 	var (
 		name      = daap.Namespace(database.ID)
@@ -138,8 +140,8 @@ func (d Diagnosis) gather(ctx context.Context, database daap.Database) (evidence
 	return e, nil
 }
 
-// applied reads what there is in the namespace of what DAAP applied. A kind that may not be read is left out: the worker's
-// rights go with the namespace.
+// applied reads the remaining objects in the namespace that DAAP applied. It leaves out kinds that the worker may not
+// read: the worker's rights are deleted with the namespace.
 func (d Diagnosis) applied(ctx context.Context, namespace string) []metav1.PartialObjectMetadata {
 	var all []metav1.PartialObjectMetadata
 	for _, kind := range manifest.FollowedKinds() {
@@ -156,7 +158,7 @@ func (d Diagnosis) applied(ctx context.Context, namespace string) []metav1.Parti
 	return all
 }
 
-// get reads one object; one that is not there stays empty.
+// get reads one object; a missing one stays empty.
 func (d Diagnosis) get(ctx context.Context, key client.ObjectKey, into client.Object) error {
 	if err := d.Reader.Get(ctx, key, into); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("get %T %s: %w", into, key, err)
@@ -171,8 +173,8 @@ func (d Diagnosis) list(ctx context.Context, into client.ObjectList, of client.L
 	return nil
 }
 
-// logs reads what failed containers said last, and what archives where that fails: of that CNPG tells an exit status
-// alone. A log that cannot be read is left out: the container's state tells enough.
+// logs reads the last lines of failed containers, and of the archiver if archiving fails: CNPG reports only its exit
+// status. A log that cannot be read is left out: the container's state is enough.
 func (d Diagnosis) logs(ctx context.Context, namespace string, e evidence) map[containerOf]string {
 	logs := map[containerOf]string{}
 	if d.Logs == nil {
@@ -192,18 +194,18 @@ func (d Diagnosis) logs(ctx context.Context, namespace string, e evidence) map[c
 	return logs
 }
 
-// archivingFails says whether WAL or base backups do not get to the object store.
+// archivingFails reports whether WAL or base backups do not reach the object store.
 func (e evidence) archivingFails() bool {
 	return e.Cluster != nil && slices.ContainsFunc(archivingConditions, func(kind cnpgv1.ClusterConditionType) bool {
 		return apimeta.IsStatusConditionFalse(e.Cluster.Status.Conditions, string(kind))
 	})
 }
 
-// archivingConditions are those of a Cluster that tell of its archive.
+// archivingConditions are the conditions of a Cluster that describe its archiving.
 var archivingConditions = []cnpgv1.ClusterConditionType{cnpgv1.ConditionContinuousArchiving, cnpgv1.ConditionBackup}
 
-// wanted leaves out what no longer matters to whether the database comes up: what is being deleted, Jobs that
-// are done, and events that have been overtaken.
+// wanted leaves out objects that no longer affect whether the database starts: deleted ones, finished Jobs, and
+// outdated events.
 func (e evidence) wanted() evidence {
 	if e.Namespace != nil && e.Namespace.DeletionTimestamp != nil {
 		return evidence{At: e.At, Operators: e.Operators, OperatorsKnown: e.OperatorsKnown}
@@ -222,12 +224,12 @@ func (e evidence) wanted() evidence {
 			return jobDone(&job) && owns(job.Name, job.UID, pod)
 		})
 	})
-	e.Events = keep(e.Events, func(event *corev1.Event) bool { return e.stands(event) })
+	e.Events = keep(e.Events, func(event *corev1.Event) bool { return e.isCurrent(event) })
 	return e
 }
 
-// stands says whether what the event tells of may still be so.
-func (e evidence) stands(event *corev1.Event) bool {
+// isCurrent reports whether the problem that the event reports may still exist.
+func (e evidence) isCurrent(event *corev1.Event) bool {
 	if e.At.Sub(lastSeen(event)) > eventsWithin {
 		return false
 	}
@@ -249,14 +251,14 @@ func (e evidence) stands(event *corev1.Event) bool {
 			return false
 		}
 	}
-	// What makes pods has overcome its trouble once it made one.
+	// An owner of pods has overcome its problem when it has created a pod.
 	return !slices.ContainsFunc(e.Pods, func(pod corev1.Pod) bool {
 		return owns(about.Name, about.UID, &pod) && pod.CreationTimestamp.After(lastSeen(event))
 	})
 }
 
-// containers yields every container of every pod in the order in which they start. Init containers count as all
-// others do: from CNPG 1.31 on an instance is bootstrapped by one.
+// containers yields the containers of all pods in the order in which they start, including init containers: since CNPG
+// 1.31, an init container bootstraps an instance.
 func (e evidence) containers() func(yield func(*corev1.Pod, *corev1.ContainerStatus) bool) {
 	return func(yield func(*corev1.Pod, *corev1.ContainerStatus) bool) {
 		for i := range e.Pods {
@@ -270,7 +272,7 @@ func (e evidence) containers() func(yield func(*corev1.Pod, *corev1.ContainerSta
 	}
 }
 
-// lastFailure returns how the container ended, if it did and should not have; nil while it runs or never ran.
+// lastFailure returns how the container failed; nil if it runs, never ran or succeeded.
 func lastFailure(container *corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 	if container.State.Running != nil {
 		return nil
@@ -282,7 +284,7 @@ func lastFailure(container *corev1.ContainerStatus) *corev1.ContainerStateTermin
 	return end
 }
 
-// lastSeen is when the event happened last; who reports it in the new way leaves the old fields empty.
+// lastSeen returns when the event last happened; reporters of the newer events API leave the old fields empty.
 func lastSeen(event *corev1.Event) time.Time {
 	last := event.CreationTimestamp.Time
 	for _, at := range []time.Time{event.FirstTimestamp.Time, event.LastTimestamp.Time, event.EventTime.Time} {
@@ -296,7 +298,7 @@ func lastSeen(event *corev1.Event) time.Time {
 	return last
 }
 
-// PodReady reports whether Kubernetes calls the pod ready.
+// PodReady reports whether the pod is ready according to Kubernetes.
 func PodReady(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
 		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue
@@ -305,7 +307,7 @@ func PodReady(pod *corev1.Pod) bool {
 
 func jobDone(job *batchv1.Job) bool { return jobCondition(job, batchv1.JobComplete) != nil }
 
-// jobCondition returns the Job's condition of that type if it is true, else nil.
+// jobCondition returns the Job's condition of that type if it is true, otherwise nil.
 func jobCondition(job *batchv1.Job, is batchv1.JobConditionType) *batchv1.JobCondition {
 	for i, condition := range job.Status.Conditions {
 		if condition.Type == is && condition.Status == corev1.ConditionTrue {
@@ -315,7 +317,7 @@ func jobCondition(job *batchv1.Job, is batchv1.JobConditionType) *batchv1.JobCon
 	return nil
 }
 
-// owns says whether the pod was made for the owner of that name.
+// owns reports whether the owner of that name has created the pod.
 func owns(name string, uid types.UID, pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.OwnerReferences, func(owner metav1.OwnerReference) bool {
 		return owner.Name == name && (uid == "" || owner.UID == uid)

@@ -12,8 +12,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// networkBlocked finds what does not get through to or from the database's pods: the operator to them, or they to the
-// Kubernetes API.
+// networkBlocked finds blocked connections: from the operator to the database's pods, or from them to the Kubernetes
+// API.
 func networkBlocked(e evidence) *daap.Cause {
 	phase, reason := e.phase()
 	if networkWords.in(phase) {
@@ -38,15 +38,15 @@ func jobFailed(e evidence) *daap.Cause {
 		how := fmt.Sprintf("has failed %d times so far", job.Status.Failed)
 		if failed := jobCondition(job, batchv1.JobFailed); failed != nil {
 			how = WithReason("failed", failed.Reason)
-		} else if job.Status.Failed < crashesTelling {
-			continue // Kubernetes starts a failed pod anew for many minutes before it calls the Job failed
+		} else if job.Status.Failed < minCrashes {
+			continue // Kubernetes retries for many minutes before the Job counts as failed
 		}
 		return Cause(daap.CauseJobFailed, "Job %s %s: %s", job.Name, how, e.lastErrorsOf(job))
 	}
 	return nil
 }
 
-// lastErrorsOf returns what the Job's newest pod that left a log said last.
+// lastErrorsOf returns the last errors in the log of the Job's newest pod that has one.
 func (e evidence) lastErrorsOf(job *batchv1.Job) string {
 	for pod, container := range e.containers() {
 		if said := e.lastErrors(pod, container); said != "" && owns(job.Name, job.UID, pod) {
@@ -65,7 +65,7 @@ func crashLoop(e evidence) *daap.Cause {
 		waiting := container.State.Waiting
 		backsOff := waiting != nil && crashWords.in(waiting.Reason)
 		end := lastFailure(container)
-		if !backsOff && (end == nil || waiting != nil || container.RestartCount < crashesTelling) {
+		if !backsOff && (end == nil || waiting != nil || container.RestartCount < minCrashes) {
 			continue
 		}
 		how, said := "", e.lastErrors(pod, container)
@@ -90,7 +90,7 @@ func pluginMissing(e evidence) *daap.Cause {
 func clusterUnrecoverable(e evidence) *daap.Cause {
 	phase, reason := e.phase()
 	if phase != cnpgv1.PhaseUnrecoverable {
-		return leftHalfMade(e)
+		return halfCreated(e)
 	}
 	for pod, container := range e.containers() {
 		if said := e.lastErrors(pod, container); said != "" {
@@ -101,10 +101,10 @@ func clusterUnrecoverable(e evidence) *daap.Cause {
 	return Cause(daap.CauseClusterUnrecoverable, "Cluster %s: %s", e.Cluster.Name, WithReason(phase, reason))
 }
 
-// leftHalfMade finds a Cluster whose operator died between making the volume claim of the first instance and the Job
-// that fills it: it waits for that Job for good, also after the operator is back. One that had a primary once is not
-// half made: it hibernates, wakes up, or lost its pod.
-func leftHalfMade(e evidence) *daap.Cause {
+// halfCreated finds a Cluster whose operator stopped between creating the volume claim of the first instance and the
+// Job that initializes it: it waits for that Job forever, even after the operator has restarted. A Cluster that once
+// had a primary is not half created: it hibernates, wakes up, or lost its pod.
+func halfCreated(e evidence) *daap.Cause {
 	if e.Cluster == nil || e.Cluster.Status.CurrentPrimary != "" ||
 		len(e.Cluster.Status.DanglingPVC) == 0 || len(e.Jobs) > 0 ||
 		e.At.Sub(e.Cluster.CreationTimestamp.Time) < patience || operatorDown(e) != nil {

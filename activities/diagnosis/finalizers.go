@@ -11,13 +11,13 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// finalizersOfPods are Kubernetes's own, which go by themselves once the pods are gone; pods may take their time.
-// Kubernetes exports no constant for the first.
+// finalizersOfPods are Kubernetes's own finalizers, which are removed when the pods are gone; pods may take long to
+// stop. Kubernetes exports no constant for the first.
 var finalizersOfPods = []string{"kubernetes.io/pvc-protection", metav1.FinalizerDeleteDependents}
 
-// namespaceTells are the conditions in which a namespace that is being deleted says what holds it up, the most
-// telling first.
-var namespaceTells = []corev1.NamespaceConditionType{
+// namespaceConditions are the conditions in which a namespace that is being deleted reports why it still exists, the
+// most specific first.
+var namespaceConditions = []corev1.NamespaceConditionType{
 	corev1.NamespaceFinalizersRemaining,
 	corev1.NamespaceDeletionContentFailure,
 	corev1.NamespaceDeletionDiscoveryFailure,
@@ -25,8 +25,8 @@ var namespaceTells = []corev1.NamespaceConditionType{
 	corev1.NamespaceContentRemaining,
 }
 
-// heldByFinalizer looks for what should be gone and is not. An object that is named is told before the
-// namespace, whose conditions only count.
+// heldByFinalizer finds an object whose deletion is overdue. Objects come before the namespace, whose conditions only
+// count objects.
 func heldByFinalizer(e evidence) *daap.Cause {
 	for _, object := range e.objects() {
 		if finalizers := e.finalizersHolding(object.ObjectMeta); len(finalizers) > 0 {
@@ -37,7 +37,7 @@ func heldByFinalizer(e evidence) *daap.Cause {
 	if e.Namespace == nil || !e.stuck(e.Namespace.ObjectMeta) {
 		return nil
 	}
-	for _, kind := range namespaceTells {
+	for _, kind := range namespaceConditions {
 		if kind == corev1.NamespaceContentRemaining && e.stopping() {
 			continue
 		}
@@ -50,14 +50,14 @@ func heldByFinalizer(e evidence) *daap.Cause {
 	return nil
 }
 
-// object is what all objects have in common.
+// object is the common part of all objects.
 type object struct {
 	kind string
 	metav1.ObjectMeta
 }
 
-// objects are all objects of the database. The finalizer that every namespace has is not among those of its
-// metadata.
+// objects returns all objects of the database. The metadata of a namespace does not contain the finalizer that every
+// namespace has.
 func (e evidence) objects() []object {
 	var all []object
 	if e.Cluster != nil {
@@ -84,20 +84,19 @@ func (e evidence) objects() []object {
 	return all
 }
 
-// stuck says whether the object should have been gone for a while. A pod's time of deletion is the end of its
-// grace.
+// stuck reports whether the object's deletion is overdue. A pod's deletion time is the end of its grace period.
 func (e evidence) stuck(object metav1.ObjectMeta) bool {
 	return object.DeletionTimestamp != nil && e.At.Sub(object.DeletionTimestamp.Time) > patience
 }
 
-// stopping says whether a pod is still within the time it has to stop.
+// stopping reports whether a pod is still within its grace period.
 func (e evidence) stopping() bool {
 	return slices.ContainsFunc(e.Pods, func(pod corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil && !e.stuck(pod.ObjectMeta)
 	})
 }
 
-// finalizersHolding are the finalizers Cause of which the object is not gone.
+// finalizersHolding returns the finalizers that delay the object's deletion.
 func (e evidence) finalizersHolding(object metav1.ObjectMeta) []string {
 	if !e.stuck(object) {
 		return nil

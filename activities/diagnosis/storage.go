@@ -10,16 +10,17 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// fullExitCode is that of CNPG's instance manager where there is no room for two segments of WAL.
+// fullExitCode is the exit code of CNPG's instance manager if there is no space for two segments of WAL.
 const fullExitCode = 4
 
-// storageFull says whether the operator has stopped for want of room: it grows no volume then, and does nothing else.
+// storageFull reports whether the operator has stopped because a volume is full: it then neither grows volumes nor does
+// anything else.
 func storageFull(cluster *cnpgv1.Cluster) bool {
 	return cluster != nil && fullPhaseWords.in(cluster.Status.Phase)
 }
 
-// VolumesFull returns the cause where a volume has no room left, by the Cluster and the pods of its instances; nil
-// where none is full.
+// VolumesFull returns the cause if a volume is full, according to the Cluster and the pods of its instances; otherwise
+// nil.
 func VolumesFull(cluster *cnpgv1.Cluster, pods []corev1.Pod) *daap.Cause {
 	return volumesFull(evidence{Cluster: cluster, Pods: pods})
 }
@@ -65,7 +66,7 @@ func storeDenied(e evidence) *daap.Cause {
 	return nil
 }
 
-// recoveryFailed finds what no other try of a recovery can change.
+// recoveryFailed finds a failure of a recovery that no retry can fix.
 func recoveryFailed(e evidence) *daap.Cause {
 	for pod, container := range e.containers() {
 		reached := ""

@@ -6,17 +6,17 @@ import (
 	"unicode"
 )
 
-// MaxSafe is how many characters Safe keeps of a text.
+// MaxSafe is the maximum length of the result of Safe, in characters.
 const MaxSafe = 300
 
-// secrets are what a text from outside may show by mistake, and what is shown instead.
+// secrets are patterns of secrets that a text of another program may contain by mistake, and their replacements.
 var secrets = []struct {
-	looks *regexp.Regexp
+	match *regexp.Regexp
 	shown string
 }{
-	// postgres://user:password@host; greedy, Cause a password may have an @ or a / itself.
+	// postgres://user:password@host; greedy, because a password may contain an @ or a /.
 	{regexp.MustCompile(`://[^\s/]*:\S*@|://[^\s/]+@`), "://***@"},
-	// password=…, PGPASSWORD: …, "aws_secret_access_key": "…", and the same with quotes that are escaped
+	// password=…, PGPASSWORD: …, "aws_secret_access_key": "…", and the same with escaped quotes
 	{
 		regexp.MustCompile(`(?i)([\w-]*(?:passw(?:or)?d|pwd|passphrase|secret[_-]?(?:access[_-]?)?key|token))` +
 			`\\?["']?\s*[:=]\s*(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|\S+)`),
@@ -26,11 +26,12 @@ var secrets = []struct {
 	{regexp.MustCompile(`(?i)(password)\s+'[^']*'?`), "$1 ***"},
 }
 
-// Safe returns a text from outside as it may be shown: one line of at most 300 characters, without control characters,
-// without characters that change the direction of the text, and without what looks like a password.
+// Safe returns a text of another program in a form that may be shown: one line of at most 300 characters, without
+// control characters, without characters that change the direction of the text, and without parts that resemble a
+// password.
 func Safe(text string) string { return SafeTo(text, MaxSafe) }
 
-// SafeTo is Safe with another bound, in characters.
+// SafeTo is Safe with another limit, in characters.
 func SafeTo(text string, most int) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -42,9 +43,9 @@ func SafeTo(text string, most int) string {
 		return r
 	}, text)
 	text = strings.Join(strings.Fields(text), " ")
-	// Before it is cut: half a password no longer looks like one.
+	// Before the text is cut: a part of a password does not match any more.
 	for _, secret := range secrets {
-		text = secret.looks.ReplaceAllString(text, secret.shown)
+		text = secret.match.ReplaceAllString(text, secret.shown)
 	}
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most-1]) + "…"
@@ -52,7 +53,7 @@ func SafeTo(text string, most int) string {
 	return text
 }
 
-// FirstOf returns the first text that says something; empty when none does.
+// FirstOf returns the first text that is not blank; empty if all are.
 func FirstOf(texts ...string) string {
 	for _, text := range texts {
 		if strings.TrimSpace(text) != "" {
@@ -62,7 +63,7 @@ func FirstOf(texts ...string) string {
 	return ""
 }
 
-// WithReason adds the reason in brackets, where there is one.
+// WithReason appends the reason in brackets, unless it is empty.
 func WithReason(what, reason string) string {
 	if reason == "" {
 		return what

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// words are any of the texts by which one kind of trouble is known.
+// words are texts, each of which identifies one kind of problem.
 type words []string
 
-// in says whether the text has one of the words, in whatever case.
+// in reports whether the text contains one of the words; case does not matter.
 func (w words) in(text string) bool {
 	text = strings.ToLower(text)
 	return slices.ContainsFunc(w, func(word string) bool { return strings.Contains(text, strings.ToLower(word)) })
 }
 
-// All text that is matched stands here. There is nothing else to go by: kubelet's reasons are constants of
-// kubelet alone, admission and the scheduler answer in sentences, CNPG sets some phases as they come, and what
-// object stores refuse reaches a log as the words of a library.
+// These are all texts that are matched, because no better source exists: kubelet's reasons are constants of kubelet
+// only, admission and the scheduler report sentences, CNPG has no constants for some phases, and the errors of object
+// stores are in logs as the texts of a library.
 var (
 	imageWords = words{
 		"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
@@ -30,7 +30,7 @@ var (
 		"minimum cpu", "minimum memory", "minimum storage", "minimum ephemeral-storage",
 		"max limit to request ratio",
 	}
-	claimWords = words{ // of the scheduler
+	claimWords = words{ // the scheduler's
 		"unbound immediate PersistentVolumeClaim", "didn't find available persistent volumes",
 		"persistentvolumeclaim \"",
 	}
@@ -42,7 +42,7 @@ var (
 	configErrorWords  = words{"CreateContainerConfigError", "CreateContainerError"}
 	secretWords       = words{"secret", "configmap"}
 	missingWords      = words{"not found", "couldn't find key", "non-existent"}
-	secretReasonWords = words{"SecretNotFound"} // of CNPG
+	secretReasonWords = words{"SecretNotFound"} // CNPG's
 	mountReasonWords  = words{"FailedMount"}
 	storeWords        = words{
 		"AccessDenied", "Access Denied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket",
@@ -57,26 +57,27 @@ var (
 	networkWords     = words{"Instance Status Extraction Error: HTTP communication issue"}
 	dialWords        = words{"dial tcp"}
 	apiWords         = words{"/apis/postgresql.cnpg.io/", "/api/v1/"}
-	webhookWords     = words{"failed calling webhook"} // the API server has no reason of its own for it
+	webhookWords     = words{"failed calling webhook"} // the API server has no specific reason for it
 	exceededWords    = words{"exceeded quota"}
 	rbacWords        = words{"cannot "} // User "…" cannot create …
 )
 
-// StoreDenied reports whether the text says that an object store denied access or was not reached.
+// StoreDenied reports whether the text says that an object store denied access or could not be reached.
 func StoreDenied(text string) bool { return storeWords.in(text) }
 
-// ObjectLocked reports whether the text says that an object may not be removed yet.
+// ObjectLocked reports whether the text says that an object may not be deleted yet.
 func ObjectLocked(text string) bool { return lockWords.in(text) }
 
 // logLine is one line of a container's log.
 type logLine struct {
 	Structured bool
 	Level      string
-	Text       string // of a structured line its message and error
+	Text       string // the message and error of a structured line
 	Whole      string
 }
 
-// logOf splits a log into its lines. CNPG's containers write JSON; what they start may write plain text between.
+// logOf splits a log into its lines. CNPG's containers write JSON; their child processes may write plain text in
+// between.
 func logOf(text string) []logLine {
 	var lines []logLine
 	for whole := range strings.Lines(text) {
@@ -86,7 +87,7 @@ func logOf(text string) []logLine {
 		}
 		line := logLine{Text: whole, Whole: whole}
 		if strings.HasPrefix(whole, "{") {
-			// One that was cut is no JSON and shows nothing.
+			// A line that was cut is not JSON; it is not shown.
 			line.Structured = true
 			line.Level, line.Text = parseLine(whole)
 		}
@@ -117,11 +118,11 @@ func parseLine(whole string) (level, text string) {
 	return entry.Level, WithReason(entry.Msg, fmt.Sprint(entry.Error))
 }
 
-// errorsShown is how many lines of a log are shown.
+// errorsShown is the number of lines of a log that are shown.
 const errorsShown = 3
 
-// lastErrors returns the last errors of a log in one line: of structured lines those of level error, else the
-// last plain ones. Empty when there are none.
+// lastErrors returns the last errors of a log in one line: the structured lines of level error, or if there are none,
+// the last plain lines. Empty if there are none either.
 func lastErrors(log string) string {
 	var failed, plain []string
 	for _, line := range logOf(log) {

@@ -10,18 +10,18 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// AnnotationFields has the names of the labels and of the DesiredFields that DAAP applied, in the form of managedFields.
-// Kubernetes records who wrote a field, and keeps nothing of a field that was removed: it is named here, and has no
-// writer.
+// AnnotationFields contains the names of the labels and of the DesiredFields that DAAP applied, in the form of
+// managedFields. Kubernetes records who wrote a field, but nothing about a removed field: such a field is named here,
+// and has no writer.
 const AnnotationFields = "daap.io/applied-fields"
 
-// DesiredFields are the top-level fields in which objects of DAAP say what they are to be, beside their metadata.
+// DesiredFields are the top-level fields that contain the desired state of DAAP's objects, in addition to the metadata.
 var DesiredFields = []string{"spec", "subjects", "roleRef"}
 
 var followedKinds = sync.OnceValue(FollowedKinds)
 
-// Sent is the object as it goes to Kubernetes: without a status, which is not DAAP's to own, and with the names of its
-// fields where the watch follows its kind.
+// Sent returns the object as it is sent to Kubernetes: without the status, which DAAP does not own, and with the names
+// of its fields if the watch follows its kind.
 func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
@@ -53,8 +53,9 @@ func Sent(object runtime.Object) (*unstructured.Unstructured, error) {
 	return sent, nil
 }
 
-// insertLeaves inserts the paths of all that is no map. A list is one: whether its elements are written on their own is
-// its schema's to say. What is empty has nothing that somebody could remove, and may have no owner.
+// insertLeaves inserts the paths of all values other than maps. It treats a list as one value: its schema decides
+// whether elements have writers of their own. It skips empty values, which have nothing to remove and may have no
+// owner.
 func insertLeaves(fields *fieldpath.Set, path fieldpath.Path, value any) {
 	switch value := value.(type) {
 	case nil:

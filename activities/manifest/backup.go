@@ -20,25 +20,26 @@ const (
 	ArchiveStore = "archive"
 	// SourceStore names the ObjectStore that a Cluster is recovered from.
 	SourceStore = "source"
-	// ArchiveCredentials names the Secret with the keys to the one, SourceCredentials that with the keys to the other.
+	// ArchiveCredentials names the Secret with the keys to ArchiveStore, SourceCredentials the one with the keys to
+	// SourceStore.
 	ArchiveCredentials = "archive-credentials" //nolint:gosec // a name
 	SourceCredentials  = "source-credentials"  //nolint:gosec // a name
 	accessKeyID        = "ACCESS_KEY_ID"
 	accessSecretKey    = "ACCESS_SECRET_KEY"
 )
 
-// ObjectStoreVersion is that of the plugin's own kind, of which there is no Go package without the whole plugin.
+// ObjectStoreVersion is the API version of the plugin's own kind; its Go package would require the whole plugin.
 const ObjectStoreVersion = "barmancloud.cnpg.io/v1"
 
-// Archive is the platform's object store, as databases reach it; the zero value is none.
+// Archive is the platform's object store as databases reach it; the zero value means that there is none.
 type Archive struct {
 	// Endpoint is a URL.
 	Endpoint string
-	// AccessKey and SecretKey are those that all databases share; empty where each has keys of its own.
+	// AccessKey and SecretKey are shared by all databases; empty if each has its own keys.
 	AccessKey, SecretKey string
 }
 
-// StoreSecret is the Secret of that name with keys to the object store.
+// StoreSecret builds the Secret of that name with keys to the object store.
 func StoreSecret(db daap.Database, name, accessKey, secretKey string) *corev1.Secret {
 	meta := objectMeta(db, name)
 	meta.Labels["cnpg.io/reload"] = "true"
@@ -50,18 +51,18 @@ func StoreSecret(db daap.Database, name, accessKey, secretKey string) *corev1.Se
 	}
 }
 
-// StoreKeys are the keys that StoreSecret has put in a Secret; empty where they are not there.
+// StoreKeys returns the keys that StoreSecret has put in a Secret; empty if they are missing.
 func StoreKeys(secret *corev1.Secret) (accessKey, secretKey string) {
 	return string(secret.Data[accessKeyID]), string(secret.Data[accessSecretKey])
 }
 
-// ObjectStore is where the Cluster archives to, and for how long what is there is kept.
+// ObjectStore builds the store that the Cluster archives to, with the retention of the backups.
 func ObjectStore(db daap.Database, platform Platform) *unstructured.Unstructured {
 	return objectStore(db, ArchiveStore, map[string]any{
 		"retentionPolicy": fmt.Sprintf("%dd", db.Profile.BackupRetentionDays),
 		"configuration":   storeConfiguration(db.Destination(), ArchiveCredentials, platform),
 		"instanceSidecarConfiguration": map[string]any{
-			// Also how often the plugin tells of what can be restored.
+			// The interval at which the plugin also reports the recovery window.
 			"retentionPolicyIntervalSeconds": int64(300),
 			"resources": map[string]any{
 				"requests": map[string]any{"cpu": "10m", "memory": "64Mi"}, "limits": map[string]any{"memory": "512Mi"},
@@ -71,7 +72,7 @@ func ObjectStore(db daap.Database, platform Platform) *unstructured.Unstructured
 	})
 }
 
-// RestoreStore is where the Cluster of a database that is restored is recovered from.
+// RestoreStore builds the store that the Cluster of a restored database is recovered from.
 func RestoreStore(db daap.Database, platform Platform) *unstructured.Unstructured {
 	return objectStore(db, SourceStore, map[string]any{
 		"configuration":                storeConfiguration(db.Source.Destination, SourceCredentials, platform),
@@ -103,7 +104,7 @@ func storeConfiguration(destination, secret string, platform Platform) map[strin
 	}
 }
 
-// storeEnvironment leaves out checksums that boto3 sends since 1.36, as some object stores refuse them
+// storeEnvironment turns off the checksums that boto3 sends since 1.36, because some object stores reject them
 // (plugin-barman-cloud #393).
 func storeEnvironment() []any {
 	return []any{
@@ -112,7 +113,7 @@ func storeEnvironment() []any {
 	}
 }
 
-// archiver has the Cluster archive its WAL; nil for a database without backups.
+// archiver makes the Cluster archive its WAL; nil for a database without backups.
 func archiver(db daap.Database) []cnpgv1.PluginConfiguration {
 	if !db.Profile.BackupEnabled {
 		return nil
@@ -131,7 +132,7 @@ func ScheduledBackup(db daap.Database) *cnpgv1.ScheduledBackup {
 		Spec: cnpgv1.ScheduledBackupSpec{
 			Schedule: "0 " + db.Profile.BackupFrequency,
 			Cluster:  cnpgv1.LocalObjectReference{Name: ClusterName(db)},
-			// A backup outlives its Kubernetes objects; those go with the Cluster.
+			// The Backup objects are deleted with the Cluster; the backups themselves stay in the archive.
 			BackupOwnerReference: "cluster",
 			Target:               cnpgv1.BackupTargetPrimary,
 			Method:               cnpgv1.BackupMethodPlugin,
@@ -140,7 +141,7 @@ func ScheduledBackup(db daap.Database) *cnpgv1.ScheduledBackup {
 	}
 }
 
-// Suspended is the ScheduledBackup while it takes none.
+// Suspended is the ScheduledBackup while it takes no base backups.
 func Suspended(db daap.Database) *cnpgv1.ScheduledBackup {
 	backups := ScheduledBackup(db)
 	backups.Spec.Suspend = new(true)

@@ -8,7 +8,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// bootstrap makes the first instance: empty, or of the source's archive. CNPG looks at it once.
+// bootstrap creates the first instance: empty, or from the source's archive. CNPG reads it only once.
 func bootstrap(db daap.Database) *cnpgv1.BootstrapConfiguration {
 	credentials := &cnpgv1.LocalObjectReference{Name: daap.CredentialsSecret}
 	if db.Source == nil {
@@ -28,7 +28,7 @@ func bootstrap(db daap.Database) *cnpgv1.BootstrapConfiguration {
 	return &cnpgv1.BootstrapConfiguration{Recovery: recovery}
 }
 
-// recoveredFrom says where the source's archive is; nil for a database that is not restored.
+// recoveredFrom is the location of the source's archive; nil for a database that is not restored.
 func recoveredFrom(db daap.Database) []cnpgv1.ExternalCluster {
 	if db.Source == nil {
 		return nil

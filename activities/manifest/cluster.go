@@ -13,7 +13,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Cluster is the CNPG Cluster of the database's live incarnation.
+// Cluster is the CNPG Cluster of the database's current incarnation.
 func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	cluster := &cnpgv1.Cluster{
 		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Cluster"},
@@ -35,7 +35,7 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				Limits: corev1.ResourceList{corev1.ResourceMemory: db.Profile.Memory},
 			},
 			PostgresConfiguration: cnpgv1.PostgresConfiguration{
-				// CNPG's own last rule admits connections without TLS; this one comes before it.
+				// CNPG's own last rule allows connections without TLS; this one comes before it.
 				PgHBA:       []string{"hostnossl all all all reject"},
 				Parameters:  parameters(db.Profile),
 				Synchronous: synchronous(db.Profile),
@@ -43,7 +43,7 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 			EnableSuperuserAccess: new(false),
 			Bootstrap:             bootstrap(db),
 			ExternalClusters:      recoveredFrom(db),
-			// The pooler shows the server's certificate, which does not know the pooler's Service by itself.
+			// The pooler presents the server's certificate, which does not contain the pooler's Service by default.
 			Certificates: &cnpgv1.CertificatesConfiguration{
 				ServerAltDNSNames: append(hosts(daap.PoolerService, db.ID), hosts(daap.PrimaryService, db.ID)...),
 			},
@@ -52,10 +52,10 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 				Roles:    []cnpgv1.RoleConfiguration{workerRole(db)},
 			},
 			Probes: probes(),
-			// A client that stays connected must not hold up a stop for CNPG's default of three minutes.
+			// A client that stays connected must not delay a stop for CNPG's default of three minutes.
 			SmartShutdownTimeout: new(int32(15)),
 			MaxStopDelay:         120,
-			// CNPG's default renews every 2 s, half a write per second for each database on the API server.
+			// CNPG's default renews every 2 s, which is half a write per second per database on the API server.
 			PrimaryLease: &cnpgv1.PrimaryLeaseConfiguration{
 				LeaseDurationSeconds: new(int32(60)),
 				RenewDeadlineSeconds: new(int32(40)),
@@ -65,20 +65,20 @@ func Cluster(db daap.Database, platform Platform) *cnpgv1.Cluster {
 		},
 	}
 	if db.Profile.BackupEnabled {
-		// A base backup of a replica that lags behind is one of the past.
+		// A base backup of a lagging replica contains an older state.
 		cluster.Spec.Backup = &cnpgv1.BackupConfiguration{Target: cnpgv1.BackupTargetPrimary}
 	}
 	return cluster
 }
 
-// AnnotationHibernation is CNPG's own: with HibernationOn, there are no pods, and the volumes stay.
+// AnnotationHibernation is CNPG's own: with HibernationOn, CNPG deletes the pods and keeps the volumes.
 const (
 	AnnotationHibernation = "cnpg.io/hibernation"
 	HibernationOn         = "on"
 )
 
-// Commands are the annotations by which a Cluster is told to do otherwise than its spec says: to have no pods, to keep
-// PostgreSQL stopped in them, and that the operator leaves it alone. DAAP gives the first alone.
+// Commands are the annotations that override the spec of a Cluster: they remove its pods, keep PostgreSQL stopped in
+// them, or stop the operator's reconciliation. DAAP sets only the first.
 func Commands() []string {
 	return []string{AnnotationHibernation, "cnpg.io/fencedInstances", "cnpg.io/reconciliationLoop"}
 }
@@ -90,20 +90,21 @@ func Hibernated(db daap.Database, platform Platform) *cnpgv1.Cluster {
 	return cluster
 }
 
-// fixed is what every PostgreSQL is told, whatever its tier.
+// fixed are the settings of every PostgreSQL, independent of the tier.
 var fixed = map[string]string{
-	// CNPG's own default, said so that another one changes nothing.
+	// CNPG's own default, set explicitly so that a new default changes nothing.
 	"ssl_min_protocol_version": "TLSv1.3",
-	// The values that statements are given stay out of pgAudit's log.
+	// Parameters of statements stay out of pgAudit's log.
 	"pgaudit.log_catalog": "off", "pgaudit.log_parameter": "off",
-	// A statement that fails is not logged, only why it failed: it may have a password, of which pgAudit does not know.
+	// Of a failed statement, only the error is logged: the statement may contain a password, which pgAudit cannot
+	// recognize.
 	"log_min_error_statement": "panic",
 }
 
-// AuditParameter is PostgreSQL's setting for what pgAudit logs.
+// AuditParameter is PostgreSQL's setting of the statements that pgAudit logs.
 const AuditParameter = "pgaudit.log"
 
-// parameters are all that PostgreSQL is told.
+// parameters are all settings of PostgreSQL.
 func parameters(p daap.Profile) map[string]string {
 	all := Parameters(p)
 	maps.Copy(all, fixed)
@@ -114,17 +115,17 @@ func parameters(p daap.Profile) map[string]string {
 	return all
 }
 
-// Parameters are what PostgreSQL is told of the size of its instance.
+// Parameters are the settings of PostgreSQL that depend on the size of its instance.
 func Parameters(p daap.Profile) map[string]string {
 	return map[string]string{
 		"max_connections": strconv.Itoa(p.MaxConnections),
-		// A quarter of the memory, as PostgreSQL's own documentation advises.
+		// A quarter of the memory, as PostgreSQL's own documentation recommends.
 		"shared_buffers": fmt.Sprintf("%dMB", p.Memory.Value()/4>>20),
 	}
 }
 
-// synchronous lets a commit wait for as many replicas as the tier says; nil for none. While they are missing nothing is
-// committed: that is what was promised.
+// synchronous makes a commit wait for as many replicas as the tier requires; nil for none. While they are missing,
+// PostgreSQL commits nothing: the tier promises that.
 func synchronous(p daap.Profile) *cnpgv1.SynchronousReplicaConfiguration {
 	if p.HAReplicas == 0 {
 		return nil
@@ -135,7 +136,7 @@ func synchronous(p daap.Profile) *cnpgv1.SynchronousReplicaConfiguration {
 	}
 }
 
-// StandbysPrefix is what PostgreSQL's synchronous_standby_names begin with for the profile; the names of the standbys
+// StandbysPrefix is the beginning of PostgreSQL's synchronous_standby_names for the profile; the names of the standbys
 // follow.
 func StandbysPrefix(p daap.Profile) string {
 	if p.HAReplicas == 0 {
@@ -144,7 +145,7 @@ func StandbysPrefix(p daap.Profile) string {
 	return fmt.Sprintf("ANY %d (", p.HAReplicas)
 }
 
-// primaryService leads to the primary under a name that does not change with the Cluster's.
+// primaryService routes to the primary under a name that stays the same when the Cluster's name changes.
 func primaryService() cnpgv1.ManagedService {
 	return cnpgv1.ManagedService{
 		SelectorType:   cnpgv1.ServiceSelectorTypeRW,
@@ -156,7 +157,7 @@ func primaryService() cnpgv1.ManagedService {
 	}
 }
 
-// probes look every second: CNPG's default of ten is felt in every provision.
+// probes run every second: CNPG's default of ten noticeably delays every provision.
 func probes() *cnpgv1.ProbesConfiguration {
 	everySecond := cnpgv1.Probe{PeriodSeconds: 1}
 	return &cnpgv1.ProbesConfiguration{
@@ -165,7 +166,7 @@ func probes() *cnpgv1.ProbesConfiguration {
 	}
 }
 
-// optional is nil for the empty string, which Kubernetes takes for a value of its own.
+// optional returns nil for the empty string, which Kubernetes would treat as a value.
 func optional(s string) *string {
 	if s == "" {
 		return nil

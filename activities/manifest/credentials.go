@@ -7,13 +7,13 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Credentials is the Secret with the user and password of the database's owner. It is made once and
-// outlives every Cluster; CNPG reloads it when the password changes.
+// Credentials is the Secret with the user and password of the database's owner. It is created once and outlives every
+// Cluster; CNPG reloads it when the password changes.
 func Credentials(db daap.Database, password string) *corev1.Secret {
 	return basicAuth(db, daap.CredentialsSecret, daap.PostgresUser, password)
 }
 
-// WorkerCredentials is the like of Credentials for the worker's own role.
+// WorkerCredentials is the same Secret for the worker's own role.
 func WorkerCredentials(db daap.Database, password string) *corev1.Secret {
 	return basicAuth(db, WorkerSecret, WorkerRole, password)
 }

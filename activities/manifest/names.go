@@ -1,5 +1,5 @@
-// Package manifest builds the Kubernetes objects that a database is made of. Its functions are pure: from
-// the database and the platform's settings to the object, so that a golden file shows all there is to see.
+// Package manifest builds the Kubernetes objects of a database. Its functions are pure: they depend only on the
+// database and the platform's settings, so that golden files show their complete results.
 package manifest
 
 import (
@@ -20,35 +20,35 @@ const (
 	LabelDatabaseID = "daap.io/database-id"
 	LabelTeam       = "daap.io/team"
 	LabelTier       = "daap.io/tier"
-	// LabelCluster is CNPG's own label on what it makes for a Cluster or Pooler.
+	// LabelCluster is CNPG's own label on the objects that it creates for a Cluster or Pooler.
 	LabelCluster = "cnpg.io/cluster"
-	// LabelPodRole is CNPG's own label on pods: RoleInstance where PostgreSQL runs, RolePooler where PgBouncer does.
+	// LabelPodRole is CNPG's own label on pods: RoleInstance for PostgreSQL, RolePooler for PgBouncer.
 	LabelPodRole = "cnpg.io/podRole"
 	RoleInstance = "instance"
 	RolePooler   = "pooler"
 )
 
-// Names of containers in the pods of instances: PostgreSQL's, and the one that archives.
+// Names of containers in the pods of instances: PostgreSQL's, and the archiver's.
 const (
 	PostgresContainer = "postgres"
 	ArchiverContainer = "plugin-barman-cloud"
 )
 
-// Platform is what every database of an installation shares.
+// Platform are the settings that all databases of an installation share.
 type Platform struct {
 	// PostgresImages are the operand's images by PostgreSQL major version; the tag of each begins with its version.
 	PostgresImages daap.Catalog
-	// PoolerImage is PgBouncer's image; empty is the operator's default.
+	// PoolerImage is PgBouncer's image; empty means the operator's default.
 	PoolerImage string
-	// StorageClass of the volumes; empty is the cluster's default.
+	// StorageClass of the volumes; empty means the cluster's default.
 	StorageClass string
-	// Archive is where backups go.
+	// Archive is the destination of backups.
 	Archive Archive
-	// Network is whom databases talk with.
+	// Network are the peers of databases.
 	Network Network
 }
 
-// ClusterName names the CNPG Cluster of the database's incarnation; it is never used again for another one.
+// ClusterName names the CNPG Cluster of the database's incarnation; the name is never reused for another one.
 func ClusterName(db daap.Database) string { return db.ServerName() }
 
 // CASecret names the Secret in which CNPG keeps the CA that signs the servers' certificates, under CAKey.
@@ -76,7 +76,7 @@ func objectMeta(db daap.Database, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: name, Namespace: daap.Namespace(db.ID), Labels: maps.Clone(labels(db))}
 }
 
-// hosts are all names by which clients reach a Service, as its certificate must show them.
+// hosts are all names by which clients reach a Service; its certificate must contain them.
 func hosts(service string, database uuid.UUID) []string {
 	namespace := daap.Namespace(database)
 	return []string{

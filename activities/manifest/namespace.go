@@ -7,7 +7,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Namespace is the database's own namespace; Pod Security admits nothing but `restricted` pods.
+// Namespace is the database's own namespace; Pod Security admits only `restricted` pods.
 func Namespace(db daap.Database) *corev1.Namespace {
 	all := labels(db)
 	all["pod-security.kubernetes.io/enforce"] = "restricted"

@@ -15,26 +15,27 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Network is whom databases talk with beside their own pods and their teams. All others are denied, both ways.
+// Network are the peers that databases may communicate with, in addition to their own pods and their teams. All other
+// traffic is denied, in both directions.
 type Network struct {
-	// Operator and Worker reach databases; Metrics reads their metrics.
+	// Operator and Worker connect to databases; Metrics reads their metrics.
 	Operator, Worker, Metrics []Peer
-	// DNS, APIServers and Store are reached by databases: the cluster's DNS, the Kubernetes API where its endpoints are
-	// (policies look at a packet's destination after that of a Service is replaced), and the object store.
+	// Databases connect to DNS, APIServers and Store: the cluster's DNS, the endpoints of the Kubernetes API (policies
+	// match a packet's destination after the Service's address is replaced), and the object store.
 	DNS, APIServers, Store []Peer
 }
 
 // Peer is a part of the network: addresses, or pods of a namespace. Its text is 10.0.0.0/24, 10.0.0.1, namespace or
-// namespace/label=value, each followed by :port or by nothing, which is every port.
+// namespace/label=value, each followed by :port or by nothing, which means every port.
 type Peer struct {
 	Block     string
 	Namespace string
-	// Label and Value choose pods of the namespace; without them it is all.
+	// Label and Value select pods of the namespace; without them, all its pods.
 	Label, Value string
 	Port         int32
 }
 
-// UnmarshalText reads a peer; an error says what its text must be.
+// UnmarshalText parses a peer; the error describes the valid forms.
 func (p *Peer) UnmarshalText(text []byte) error {
 	host, port, hasPort := cutPort(string(text))
 	*p = Peer{}
@@ -64,7 +65,7 @@ func (p *Peer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// cutPort divides host:port, where a host with colons of its own stands in brackets if it has a port.
+// cutPort splits host:port; a host that contains colons is in brackets if a port follows.
 func cutPort(text string) (host, port string, hasPort bool) {
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		host, rest, _ := strings.Cut(inner, "]")
@@ -93,15 +94,15 @@ const (
 	clientsPolicy  = "clients"
 )
 
-// DenyAll denies the namespace's pods everything that another policy does not allow.
+// DenyAll denies the namespace's pods all traffic that no other policy allows.
 func DenyAll(db daap.Database) *networkingv1.NetworkPolicy {
 	return policy(db, denyPolicy, networkingv1.NetworkPolicySpec{
 		PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
 	})
 }
 
-// PlatformTraffic allows what the database needs to run: its own pods, the operator, DNS, the Kubernetes API, the
-// object store, DAAP's worker, and who reads metrics.
+// PlatformTraffic allows the traffic that the database needs: with its own pods, the operator, DNS, the Kubernetes API,
+// the object store, DAAP's worker, and the readers of metrics.
 func PlatformTraffic(db daap.Database, network Network) *networkingv1.NetworkPolicy {
 	own := []networkingv1.NetworkPolicyPeer{{PodSelector: new(ownPods())}}
 	within := ports(portPostgres, portStatus)
@@ -140,8 +141,8 @@ func PlatformTraffic(db daap.Database, network Network) *networkingv1.NetworkPol
 	return policy(db, platformPolicy, spec)
 }
 
-// Clients lets the pods of the owning team's namespaces connect, whatever labels the pods themselves have. The
-// namespaces of the team's databases have its label too: they are no clients of each other.
+// Clients lets the pods of the owning team's namespaces connect, whatever their labels. The namespaces of the team's
+// databases have the team's label too, but are excluded: databases are not clients of each other.
 func Clients(db daap.Database) *networkingv1.NetworkPolicy {
 	return policy(db, clientsPolicy, networkingv1.NetworkPolicySpec{
 		PodSelector: ownPods(),
@@ -166,7 +167,7 @@ func policy(db daap.Database, name string, spec networkingv1.NetworkPolicySpec) 
 	}
 }
 
-// ownPods are the pods that CNPG makes in the namespace: instances, their Jobs and the pool, of any incarnation.
+// ownPods are the pods that CNPG creates in the namespace: instances, their Jobs and the pool, of any incarnation.
 func ownPods() metav1.LabelSelector {
 	return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
 		{Key: LabelCluster, Operator: metav1.LabelSelectorOpExists},
@@ -186,7 +187,7 @@ func (p Peer) selected() networkingv1.NetworkPolicyPeer {
 	return selected
 }
 
-// ports are those of the peer itself; nil for every port.
+// ports returns the peer's own port; nil for every port.
 func (p Peer) ports() []networkingv1.NetworkPolicyPort {
 	if p.Port == 0 {
 		return nil

@@ -11,37 +11,37 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Built is an object as DAAP builds it.
+// Built is an object that DAAP builds.
 type Built interface {
 	metav1.Object
 	runtime.Object
 }
 
-// Object is one of the objects that a database consists of in Kubernetes.
+// Object is one of the Kubernetes objects of a database.
 type Object struct {
-	// Built is the object as it is applied. A Secret has its keys, and no values.
+	// Built is the object as it is applied. A Secret has its keys, but no values.
 	Built Built
 	// Step is the step of an operation that applies it.
 	Step daap.StepName
-	// Followed: the watch follows it, and drift is observed. Secrets are not followed, as a worker that may watch them may
-	// read all Secrets of all namespaces.
+	// Followed: the watch follows it, and drift is reported. Secrets are not followed: a worker that may watch them may
+	// read the Secrets of all namespaces.
 	Followed bool
-	// Grants: what comes after it in its step needs the rights that it grants to the worker.
+	// Grants: the following objects of its step need the rights that it grants to the worker.
 	Grants bool
 }
 
 // Kind is the kind of the object.
 func (o Object) Kind() schema.GroupVersionKind { return o.Built.GetObjectKind().GroupVersionKind() }
 
-// Objects are all objects that a database which runs consists of, in the order in which they are applied. What applies,
-// takes over, watches, compares or counts objects goes by this list.
+// Objects are all objects of a running database, in the order in which they are applied. All code that applies, takes
+// over, watches, compares or counts objects uses this list.
 func Objects(db daap.Database, platform Platform) []Object {
 	const secret, followed = false, true
 	all := []Object{
 		{Built: Namespace(db), Step: daap.StepNamespace, Followed: followed},
 		{Built: ConnectionRights(db), Step: daap.StepNamespace, Followed: followed},
 		{Built: WorkerRights(db), Step: daap.StepNamespace, Followed: followed, Grants: true},
-		// Nothing runs in the namespace before these say what it may reach.
+		// Network access is restricted before anything runs in the namespace.
 		{Built: DenyAll(db), Step: daap.StepNamespace, Followed: followed},
 		{Built: PlatformTraffic(db, platform.Network), Step: daap.StepNamespace, Followed: followed},
 		{Built: Credentials(db, ""), Step: daap.StepCredentials, Followed: secret},
@@ -67,10 +67,10 @@ func Objects(db daap.Database, platform Platform) []Object {
 	return all
 }
 
-// Kinds are the kinds of all objects that any database consists of.
+// Kinds are the kinds of all objects that a database may have.
 func Kinds() []schema.GroupVersionKind { return kinds(func(Object) bool { return true }) }
 
-// FollowedKinds are those of Kinds that the watch follows.
+// FollowedKinds are the Kinds that the watch follows.
 func FollowedKinds() []schema.GroupVersionKind {
 	return kinds(func(o Object) bool { return o.Followed })
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Pooler is the PgBouncer in front of the database. Its Service has the Pooler's name, which stays when
-// the Cluster's changes.
+// Pooler is the PgBouncer in front of the database. Its Service has the Pooler's name, which stays the same when the
+// Cluster's name changes.
 func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 	return &cnpgv1.Pooler{
 		TypeMeta:   metav1.TypeMeta{APIVersion: cnpgv1.SchemeGroupVersion.String(), Kind: "Pooler"},
@@ -27,13 +27,13 @@ func Pooler(db daap.Database, platform Platform) *cnpgv1.Pooler {
 				Parameters: map[string]string{
 					"default_pool_size": strconv.Itoa(poolSize(db.Profile)),
 					"max_client_conn":   strconv.Itoa(maxClients),
-					// PgBouncer's default takes clients without TLS.
+					// PgBouncer's default accepts clients without TLS.
 					"client_tls_sslmode": "require",
-					// CNPG has no client_tls_protocols, and PgBouncer takes TLS 1.2. That fails where these are all of its
-					// ciphers, as they need a shared key that is not there. TLS 1.3 has ciphers of its own.
+					// CNPG has no client_tls_protocols, and PgBouncer accepts TLS 1.2. With only these ciphers, TLS 1.2
+					// fails, because they need a shared key that does not exist. TLS 1.3 has ciphers of its own.
 					"client_tls_ciphers": "PSK",
-					// After a failed connection to the server PgBouncer answers everyone with that failure for this
-					// many seconds. Its default of 15 was felt in every provision whose first connection came too soon.
+					// After a failed connection to the server, PgBouncer rejects all clients with that error for this
+					// many seconds. Its default of 15 delayed every provision whose first connection came too soon.
 					"server_login_retry": "1",
 				},
 			},
@@ -48,15 +48,15 @@ func Stopped(db daap.Database, platform Platform) *cnpgv1.Pooler {
 	return pooler
 }
 
-// maxClients is how many clients PgBouncer takes; each costs it some 2 kB.
+// maxClients is the number of clients that PgBouncer accepts; each uses about 2 kB.
 const maxClients = 10_000
 
-// poolSize is how many of PostgreSQL's connections the pool takes; the others are for those who connect directly, and
-// for the operator.
+// poolSize is the number of PostgreSQL connections that the pool uses; the others are for direct clients and for the
+// operator.
 func poolSize(p daap.Profile) int { return max(1, p.MaxConnections*8/10) }
 
-// AnnotationPool on PgBouncer's pods says with which settings they started, so that new settings are new pods and it
-// can be seen when the pool has them. PgBouncer could take them up where it is, but nobody could see when it has.
+// AnnotationPool on PgBouncer's pods contains the settings that they started with, so that new settings create new pods
+// and DAAP can check when the pool has them. PgBouncer could reload settings, but nothing would show when it has.
 const AnnotationPool = "daap.io/pool"
 
 // Pool is the value of AnnotationPool for the profile.
@@ -66,7 +66,7 @@ func poolerTemplate(db daap.Database, platform Platform) *cnpgv1.PodTemplateSpec
 	template := &cnpgv1.PodTemplateSpec{ObjectMeta: cnpgv1.Metadata{
 		Labels: labels(db), Annotations: map[string]string{AnnotationPool: Pool(db.Profile)},
 	}}
-	template.Spec.Containers = []corev1.Container{} // the schema requires the list, also where it changes nothing
+	template.Spec.Containers = []corev1.Container{} // the schema requires the list, even if it is empty
 	if platform.PoolerImage != "" {
 		template.Spec.Containers = []corev1.Container{{
 			Name: "pgbouncer", Image: platform.PoolerImage, ImagePullPolicy: corev1.PullIfNotPresent,

@@ -7,21 +7,21 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// What deploy/kubernetes has for the rights in databases' namespaces.
+// The names in deploy/kubernetes for the rights in databases' namespaces.
 const (
-	// ServiceNamespace is where DAAP itself is, and WorkerAccount the worker's ServiceAccount in it.
+	// ServiceNamespace is the namespace of DAAP itself, and WorkerAccount the worker's ServiceAccount in it.
 	ServiceNamespace = "daap"
 	WorkerAccount    = "daap-worker"
-	// DatabaseRole names the ClusterRole with what the worker may do in the namespace of a database alone.
+	// DatabaseRole names the ClusterRole with the worker's rights in the namespace of a single database.
 	DatabaseRole = "daap-database"
-	// ConnectionRole names the ClusterRole that lets its bearers read the Secret with the database's credentials.
+	// ConnectionRole names the ClusterRole that allows reading the Secret with the database's credentials.
 	ConnectionRole = "daap-connection"
 )
 
-// TeamGroup is the group in Kubernetes of a team's people and workloads.
+// TeamGroup is the Kubernetes group of a team's people and workloads.
 func TeamGroup(team string) string { return "daap:team:" + team }
 
-// WorkerRights lets the worker into the database's namespace: elsewhere it reads no Secret and writes nothing.
+// WorkerRights lets the worker into the database's namespace: elsewhere it reads no Secrets and writes nothing.
 func WorkerRights(db daap.Database) *rbacv1.RoleBinding {
 	return bound(db, WorkerAccount, DatabaseRole,
 		rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: ServiceNamespace, Name: WorkerAccount})

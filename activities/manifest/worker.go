@@ -8,22 +8,22 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// workerConnections bounds how many connections the worker's role has at once in one PostgreSQL; workerReserved of them
-// are there for it also where clients have all others.
+// workerConnections limits the concurrent connections of the worker's role to one PostgreSQL; workerReserved of them
+// stay available to it even if clients use all others.
 const workerConnections, workerReserved = 5, 3
 
-// reserving is the role that may use what is reserved, monitoring the one that may know how much WAL there is, and how
-// large databases are whose owner lets nobody in. The worker has of it what it has once it says SET ROLE.
+// reserving is the role that may use reserved connections. monitoring is the role that may read the amount of WAL, and
+// the size of databases that accept no clients. The worker has its rights only after SET ROLE.
 const reserving, monitoring = "pg_use_reserved_connections", "pg_monitor"
 
-// reserves says whether PostgreSQL knows of reserved connections, which came with version 16.
+// reserves reports whether PostgreSQL supports reserved connections, which came with version 16.
 func reserves(p daap.Profile) bool {
 	version, err := strconv.Atoi(p.PGVersion)
 	return err == nil && version >= 16
 }
 
-// workerRole is the worker's role as CNPG keeps it, in a restored PostgreSQL too. It has none of what the owner has
-// until it says SET ROLE, which is to open and to close the database.
+// workerRole is the worker's role as CNPG maintains it, including in a restored PostgreSQL. It has none of the owner's
+// rights until SET ROLE, which it uses to open and close the database.
 func workerRole(db daap.Database) cnpgv1.RoleConfiguration {
 	role := cnpgv1.RoleConfiguration{
 		Name: WorkerRole, Ensure: cnpgv1.EnsurePresent, Login: true, Inherit: new(false),
@@ -36,8 +36,8 @@ func workerRole(db daap.Database) cnpgv1.RoleConfiguration {
 	return role
 }
 
-// workerRoleSQL makes the role in a new PostgreSQL, in whose maintenance database it may end a segment, so that what
-// was written last can be archived at once. Nobody logs in as it before CNPG gives it a password.
+// workerRoleSQL creates the role in a new PostgreSQL. In the maintenance database it may switch WAL segments, so that
+// the last changes can be archived at once. No login as this role is possible until CNPG sets its password.
 func workerRoleSQL(db daap.Database) []string {
 	made := []string{
 		"CREATE ROLE " + WorkerRole + " NOINHERIT IN ROLE " + daap.PostgresUser + ", " + monitoring,
