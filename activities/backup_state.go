@@ -37,9 +37,9 @@ func (s *Steps) observeBackups(
 	if there.DeletionTimestamp != nil { // its Backups are deleted with it, but the base backups stay archived
 		return fmt.Errorf("cluster of database %s is being deleted", db.ID)
 	}
-	told := apimeta.FindStatusCondition(there.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
-	if told != nil {
-		state.Archiving, state.ArchivingMessage = told.Status == metav1.ConditionTrue, diagnosis.Safe(told.Message)
+	archiving := apimeta.FindStatusCondition(there.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
+	if archiving != nil {
+		state.Archiving, state.ArchivingMessage = archiving.Status == metav1.ConditionTrue, diagnosis.Safe(archiving.Message)
 	}
 	away := reachable.Away(ctx, db)
 	if away != nil && state.Archiving { // the archiver may hang for minutes before it reports this

@@ -153,12 +153,12 @@ func (s *Steps) HibernateCluster(ctx context.Context, in Input) error {
 		if err != nil {
 			return false, "", err
 		}
-		told := cluster.Hibernation(there)
+		hibernation := cluster.Hibernation(there)
 		switch {
-		case told == nil:
+		case hibernation == nil:
 			return false, "The operator has not processed the Cluster yet", nil
-		case told.Status != metav1.ConditionTrue:
-			return false, diagnosis.WithReason("Cluster is "+told.Reason, told.Message), nil
+		case hibernation.Status != metav1.ConditionTrue:
+			return false, diagnosis.WithReason("Cluster is "+hibernation.Reason, hibernation.Message), nil
 		}
 		instances, err := s.Cluster.Instances(ctx, db)
 		if err != nil || len(instances) > 0 {

@@ -146,7 +146,7 @@ func (s *Steps) VerifyConnection(ctx context.Context, in Input) error {
 	if err = s.Postgres.AwaitRole(ctx, db); err == nil {
 		err = s.Postgres.SelectOne(ctx, db)
 	}
-	if postgres.TakesNobody(err) {
+	if postgres.AcceptsNoConnections(err) {
 		if err = s.Postgres.Open(ctx, db); err == nil {
 			err = s.Postgres.SelectOne(ctx, db)
 		}

@@ -66,12 +66,12 @@ func (k *Kubernetes) NotArchiving(ctx context.Context, db daap.Database) (string
 	if err != nil {
 		return "", err
 	}
-	told := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
+	condition := apimeta.FindStatusCondition(cluster.Status.Conditions, string(cnpgv1.ConditionContinuousArchiving))
 	switch {
-	case told == nil:
+	case condition == nil:
 		return "No WAL has been archived yet", nil
-	case told.Status != metav1.ConditionTrue:
-		return diagnosis.WithReason("WAL is not archived", diagnosis.Safe(told.Message)), nil
+	case condition.Status != metav1.ConditionTrue:
+		return diagnosis.WithReason("WAL is not archived", diagnosis.Safe(condition.Message)), nil
 	}
 	return "", nil
 }
@@ -121,9 +121,9 @@ func (k *Kubernetes) RecoveryWindow(ctx context.Context, db daap.Database) (map[
 	if err := k.Client.Get(ctx, key, store); err != nil {
 		return nil, fmt.Errorf("get object store of database %s: %w", db.ID, err)
 	}
-	told, _, _ := unstructured.NestedStringMap(store.Object, "status", "serverRecoveryWindow", db.ServerName())
+	reported, _, _ := unstructured.NestedStringMap(store.Object, "status", "serverRecoveryWindow", db.ServerName())
 	window := map[string]*time.Time{}
-	for name, text := range told {
+	for name, text := range reported {
 		if at, err := time.Parse(time.RFC3339, text); err == nil {
 			window[name] = &at
 		}

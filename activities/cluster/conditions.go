@@ -116,52 +116,52 @@ func (o objects) gone() string {
 // ready reports whether everything that was requested runs.
 func (o objects) ready() daap.Condition {
 	if gone := o.gone(); gone != "" {
-		return wrong(daap.ConditionReady, "ClusterMissing", gone)
+		return unhealthy(daap.ConditionReady, "ClusterMissing", gone)
 	}
 	if full := diagnosis.VolumesFull(o.cluster, o.pods); full != nil {
-		return wrong(daap.ConditionReady, "StorageFull", full.Message+". "+full.Remedy)
+		return unhealthy(daap.ConditionReady, "StorageFull", full.Message+". "+full.Remedy)
 	}
 	if o.pool == nil {
-		return wrong(daap.ConditionReady, "PoolerMissing", "The Pooler has no Deployment.")
+		return unhealthy(daap.ConditionReady, "PoolerMissing", "The Pooler has no Deployment.")
 	}
 	done, progress := InstancesReady(o.cluster)
 	if done {
 		done, progress = PoolerReady(o.pool)
 	}
 	if done {
-		return well(daap.ConditionReady)
+		return healthy(daap.ConditionReady)
 	}
 	if trouble := podTrouble(o.pods); trouble != "" {
 		progress += "; " + trouble
 	}
-	return wrong(daap.ConditionReady, "NotReady", progress)
+	return unhealthy(daap.ConditionReady, "NotReady", progress)
 }
 
 // reachable reports whether clients can reach the primary: CNPG's readiness probe queries PostgreSQL in the pod every
 // second.
 func (o objects) reachable() daap.Condition {
 	if gone := o.gone(); gone != "" {
-		return wrong(daap.ConditionPrimaryReachable, "ClusterMissing", gone)
+		return unhealthy(daap.ConditionPrimaryReachable, "ClusterMissing", gone)
 	}
 	primary := o.cluster.Status.CurrentPrimary
 	at := slices.IndexFunc(o.pods, func(p corev1.Pod) bool { return p.Name == primary })
 	switch {
 	case primary == "":
-		return wrong(daap.ConditionPrimaryReachable, "NoPrimary", "The Cluster has no primary.")
+		return unhealthy(daap.ConditionPrimaryReachable, "NoPrimary", "The Cluster has no primary.")
 	case at < 0:
-		return wrong(daap.ConditionPrimaryReachable, "NoPod", "The primary has no pod.")
+		return unhealthy(daap.ConditionPrimaryReachable, "NoPod", "The primary has no pod.")
 	case !diagnosis.PodReady(&o.pods[at]) || o.pods[at].DeletionTimestamp != nil:
-		return wrong(daap.ConditionPrimaryReachable, "PrimaryNotReady", "PostgreSQL in pod "+primary+" does not answer.")
+		return unhealthy(daap.ConditionPrimaryReachable, "PrimaryNotReady", "PostgreSQL in pod "+primary+" does not answer.")
 	case o.pool == nil || o.pool.Status.ReadyReplicas == 0:
-		return wrong(daap.ConditionPrimaryReachable, "NoPool", "No instance of PgBouncer is ready.")
+		return unhealthy(daap.ConditionPrimaryReachable, "NoPool", "No instance of PgBouncer is ready.")
 	}
-	return well(daap.ConditionPrimaryReachable)
+	return healthy(daap.ConditionPrimaryReachable)
 }
 
 // replication reports whether all standbys are ready.
 func (o objects) replication() daap.Condition {
 	if o.cluster == nil {
-		return wrong(daap.ConditionReplication, "ClusterMissing", o.gone())
+		return unhealthy(daap.ConditionReplication, "ClusterMissing", o.gone())
 	}
 	want, are := o.cluster.Spec.Instances-1, 0
 	for i := range o.pods {
@@ -170,9 +170,9 @@ func (o objects) replication() daap.Condition {
 		}
 	}
 	if are >= want {
-		return well(daap.ConditionReplication)
+		return healthy(daap.ConditionReplication)
 	}
-	return wrong(daap.ConditionReplication, "StandbysMissing", fmt.Sprintf("%d of %d standbys are ready.", are, want))
+	return unhealthy(daap.ConditionReplication, "StandbysMissing", fmt.Sprintf("%d of %d standbys are ready.", are, want))
 }
 
 // policed reports whether all NetworkPolicies exist.
@@ -184,9 +184,9 @@ func (o objects) policed() daap.Condition {
 		}
 	}
 	if len(missing) == 0 {
-		return well(daap.ConditionNetworkPolicyPresent)
+		return healthy(daap.ConditionNetworkPolicyPresent)
 	}
-	return wrong(daap.ConditionNetworkPolicyPresent, "PolicyMissing", fmt.Sprintf(
+	return unhealthy(daap.ConditionNetworkPolicyPresent, "PolicyMissing", fmt.Sprintf(
 		"NetworkPolicy %s does not exist: network access to the database is not restricted as specified.",
 		strings.Join(missing, ", ")))
 }
@@ -236,10 +236,10 @@ func (a applied) changes() []string {
 	return all
 }
 
-func well(t daap.ConditionType) daap.Condition {
+func healthy(t daap.ConditionType) daap.Condition {
 	return daap.Condition{Type: t, Status: daap.ConditionTrue, Reason: "AsExpected"}
 }
 
-func wrong(t daap.ConditionType, reason, message string) daap.Condition {
+func unhealthy(t daap.ConditionType, reason, message string) daap.Condition {
 	return daap.Condition{Type: t, Status: daap.ConditionFalse, Reason: reason, Message: diagnosis.Safe(message)}
 }

@@ -17,7 +17,7 @@ func reduce(obj any) (any, error) {
 	if !ok {
 		return obj, nil // a tombstone
 	}
-	object.SetAnnotations(telltale(object))
+	object.SetAnnotations(neededAnnotations(object))
 	written := object.GetManagedFields()
 	object.SetManagedFields(nil)
 	object.SetOwnerReferences(nil)
@@ -26,7 +26,7 @@ func reduce(obj any) (any, error) {
 	object.SetUID("")
 	switch o := obj.(type) {
 	case *cnpgv1.Cluster:
-		o.ManagedFields = byOthers(written)
+		o.ManagedFields = foreignEntries(written)
 		o.Spec = cnpgv1.ClusterSpec{Instances: o.Spec.Instances}
 		o.Status = cnpgv1.ClusterStatus{
 			Phase: o.Status.Phase, PhaseReason: o.Status.PhaseReason, Conditions: o.Status.Conditions,
@@ -34,12 +34,12 @@ func reduce(obj any) (any, error) {
 			CurrentPrimary: o.Status.CurrentPrimary, TargetPrimary: o.Status.TargetPrimary,
 		}
 	case *metav1.PartialObjectMetadata:
-		o.ManagedFields, o.TypeMeta = byOthers(written), metav1.TypeMeta{}
+		o.ManagedFields, o.TypeMeta = foreignEntries(written), metav1.TypeMeta{}
 	case *corev1.Pod:
 		o.Labels = only(labels, manifest.LabelCluster, manifest.LabelPodRole)
 		o.Spec = corev1.PodSpec{}
 		o.Status = corev1.PodStatus{
-			Phase: o.Status.Phase, Conditions: telling(o.Status.Conditions),
+			Phase: o.Status.Phase, Conditions: neededConditions(o.Status.Conditions),
 			InitContainerStatuses: troubled(o.Status.InitContainerStatuses),
 			ContainerStatuses:     troubled(o.Status.ContainerStatuses),
 		}
@@ -71,9 +71,9 @@ func only(all map[string]string, keys ...string) map[string]string {
 	return kept
 }
 
-// telltale returns the annotations that readers need. The annotation with the names of the applied fields keeps only
+// neededAnnotations returns the annotations that readers need. The annotation with the names of the applied fields keeps only
 // the removed ones, and is missing if none is removed.
-func telltale(object metav1.Object) map[string]string {
+func neededAnnotations(object metav1.Object) map[string]string {
 	all := object.GetAnnotations()
 	kept := only(all, manifest.AnnotationHibernation)
 	lost := removed(all[manifest.AnnotationFields], object.GetManagedFields())
@@ -88,8 +88,8 @@ func telltale(object metav1.Object) map[string]string {
 	return kept
 }
 
-// byOthers returns the entries that may belong to a writer other than DAAP and CloudNativePG.
-func byOthers(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+// foreignEntries returns the entries that may belong to a writer other than DAAP and CloudNativePG.
+func foreignEntries(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	var others []metav1.ManagedFieldsEntry
 	for _, entry := range written {
 		if isForeign(entry) {
@@ -99,15 +99,15 @@ func byOthers(written []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	return others
 }
 
-// telling returns the conditions that readers need.
-func telling(all []corev1.PodCondition) []corev1.PodCondition {
-	var told []corev1.PodCondition
+// neededConditions returns the conditions that readers need.
+func neededConditions(all []corev1.PodCondition) []corev1.PodCondition {
+	var kept []corev1.PodCondition
 	for _, c := range all {
 		if c.Type == corev1.PodReady || c.Type == corev1.PodScheduled && c.Status != corev1.ConditionTrue {
-			told = append(told, c)
+			kept = append(kept, c)
 		}
 	}
-	return told
+	return kept
 }
 
 // troubled returns the containers that wait, failed or have ended before, with their reasons.

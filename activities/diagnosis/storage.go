@@ -58,9 +58,9 @@ func storeDenied(e evidence) *daap.Cause {
 		return nil
 	}
 	for _, kind := range archivingConditions {
-		told := apimeta.FindStatusCondition(e.Cluster.Status.Conditions, string(kind))
-		if told != nil && told.Status == metav1.ConditionFalse && storeWords.in(told.Message) {
-			return Cause(daap.CauseS3Denied, "Cluster %s, %s: %s", e.Cluster.Name, told.Type, told.Message)
+		condition := apimeta.FindStatusCondition(e.Cluster.Status.Conditions, string(kind))
+		if condition != nil && condition.Status == metav1.ConditionFalse && storeWords.in(condition.Message) {
+			return Cause(daap.CauseS3Denied, "Cluster %s, %s: %s", e.Cluster.Name, condition.Type, condition.Message)
 		}
 	}
 	return nil

@@ -11,28 +11,28 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// buckets are the places in the object store.
+// buckets are the operations on buckets.
 type buckets interface {
-	// EnsureBucket makes the bucket where it is missing.
+	// EnsureBucket creates the bucket if it is missing.
 	EnsureBucket(ctx context.Context, bucket string) error
-	// Reach says why the bucket does not answer; nil where it does.
+	// Reach returns why the bucket is unavailable; nil if it responds.
 	Reach(ctx context.Context, bucket string) error
-	// Prefixes returns the first parts of all names under the prefix that have more than one.
+	// Prefixes returns the first path elements of all names under the prefix that have more than one.
 	Prefixes(ctx context.Context, bucket, prefix string) ([]string, error)
-	// AbortUploads gives up what is being uploaded under the prefix, or was and never ended.
+	// AbortUploads aborts unfinished uploads under the prefix.
 	AbortUploads(ctx context.Context, bucket, prefix string) error
 }
 
-// objects are what is in a bucket.
+// objects are the operations on the objects of a bucket.
 type objects interface {
-	// Objects returns all that is under the prefix by its name.
+	// Objects returns all objects under the prefix, by name.
 	Objects(ctx context.Context, bucket, prefix string) (map[string]Object, error)
 	// Read returns a small object.
 	Read(ctx context.Context, bucket, name string) ([]byte, error)
-	// Count counts all that is under the prefix, with all versions and unfinished uploads.
+	// Count counts everything under the prefix, including versions and unfinished uploads.
 	Count(ctx context.Context, bucket, prefix string) (Removed, error)
-	// RemoveSome removes some of the names under the prefix that which selects, with all versions, and returns how much
-	// that was: nothing where nothing is left, or where there is no bucket. Names begin after the prefix.
+	// RemoveSome removes some of the selected names under the prefix with all their versions, and returns their number
+	// and size: zero if none is left, or if there is no bucket. The names that which gets do not include the prefix.
 	RemoveSome(ctx context.Context, bucket, prefix string, which func(name string) bool) (Removed, error)
 }
 
@@ -42,35 +42,35 @@ type store interface {
 	objects
 }
 
-// Error is an error of the object store itself, or of its administration.
+// Error is an error of the object store itself, or of its admin API.
 type Error struct{ Err error }
 
-// Error is that of the store.
+// Error returns the store's text.
 func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the store's error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNoStore says that the worker has no object store, and the database has backups.
+// ErrNoStore means that the database has backups, but the worker has no object store.
 var ErrNoStore = errors.New(
 	"the worker has no object store: DAAP_BACKUP_ENDPOINT is not set, and the database has backups")
 
-// Archives are the archives of databases. Its errors are Error where the store fails, and ErrNoStore.
+// Archives are the archives of databases. Its methods return Error if the store fails, and ErrNoStore.
 type Archives struct {
-	// Store is nil where there is none.
+	// Store is nil if there is none.
 	Store store
 
-	// inspected is what was found in archives when they were last listed, by database.
+	// inspected contains the results of the last listing of archives, by database.
 	inspected sync.Map
 }
 
-// archiveOf is where the database archives under the server name.
+// archiveOf returns the location of the database's archive with the server name.
 func archiveOf(db daap.Database, server string) (bucket, under string) {
 	bucket, prefix := Locate(db.Destination())
 	return bucket, prefix + "/" + server + "/"
 }
 
-// ensured returns the store's error as one.
+// ensured wraps a store's error in Error.
 func ensured(err error) error {
 	if err == nil {
 		return nil
@@ -78,7 +78,7 @@ func ensured(err error) error {
 	return &Error{err}
 }
 
-// EnsureBucket makes the bucket of the database's backups where it is missing. Safe to repeat.
+// EnsureBucket creates the bucket of the database's backups if it is missing. Safe to repeat.
 func (a *Archives) EnsureBucket(ctx context.Context, db daap.Database) error {
 	if a.Store == nil {
 		return ErrNoStore
@@ -87,27 +87,27 @@ func (a *Archives) EnsureBucket(ctx context.Context, db daap.Database) error {
 	return ensured(a.Store.EnsureBucket(ctx, bucket))
 }
 
-// Count returns how much there is of all archives of the database.
+// Count returns the number and size of the objects in all archives of the database.
 func (a *Archives) Count(ctx context.Context, db daap.Database) (Removed, error) {
 	bucket, prefix := Locate(db.Destination())
 	there, err := a.Store.Count(ctx, bucket, prefix+"/")
 	return there, ensured(err)
 }
 
-// AbortUploads gives up all unfinished uploads to archives of the database.
+// AbortUploads aborts all unfinished uploads to archives of the database.
 func (a *Archives) AbortUploads(ctx context.Context, db daap.Database) error {
 	bucket, prefix := Locate(db.Destination())
 	return ensured(a.Store.AbortUploads(ctx, bucket, prefix+"/"))
 }
 
-// RemoveSome removes some of all archives of the database; nothing where nothing is left.
+// RemoveSome removes some objects from the archives of the database; the result is zero if none is left.
 func (a *Archives) RemoveSome(ctx context.Context, db daap.Database) (Removed, error) {
 	bucket, prefix := Locate(db.Destination())
 	removed, err := a.Store.RemoveSome(ctx, bucket, prefix+"/", everything)
 	return removed, ensured(err)
 }
 
-// Empty removes all that is under a destination, and calls alive after each of the removals.
+// Empty removes all objects under a destination, and calls alive after each removal.
 func (a *Archives) Empty(ctx context.Context, destination string, alive func()) error {
 	bucket, prefix := Locate(destination)
 	if err := a.Store.AbortUploads(ctx, bucket, prefix+"/"); err != nil {
@@ -122,11 +122,10 @@ func (a *Archives) Empty(ctx context.Context, destination string, alive func()) 
 	}
 }
 
-// everything chooses all names.
+// everything selects all names.
 func everything(string) bool { return true }
 
-// Restorable returns the newest server name under which there is a completed base backup of the database; empty where
-// there is none.
+// Restorable returns the newest server name with a completed base backup of the database; empty if there is none.
 func (a *Archives) Restorable(ctx context.Context, db daap.Database) (string, error) {
 	if !db.Profile.BackupEnabled {
 		return "", nil
@@ -146,8 +145,8 @@ func (a *Archives) Restorable(ctx context.Context, db daap.Database) (string, er
 	return "", nil
 }
 
-// Missing says what the database's archive lacks of the base backup of that ID and of the log from the segment that the
-// base backup begins with to the last one; empty where it lacks nothing.
+// Missing returns what the database's archive lacks: the base backup with that ID, or a WAL segment from the first one
+// of that base backup to the last one. It is empty if the archive is complete.
 func (a *Archives) Missing(ctx context.Context, db daap.Database, id, begin, last string) (string, error) {
 	if a.Store == nil {
 		return "", ErrNoStore
@@ -167,7 +166,7 @@ func (a *Archives) Missing(ctx context.Context, db daap.Database, id, begin, las
 	return missingWAL(objects, begin, last), nil
 }
 
-// hasBackup says whether the archive of the database of that server name has a base backup that is completed.
+// hasBackup reports whether the database's archive with that server name has a completed base backup.
 func (a *Archives) hasBackup(ctx context.Context, db daap.Database, server string) (bool, error) {
 	bucket, under := archiveOf(db, server)
 	objects, err := a.Store.Objects(ctx, bucket, under+"base/")
@@ -182,7 +181,7 @@ func (a *Archives) hasBackup(ctx context.Context, db daap.Database, server strin
 	return len(completed) > 0, err
 }
 
-// completed reads what Barman notes of the base backups of an archive, and returns those that are completed.
+// completed reads Barman's catalog of an archive, and returns the completed base backups.
 func (a *Archives) completed(
 	ctx context.Context, bucket, under string, objects map[string]Object,
 ) ([]baseBackup, error) {

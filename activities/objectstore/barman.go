@@ -9,7 +9,7 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// baseBackups are the sizes of all base backups in an archive, by their IDs.
+// baseBackups returns the sizes of all base backups in an archive, by ID.
 func baseBackups(objects map[string]Object) map[string]int64 {
 	sizes := map[string]int64{}
 	for name, object := range objects {
@@ -20,7 +20,8 @@ func baseBackups(objects map[string]Object) map[string]int64 {
 	return sizes
 }
 
-// baseOf is the ID of the base backup that an object of an archive is of, base/<id>/<file>; empty where it is of none.
+// baseOf returns the ID of the base backup that contains an object of an archive, base/<id>/<file>; empty if there is
+// none.
 func baseOf(name string) string {
 	parts := strings.Split(name, "/")
 	if len(parts) < 3 || parts[0] != "base" {
@@ -29,8 +30,8 @@ func baseOf(name string) string {
 	return parts[1]
 }
 
-// segmentOf is the postgres.SegmentPlace of the segment that an object of an archive is of, wals/<log>/<segment>; -1
-// where there is none.
+// segmentOf returns the postgres.SegmentPlace of an object of an archive, wals/<log>/<segment>; -1 if the object is not
+// a segment.
 func segmentOf(name string) int64 {
 	parts := strings.Split(name, "/")
 	if len(parts) != 3 || parts[0] != "wals" {
@@ -39,8 +40,8 @@ func segmentOf(name string) int64 {
 	return postgres.SegmentPlace(parts[2])
 }
 
-// gap is the first segment that is missing between the one that the first base backup needs and the last one there is;
-// empty where none is. A timeline goes on where the one before ended.
+// gap returns the first missing segment between the first one that the oldest base backup needs and the last one in the
+// archive; empty if none is missing. A timeline continues where the previous one ended.
 func gap(objects map[string]Object, first string) string {
 	begin := postgres.SegmentPlace(first)
 	if begin < 0 {
@@ -63,7 +64,7 @@ func gap(objects map[string]Object, first string) string {
 	return ""
 }
 
-// missingWAL is what is missing between the two segments, both included; empty where nothing is.
+// missingWAL describes the first missing segment between the two segments, inclusive; empty if none is missing.
 func missingWAL(objects map[string]Object, first, last string) string {
 	if gap := gap(objects, first); gap != "" {
 		return fmt.Sprintf("WAL segment %s is missing in the archive", gap)
@@ -76,19 +77,19 @@ func missingWAL(objects map[string]Object, first, last string) string {
 	return fmt.Sprintf("WAL segment %s, the latest one, is missing in the archive", last)
 }
 
-// baseBackup is a base backup that is completed, as Barman notes it in its archive.
+// baseBackup is a completed base backup in Barman's catalog.
 type baseBackup struct {
-	// id is when it began, so that order by ID is order of time.
+	// id is the start time, so that IDs sort by time.
 	id string
 	// begin is the postgres.SegmentPlace of the first segment that it needs.
 	begin   int64
 	stopped time.Time
 }
 
-// barmanTime is how Barman writes times, which are those of Python.
+// barmanTime is Barman's time format, which is Python's.
 const barmanTime = "2006-01-02 15:04:05.999999-07:00"
 
-// asBaseBackup reads a backup.info; false where it is not of a base backup that is completed.
+// asBaseBackup parses a backup.info; false if its base backup is not completed.
 func asBaseBackup(id, text string) (baseBackup, bool) {
 	said := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -101,8 +102,9 @@ func asBaseBackup(id, text string) (baseBackup, bool) {
 	return baseBackup{id, begin, stopped}, err == nil && begin >= 0 && said["status"] == "DONE"
 }
 
-// before says of the names in an archive which no restore to a moment since then needs. The newest base backup that
-// was completed by then is needed, and all that came after it began; where there is none, all is.
+// before returns a predicate for the names in an archive that no restore to a time since then needs. Such a restore
+// needs the newest base backup that was completed by then, and everything after its start; if there is none, it needs
+// everything.
 func before(completed []baseBackup, since time.Time) func(name string) bool {
 	var first baseBackup
 	for _, backup := range completed {
@@ -117,12 +119,12 @@ func before(completed []baseBackup, since time.Time) func(name string) bool {
 		if id := baseOf(name); id != "" {
 			return id < first.id
 		}
-		at := segmentOf(name) // histories of timelines are none: they are small, and what comes later needs them
+		at := segmentOf(name) // never a timeline's history: it is small, and later timelines need it
 		return at >= 0 && at < first.begin
 	}
 }
 
-// newest is when something was written last.
+// newest returns the time of the last change.
 func newest(objects map[string]Object) time.Time {
 	var last time.Time
 	for _, object := range objects {

@@ -12,23 +12,23 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// connectTimeout bounds the connection to an object store.
+// connectTimeout limits the connection to an object store.
 const connectTimeout = 5 * time.Second
 
-// DialGuard keeps clients of object stores from addresses where the machine or its cloud listens, whatever their names
-// resolve to: those of loopback, of the link, and of services that give the machine's credentials away. Private
-// networks are where object stores are.
+// DialGuard keeps clients of object stores from addresses of the machine or its cloud, whatever their names resolve to:
+// loopback and link-local addresses, and services that hand out the machine's credentials. It allows private networks,
+// where object stores usually are.
 type DialGuard struct {
-	// Allowed are networks that are dialed all the same, such as 127.0.0.0/8 where everything is on one machine.
+	// Allowed are networks that may be dialed despite that, such as 127.0.0.0/8 if everything runs on one machine.
 	Allowed []netip.Prefix
-	// Resolver looks names up; nil is the machine's own.
+	// Resolver resolves names; nil means the machine's own.
 	Resolver *net.Resolver
 }
 
-// responseTimeout bounds how long an object store may take to begin its answer.
+// responseTimeout limits the time until an object store begins its response.
 const responseTimeout = 30 * time.Second
 
-// guarded are the networks that are not dialed; the first that has an address says what that is.
+// guarded are the networks that are not dialed; the first one that contains an address describes it.
 var guarded = []struct {
 	network netip.Prefix
 	what    string
@@ -50,11 +50,11 @@ var guarded = []struct {
 	{netip.MustParsePrefix("255.255.255.255/32"), "a broadcast address"},
 }
 
-// nat64 is the network whose addresses stand for the IPv4 address in their last four bytes (RFC 6052).
+// nat64 is the network whose addresses contain an IPv4 address in their last four bytes (RFC 6052).
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
-// Transport is how object stores are reached: guarded, and by themselves alone. No proxy of the environment is asked,
-// which would look names up where nobody guards. secure says that it speaks TLS.
+// Transport returns a guarded transport to object stores. It uses no proxy of the environment, because a proxy would
+// resolve names without the guard. secure means TLS.
 func (g DialGuard) Transport(secure bool) (*http.Transport, error) {
 	transport, err := minio.DefaultTransport(secure)
 	if err != nil {
@@ -66,7 +66,8 @@ func (g DialGuard) Transport(secure bool) (*http.Transport, error) {
 	return transport, nil
 }
 
-// dial looks at the address that is dialed, after the name was looked up: nothing can come between the two.
+// dial checks the address that is actually dialed, after the name was resolved, so that nothing can change it in
+// between.
 func (g DialGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{
 		Timeout:  connectTimeout,
@@ -78,7 +79,7 @@ func (g DialGuard) dial(ctx context.Context, network, address string) (net.Conn,
 	return dialer.DialContext(ctx, network, address)
 }
 
-// check is why the address that a host was found at is not dialed; nil where it is.
+// check returns why the host's address is not dialed; nil if it is.
 func (g DialGuard) check(host, dialed string) error {
 	at, err := netip.ParseAddrPort(dialed)
 	if err != nil {
@@ -99,7 +100,7 @@ func (g DialGuard) check(host, dialed string) error {
 	return nil
 }
 
-// plain is the address without its zone, and the IPv4 address where one of IPv6 stands for it.
+// plain returns the address without its zone; for an IPv6 address that contains an IPv4 address, the IPv4 address.
 func plain(address netip.Addr) netip.Addr {
 	if nat64.Contains(address) {
 		bytes := address.As16()

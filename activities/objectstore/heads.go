@@ -17,19 +17,19 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// AuditHeads keeps heads of the audit log's chain in a bucket, where whoever can write DAAP's database cannot
-// change them. The name of an object says all of a head, so that listing them is reading them.
+// AuditHeads stores heads of the audit log's chain in a bucket, where a writer of DAAP's database cannot change them.
+// The name of an object contains the whole head, so that a listing is enough to read all heads.
 type AuditHeads struct {
 	Client *minio.Client
 	Bucket string
-	// Prefix is where in the bucket they are; empty is its root.
+	// Prefix is the heads' prefix in the bucket; empty means its root.
 	Prefix string
 }
 
-// headTimeout bounds one request to the object store.
+// headTimeout limits one request to the object store.
 const headTimeout = 10 * time.Second
 
-// PutHead keeps the head; diagnosis.Safe to repeat: the same head is the same object.
+// PutHead stores the head. It is safe to repeat: the same head is the same object.
 func (h AuditHeads) PutHead(ctx context.Context, head daap.Seal) error {
 	ctx, cancel := context.WithTimeout(ctx, headTimeout)
 	defer cancel()
@@ -47,14 +47,14 @@ func (h AuditHeads) PutHead(ctx context.Context, head daap.Seal) error {
 	return nil
 }
 
-// Heads returns all heads that are kept, in order of position. An object that is no head is an error: it may be
-// one that was tampered with.
+// Heads returns all stored heads in order of position. An object that is not a head is an error: it may be the result
+// of tampering.
 func (h AuditHeads) Heads(ctx context.Context) ([]daap.Seal, error) {
 	prefix := h.Prefix
 	if prefix != "" {
 		prefix += "/"
 	}
-	ctx, cancel := context.WithCancel(ctx) // ends the listing where it is given up
+	ctx, cancel := context.WithCancel(ctx) // ends the listing after an error
 	defer cancel()
 	var heads []daap.Seal
 	for object := range h.Client.ListObjects(ctx, h.Bucket, minio.ListObjectsOptions{Prefix: prefix}) {

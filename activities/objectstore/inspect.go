@@ -11,24 +11,23 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// archive is what was found where a database archives.
+// archive is the result of listing an archive.
 type archive struct {
 	at time.Time
-	// server is the server name that it was listed under.
+	// server is the server name of the listed archive.
 	server string
-	// backups is how many base backups were completed by then.
+	// backups is the number of base backups that were completed at that time.
 	backups int
-	// sizes are of base backups, by Barman's IDs.
+	// sizes are the sizes of base backups, by Barman's IDs.
 	sizes map[string]int64
 	gap   string
 }
 
-// inspectEvery is how often an archive is listed: a fortnight of it is some thousand objects.
+// inspectEvery is the interval between listings of an archive: a fortnight of WAL is several thousand objects.
 const inspectEvery = time.Hour
 
-// Inspect notes what base backups take in the archive, and whether WAL is missing there. It lists the archive each
-// inspectEvery, and where there is a base backup that it does not know. Where it cannot, or may not, what it found
-// before stands.
+// Inspect records the sizes of base backups in the archive, and whether WAL is missing there. It lists the archive
+// every inspectEvery, and if there is a new base backup. If it cannot or may not list, the last result stays.
 func (a *Archives) Inspect(
 	ctx context.Context, db daap.Database, state *daap.BackupState, backups []daap.Backup, mayList bool,
 ) (err error) {
@@ -56,7 +55,7 @@ func (a *Archives) Inspect(
 	return err
 }
 
-// Forget drops what was found in archives that were not inspected since: their databases are deleted.
+// Forget drops old results of archives that are no longer inspected: their databases are deleted.
 func (a *Archives) Forget() {
 	a.inspected.Range(func(id, found any) bool {
 		if kept, is := found.(archive); !is || time.Since(kept.at) > 2*inspectEvery {
@@ -84,20 +83,20 @@ func (a *Archives) list(ctx context.Context, db daap.Database, completed []daap.
 	return archive{time.Now(), db.ServerName(), len(completed), baseBackups(objects), gap(objects, first)}, nil
 }
 
-// Reachable says of each bucket whether it answers, and asks it once: who looks at many databases waits once for what
-// is away.
+// Reachable checks whether buckets respond, each only once, so that a sweep over many databases waits only once for an
+// unavailable store.
 type Reachable struct {
 	store store
 	mu    sync.Mutex
 	asked map[string]func() error
 }
 
-// NewReachable returns one that has asked nothing yet.
+// NewReachable returns a Reachable that has not checked any bucket.
 func NewReachable(store store) *Reachable {
 	return &Reachable{store: store, asked: map[string]func() error{}}
 }
 
-// Away says why nothing can be archived where the database's backups are; nil where that answers.
+// Away returns why the bucket of the database's backups is unavailable; nil if it responds.
 func (s *Reachable) Away(ctx context.Context, db daap.Database) error {
 	if s.store == nil {
 		return ErrNoStore

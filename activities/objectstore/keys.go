@@ -15,18 +15,18 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// Keys gives databases keys to the object store, in Secrets of theirs.
+// Keys provides databases with keys to the object store, in Secrets in their namespaces.
 type Keys struct {
 	Kubernetes *cluster.Kubernetes
-	// Issuer makes each database keys of its own; nil where all have the shared ones.
+	// Issuer creates keys for each database; nil if all use the shared ones.
 	Issuer issuer
-	// Shared are the platform's own keys, where there is no Issuer.
+	// Shared are the platform's own keys, for platforms without an Issuer.
 	Shared manifest.Archive
 }
 
-// Issue gives the database keys of its own, which the policy bounds, in the Secret of that name; where the platform has
-// none made, its own key is there. The Secret decides: it has the only copy of the secret key, and it is written before
-// the account, so that there is no account without a Secret.
+// Issue gives the database keys of its own, restricted by the policy, in the Secret of that name; without an Issuer,
+// the platform's own keys. The Secret is authoritative: it has the only copy of the secret key. It is written before
+// the account, so that no account exists without a Secret.
 func (k *Keys) Issue(ctx context.Context, db daap.Database, secret string, policy []byte) error {
 	if k.Issuer == nil {
 		return k.Kubernetes.Apply(ctx, manifest.StoreSecret(db, secret, k.Shared.AccessKey, k.Shared.SecretKey))
@@ -42,8 +42,8 @@ func (k *Keys) Issue(ctx context.Context, db daap.Database, secret string, polic
 	return nil
 }
 
-// account reads the keys in the Secret, and makes what is not there or not the database's own. Of two that make them at
-// the same time, one fails and is tried again.
+// account reads the keys in the Secret, and creates those that are missing or not the database's own. Of two concurrent
+// callers, one fails and is retried.
 func (k *Keys) account(ctx context.Context, db daap.Database, secret string) (StoreAccount, error) {
 	account := StoreAccount{AccessKey: AccessKey(db.ID, secret)}
 	var there corev1.Secret
@@ -67,8 +67,8 @@ func (k *Keys) account(ctx context.Context, db daap.Database, secret string) (St
 	return account, k.Kubernetes.Apply(ctx, built)
 }
 
-// Revoke takes the keys in the Secret of that name away from the database. The Secret goes last, so that another try
-// knows of them.
+// Revoke takes the keys in the Secret of that name away from the database. It deletes the Secret last, so that a retry
+// still finds them.
 func (k *Keys) Revoke(ctx context.Context, database uuid.UUID, secret string) error {
 	if err := k.Invalidate(ctx, database, secret); err != nil {
 		return err
@@ -81,8 +81,7 @@ func (k *Keys) Revoke(ctx context.Context, database uuid.UUID, secret string) er
 // Secrets name all Secrets with keys to the object store that a database may have.
 var Secrets = []string{manifest.ArchiveCredentials, manifest.SourceCredentials}
 
-// Invalidate makes the keys in the Secrets be good for nothing. Where the platform's own are shared, there is nothing
-// to do.
+// Invalidate makes the keys in the Secrets useless. It does nothing if the platform's own keys are shared.
 func (k *Keys) Invalidate(ctx context.Context, database uuid.UUID, secrets ...string) error {
 	if k.Issuer == nil {
 		return nil
@@ -95,8 +94,8 @@ func (k *Keys) Invalidate(ctx context.Context, database uuid.UUID, secrets ...st
 	return nil
 }
 
-// InvalidateIssued makes all keys of a database that goes be good for nothing. One that never had any does not need
-// the object store for it; where its namespace stays, that is asked for keys that an operation was to give it.
+// InvalidateIssued makes all keys of a deleted database useless. A database without keys does not need the object store
+// for that; if its namespace stays, InvalidateIssued also checks there for keys that an unfinished operation issued.
 func (k *Keys) InvalidateIssued(ctx context.Context, db daap.Database, stays bool) error {
 	had := map[string]bool{
 		manifest.ArchiveCredentials: db.Profile.BackupEnabled, manifest.SourceCredentials: db.Source != nil,

@@ -8,23 +8,23 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Pruned is what was removed from one archive.
+// Pruned describes the objects that were removed from one archive.
 type Pruned struct {
-	// Backups are Barman's IDs of the base backups that were removed.
+	// Backups are Barman's IDs of the removed base backups.
 	Backups []string
 	Objects int
 	Bytes   int64
 }
 
-// Retired returns the server names of the database's archives that nothing is written to any more.
+// Retired returns the server names of the database's archives that no Cluster writes to any more.
 func (a *Archives) Retired(ctx context.Context, db daap.Database) ([]string, error) {
 	bucket, prefix := Locate(db.Destination())
 	servers, err := a.Store.Prefixes(ctx, bucket, prefix+"/")
 	return slices.DeleteFunc(servers, func(server string) bool { return !db.Retired(server) }), ensured(err)
 }
 
-// Prune removes what no restore within the retention needs from a retired archive, and calls alive after each of the
-// removals. What was removed is returned beside an error, too.
+// Prune removes objects from a retired archive that no restore within the retention needs, and calls alive after each
+// removal. It returns the removed objects even with an error.
 func (a *Archives) Prune(
 	ctx context.Context, db daap.Database, server string, alive func(),
 ) (Pruned, error) {
@@ -45,7 +45,7 @@ func (a *Archives) Prune(
 		if err != nil {
 			return pruned, err
 		}
-		if instead { // else its last base backup is the last there is of the database
+		if instead { // otherwise, this archive has the only backup of the database
 			gone = everything
 		}
 	}

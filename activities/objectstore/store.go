@@ -1,5 +1,5 @@
-// Package objectstore is what DAAP does in the object store of the platform: the archives of databases there, the
-// accounts by which databases reach them, and the heads of the audit log.
+// Package objectstore is DAAP's client of the platform's object store: the archives of databases, the accounts that
+// databases use, and the heads of the audit log.
 package objectstore
 
 import (
@@ -16,16 +16,16 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// Store is the platform's object store, where backups go.
+// Store is the platform's object store, the destination of backups.
 type Store struct{ Client *minio.Client }
 
-// storeTimeout bounds what is done there for one activity.
+// storeTimeout limits the requests of one call.
 const storeTimeout = 10 * time.Second
 
-// removalTimeout bounds one removal of many objects.
+// removalTimeout limits one removal of many objects.
 const removalTimeout = time.Minute
 
-// EnsureBucket makes the bucket where it is missing; diagnosis.Safe to repeat.
+// EnsureBucket creates the bucket if it is missing; safe to repeat.
 func (s *Store) EnsureBucket(ctx context.Context, bucket string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -37,8 +37,8 @@ func (s *Store) EnsureBucket(ctx context.Context, bucket string) error {
 		return nil
 	}
 	if err := s.Client.MakeBucket(ctx, bucket, minio.MakeBucketOptions{}); err != nil {
-		var told minio.ErrorResponse
-		if errors.As(err, &told) && told.Code == minio.BucketAlreadyOwnedByYou {
+		var refused minio.ErrorResponse
+		if errors.As(err, &refused) && refused.Code == minio.BucketAlreadyOwnedByYou {
 			return nil
 		}
 		return fmt.Errorf("create bucket %s: %w", bucket, err)
@@ -46,7 +46,7 @@ func (s *Store) EnsureBucket(ctx context.Context, bucket string) error {
 	return nil
 }
 
-// Reach says why the bucket does not answer, or is not there; nil where it does.
+// Reach returns why the bucket does not respond or does not exist; nil if it responds.
 func (s *Store) Reach(ctx context.Context, bucket string) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -60,14 +60,14 @@ func (s *Store) Reach(ctx context.Context, bucket string) error {
 	return nil
 }
 
-// Object is what is under one name, in its newest version.
+// Object is the newest version of an object.
 type Object struct {
 	// Size is in bytes.
 	Size     int64
 	Modified time.Time
 }
 
-// Objects returns all that is under the prefix by its name, which begins after it.
+// Objects returns all objects under the prefix, by name without the prefix.
 func (s *Store) Objects(ctx context.Context, bucket, prefix string) (map[string]Object, error) {
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
@@ -81,8 +81,8 @@ func (s *Store) Objects(ctx context.Context, bucket, prefix string) (map[string]
 	return all, nil
 }
 
-// Prefixes returns the first parts of all names under the prefix, which ends with a slash or is empty, that have more
-// than one; none where there is no bucket.
+// Prefixes returns the first path elements of all names under the prefix that have more than one; none if there is no
+// bucket. The prefix ends with a slash or is empty.
 func (s *Store) Prefixes(ctx context.Context, bucket, prefix string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -101,10 +101,10 @@ func (s *Store) Prefixes(ctx context.Context, bucket, prefix string) ([]string, 
 	return all, nil
 }
 
-// smallObject is how much is read of an object at most, in bytes.
+// smallObject is the maximum number of bytes that Read returns.
 const smallObject = 1 << 20
 
-// Read returns an object of at most smallObject bytes; what is beyond is left out.
+// Read returns the first smallObject bytes of an object.
 func (s *Store) Read(ctx context.Context, bucket, name string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -120,17 +120,18 @@ func (s *Store) Read(ctx context.Context, bucket, name string) ([]byte, error) {
 	return text, nil
 }
 
-// removedAtOnce is how many objects one removal takes, as S3 does at most.
+// removedAtOnce is the number of objects per removal, which is S3's limit.
 const removedAtOnce = 1000
 
-// Removed is what was removed, versions and markers each for themselves.
+// Removed is the number and size of removed objects; each version and delete marker counts.
 type Removed struct {
 	Objects int
 	Bytes   int64
 }
 
-// RemoveSome removes at most removedAtOnce of the versions and markers under the prefix, which ends with a slash, of
-// the names that which says, and says what they were: nothing where nothing is left, nor the bucket. Safe to repeat.
+// RemoveSome removes at most removedAtOnce versions and delete markers of the names under the prefix that which
+// selects, and returns their number and size: zero if none is left, or if there is no bucket. The prefix ends with a
+// slash. Safe to repeat.
 func (s *Store) RemoveSome(
 	ctx context.Context, bucket, prefix string, which func(name string) bool,
 ) (Removed, error) {
@@ -174,7 +175,7 @@ func (s *Store) RemoveSome(
 	return removed, failed
 }
 
-// Count counts all versions, markers and unfinished uploads under the prefix; nothing where there is no bucket.
+// Count counts all versions, delete markers and unfinished uploads under the prefix; zero if there is no bucket.
 func (s *Store) Count(ctx context.Context, bucket, prefix string) (Removed, error) {
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
@@ -200,7 +201,7 @@ func (s *Store) Count(ctx context.Context, bucket, prefix string) (Removed, erro
 	return there, nil
 }
 
-// AbortUploads gives up every unfinished upload under the prefix. Safe to repeat.
+// AbortUploads aborts every unfinished upload under the prefix. Safe to repeat.
 func (s *Store) AbortUploads(ctx context.Context, bucket, prefix string) error {
 	ctx, cancel := context.WithTimeout(ctx, removalTimeout)
 	defer cancel()
@@ -219,7 +220,7 @@ func (s *Store) AbortUploads(ctx context.Context, bucket, prefix string) error {
 	return nil
 }
 
-// Probe writes, lists and deletes an object at the destination, whose bucket it makes where it is missing.
+// Probe writes, lists and deletes an object at the destination. It creates the bucket if it is missing.
 func (s *Store) Probe(ctx context.Context, destination string) error {
 	bucket, prefix := Locate(destination)
 	if err := s.EnsureBucket(ctx, bucket); err != nil {

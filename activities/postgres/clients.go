@@ -11,19 +11,20 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// clientsTimeout is how long one try waits for the connections of clients to end, and clientsPoll how often it asks.
+// clientsTimeout is how long one attempt waits for the connections of clients to end, and clientsPoll the interval of
+// the checks.
 const clientsTimeout, clientsPoll = 2 * time.Second, 50 * time.Millisecond
 
-// Close lets no client into the database any more, and ends the connections there are. Safe to repeat.
+// Close makes the database reject clients, and ends their connections. Safe to repeat.
 func (p *Postgres) Close(ctx context.Context, db daap.Database) error { return p.closed(ctx, db, nil) }
 
-// CloseAndMark closes the database, commits a marker, and ends the segment of the log that the marker is in. It returns
-// that segment, and PostgreSQL's own time between the two.
+// CloseAndMark closes the database, commits a marker, and switches the WAL segment that contains the marker. It returns
+// that segment, and PostgreSQL's own time between closing and the marker.
 func (p *Postgres) CloseAndMark(ctx context.Context, db daap.Database) (segment string, at time.Time, err error) {
 	err = p.closed(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.clock_timestamp()`).Scan(&at)
 		if err == nil {
-			err = believed(at)
+			err = checkTime(at)
 		}
 		if err != nil {
 			return fmt.Errorf("read the time: %w", err)
@@ -34,7 +35,7 @@ func (p *Postgres) CloseAndMark(ctx context.Context, db daap.Database) (segment 
 	return segment, at, err
 }
 
-// closed lets nobody into the database and then does what is last, on the same connection; nil does nothing.
+// closed closes the database and then runs last on the same connection, unless it is nil.
 func (p *Postgres) closed(ctx context.Context, db daap.Database, last func(context.Context, *pgx.Conn) error) error {
 	return p.withReadWrite(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := asOwner(ctx, conn, closeDatabase); err != nil || last == nil {
@@ -44,14 +45,14 @@ func (p *Postgres) closed(ctx context.Context, db daap.Database, last func(conte
 	})
 }
 
-// Open lets clients in.
+// Open lets clients connect.
 func (p *Postgres) Open(ctx context.Context, db daap.Database) error {
 	return p.withReadWrite(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		return asOwner(ctx, conn, openDatabase)
 	})
 }
 
-// asOwner does what only the database's owner may.
+// asOwner runs do with the rights of the database's owner.
 func asOwner(ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) error) error {
 	if _, err := conn.Exec(ctx, `SET ROLE `+pgx.Identifier{daap.PostgresUser}.Sanitize()); err != nil {
 		return fmt.Errorf("set the role of the owner: %w", err)
@@ -65,8 +66,8 @@ func asOwner(ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.
 	return nil
 }
 
-// closeDatabase lets no new connection in and ends those there are, also those to the maintenance database, where one
-// may hold the lock that is needed. PostgreSQL's superuser is the operator, who connects elsewhere.
+// closeDatabase rejects new connections and ends the open ones, including those to the maintenance database, which may
+// hold the lock that it needs. PostgreSQL's superuser is the operator, which connects elsewhere.
 func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	if err := endClients(ctx, conn); err != nil {
 		return err
@@ -97,7 +98,7 @@ func closeDatabase(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-// endClients has all connections of clients end, and does not wait for it.
+// endClients asks all connections of clients to end, without waiting.
 func endClients(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `
 		SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity AS a
@@ -116,7 +117,7 @@ func openDatabase(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// isOpen says whether the database lets clients in.
+// isOpen reports whether the database accepts clients.
 func isOpen(ctx context.Context, conn *pgx.Conn) (open bool, err error) {
 	err = conn.QueryRow(ctx, `
 		SELECT d.datallowconn FROM pg_catalog.pg_database AS d WHERE d.datname OPERATOR(pg_catalog.=) $1`,
@@ -127,7 +128,7 @@ func isOpen(ctx context.Context, conn *pgx.Conn) (open bool, err error) {
 	return open, err
 }
 
-// IsOpen reports whether the database lets clients in.
+// IsOpen reports whether the database accepts clients.
 func (p *Postgres) IsOpen(ctx context.Context, db daap.Database) (open bool, err error) {
 	err = p.withReadOnly(ctx, db, func(ctx context.Context, conn *pgx.Conn) error {
 		var err error
@@ -137,6 +138,6 @@ func (p *Postgres) IsOpen(ctx context.Context, db daap.Database) (open bool, err
 	return open, err
 }
 
-// TakesNobody reports whether the error of a connection is that nobody is let in: as into a database that was frozen,
-// or restored from one that takes no more changes.
-func TakesNobody(err error) bool { return sqlState(err) == notInState }
+// AcceptsNoConnections reports whether a connection failed because the database accepts no connections: it was frozen,
+// or restored from an archive that was.
+func AcceptsNoConnections(err error) bool { return sqlState(err) == notInState }

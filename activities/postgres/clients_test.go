@@ -75,7 +75,7 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 		}
 	}
 	_, err = connect()
-	if !TakesNobody(fmt.Errorf("connect to the database: %w", err)) {
+	if !AcceptsNoConnections(fmt.Errorf("connect to the database: %w", err)) {
 		t.Errorf("connecting = %v, want that nobody is let in", err)
 	}
 	if err := asOwner(ctx, worker, openDatabase); err != nil {

@@ -13,19 +13,20 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// What is asked of one database. More than that is no answer.
+// The limits of one database's result; a larger one is an error.
 const (
 	maxPostgresDatabases = 100
 	maxExtensions        = 1000
 	maxStorage           = 1 << 60 // bytes
 )
 
-// postgresDatabases are the names of those that take connections; one more than there may be, where there are more.
+// postgresDatabases returns the names of the databases that accept connections; one more than the limit if there are
+// more.
 func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
 		WHERE  d.datallowconn AND NOT d.datistemplate ORDER BY 1 LIMIT $1`,
-		maxPostgresDatabases+1) // ForEachRow returns its error
+		maxPostgresDatabases+1) // ForEachRow returns the error
 	var names []string
 	var name string
 	_, err := pgx.ForEachRow(rows, []any{&name}, func() error {
@@ -44,14 +45,14 @@ func postgresDatabases(ctx context.Context, conn *pgx.Conn) ([]string, error) {
 	return names, nil
 }
 
-// extensionsOf are those of the PostgreSQL database that conn is a connection to.
+// extensionsOf returns the extensions of the PostgreSQL database that conn is connected to.
 func extensionsOf(ctx context.Context, conn *pgx.Conn, database string) ([]daap.Extension, error) {
 	rows, _ := conn.Query(ctx, `
 		SELECT e.extname::pg_catalog.text, pg_catalog.left(e.extversion, $1),
 		       COALESCE(pg_catalog.left(a.default_version, $1), '')
 		FROM   pg_catalog.pg_extension AS e
 		LEFT   JOIN pg_catalog.pg_available_extensions AS a ON a.name OPERATOR(pg_catalog.=) e.extname
-		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // ForEachRow returns its error
+		ORDER  BY 1 LIMIT $2`, daap.MaxExtensionVersion, maxExtensions+1) // ForEachRow returns the error
 	var all []daap.Extension
 	var name, version, available string
 	_, err := pgx.ForEachRow(rows, []any{&name, &version, &available}, func() error {
@@ -71,7 +72,7 @@ func extensionsOf(ctx context.Context, conn *pgx.Conn, database string) ([]daap.
 	return all, nil
 }
 
-// short is what may be shown of a text that others wrote, of no more than that many bytes.
+// short returns the part of another program's text that may be shown, of at most that many bytes.
 func short(text string, most int) string {
 	text = diagnosis.Safe(text)
 	if len(text) <= most {

@@ -1,5 +1,5 @@
-// Package postgres asks and changes the PostgreSQL of databases, which belongs to teams: whatever it answers is
-// bounded, and shown only as diagnosis.Safe.
+// Package postgres queries and changes the PostgreSQL of databases. Teams control these servers, so every response is
+// limited in size and shown only through diagnosis.Safe.
 package postgres
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// kubernetes has the Secrets and Services by which a database is reached.
+// kubernetes has the Secrets and Services that connections to a database need.
 type kubernetes interface {
 	// SecretValue returns one key of a Secret.
 	SecretValue(ctx context.Context, namespace, name, key string) ([]byte, error)
@@ -25,25 +25,26 @@ type kubernetes interface {
 	ServiceIP(ctx context.Context, namespace, name string) (string, error)
 }
 
-// Postgres reaches the PostgreSQL of databases.
+// Postgres connects to the PostgreSQL of databases.
 type Postgres struct{ Kubernetes kubernetes }
 
-// roleTimeout is how long one try waits for the worker's role in a PostgreSQL, and rolePoll how often it asks.
+// roleTimeout is how long one attempt waits for the worker's role in a PostgreSQL, and rolePoll the interval of the
+// checks.
 const roleTimeout, rolePoll = 10 * time.Second, 200 * time.Millisecond
 
-// SQLSTATEs that are told apart, of PostgreSQL's appendix A.
+// SQLSTATEs that are distinguished, from PostgreSQL's appendix A.
 const (
 	protocolViolation     = "08P01"
 	invalidPassword       = "28P01"
 	invalidAuthorization  = "28000"
 	insufficientPrivilege = "42501"
 	tooManyConnections    = "53300"
-	notInState            = "55000" // a database that takes no connections, among others
+	notInState            = "55000" // also of a database that accepts no connections
 	queryCanceled         = "57014"
 	noSuchDatabase        = "3D000"
 )
 
-// AwaitRole waits, for some seconds at most, until the worker's own role may connect.
+// AwaitRole waits at most roleTimeout until the worker's own role may connect.
 func (p *Postgres) AwaitRole(ctx context.Context, db daap.Database) error {
 	return letIn(ctx, func(ctx context.Context) error {
 		return p.withReadOnly(ctx, db, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
@@ -51,8 +52,8 @@ func (p *Postgres) AwaitRole(ctx context.Context, db daap.Database) error {
 }
 
 // SelectOne runs SELECT 1 as the database's owner, directly and through the pool, as a client would with
-// sslmode=verify-full. The direct connection comes first: once it works the pool's own does, which would hold a failure
-// against everyone for a while. What an owner may have set since is no error: see shutOut.
+// sslmode=verify-full. The direct connection comes first: after a failed connection of its own, the pool would reject
+// all clients for a while. Restrictions that the owner may have set are not an error: see shutOut.
 func (p *Postgres) SelectOne(ctx context.Context, db daap.Database) error {
 	owner, err := p.owner(ctx, db)
 	if err != nil {
@@ -61,14 +62,14 @@ func (p *Postgres) SelectOne(ctx context.Context, db daap.Database) error {
 	return p.selectOne(ctx, db, owner)
 }
 
-// letIn tries a little while until the worker's role is let in: CNPG makes it, or gives it its password, once
-// PostgreSQL runs, and the Service leads to a pod a moment after that is ready.
+// letIn retries for roleTimeout until the worker's role may connect: CNPG creates it, or sets its password, after
+// PostgreSQL has started, and the Service routes to a pod with a short delay after the pod is ready.
 func letIn(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, roleTimeout)
 	defer cancel()
 	for {
 		err := try(ctx)
-		if sqlState(err) != invalidPassword && !Unanswered(err) { // PostgreSQL says it of a role that is not there, too
+		if sqlState(err) != invalidPassword && !Unanswered(err) { // PostgreSQL also reports a missing role as a wrong password
 			return err
 		}
 		select {
@@ -79,32 +80,32 @@ func letIn(ctx context.Context, try func(context.Context) error) error {
 	}
 }
 
-// selectOne runs SELECT 1 as clients would, directly and through the pool.
+// selectOne runs SELECT 1 as a client would, directly and through the pool.
 func (p *Postgres) selectOne(ctx context.Context, db daap.Database, owner login) error {
 	shut := false
 	for _, service := range []string{daap.PrimaryService, daap.PoolerService} {
-		w, err := p.routeTo(ctx, db, service)
+		to, err := p.routeTo(ctx, db, service)
 		if err != nil {
 			return err
 		}
-		err = owner.session(ctx, w, func(ctx context.Context, conn *pgx.Conn) error {
+		err = owner.session(ctx, to, func(ctx context.Context, conn *pgx.Conn) error {
 			var one int
 			return conn.QueryRow(ctx, "SELECT 1").Scan(&one)
 		})
 		switch {
 		case err == nil:
-		case shutOut(db, err), shut && sqlState(err) == protocolViolation: // which is all that PgBouncer says
+		case shutOut(db, err), shut && sqlState(err) == protocolViolation: // PgBouncer reports every such error as this
 			shut = true
 		default:
-			return fmt.Errorf("connect to %s: %w", w.host, err)
+			return fmt.Errorf("connect to %s: %w", to.host, err)
 		}
 	}
 	return nil
 }
 
-// shutOut says whether the error of a connection is no more than what the owner may have set since the database was
-// handed over: another password, that nobody may connect, not as many connections or not for as long. PostgreSQL is
-// reached then.
+// shutOut reports whether a connection failed only because of settings that the owner may have changed since the
+// database was handed over: another password, revoked rights, a lower limit of connections or time. In that case,
+// PostgreSQL is reachable.
 func shutOut(db daap.Database, err error) bool {
 	handedOver := db.Status != daap.DatabaseProvisioning && db.Status != daap.DatabaseRestoring
 	return handedOver && slices.Contains([]string{
@@ -112,21 +113,21 @@ func shutOut(db daap.Database, err error) bool {
 	}, sqlState(err))
 }
 
-// maintenanceDatabase is where the worker connects to: nobody but PostgreSQL's superuser makes anything in it, and a
-// database that takes no connections is spoken of there.
+// maintenanceDatabase is the database that the worker connects to: only PostgreSQL's superuser creates objects in it,
+// and it can be used to open a database that accepts no connections.
 const maintenanceDatabase = "postgres"
 
-// worker is the worker itself, as a role of its own.
+// worker returns the login of the worker's own role.
 func (p *Postgres) worker(ctx context.Context, db daap.Database) (login, error) {
 	return p.login(ctx, db, manifest.WorkerSecret, login{user: manifest.WorkerRole, database: maintenanceDatabase})
 }
 
-// owner is who owns the database, as its clients know it.
+// owner returns the login of the database's owner, which its clients use.
 func (p *Postgres) owner(ctx context.Context, db daap.Database) (login, error) {
 	return p.login(ctx, db, daap.CredentialsSecret, login{user: daap.PostgresUser, database: daap.PostgresDatabase})
 }
 
-// login adds what Secrets have.
+// login adds the CA certificate and the password from the Secrets.
 func (p *Postgres) login(ctx context.Context, db daap.Database, secret string, as login) (login, error) {
 	namespace := daap.Namespace(db.ID)
 	var err error
@@ -138,14 +139,14 @@ func (p *Postgres) login(ctx context.Context, db daap.Database, secret string, a
 	return as, err
 }
 
-// withReadOnly reads something on a connection to the database's primary that is none to the database itself.
+// withReadOnly runs a read-only session on the database's primary, in the maintenance database.
 func (p *Postgres) withReadOnly(
 	ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error,
 ) error {
 	return p.onPrimary(ctx, db, false, run)
 }
 
-// withReadWrite is withReadOnly with a session that may also change something.
+// withReadWrite is withReadOnly with a session that may also make changes.
 func (p *Postgres) withReadWrite(
 	ctx context.Context, db daap.Database, run func(context.Context, *pgx.Conn) error,
 ) error {
@@ -160,17 +161,17 @@ func (p *Postgres) onPrimary(
 		return err
 	}
 	worker.changes = changes
-	w, err := p.routeTo(ctx, db, daap.PrimaryService)
+	to, err := p.routeTo(ctx, db, daap.PrimaryService)
 	if err != nil {
 		return err
 	}
-	if err := worker.session(ctx, w, run); err != nil {
-		return fmt.Errorf("query %s: %w", w.host, err)
+	if err := worker.session(ctx, to, run); err != nil {
+		return fmt.Errorf("query %s: %w", to.host, err)
 	}
 	return nil
 }
 
-// routeTo is where Kubernetes has the Service of the database.
+// routeTo returns the route to a Service of the database.
 func (p *Postgres) routeTo(ctx context.Context, db daap.Database, service string) (route, error) {
 	ip, err := p.Kubernetes.ServiceIP(ctx, daap.Namespace(db.ID), service)
 	if err != nil {

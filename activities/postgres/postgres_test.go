@@ -47,7 +47,7 @@ func TestOwnerMayShutOutClientsOnceTheDatabaseIsHandedOver(t *testing.T) {
 		"28P01": true, "28000": true, "42501": true, "53300": true, "57014": true, // what an owner may set
 		"55000": false, "57P03": false, "08P01": false, "3D000": false, "": false, // and what it may not
 	} {
-		err := told(t.Context(), t.Context(), &pgconn.PgError{Severity: "FATAL", Code: state})
+		err := failure(t.Context(), t.Context(), &pgconn.PgError{Severity: "FATAL", Code: state})
 		for status, handedOver := range map[daap.DatabaseStatus]bool{
 			daap.DatabaseProvisioning: false, daap.DatabaseRestoring: false, daap.DatabaseUpdating: true, daap.DatabaseUnfreezing: true,
 		} {

@@ -12,9 +12,8 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// Scan returns what the database's PostgreSQL tells of its storage, its connections and its extensions at the time.
-// Where it fails part way, what was told before is returned beside the error; WhyNotScanned explains that. It changes
-// nothing.
+// Scan returns the storage, connections and extensions of the database's PostgreSQL at that time. If it fails midway,
+// it returns the results so far with the error; WhyNotScanned explains that error. It changes nothing.
 func (p *Postgres) Scan(ctx context.Context, db daap.Database, at time.Time) (daap.Scan, []daap.Extension, error) {
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
@@ -25,53 +24,53 @@ func (p *Postgres) Scan(ctx context.Context, db daap.Database, at time.Time) (da
 	return scanAll(ctx, ask, at)
 }
 
-// scanTimeout bounds all sessions with one team's PostgreSQL that ask what it has.
+// scanTimeout limits all sessions of one scan.
 const scanTimeout = 30 * time.Second
 
-// asking runs something in a session of the worker's own role in the PostgreSQL database of that name.
-type asking func(ctx context.Context, database string, run func(context.Context, *pgx.Conn) error) error
+// connector runs a function in a session of the worker's own role in the named PostgreSQL database.
+type connector func(ctx context.Context, database string, run func(context.Context, *pgx.Conn) error) error
 
-// connectTo reads once who connects to where.
-func (p *Postgres) connectTo(ctx context.Context, db daap.Database) (asking, error) {
+// connectTo reads the login and the route once, for several sessions.
+func (p *Postgres) connectTo(ctx context.Context, db daap.Database) (connector, error) {
 	as, err := p.worker(ctx, db)
 	if err != nil {
 		return nil, err
 	}
-	w, err := p.routeTo(ctx, db, daap.PrimaryService)
+	to, err := p.routeTo(ctx, db, daap.PrimaryService)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, database string, run func(context.Context, *pgx.Conn) error) error {
 		as := as
 		as.database = database
-		return as.session(ctx, w, run)
+		return as.session(ctx, to, run)
 	}, nil
 }
 
-// unscannedError is why a PostgreSQL database does not tell its extensions.
+// unscannedError is why the extensions of a PostgreSQL database could not be read.
 type unscannedError struct {
 	database string
 	err      error
 }
 
-// Error is diagnosis.Safe.
+// Error returns a text that may be shown.
 func (e *unscannedError) Error() string {
 	return fmt.Sprintf("PostgreSQL database %s: %s", diagnosis.Safe(e.database), e.err)
 }
 
-// Unwrap is what the session ended with.
+// Unwrap returns the session's error.
 func (e *unscannedError) Unwrap() error { return e.err }
 
-// errTooMuch says that there is more than is asked for.
+// errTooMuch means that the result exceeds a limit.
 var errTooMuch = errors.New("the result is too large")
 
-// scanAll asks the maintenance database for what is true of all, and then each database that takes connections for its
-// extensions. Of one that fails, what was told before is returned all the same.
-func scanAll(ctx context.Context, ask asking, at time.Time) (daap.Scan, []daap.Extension, error) {
+// scanAll reads the measurements of all databases in the maintenance database, and then the extensions in each database
+// that accepts connections. If one fails, it returns the results so far with the error.
+func scanAll(ctx context.Context, connect connector, at time.Time) (daap.Scan, []daap.Extension, error) {
 	var scan daap.Scan
 	var names []string
-	err := ask(ctx, maintenanceDatabase, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if scan, err = measured(ctx, conn); err == nil {
+	err := connect(ctx, maintenanceDatabase, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if scan, err = measure(ctx, conn); err == nil {
 			names, err = postgresDatabases(ctx, conn)
 		}
 		return err
@@ -86,11 +85,11 @@ func scanAll(ctx context.Context, ask asking, at time.Time) (daap.Scan, []daap.E
 	var all []daap.Extension
 	for _, name := range names {
 		var found []daap.Extension
-		err := ask(ctx, name, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		err := connect(ctx, name, func(ctx context.Context, conn *pgx.Conn) (err error) {
 			found, err = extensionsOf(ctx, conn, name)
 			return err
 		})
-		if sqlState(err) == noSuchDatabase { // dropped, or given another name, since
+		if sqlState(err) == noSuchDatabase { // dropped or renamed meanwhile
 			continue
 		}
 		if err != nil {
@@ -104,12 +103,12 @@ func scanAll(ctx context.Context, ask asking, at time.Time) (daap.Scan, []daap.E
 	return scan, all, nil
 }
 
-// monitoring is the role of those who may know of everybody's databases, sessions and WAL.
+// monitoring is the role that may read the sizes of all databases, their sessions and WAL.
 const monitoring = "pg_monitor"
 
-// measured reads how much storage and how many connections there are in use. Where the worker's role does not monitor
-// yet, WAL is not known.
-func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
+// measure reads the used storage and connections. If the worker does not have the monitoring role yet, the size of the
+// WAL is unknown.
+func measure(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 	var scan daap.Scan
 	var monitors bool
 	err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_has_role($1, 'MEMBER')`, monitoring).Scan(&monitors)
@@ -156,7 +155,7 @@ func measured(ctx context.Context, conn *pgx.Conn) (daap.Scan, error) {
 	return scan, nil
 }
 
-// WhyNotScanned is the error of a scan in one word and for people.
+// WhyNotScanned returns the error of a scan as one word and as a sentence for people.
 func WhyNotScanned(err error) (reason, message string) {
 	if errors.Is(err, errTooMuch) {
 		return "TooMuch", diagnosis.Safe(err.Error())

@@ -23,69 +23,69 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// sessionTimeout bounds a session with a team's PostgreSQL, from the connection to the last statement.
+// sessionTimeout limits a session with a team's PostgreSQL, from the connection to the last statement.
 const sessionTimeout = 5 * time.Second
 
-// What a session with a team's PostgreSQL may cost. Who owns a database owns what it answers, so the bounds are kept on
-// this side, whatever the other one does. sessionTimeout is the bound in time.
+// The limits of a session with a team's PostgreSQL. The owner of a database controls its responses, so the worker
+// enforces the limits, whatever the server does. sessionTimeout is the time limit.
 const (
-	// sessionBytes bounds what is read of a connection in all, that of TLS too.
+	// sessionBytes limits all bytes read from a connection, including TLS.
 	sessionBytes = 1 << 20
-	// messageBytes bounds one message of PostgreSQL.
+	// messageBytes limits one message of PostgreSQL.
 	messageBytes = 64 << 10
-	// scramRounds bounds how often a server may have the password hashed. PostgreSQL's default is 4,096.
+	// scramRounds limits how often a server may make the worker hash the password. PostgreSQL's default is 4,096.
 	scramRounds = 1_000_000
 )
 
 var (
 	errTooLong = fmt.Errorf("the server sent more than %d bytes", sessionBytes)
-	errOneLine = errors.New("a session may use only one connection")
+	errOneConn = errors.New("a session may use only one connection")
 )
 
-// login is who connects, to which database, and whose certificates are believed.
+// login contains the user, the database and the CA certificate of a connection.
 type login struct {
 	user, password, database string
 	ca                       []byte
-	// changes lets the session change something.
+	// changes allows the session to make changes.
 	changes bool
 }
 
 // route leads to a PostgreSQL, or to the pool in front of it.
 type route struct {
-	// host is the name that the certificate must show, address the IP address and port.
+	// host is the name that the certificate must contain, address the IP address and port.
 	host, address string
-	// pooled is the route through PgBouncer, which takes TLS 1.2 and refuses start-up parameters that it does not know.
+	// pooled is the route through PgBouncer, which uses TLS 1.2 and rejects unknown start-up parameters.
 	pooled bool
 }
 
-// session runs something on a connection of its own, which is the only way to connect to a team's PostgreSQL. All of it
-// is over within sessionTimeout, costs no more than the bounds above, and tells of the other side only what is
-// diagnosis.Safe.
-func (l login) session(ctx context.Context, w route, run func(context.Context, *pgx.Conn) error) error {
+// session runs a function on a connection of its own, which is the only way to connect to a team's PostgreSQL. It ends
+// within sessionTimeout, stays within the limits above, and its error contains only text of the server that may be
+// shown.
+func (l login) session(ctx context.Context, to route, run func(context.Context, *pgx.Conn) error) error {
 	bounded, cancel := context.WithTimeout(ctx, sessionTimeout)
 	defer cancel()
-	config, err := l.config(w)
+	config, err := l.config(to)
 	if err != nil {
 		return err
 	}
-	line := &boundedConn{}
-	config.DialFunc = line.dial
-	// The driver says goodbye when its time is up, to which another side that does not listen would hold it.
-	defer context.AfterFunc(bounded, line.cut)()
-	defer line.cut()
+	network := &boundedConn{}
+	config.DialFunc = network.dial
+	// The driver sends a goodbye when its time is up, and a server that does not read could block it.
+	defer context.AfterFunc(bounded, network.cut)()
+	defer network.cut()
 	conn, err := pgx.ConnectConfig(bounded, config)
 	if err == nil {
 		err = run(bounded, conn)
 		_ = conn.Close(bounded)
 	}
-	if err != nil && line.read.Load() >= sessionBytes { // which the driver may not say
+	if err != nil && network.read.Load() >= sessionBytes { // the driver may report another error
 		err = errTooLong
 	}
-	return told(ctx, bounded, err)
+	return failure(ctx, bounded, err)
 }
 
-// config is that of a client with sslmode=verify-full. It takes nothing from the environment.
-func (l login) config(w route) (*pgx.ConnConfig, error) {
+// config returns the configuration of a client with sslmode=verify-full. It uses nothing from the environment.
+func (l login) config(to route) (*pgx.ConnConfig, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(l.ca) {
 		return nil, errors.New("read the CA certificate: it is not PEM")
@@ -94,41 +94,41 @@ func (l login) config(w route) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse an empty configuration: %w", err)
 	}
-	config.Host, config.User, config.Password, config.Database = w.host, l.user, l.password, l.database
-	// So that it also works where the cluster's DNS is not at hand.
-	config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{w.address}, nil }
-	config.TLSConfig = &tls.Config{RootCAs: roots, ServerName: w.host, MinVersion: tls.VersionTLS13}
-	if w.pooled {
+	config.Host, config.User, config.Password, config.Database = to.host, l.user, l.password, l.database
+	// Connect by IP address, which also works without the cluster's DNS.
+	config.LookupFunc = func(context.Context, string) ([]string, error) { return []string{to.address}, nil }
+	config.TLSConfig = &tls.Config{RootCAs: roots, ServerName: to.host, MinVersion: tls.VersionTLS13}
+	if to.pooled {
 		config.TLSConfig.MinVersion = tls.VersionTLS12
 	}
 	config.SSLNegotiation, config.Fallbacks, config.ConnectTimeout = "", nil, sessionTimeout
 	config.ValidateConnect, config.AfterConnect = nil, nil
-	config.RequireAuth = "scram-sha-256" // with which the server never sees the password
+	config.RequireAuth = "scram-sha-256" // the server never receives the password
 	config.ChannelBinding, config.SSLCertMode = "prefer", ""
 	config.MinProtocolVersion, config.MaxProtocolVersion = "3.0", "3.0"
-	config.RuntimeParams = l.parameters(w)
+	config.RuntimeParams = l.parameters(to)
 	config.MaxProtocolMessageBodyLen = messageBytes
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(&handshakeGuard{from: r}, w)
 	}
-	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {} // else they are kept
+	config.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {} // otherwise, the driver keeps them in memory
 	// The pool is per transaction: no prepared statements.
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	return config, nil
 }
 
-// parameters are what the session is begun with. They come before what the owner has set for a database or a role.
-func (l login) parameters(w route) map[string]string {
+// parameters are the start-up parameters of the session. They override the owner's settings of a database or a role.
+func (l login) parameters(to route) map[string]string {
 	all := map[string]string{
 		"application_name": "daap-worker", "client_encoding": "UTF8", "standard_conforming_strings": "on",
 	}
-	if w.pooled {
+	if to.pooled {
 		return all
 	}
-	all["search_path"] = "pg_catalog, pg_temp" // what is left out comes first
+	all["search_path"] = "pg_catalog, pg_temp" // schemas that are not listed would come first
 	all["datestyle"], all["row_security"] = "ISO", "off"
 	all["statement_timeout"], all["lock_timeout"] = "4s", "2s"
-	all["idle_in_transaction_session_timeout"], all["idle_session_timeout"] = "10s", "10s" // of a worker that is gone
+	all["idle_in_transaction_session_timeout"], all["idle_session_timeout"] = "10s", "10s" // ends the session of a lost worker
 	all["default_transaction_read_only"] = "on"
 	if l.changes {
 		all["default_transaction_read_only"] = "off"
@@ -141,15 +141,15 @@ type boundedConn struct {
 	net.Conn
 
 	mu   sync.Mutex
-	read atomic.Int64 // bytes; the driver may still read where its statement is over
+	read atomic.Int64 // bytes; atomic, because the driver may still read after its statement has ended
 }
 
-// dial connects, once: the driver would connect again to have a statement ended whose time is up.
+// dial connects only once: the driver would open a second connection to cancel a statement that timed out.
 func (l *boundedConn) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.Conn != nil {
-		return nil, errOneLine
+		return nil, errOneConn
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
@@ -159,7 +159,7 @@ func (l *boundedConn) dial(ctx context.Context, network, address string) (net.Co
 	return l, nil
 }
 
-// cut ends the connection without a word, and all that waits for it.
+// cut closes the connection without a goodbye, and so ends all pending reads and writes.
 func (l *boundedConn) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -168,7 +168,7 @@ func (l *boundedConn) cut() {
 	}
 }
 
-// Read is that of the connection until sessionBytes are read.
+// Read reads from the connection until the limit of sessionBytes.
 func (l *boundedConn) Read(p []byte) (int, error) {
 	left := sessionBytes - l.read.Load()
 	if left <= 0 {
@@ -179,15 +179,15 @@ func (l *boundedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// handshakeGuard reads what a server says until it is ready. It is refused where it asks for more than scramRounds,
-// which no deadline would end; the driver's own bound is seconds of a CPU.
+// handshakeGuard reads the server's messages until the server is ready. It rejects a server that requires more than
+// scramRounds, because no deadline interrupts the hashing; the driver's own limit allows seconds of CPU time.
 type handshakeGuard struct {
 	from  io.Reader
-	seen  []byte // of a message that was looked at
+	seen  []byte // the rest of a checked message
 	ready bool
 }
 
-// Read is what is read from the server.
+// Read returns checked messages of the server, and after the handshake, its bytes.
 func (g *handshakeGuard) Read(p []byte) (int, error) {
 	if g.ready && len(g.seen) == 0 {
 		return g.from.Read(p)
@@ -202,7 +202,7 @@ func (g *handshakeGuard) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads one message: a byte of its kind, four of its length, which counts itself, and its body.
+// next reads one message: one byte for its kind, four for its length, which counts itself, and its body.
 func (g *handshakeGuard) next() error {
 	const authentication, readyForQuery, saslContinue = 'R', 'Z', 11
 	message := make([]byte, 5)
@@ -227,38 +227,38 @@ func (g *handshakeGuard) next() error {
 	return nil
 }
 
-// sessionError is why a session failed, in words that may be shown. It wraps nothing of the other side's: Temporal
-// writes down whatever an error wraps.
+// sessionError is why a session failed, in a text that may be shown. It wraps no error of the server, because Temporal
+// records all wrapped errors.
 type sessionError struct {
-	said, state string
-	// ended is why the activity itself is over; nil where it is not.
+	text, state string
+	// ended is why the activity itself has ended; nil if it has not.
 	ended error
 }
 
-// Error is diagnosis.Safe.
-func (e *sessionError) Error() string { return e.said }
+// Error returns a text that may be shown.
+func (e *sessionError) Error() string { return e.text }
 
-// Unwrap is why the activity is over.
+// Unwrap returns why the activity has ended.
 func (e *sessionError) Unwrap() error { return e.ended }
 
-func told(ctx, bounded context.Context, err error) error {
+func failure(ctx, bounded context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	said := err.Error()
+	text := err.Error()
 	if bounded.Err() != nil {
-		said = fmt.Sprintf("timed out after %s: %s", sessionTimeout, said)
+		text = fmt.Sprintf("timed out after %s: %s", sessionTimeout, text)
 	}
-	return &sessionError{said: diagnosis.Safe(said), state: sqlState(err), ended: ctx.Err()}
+	return &sessionError{text: diagnosis.Safe(text), state: sqlState(err), ended: ctx.Err()}
 }
 
 var aState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
-// sqlState is PostgreSQL's code of the error; empty where it has none.
+// sqlState returns PostgreSQL's code of the error; empty if it has none.
 func sqlState(err error) string {
-	var told *sessionError
-	if errors.As(err, &told) {
-		return told.state
+	var failed *sessionError
+	if errors.As(err, &failed) {
+		return failed.state
 	}
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && aState.MatchString(answer.Code) {
@@ -267,8 +267,8 @@ func sqlState(err error) string {
 	return ""
 }
 
-// Unanswered reports whether a team's PostgreSQL was asked and said nothing that has a code of its own.
+// Unanswered reports whether a session with a team's PostgreSQL failed without an error code from the server.
 func Unanswered(err error) bool {
-	var told *sessionError
-	return errors.As(err, &told) && told.state == ""
+	var failed *sessionError
+	return errors.As(err, &failed) && failed.state == ""
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// MissingSettings asks PostgreSQL in each of the pods for what of the profile it does not have yet; empty where they
-// have all. One that cannot be asked is not there yet.
+// MissingSettings compares the settings of PostgreSQL in each pod with the profile, and returns the first difference;
+// empty if there is none. A PostgreSQL that does not respond counts as a difference.
 func (p *Postgres) MissingSettings(ctx context.Context, db daap.Database, pods []corev1.Pod) (string, error) {
 	worker, err := p.worker(ctx, db)
 	if err != nil {
@@ -31,12 +31,12 @@ func (p *Postgres) MissingSettings(ctx context.Context, db daap.Database, pods [
 	return "", nil
 }
 
-// missingIn asks PostgreSQL in the pod for what it does not have yet. One that cannot be asked is not there yet.
+// missingIn returns the first missing setting of PostgreSQL in the pod, or that it does not respond.
 func (l login) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database) string {
-	// Every instance shows the same certificate, which knows the names of Services and no pod's address.
-	w := route{host: daap.Host(daap.PrimaryService, db.ID), address: postgresAt(pod.Status.PodIP)}
+	// Every instance presents the same certificate, which contains the names of Services but no pod addresses.
+	to := route{host: daap.Host(daap.PrimaryService, db.ID), address: postgresAt(pod.Status.PodIP)}
 	missing := ""
-	err := l.session(ctx, w, func(ctx context.Context, conn *pgx.Conn) error {
+	err := l.session(ctx, to, func(ctx context.Context, conn *pgx.Conn) error {
 		var err error
 		missing, err = missingSettings(ctx, conn, db.Profile)
 		return err
@@ -50,7 +50,7 @@ func (l login) missingIn(ctx context.Context, pod *corev1.Pod, db daap.Database)
 	return ""
 }
 
-// missingSettings compares what PostgreSQL has with what the profile says.
+// missingSettings compares PostgreSQL's settings with the profile.
 func missingSettings(ctx context.Context, conn *pgx.Conn, want daap.Profile) (string, error) {
 	var version, standbys, audited string
 	err := conn.QueryRow(ctx, `

@@ -11,8 +11,8 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Changed returns the profile with another value of the tier field. The test fails where the value is of a kind that
-// this package does not know.
+// Changed returns the profile with another value of the tier field. The test fails if this package does not know the
+// type of the value.
 func Changed(tb testing.TB, p daap.Profile, field string) daap.Profile {
 	tb.Helper()
 	values := map[string]json.RawMessage{}

@@ -96,18 +96,18 @@ type Call struct {
 	// Method and Name choose the function, such as PUT and add-user; Query holds its arguments.
 	Method, Name string
 	Query        url.Values
-	// Body is sent encrypted under the secret key of the client where Encrypt is set.
+	// Body is sent encrypted with the client's secret key if Encrypt is set.
 	Body    []byte
 	Encrypt bool
 }
 
-// answerLimit bounds an answer, in bytes. The longest one lists the policies of all databases.
+// answerLimit limits a response, in bytes. The longest one lists the policies of all databases.
 const answerLimit = 16 << 20
 
 // region is part of the signature. The admin API belongs to no region and accepts any.
 const region = "us-east-1"
 
-// Do sends the call and returns the answer as MinIO sent it.
+// Do sends the call and returns the body of MinIO's response.
 func (c *Client) Do(ctx context.Context, call Call) ([]byte, error) {
 	body := call.Body
 	if call.Encrypt {
@@ -142,7 +142,8 @@ func (c *Client) Do(ctx context.Context, call Call) ([]byte, error) {
 	return content, nil
 }
 
-// refusal is the error in an answer. A proxy in front of MinIO answers with a page instead, which is left out.
+// refusal returns the error in a response. A proxy in front of MinIO may respond with a page instead, which is left
+// out.
 func refusal(answer *http.Response, content []byte) error {
 	refused := minio.ErrorResponse{}
 	if err := json.Unmarshal(content, &refused); err != nil || refused.Code == "" {
