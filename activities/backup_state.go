@@ -41,11 +41,11 @@ func (s *Steps) observeBackups(
 	if archiving != nil {
 		state.Archiving, state.ArchivingMessage = archiving.Status == metav1.ConditionTrue, diagnosis.Safe(archiving.Message)
 	}
-	away := reachable.Away(ctx, db)
-	if away != nil && state.Archiving { // the archiver may hang for minutes before it reports this
-		state.Archiving, state.ArchivingMessage = false, diagnosis.Safe(away.Error())
+	unavailable := reachable.Unavailable(ctx, db)
+	if unavailable != nil && state.Archiving { // the archiver may hang for minutes before it reports this
+		state.Archiving, state.ArchivingMessage = false, diagnosis.Safe(unavailable.Error())
 	}
-	if away == nil && !state.Archiving && s.Diagnosis != nil {
+	if unavailable == nil && !state.Archiving && s.Diagnosis != nil {
 		if cause, err := s.Diagnosis.Of(ctx, db); err == nil && cause != nil { // CNPG reports only an exit status
 			state.ArchivingMessage = cause.Message
 		}
@@ -60,7 +60,7 @@ func (s *Steps) observeBackups(
 	if err != nil {
 		return err
 	}
-	if err := s.Archives.Inspect(ctx, db, &state, backups, away == nil); err != nil {
+	if err := s.Archives.Inspect(ctx, db, &state, backups, unavailable == nil); err != nil {
 		activity.GetLogger(ctx).Info("An archive cannot be listed.", "database_id", db.ID.String(), "error", err)
 	}
 	if state.LastArchivedAt, state.UnarchivedBytes, err = s.Postgres.Archiving(ctx, db); err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// givenUpAt is an operation that is given up at the question of that number.
+// givenUpAt is an operation that is cancelled at the HoldsDatabase call with that number.
 type givenUpAt struct {
 	holding
 	question, asked int
@@ -37,9 +37,9 @@ func (g *givenUpAt) HoldsDatabase(context.Context, uuid.UUID, bool) error {
 	return nil
 }
 
-func TestOperationThatIsGivenUpLeavesNoBaseBackup(t *testing.T) {
+func TestCancelledOperationLeavesNoBaseBackup(t *testing.T) {
 	t.Parallel()
-	for name, question := range map[string]int{"before it is made": 1, "while it is made": 2} {
+	for name, question := range map[string]int{"before it is created": 1, "while it is created": 2} {
 		k := stepsWith(t)
 		k.Rows = rowsOf{oneDatabase{}, &givenUpAt{question: question}}
 		backup := manifest.Backup(orders, "first")
@@ -56,11 +56,11 @@ func TestOperationThatIsGivenUpLeavesNoBaseBackup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := k.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(backup), backup); err != nil {
-		t.Errorf("the base backup of an operation that goes on: %v", err)
+		t.Errorf("the base backup of an operation that continues: %v", err)
 	}
 }
 
-// backupThere is a base backup of orders, as old as given.
+// backupThere is a base backup of orders with that age.
 func backupThere(name string, age time.Duration, phase cnpgv1.BackupPhase, failure string) *cnpgv1.Backup {
 	at := metav1.NewTime(time.Now().Add(-age))
 	return &cnpgv1.Backup{
@@ -72,7 +72,7 @@ func backupThere(name string, age time.Duration, phase cnpgv1.BackupPhase, failu
 	}
 }
 
-// archivingCluster is the Cluster of orders, whose WAL is archived or is not.
+// archivingCluster is the Cluster of orders, whose WAL archiving has that status.
 func archivingCluster(status metav1.ConditionStatus, message string) *cnpgv1.Cluster {
 	return &cnpgv1.Cluster{
 		ObjectMeta: metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: manifest.ClusterName(orders)},
@@ -82,7 +82,7 @@ func archivingCluster(status metav1.ConditionStatus, message string) *cnpgv1.Clu
 	}
 }
 
-func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
+func TestFirstBackupIsTakenUnlessOneIsInProgress(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		there []client.Object
@@ -91,9 +91,9 @@ func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
 	}{
 		"one is completed":         {[]client.Object{backupThere("a", time.Hour, cnpgv1.BackupPhaseCompleted, "")}, 0, ""},
 		"one failed, one is":       {[]client.Object{backupThere("a", time.Hour, cnpgv1.BackupPhaseCompleted, ""), backupThere("b", time.Minute, cnpgv1.BackupPhaseFailed, "full")}, 0, ""},
-		"none is there":            {nil, 1, ""},
+		"there is none":            {nil, 1, ""},
 		"the only one has failed":  {[]client.Object{backupThere("a", time.Minute, cnpgv1.BackupPhaseFailed, "disk full")}, 1, ""},
-		"another fails, too":       {[]client.Object{backupThere("fails", time.Minute, cnpgv1.BackupPhaseFailed, "disk full")}, 1, daap.CauseBackupFailed},
+		"another one fails":        {[]client.Object{backupThere("fails", time.Minute, cnpgv1.BackupPhaseFailed, "disk full")}, 1, daap.CauseBackupFailed},
 		"the store denies another": {[]client.Object{backupThere("denied", time.Minute, cnpgv1.BackupPhaseFailed, "x")}, 1, daap.CauseS3Denied},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
 			k.Backups = &seen{}
 			err := run(t, k.EnableBackups)
 			if operator.made != tt.made || (err != nil) != (tt.cause != "") {
-				t.Errorf("%d backups were asked for, %v; want %d", operator.made, err, tt.made)
+				t.Errorf("%d backups were created, %v; want %d", operator.made, err, tt.made)
 			}
 			if tt.cause != "" && Cause(err, "").Code != tt.cause {
 				t.Errorf("the cause is %+v, want %s", Cause(err, ""), tt.cause)
@@ -119,14 +119,14 @@ func TestFirstBackupIsTakenWhereNoneIsOnItsWay(t *testing.T) {
 	}
 }
 
-// says is what every log has.
+// says is the text of every log.
 type says string
 
 func (s says) Logs(context.Context, string, string, string, int64) (string, error) {
 	return string(s), nil
 }
 
-func TestBackupThatFailsWithAnExitStatusIsToldByWhatThePluginLogged(t *testing.T) {
+func TestFailedBackupReportsThePluginsLog(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]daap.CauseCode{
 		"ERROR: An error occurred (403) when calling the HeadBucket operation: Forbidden": daap.CauseS3Denied,
@@ -157,7 +157,7 @@ func TestBackupThatFailsWithAnExitStatusIsToldByWhatThePluginLogged(t *testing.T
 	}
 }
 
-// takes is a Kubernetes API whose operator takes each base backup at once, or fails to.
+// takes is a Kubernetes API whose operator immediately completes each base backup, or fails it.
 type takes struct {
 	client.WithWatch
 	fails daap.CauseCode
@@ -180,11 +180,11 @@ func (o *takes) Create(ctx context.Context, object client.Object, options ...cli
 	return o.WithWatch.Create(ctx, object, options...)
 }
 
-// seen keeps what was seen of backups.
+// seen keeps the recorded backups.
 type seen struct {
 	state   daap.BackupState
 	backups []daap.Backup
-	// archived have archives, gone are the base backups that were forgotten, by server.
+	// archived are the databases with archives, gone the forgotten base backups, by server.
 	archived []daap.Database
 	gone     map[string][]string
 }
@@ -217,7 +217,7 @@ func (s *seen) SaveBackups(_ context.Context, _ daap.Database, state daap.Backup
 	return nil
 }
 
-func TestWhatIsSeenOfBackupsIsRecorded(t *testing.T) {
+func TestObservedBackupsAreRecorded(t *testing.T) {
 	t.Parallel()
 	kept := orders.With(*keptTier())
 	window := manifest.ObjectStore(kept, manifest.Platform{})
@@ -253,7 +253,7 @@ func TestWhatIsSeenOfBackupsIsRecorded(t *testing.T) {
 	for i, backup := range was.backups {
 		statuses = append(statuses, backup.Status)
 		if i > 0 && backup.ID.String() <= was.backups[i-1].ID.String() {
-			t.Errorf("the IDs %v and %v are not in order of time", was.backups[i-1].ID, backup.ID)
+			t.Errorf("the IDs %v and %v are not ordered by time", was.backups[i-1].ID, backup.ID)
 		}
 	}
 	if len(statuses) != 3 || statuses[0] != daap.BackupCompleted || statuses[1] != daap.BackupFailed || statuses[2] != daap.BackupRunning {
@@ -261,9 +261,9 @@ func TestWhatIsSeenOfBackupsIsRecorded(t *testing.T) {
 	}
 }
 
-// TestStoreThatIsAwayIsToldBeforeTheArchiverTells has an archiver that hangs, as it does for five minutes before
-// CloudNativePG says so, and an archive that was listed before.
-func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
+// TestUnavailableStoreIsReportedBeforeTheArchiverFails has an archiver that hangs, as it does for five minutes before
+// CloudNativePG reports it, and an archive that was listed before.
+func TestUnavailableStoreIsReportedBeforeTheArchiverFails(t *testing.T) {
 	t.Parallel()
 	kept := orders.With(*keptTier())
 	k := stepsWith(t)
@@ -271,8 +271,8 @@ func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
 		manifest.ObjectStore(kept, manifest.Platform{}), archivingCluster(metav1.ConditionTrue, ""),
 		backupThere("done", time.Hour, cnpgv1.BackupPhaseCompleted, "")).Build()
 	k.Cluster.Watch.Reader = k.Cluster.Client
-	away := &store{err: errors.New("context deadline exceeded")}
-	k.Archives.Store = away
+	unavailable := &store{err: errors.New("context deadline exceeded")}
+	k.Archives.Store = unavailable
 	was := &seen{}
 	k.Backups = was
 	b := &Sweeps{Steps: k}
@@ -282,7 +282,7 @@ func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
 	if err := k.Archives.Inspect(t.Context(), kept, &daap.BackupState{}, done, true); err != nil {
 		t.Fatal(err)
 	}
-	k.Archives.Store = away
+	k.Archives.Store = unavailable
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivity(b.CheckBackups)
@@ -290,12 +290,12 @@ func TestStoreThatIsAwayIsToldBeforeTheArchiverTells(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := was.state; s.Archiving || !strings.Contains(s.ArchivingMessage, "deadline exceeded") || s.Gap == "" {
-		t.Errorf("seen %+v, want that nothing is archived, and the gap of before", s)
+		t.Errorf("recorded %+v, want that nothing is archived, and the previous gap", s)
 	}
 	if was.state.FirstRecoverableAt == nil {
-		t.Error("from when on it can be restored is not known, and there is a base backup")
+		t.Error("the first recoverable time is unknown, although there is a base backup")
 	}
-	if away.reached != 1 || away.listed != 0 {
-		t.Errorf("the store was reached for %d times and listed %d times, want once and never", away.reached, away.listed)
+	if unavailable.reached != 1 || unavailable.listed != 0 {
+		t.Errorf("the store was checked %d times and listed %d times, want once and never", unavailable.reached, unavailable.listed)
 	}
 }

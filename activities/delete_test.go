@@ -18,13 +18,13 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-func TestRemovalIsSatisfiedWithWhatIsGone(t *testing.T) {
+func TestRemovalAcceptsMissingObjects(t *testing.T) {
 	t.Parallel()
 	namespace := daap.Namespace(orders.ID)
 	everything := []client.Object{
 		manifest.Namespace(orders), manifest.Cluster(orders, manifest.Platform{}), manifest.Pooler(orders, manifest.Platform{}),
 	}
-	for name, objects := range map[string][]client.Object{"all there": everything, "nothing there": nil} {
+	for name, objects := range map[string][]client.Object{"everything exists": everything, "nothing exists": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := stepsWith(t, objects...)
@@ -41,8 +41,9 @@ func TestRemovalIsSatisfiedWithWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestRightsThatWentWithTheNamespaceAreNotMissed has Kubernetes refuse what the worker may do in a namespace alone.
-func TestRightsThatWentWithTheNamespaceAreNotMissed(t *testing.T) {
+// TestRightsDeletedWithTheNamespaceAreNotNeeded lets Kubernetes refuse the requests that need the worker's rights in
+// the namespace.
+func TestRightsDeletedWithTheNamespaceAreNotNeeded(t *testing.T) {
 	t.Parallel()
 	going := manifest.Namespace(orders)
 	going.Finalizers, going.DeletionTimestamp = []string{"kubernetes"}, &metav1.Time{Time: time.Now()}
@@ -59,7 +60,7 @@ func TestRightsThatWentWithTheNamespaceAreNotMissed(t *testing.T) {
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
 				if list.GetObjectKind().GroupVersionKind().Kind == "SecretList" {
 					if tt.objects == nil {
-						t.Error("secrets are listed in a namespace that is gone")
+						t.Error("secrets are listed in a deleted namespace")
 					}
 					return forbiddenTo("list secrets")
 				}
@@ -97,7 +98,7 @@ func TestOnlyTheDatabasesOwnVolumesAreWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k := stepsWith(t, tt.volume)
-			held := &holding{lost: daap.ErrSuperseded} // ends a wait at its first recheck
+			held := &holding{lost: daap.ErrSuperseded} // ends the wait at its first recheck
 			k.Rows = rowsOf{oneDatabase{}, held}
 			err := run(t, k.WaitVolumesGone)
 			if (err != nil) != tt.waits || (len(held.steps) > 0) != tt.waits {
@@ -107,7 +108,7 @@ func TestOnlyTheDatabasesOwnVolumesAreWaitedFor(t *testing.T) {
 	}
 }
 
-// receiptOf is what was kept of what was removed.
+// receiptOf returns the saved receipt.
 func receiptOf(t *testing.T, k *Steps) daap.Receipt {
 	t.Helper()
 	receipts, is := k.Results.(*kept)
@@ -128,15 +129,15 @@ func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
 	k := stepsWith(t)
 	k.Rows, k.Archives.Store = rowsOf{keptOrders{}, &holding{}}, buckets
 	if err := run(t, k.DeleteArchive); err != nil || len(buckets.objects) != 1 || buckets.objects[another].Size != 1 {
-		t.Errorf("DeleteArchive() = %v with %v left, want what is of another database", err, buckets.objects)
+		t.Errorf("DeleteArchive() = %v with %v left, want only another database's objects", err, buckets.objects)
 	}
 	receipt := receiptOf(t, k)
 	if want := int64(removedBySome * (removalsAtOnce + 2)); receipt.Objects != want || receipt.Bytes != want || receipt.RelistedAt == nil {
-		t.Errorf("the receipt is %+v, want %d objects of a byte, and that nothing is left", receipt, want)
+		t.Errorf("the receipt is %+v, want %d objects of one byte, and nothing left", receipt, want)
 	}
 	k.Archives.Store = &store{err: errors.New("AccessDenied")}
 	if cause := Cause(run(t, k.DeleteArchive), "Remove"); cause.Code != daap.CauseS3Denied {
-		t.Errorf("the cause is %+v, want that the store is denied", cause)
+		t.Errorf("the cause is %+v, want that the store denied access", cause)
 	}
 	k.Archives.Store = &store{err: errors.New("Object is WORM protected and cannot be overwritten")}
 	if cause := Cause(run(t, k.DeleteArchive), "Remove"); cause.Code != daap.CauseObjectLocked {
@@ -144,7 +145,7 @@ func TestArchiveIsRemovedUntilNothingIsLeft(t *testing.T) {
 	}
 }
 
-// TestReceiptCountsEveryKindThatDAAPMakes has one of each object that a database consists of.
+// TestReceiptCountsEveryKindThatDAAPMakes has one of each object of a database.
 func TestReceiptCountsEveryKindThatDAAPMakes(t *testing.T) {
 	t.Parallel()
 	r, rows := reconciling(t)
@@ -154,7 +155,7 @@ func TestReceiptCountsEveryKindThatDAAPMakes(t *testing.T) {
 		want[o.Kind().Kind]++
 		object, is := o.Built.DeepCopyObject().(client.Object)
 		if !is {
-			t.Fatalf("%T is no object", o.Built)
+			t.Fatalf("%T is not an object", o.Built)
 		}
 		if err := r.Cluster.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ func unreachableError() error {
 	return &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 }
 
-func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
+func TestOnlyFutileErrorsAreFinal(t *testing.T) {
 	t.Parallel()
 	clusters := schema.GroupResource{Group: "postgresql.cnpg.io", Resource: "clusters"}
 	forbidden := func(why string) error {
@@ -26,8 +26,8 @@ func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 	noRight := forbidden(`User "daap" cannot patch resource "clusters"`)
 	tests := map[string]struct {
 		err   error
-		kind  string // of an error that says more than its text
-		final bool   // also at the first try
+		kind  string // empty if the error is returned unchanged
+		final bool   // even in the first attempt
 	}{
 		"nil":               {nil, "", false},
 		"plain":             {errors.New("something else"), "", false},
@@ -41,29 +41,29 @@ func TestOnlyWhatIsFutileIsFinal(t *testing.T) {
 		"too many requests": {apierrors.NewTooManyRequests("slow down", 1), "KUBERNETES_DOWN", false},
 		"webhook":           {apierrors.NewInternalError(errors.New("failed calling webhook: refused")), "OPERATOR_DOWN", false},
 		"connection":        {unreachableError(), "KUBERNETES_DOWN", false},
-		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("away"), unreachableError()), "PLATFORM_POSTGRES_DOWN", false},
+		"rows":              {fmt.Errorf("read: %w: %w", daap.Unavailable("down"), unreachableError()), "PLATFORM_POSTGRES_DOWN", false},
 		"not found":         {apierrors.NewNotFound(clusters, "pg-1"), "", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := classify(tt.err, 1)
-			app, told := got.(*temporal.ApplicationError) //nolint:errorlint // Temporal looks at the outermost error only
-			if told != (tt.kind != "") {
-				t.Fatalf("classify(%v) = %v, want it to tell a kind: %v", tt.err, got, tt.kind != "")
+			app, typed := got.(*temporal.ApplicationError) //nolint:errorlint // Temporal reads only the outermost error
+			if typed != (tt.kind != "") {
+				t.Fatalf("classify(%v) = %v, want a type: %v", tt.err, got, tt.kind != "")
 			}
-			if told && (app.Type() != tt.kind || app.NonRetryable() != tt.final) {
+			if typed && (app.Type() != tt.kind || app.NonRetryable() != tt.final) {
 				t.Errorf("classify(%v) = %s, final %v; want %s, final %v", tt.err, app.Type(), app.NonRetryable(), tt.kind, tt.final)
 			}
 		})
 	}
 	var app *temporal.ApplicationError
 	if late := classify(noRight, grantTries); !errors.As(late, &app) || app.Type() != "FORBIDDEN" || !app.NonRetryable() {
-		t.Errorf("a right that is missing still at try %d: %v, want it final", grantTries, late)
+		t.Errorf("a right that is still missing in attempt %d: %v, want a final error", grantTries, late)
 	}
 }
 
-func TestCauseIsWhatTheErrorCarriesElseTheDeadline(t *testing.T) {
+func TestCauseIsTheErrorsOwnOrTheDeadline(t *testing.T) {
 	t.Parallel()
 	quota := daap.NewCause(daap.CauseQuota, "exceeded quota")
 	for name, tt := range map[string]struct {

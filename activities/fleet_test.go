@@ -16,14 +16,14 @@ import (
 	"github.com/daap-dev/daap/activities/cluster"
 )
 
-// keptFleet are databases in order of their IDs, and what is saved of them.
+// keptFleet are databases ordered by ID, and their recorded observations.
 type keptFleet struct {
 	all []daap.Observed
 
 	mu    sync.Mutex
 	saved map[uuid.UUID]daap.Observation
-	looks int
-	again []uuid.UUID // to be looked at again, once
+	saves int
+	again []uuid.UUID // to observe again, once
 	fails error
 	heard chan struct{}
 }
@@ -55,7 +55,7 @@ func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Obser
 	defer f.mu.Unlock()
 	for _, one := range seen {
 		f.saved[one.ID] = one
-		f.looks++
+		f.saves++
 	}
 	again := f.again
 	f.again = nil
@@ -63,28 +63,28 @@ func (f *keptFleet) SaveHealth(_ context.Context, _ time.Time, seen []daap.Obser
 	return again, nil
 }
 
-func TestEveryDatabaseThatRunsIsLookedAtOnce(t *testing.T) {
+func TestEveryRunningDatabaseIsObservedOnce(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(2*fleetPage + 1)
 	k := stepsWith(t)
 	k.Cluster.Watch.Reader = k.Cluster.Client
 	report, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: kept})
 	if err != nil || report.Databases != len(kept.all) || report.Changed != len(kept.all) || report.Behind != "" {
-		t.Errorf("CheckFleet() = %+v, %v; want all %d looked at", report, err, len(kept.all))
+		t.Errorf("CheckFleet() = %+v, %v; want all %d observed", report, err, len(kept.all))
 	}
-	if len(kept.saved) != len(kept.all) || kept.looks != len(kept.all) {
-		t.Errorf("%d databases were saved in %d looks, want %d in as many", len(kept.saved), kept.looks, len(kept.all))
+	if len(kept.saved) != len(kept.all) || kept.saves != len(kept.all) {
+		t.Errorf("%d databases were saved with %d observations, want %d with as many", len(kept.saved), kept.saves, len(kept.all))
 	}
 	if got := kept.saved[kept.all[0].ID].Now.Health(); got != daap.HealthUnavailable {
 		t.Errorf("a database without a Cluster is %s, want unavailable", got)
 	}
 	kept.fails = errors.New("no rows today")
 	if _, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: kept}); err == nil {
-		t.Error("CheckFleet() = nil where no rows can be read")
+		t.Error("CheckFleet() = nil, but no rows can be read")
 	}
 }
 
-// cutOff is a watch that is cut off from Kubernetes since then.
+// cutOff is a watch that has been disconnected from Kubernetes since then.
 type cutOff struct {
 	*cluster.Watch
 	since time.Time
@@ -92,7 +92,7 @@ type cutOff struct {
 
 func (c cutOff) Until(time.Time) time.Time { return c.since }
 
-// blind is a watch whose objects of one database cannot be read.
+// blind is a watch that cannot read the objects of one database.
 type blind struct {
 	*cluster.Watch
 	to uuid.UUID
@@ -105,7 +105,7 @@ func (b blind) Observe(ctx context.Context, db daap.Database) (daap.Conditions, 
 	return b.Watch.Observe(ctx, db)
 }
 
-func TestDatabaseThatCannotBeObservedKeepsNoOtherFromIt(t *testing.T) {
+func TestUnreadableDatabaseDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(3)
 	k := stepsWith(t)
@@ -116,20 +116,20 @@ func TestDatabaseThatCannotBeObservedKeepsNoOtherFromIt(t *testing.T) {
 		t.Errorf("CheckFleet() = %+v, %v; want two observed and one reported", report, err)
 	}
 	if _, saved := kept.saved[kept.all[1].ID]; saved || len(kept.saved) != 2 {
-		t.Errorf("%d databases are recorded, the one that cannot be observed: %t", len(kept.saved), saved)
+		t.Errorf("%d databases are recorded, including the unreadable one: %t", len(kept.saved), saved)
 	}
 	seen, err := f.observeAll(t.Context(), []uuid.UUID{kept.all[0].ID, kept.all[1].ID})
 	if err != nil || len(seen.failed) != 1 || seen.failed[kept.all[1].ID] == nil {
-		t.Errorf("observeAll() = %+v, %v; want the one that cannot be observed", seen, err)
+		t.Errorf("observeAll() = %+v, %v; want the unreadable one", seen, err)
 	}
 }
 
-// brokenRows read each page, and cannot save the first: the read of the next page ends with the context.
+// brokenRows read each page, and cannot save the first: that cancels the read of the next page.
 type brokenRows struct{ *keptFleet }
 
 func (b brokenRows) RunningDatabases(ctx context.Context, after uuid.UUID, limit int) ([]daap.Observed, error) {
 	if after != uuid.Nil {
-		<-ctx.Done() // as a query whose context ends
+		<-ctx.Done() // like a query whose context ends
 		return nil, ctx.Err()
 	}
 	return b.keptFleet.RunningDatabases(ctx, after, limit)
@@ -145,11 +145,11 @@ func TestCheckOfManyPagesFailsWithTheFirstError(t *testing.T) {
 	k.Cluster.Watch.Reader = k.Cluster.Client
 	_, err := checkFleet(t, &Fleet{Watch: k.Cluster.Watch, Databases: brokenRows{fleetOf(fleetPage + 1)}})
 	if err == nil || !strings.Contains(err.Error(), "the disk of PostgreSQL is full") {
-		t.Errorf("CheckFleet() = %v, want why the first page could not be saved", err)
+		t.Errorf("CheckFleet() = %v, want the error of the first page", err)
 	}
 }
 
-func TestCheckThatSeesWhatWasSaysSo(t *testing.T) {
+func TestStaleCheckReportsThatItIsBehind(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(1)
 	k := stepsWith(t)
@@ -160,10 +160,10 @@ func TestCheckThatSeesWhatWasSaysSo(t *testing.T) {
 		t.Errorf("CheckFleet() = %+v, %v; want that it falls behind", report, err)
 	}
 	if got := kept.saved[kept.all[0].ID].Now[0].ObservedAt; !got.Equal(hourAgo) {
-		t.Errorf("what was seen is of %s, want of when the watch was cut off, %s", got, hourAgo)
+		t.Errorf("the observation is of %s, want the time of the disconnection, %s", got, hourAgo)
 	}
 	if got := (&Fleet{Watch: &cluster.Watch{}}).behind(time.Now(), FleetEvery+1); got == "" {
-		t.Error("a check that takes longer than it may does not say so")
+		t.Error("a check that takes too long does not report that")
 	}
 }
 
@@ -179,7 +179,7 @@ func checkFleet(t *testing.T, f *Fleet) (report FleetReport, err error) {
 	return report, value.Get(&report)
 }
 
-func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
+func TestChangesAreObservedAtOnce(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(3)
 	k := stepsWith(t)
@@ -193,7 +193,7 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	}()
 	changes := func(database uuid.UUID) {
 		t.Helper()
-		for { // it may not follow yet
+		for { // it may not have subscribed yet
 			k.Cluster.Watch.WakeIn(daap.Namespace(database))
 			select {
 			case <-kept.heard:
@@ -211,7 +211,7 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	kept.again = []uuid.UUID{kept.all[2].ID}
 	kept.mu.Unlock()
 	if first || !second {
-		t.Errorf("looked at: the one that did not change %v, the one that did %v", first, second)
+		t.Errorf("observed: the unchanged database %v, the changed one %v", first, second)
 	}
 	changes(kept.all[0].ID)
 	k.Cluster.Watch.WakeIn("kube-system")
@@ -219,25 +219,25 @@ func TestWhatChangesIsLookedAtAsItHappens(t *testing.T) {
 	kept.mu.Lock()
 	defer kept.mu.Unlock()
 	if _, again := kept.saved[kept.all[2].ID]; !again {
-		t.Error("what another changed meanwhile is not looked at again")
+		t.Error("a database that changed meanwhile is not observed again")
 	}
 	cancel()
 	<-ended
 }
 
-func TestWhatCouldNotBeLookedAtIsLookedAtAgain(t *testing.T) {
+func TestFailedObservationIsRetried(t *testing.T) {
 	t.Parallel()
 	kept := fleetOf(1)
-	kept.fails = errors.New("nobody answers")
+	kept.fails = errors.New("no connection")
 	k := stepsWith(t)
 	k.Cluster.Watch.Reader = k.Cluster.Client
 	failed := make(chan string, 10)
 	go Follow(t.Context(), &Fleet{Watch: k.Cluster.Watch, Databases: kept}, func(err error) { failed <- err.Error() })
-	for told := false; !told; { // it may not follow yet
+	for reported := false; !reported; { // it may not have subscribed yet
 		k.Cluster.Watch.WakeIn(daap.Namespace(kept.all[0].ID))
 		select {
-		case said := <-failed:
-			told = strings.Contains(said, "nobody answers")
+		case text := <-failed:
+			reported = strings.Contains(text, "no connection")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -247,6 +247,6 @@ func TestWhatCouldNotBeLookedAtIsLookedAtAgain(t *testing.T) {
 	select {
 	case <-kept.heard:
 	case <-time.After(time.Minute):
-		t.Error("it is not looked at again, and nothing changes any more")
+		t.Error("it is not observed again without another change")
 	}
 }

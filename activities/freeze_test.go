@@ -22,10 +22,10 @@ func TestFrozenDatabaseHasAVolumeForEachInstance(t *testing.T) {
 		return c
 	}
 	if err := run(t, stepsWith(t, claim(func(*corev1.PersistentVolumeClaim) {})).CheckVolumes); err != nil {
-		t.Errorf("CheckVolumes() = %v with a claim", err)
+		t.Errorf("CheckVolumes() = %v with a usable claim", err)
 	}
 	for name, k := range map[string]*Steps{
-		"none is there": stepsWith(t),
+		"there is none": stepsWith(t),
 		"it is lost":    stepsWith(t, claim(func(c *corev1.PersistentVolumeClaim) { c.Status.Phase = corev1.ClaimLost })),
 	} {
 		if cause := Cause(run(t, k.CheckVolumes), ""); cause.Code != daap.CausePVCPending || !strings.Contains(cause.Message, "1 instances, but only 0 usable volume claims") {

@@ -16,7 +16,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// rows records what the interceptor writes.
+// rows records the Interceptor's writes.
 type rows struct {
 	mu    sync.Mutex
 	begin error
@@ -83,17 +83,17 @@ func TestAttemptIsRecordedWithItsEnd(t *testing.T) {
 	}
 }
 
-func TestSuccessThatCannotBeRecordedIsTriedAgain(t *testing.T) {
+func TestUnrecordedSuccessIsRetried(t *testing.T) {
 	t.Parallel()
 	r := &rows{write: errors.New("PostgreSQL is down")}
 	err := execute(t, r, func(context.Context, Input) error { return nil })
 	var app *temporal.ApplicationError
 	if err == nil || (errors.As(err, &app) && app.NonRetryable()) {
-		t.Errorf("activity = %v, want an error that is tried again", err)
+		t.Errorf("activity = %v, want an error that is retried", err)
 	}
 }
 
-func TestFailureIsRecordedAlsoWhenTheContextIsOver(t *testing.T) {
+func TestFailureIsRecordedAfterTheContextEnds(t *testing.T) {
 	t.Parallel()
 	r := &contextRows{}
 	recorder := stepRecorder{operations: r}
@@ -101,11 +101,11 @@ func TestFailureIsRecordedAlsoWhenTheContextIsOver(t *testing.T) {
 	cancel()
 	in := Input{Operation: uuid.New(), Step: daap.StepReady}
 	if err := recorder.end(ctx, in, 1, context.Canceled); err == nil || r.err != nil || r.step.State != daap.StepFailed {
-		t.Errorf("end = %v, recorded %+v under %v; want the failure recorded under a live context", err, r.step, r.err)
+		t.Errorf("end = %v, recorded %+v under %v; want the failure recorded with a live context", err, r.step, r.err)
 	}
 }
 
-// contextRows keeps the state of the context that a step is recorded under.
+// contextRows records the context's error when a step is recorded.
 type contextRows struct {
 	rows
 	err  error

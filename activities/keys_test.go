@@ -18,11 +18,11 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// accounts are those of an object store, by access key; it may fail.
+// accounts are the accounts of an object store, by access key; it may fail.
 type accounts struct {
 	err   error
 	there map[string]objectstore.StoreAccount
-	// asked is how often it was asked for anything.
+	// asked is the number of calls.
 	asked int
 }
 
@@ -42,7 +42,7 @@ func (a *accounts) Revoke(_ context.Context, accessKey string) error {
 	return a.err
 }
 
-// keyedWith has accounts made for databases; keptTier is that of orders, and it is restored from another one.
+// keyedWith gives databases accounts of their own; orders has the tier keptTier and is restored from another database.
 func keyedWith(t *testing.T, objects ...client.Object) (*Steps, *accounts) {
 	t.Helper()
 	k, issued := stepsWith(t, objects...), &accounts{there: map[string]objectstore.StoreAccount{}}
@@ -65,7 +65,7 @@ func (restoredOrders) Database(context.Context, daap.Scope, uuid.UUID) (daap.Dat
 	return db, nil
 }
 
-// keysIn are those in the Secret of orders; ok is whether it is there.
+// keysIn returns the keys in the Secret of orders; ok is false if it does not exist.
 func keysIn(t *testing.T, k *Steps, secret string) (accessKey, secretKey string, ok bool) {
 	t.Helper()
 	var found corev1.Secret
@@ -99,10 +99,10 @@ func TestEachSecretHasAnAccountOfItsOwnAndKeepsItsKeys(t *testing.T) {
 		accessKey, secretKey, _ := keysIn(t, k, secret)
 		account := issued.there[accessKey]
 		if len(accessKey) != 20 || len(secretKey) < 20 || len(secretKey) > 40 {
-			t.Errorf("%s has keys of %d and %d characters, which MinIO does not take", secret, len(accessKey), len(secretKey))
+			t.Errorf("%s has keys of %d and %d characters, which MinIO rejects", secret, len(accessKey), len(secretKey))
 		}
 		if account.SecretKey != secretKey || string(account.Policy) != string(policy) {
-			t.Errorf("the account %s of %s has another key, or the policy %s", accessKey, secret, account.Policy)
+			t.Errorf("the account %s of %s has another key, or policy %s", accessKey, secret, account.Policy)
 		}
 		if first[accessKey].SecretKey != secretKey {
 			t.Errorf("the key in %s changed", secret)
@@ -113,27 +113,27 @@ func TestEachSecretHasAnAccountOfItsOwnAndKeepsItsKeys(t *testing.T) {
 	}
 }
 
-func TestKeysThatAreNotTheDatabasesOwnAreReplaced(t *testing.T) {
+func TestForeignKeysAreReplaced(t *testing.T) {
 	t.Parallel()
 	own := objectstore.AccessKey(orders.ID, manifest.ArchiveCredentials)
-	for name, had := range map[string][2]string{"the platform's": {"root", "of-the-platform"}, "half there": {own, ""}} {
+	for name, had := range map[string][2]string{"the platform's": {"root", "of-the-platform"}, "incomplete": {own, ""}} {
 		k, issued := keyedWith(t, manifest.StoreSecret(orders, manifest.ArchiveCredentials, had[0], had[1]))
 		if err := run(t, k.ApplyArchive); err != nil {
 			t.Fatal(err)
 		}
 		accessKey, secretKey, _ := keysIn(t, k, manifest.ArchiveCredentials)
 		if accessKey != own || secretKey == had[1] || issued.there[own].SecretKey != secretKey {
-			t.Errorf("%s: the keys are those of %s afterwards", name, accessKey)
+			t.Errorf("%s: the keys are of account %s afterwards", name, accessKey)
 		}
 	}
 }
 
-func TestAccountThatCannotBeMadeIsMadeWithTheSameKeyLater(t *testing.T) {
+func TestAccountIsRetriedWithTheSameKey(t *testing.T) {
 	t.Parallel()
 	k, issued := keyedWith(t)
 	issued.err = errors.New("Access Denied")
 	if cause := Cause(run(t, k.ApplyArchive), "Create"); cause.Code != daap.CauseS3Denied {
-		t.Errorf("the cause is %+v, want that the store denies it", cause)
+		t.Errorf("the cause is %+v, want that the store denied access", cause)
 	}
 	_, before, _ := keysIn(t, k, manifest.ArchiveCredentials)
 	issued.err = nil
@@ -141,7 +141,7 @@ func TestAccountThatCannotBeMadeIsMadeWithTheSameKeyLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	if accessKey, after, _ := keysIn(t, k, manifest.ArchiveCredentials); before == "" || after != before || issued.there[accessKey].SecretKey != after {
-		t.Errorf("the key changed between two tries: %t", after != before)
+		t.Errorf("the key changed between two attempts: %t", after != before)
 	}
 }
 
@@ -154,14 +154,14 @@ func TestSharedKeysAreThePlatforms(t *testing.T) {
 	}
 	for _, secret := range objectstore.Secrets {
 		if accessKey, secretKey, _ := keysIn(t, k, secret); accessKey != "a" || secretKey != "s" {
-			t.Errorf("%s has the keys of %s, want those of the platform", secret, accessKey)
+			t.Errorf("%s has the keys of %s, want the platform's", secret, accessKey)
 		}
 	}
 }
 
-func TestSourceIsLeftOnceThereIsABackup(t *testing.T) {
+func TestSourceKeysAreRevokedAfterTheFirstBackup(t *testing.T) {
 	t.Parallel()
-	for name, fails := range map[string]daap.CauseCode{"a base backup is completed": "", "it fails": daap.CauseBackupFailed} {
+	for name, fails := range map[string]daap.CauseCode{"a base backup is completed": "", "the base backup fails": daap.CauseBackupFailed} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k, issued := keyedWith(t, archivingCluster(metav1.ConditionTrue, ""))
@@ -182,7 +182,7 @@ func TestSourceIsLeftOnceThereIsABackup(t *testing.T) {
 			_, _, there := keysIn(t, k, manifest.SourceCredentials)
 			_, account := issued.there[objectstore.AccessKey(orders.ID, manifest.SourceCredentials)]
 			if there == left || account == left {
-				t.Errorf("the Secret is there: %t, the account: %t; want the source left: %t", there, account, left)
+				t.Errorf("the Secret exists: %t, the account: %t; want the source's keys revoked: %t", there, account, left)
 			}
 			if _, _, there := keysIn(t, k, manifest.ArchiveCredentials); !there || len(issued.there) == 0 {
 				t.Error("the database's own keys are gone")
@@ -191,30 +191,30 @@ func TestSourceIsLeftOnceThereIsABackup(t *testing.T) {
 	}
 }
 
-func TestKeysGoWithTheNamespace(t *testing.T) {
+func TestDeletingTheNamespaceInvalidatesKeys(t *testing.T) {
 	t.Parallel()
 	k, issued := keyedWith(t, manifest.Namespace(orders))
 	if err := errors.Join(run(t, k.ApplySource), run(t, k.ApplyArchive), run(t, k.DeleteNamespace)); err != nil {
 		t.Fatal(err)
 	}
 	if len(issued.there) > 0 {
-		t.Errorf("left are the accounts %v", slices.Collect(maps.Keys(issued.there)))
+		t.Errorf("the accounts %v are left", slices.Collect(maps.Keys(issued.there)))
 	}
 	k, issued = keyedWith(t, manifest.Namespace(orders))
 	k.Rows, issued.err = rowsOf{oneDatabase{}, &holding{}}, errors.New("connection refused")
 	if err := run(t, k.DeleteNamespace); err != nil || issued.asked > 0 {
-		t.Errorf("DeleteNamespace() = %v, and the object store was asked %d times: a database without backups does not need it", err, issued.asked)
+		t.Errorf("DeleteNamespace() = %v, with %d requests to the object store: a database without backups does not need it", err, issued.asked)
 	}
 }
 
-func TestKeysGoBeforeTheArchive(t *testing.T) {
+func TestKeysAreInvalidatedBeforeTheArchiveIsDeleted(t *testing.T) {
 	t.Parallel()
 	k, issued := keyedWith(t)
 	buckets := &store{}
 	buckets.put("backups/shop/"+orders.ID.String()+"/pg-1/wals/1", 1, metav1.Now().Time)
 	k.Archives.Store, issued.err = buckets, errors.New("Access Denied")
 	if err := run(t, k.DeleteArchive); err == nil || len(buckets.objects) != 1 {
-		t.Errorf("DeleteArchive() = %v with %v left: something is removed while keys are valid", err, buckets.objects)
+		t.Errorf("DeleteArchive() = %v with %v left: objects are removed while keys are valid", err, buckets.objects)
 	}
 	issued.err = nil
 	if err := run(t, k.DeleteArchive); err != nil || len(buckets.objects) > 0 {
@@ -222,7 +222,7 @@ func TestKeysGoBeforeTheArchive(t *testing.T) {
 	}
 }
 
-func TestArchiveThatIsTakenBackLeavesNoKeys(t *testing.T) {
+func TestRevertedArchiveLeavesNoKeys(t *testing.T) {
 	t.Parallel()
 	k, issued := keyedWith(t)
 	k.Rows = rowsOf{oneDatabase{keptTier()}, &holding{}}
@@ -233,11 +233,11 @@ func TestArchiveThatIsTakenBackLeavesNoKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, there := keysIn(t, k, manifest.ArchiveCredentials); there || len(issued.there) > 0 {
-		t.Errorf("the Secret is there: %t, and %d accounts", there, len(issued.there))
+		t.Errorf("the Secret exists: %t, and %d accounts", there, len(issued.there))
 	}
 }
 
-func TestKeysGoAlsoWhereTheNamespaceIsGoneAndMayNotBeLookedInto(t *testing.T) {
+func TestKeysAreInvalidatedWithoutTheNamespace(t *testing.T) {
 	t.Parallel()
 	k, issued := keyedWith(t)
 	for _, secret := range objectstore.Secrets {
@@ -255,6 +255,6 @@ func TestKeysGoAlsoWhereTheNamespaceIsGoneAndMayNotBeLookedInto(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(issued.there) > 0 {
-		t.Errorf("left are the accounts %v, want none", issued.there)
+		t.Errorf("the accounts %v are left, want none", issued.there)
 	}
 }

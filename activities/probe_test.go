@@ -17,7 +17,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// probe is what people are told of a destination at the store; it must be refused.
+// probe returns the message of a refused destination.
 func probe(t *testing.T, store *objectstore.Store) string {
 	t.Helper()
 	err := (&Destinations{Store: store}).ProbeDestination(t.Context(), "s3://backups/team")
@@ -44,7 +44,7 @@ func guardedStore(t *testing.T, guard objectstore.DialGuard, address string) *ob
 	return &objectstore.Store{Client: client}
 }
 
-func TestDestinationIsNotRefusedAsItsStoreIsSlow(t *testing.T) {
+func TestSlowStoreIsNotRefused(t *testing.T) {
 	t.Parallel()
 	asked, over := make(chan struct{}, 10), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -62,11 +62,11 @@ func TestDestinationIsNotRefusedAsItsStoreIsSlow(t *testing.T) {
 	err := (&Destinations{Store: store}).ProbeDestination(ctx, "s3://backups/team")
 	var refused *temporal.ApplicationError
 	if err == nil || errors.As(err, &refused) {
-		t.Errorf("Probe() = %v, want that it was given up", err)
+		t.Errorf("Probe() = %v, want the context's error", err)
 	}
 }
 
-func TestWhatAStoreAnswersIsToldInOneShortLine(t *testing.T) {
+func TestStoreErrorIsShownInOneShortLine(t *testing.T) {
 	t.Parallel()
 	hostile := "\u009b31mred\u202e\r\n{{.}} postgres://root:hunter2@db/x " + strings.Repeat("a", 64<<10)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -76,8 +76,8 @@ func TestWhatAStoreAnswersIsToldInOneShortLine(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	guard := objectstore.DialGuard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-	told := probe(t, guardedStore(t, guard, strings.TrimPrefix(server.URL, "http://")))
-	if len([]rune(told)) > 350 || strings.ContainsAny(told, "\u009b\r\n\u202e") || strings.Contains(told, "hunter2") {
-		t.Errorf("Probe() is refused with %q", told)
+	message := probe(t, guardedStore(t, guard, strings.TrimPrefix(server.URL, "http://")))
+	if len([]rune(message)) > 350 || strings.ContainsAny(message, "\u009b\r\n\u202e") || strings.Contains(message, "hunter2") {
+		t.Errorf("Probe() is refused with %q", message)
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-func TestAppliedTwiceIsAppliedOnce(t *testing.T) {
+func TestApplyingTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
 	k := stepsWith(t)
 	for name, apply := range map[string]func(context.Context, Input) error{
@@ -39,7 +39,7 @@ func TestAppliedTwiceIsAppliedOnce(t *testing.T) {
 	}
 }
 
-func TestPasswordThatIsThereStays(t *testing.T) {
+func TestExistingPasswordStays(t *testing.T) {
 	t.Parallel()
 	k := stepsWith(t)
 	passwords := map[string][]string{}
@@ -57,7 +57,7 @@ func TestPasswordThatIsThereStays(t *testing.T) {
 	}
 	owner, worker := slices.Compact(passwords[daap.CredentialsSecret]), slices.Compact(passwords[manifest.WorkerSecret])
 	if len(owner) != 1 || len(worker) != 1 || len(owner[0]) < 20 || len(worker[0]) < 20 || owner[0] == worker[0] {
-		t.Errorf("there were %d passwords of the owner and %d of the worker, want one long one each, and not the same",
+		t.Errorf("there were %d passwords of the owner and %d of the worker, want one long password each, and different ones",
 			len(owner), len(worker))
 	}
 }
@@ -66,7 +66,7 @@ func TestNamespaceIsForTheWorkerAndTheTeam(t *testing.T) {
 	t.Parallel()
 	for name, apply := range map[string]func(*Steps) error{
 		"made": func(k *Steps) error { return run(t, k.ApplyNamespace) },
-		"half made, and to be deleted": func(k *Steps) error {
+		"incomplete, and to be deleted": func(k *Steps) error {
 			return errors.Join(k.Cluster.Apply(t.Context(), manifest.Namespace(orders)), run(t, k.DeleteWorkloads))
 		},
 	} {
@@ -87,12 +87,12 @@ func TestNamespaceIsForTheWorkerAndTheTeam(t *testing.T) {
 			want["daap-connection"] = "daap:team:shop"
 		}
 		if !maps.Equal(roles, want) {
-			t.Errorf("%s: roles are bound to %v, want %v", name, roles, want)
+			t.Errorf("%s: the roles are bound to %v, want %v", name, roles, want)
 		}
 	}
 }
 
-// keptTier has all that orders has, and backups.
+// keptTier is the tier of orders, with backups.
 func keptTier() *daap.Tier {
 	profile := orders.Profile
 	profile.Backups = daap.Backups{
@@ -109,7 +109,7 @@ func (keptOrders) Database(context.Context, daap.Scope, uuid.UUID) (daap.Databas
 	return orders.With(*keptTier()), nil
 }
 
-func TestArchiveIsOfTheTierToBe(t *testing.T) {
+func TestArchiveFollowsTheNewTier(t *testing.T) {
 	t.Parallel()
 	buckets := &store{}
 	k := stepsWith(t)
@@ -122,7 +122,7 @@ func TestArchiveIsOfTheTierToBe(t *testing.T) {
 		}
 	}
 	if len(buckets.asked) != 2 || buckets.asked[0] != "backups" {
-		t.Errorf("asked for the buckets %v, want backups", buckets.asked)
+		t.Errorf("created the buckets %v, want backups", buckets.asked)
 	}
 	var secret corev1.Secret
 	key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.ArchiveCredentials}
@@ -133,7 +133,7 @@ func TestArchiveIsOfTheTierToBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := k.Cluster.Client.Get(t.Context(), key, &secret); client.IgnoreNotFound(err) != nil || err == nil {
-		t.Errorf("the keys are still there: %v", err)
+		t.Errorf("the keys still exist: %v", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestArchiveWithoutAStoreSaysWhy(t *testing.T) {
 		k := stepsWith(t)
 		k.Rows, k.Archives = rowsOf{oneDatabase{keptTier()}, &holding{}}, archives
 		if cause := Cause(run(t, k.ApplyArchive), "Create"); cause.Code != daap.CauseS3Denied || cause.Remedy == "" {
-			t.Errorf("%s: the cause is %+v, want that the store is denied", name, cause)
+			t.Errorf("%s: the cause is %+v, want that the store denied access", name, cause)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/daap-dev/daap/activities/postgres"
 )
 
-// archives is an object store with archives of orders, which has its second Cluster and keeps for 14 days.
+// archives is an object store with archives of orders, which has its second Cluster and a retention of 14 days.
 type archives struct {
 	store
 	db daap.Database
@@ -30,7 +30,7 @@ func newArchives() *archives {
 
 const day = 24 * time.Hour
 
-// base puts a base backup in the archive that began and ended so long ago, at the segment.
+// base puts a base backup into the archive that began and ended that long ago, at the segment.
 func (a *archives) base(server string, age time.Duration, segment int, status string) string {
 	at := time.Now().Add(-age)
 	id := at.UTC().Format("20060102T150405")
@@ -45,7 +45,7 @@ func (a *archives) base(server string, age time.Duration, segment int, status st
 	return id
 }
 
-// wals puts segments in the archive that were archived so long ago.
+// wals puts segments into the archive that were archived that long ago.
 func (a *archives) wals(server string, age time.Duration, from, to int) {
 	for i := from; i <= to; i++ {
 		segment := fmt.Sprintf("%08X%016X", 1, i)
@@ -53,7 +53,7 @@ func (a *archives) wals(server string, age time.Duration, from, to int) {
 	}
 }
 
-// has are the base backups and the first segment of an archive.
+// has returns the base backups and the first segment of an archive.
 func (a *archives) has(t *testing.T, server string) (bases []string, first int64) {
 	t.Helper()
 	objects, err := a.Objects(t.Context(), "backups", "shop/"+a.db.ID.String()+"/"+server+"/")
@@ -105,11 +105,11 @@ func TestRetiredArchiveKeepsWhatItsRetentionNeeds(t *testing.T) {
 	a.put(history, 1, time.Now().Add(-40*day))
 	live := []string{a.base("pg-2", 60*day, 1, "DONE"), a.base("pg-2", 30*day, 4, "DONE")}
 	a.wals("pg-2", 60*day, 1, 4)
-	for _, name := range []string{"pg-3", "pg-01", "pg-0x", "other"} { // nothing that DAAP retired
+	for _, name := range []string{"pg-3", "pg-01", "pg-0x", "other"} { // DAAP has not retired any of these
 		a.base(name, 40*day, 3, "DONE")
 		a.base(name, 30*day, 5, "DONE")
 	}
-	for run := range 2 { // a second time there is nothing to do
+	for run := range 2 { // the second run has nothing to do
 		report, rows, err := a.prune(t)
 		if err != nil {
 			t.Fatal(err)
@@ -120,7 +120,7 @@ func TestRetiredArchiveKeepsWhatItsRetentionNeeds(t *testing.T) {
 			}
 			break
 		}
-		// Two base backups of two objects, and the segments 3 to 7.
+		// Two base backups with two objects each, and the segments 3 to 7.
 		if len(report.Archives) != 1 || report.Objects != 9 || report.Bytes != 2*101+5*10 {
 			t.Errorf("the report is %+v", report)
 		}
@@ -135,18 +135,18 @@ func TestRetiredArchiveKeepsWhatItsRetentionNeeds(t *testing.T) {
 		t.Error("the history of a timeline is gone")
 	}
 	if bases, first := a.has(t, "pg-2"); !slices.Equal(bases, live) || first != 1 {
-		t.Errorf("left of what the Cluster writes to: %v from segment %d, want all", bases, first)
+		t.Errorf("left of the current archive: %v from segment %d, want everything", bases, first)
 	}
 	for _, name := range []string{"pg-3", "pg-01", "pg-0x", "other"} {
 		if bases, _ := a.has(t, name); len(bases) != 2 {
-			t.Errorf("left of %s: %v, want all", name, bases)
+			t.Errorf("left of %s: %v, want everything", name, bases)
 		}
 	}
 }
 
-func TestRetiredArchiveGoesWhollyOnceAnotherHasABackup(t *testing.T) {
+func TestRetiredArchiveIsDeletedOnceAnotherHasABackup(t *testing.T) {
 	t.Parallel()
-	for status, left := range map[string]int{"DONE": 0, "FAILED": 1} { // of the base backup that the live archive has
+	for status, left := range map[string]int{"DONE": 0, "FAILED": 1} { // the status of the base backup in the current archive
 		a := newArchives()
 		a.base("pg-1", 40*day, 3, "DONE")
 		a.base("pg-1", 30*day, 5, "DONE")
@@ -169,7 +169,7 @@ func TestRetiredArchiveWithoutAnOldEnoughBackupStays(t *testing.T) {
 	a.wals("pg-1", 10*day, 3, 6)
 	before := len(a.objects)
 	if report, _, err := a.prune(t); err != nil || report.Objects != 0 || len(a.objects) != before {
-		t.Errorf("pruned %+v, %v; want nothing", report, err)
+		t.Errorf("pruned %+v, %v; want nothing pruned", report, err)
 	}
 }
 
@@ -178,9 +178,9 @@ func TestArchivesThatCannotBePrunedAreReported(t *testing.T) {
 	a := newArchives()
 	a.err = errors.New("AccessDenied")
 	_, _, err := a.prune(t)
-	var told *temporal.ApplicationError
+	var failed *temporal.ApplicationError
 	var report RetentionReport
-	if !errors.As(err, &told) || told.Type() != ErrorNotPruned || told.Details(&report) != nil || report.Failed != 1 {
-		t.Errorf("PruneArchives() = %v with %+v, want that one failed", err, report)
+	if !errors.As(err, &failed) || failed.Type() != ErrorNotPruned || failed.Details(&report) != nil || report.Failed != 1 {
+		t.Errorf("PruneArchives() = %v with %+v, want one failure", err, report)
 	}
 }

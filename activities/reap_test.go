@@ -20,13 +20,13 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// reapedRows are the databases there are, and what was found to be nobody's.
+// reapedRows are the existing databases, and the recorded orphans.
 type reapedRows struct {
 	dbs     map[uuid.UUID]daap.Database
 	asked   []daap.Orphan
 	orphans []daap.Orphan
 	saved   bool
-	// became is what became of each that was asked for: empty where it is gone.
+	// became is the result of each requested removal: empty if it succeeded.
 	became map[uuid.UUID]string
 }
 
@@ -59,7 +59,7 @@ func (r *reapedRows) names() []string {
 	return all
 }
 
-// labelled is what DAAP has made long ago.
+// labelled is the metadata of an object that DAAP created long ago.
 func labelled(namespace, name string, id uuid.UUID) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Namespace: namespace, Name: name, CreationTimestamp: metav1.NewTime(time.Now().Add(-100 * time.Hour)),
@@ -67,7 +67,7 @@ func labelled(namespace, name string, id uuid.UUID) metav1.ObjectMeta {
 	}
 }
 
-// leftBehind is a world with a database, and with another one that is not there any more.
+// leftBehind is a world with objects of a database, and of another one that no longer exists.
 func leftBehind(t *testing.T) (*Reaper, *reapedRows, *store, uuid.UUID) {
 	t.Helper()
 	gone := uuid.MustParse("0190a0a0-0000-7000-8000-0000000000ff")
@@ -107,7 +107,7 @@ func reapWith[T any](t *testing.T, do any) (T, error) {
 	return result, err
 }
 
-func TestOrphansAreFoundAndNothingElseIs(t *testing.T) {
+func TestOnlyOrphansAreFound(t *testing.T) {
 	t.Parallel()
 	r, rows, _, gone := leftBehind(t)
 	report, err := reapWith[ReaperReport](t, r.FindOrphans)
@@ -126,7 +126,7 @@ func TestOrphansAreFoundAndNothingElseIs(t *testing.T) {
 	}
 }
 
-func TestWorkerThatMayNotReadSecretsLooksForTheRest(t *testing.T) {
+func TestWorkerWithoutSecretRightsFindsTheOtherOrphans(t *testing.T) {
 	t.Parallel()
 	r, rows, _, _ := leftBehind(t)
 	intercept(t, r.Steps, rightsFrom(0))
@@ -143,16 +143,16 @@ func TestWorkerThatMayNotReadSecretsLooksForTheRest(t *testing.T) {
 	}
 }
 
-func TestNothingIsRecordedWhereSomethingCannotBeListed(t *testing.T) {
+func TestFailedListRecordsNoOrphans(t *testing.T) {
 	t.Parallel()
 	r, rows, buckets, _ := leftBehind(t)
 	buckets.err = errors.New("AccessDenied")
 	if _, err := reapWith[ReaperReport](t, r.FindOrphans); err == nil || rows.saved {
-		t.Errorf("FindOrphans() = %v, and what was found was recorded: %t", err, rows.saved)
+		t.Errorf("FindOrphans() = %v, and orphans were recorded: %t", err, rows.saved)
 	}
 }
 
-func TestOrphansAreRemovedThatAreOrphansStill(t *testing.T) {
+func TestOnlyRemainingOrphansAreRemoved(t *testing.T) {
 	t.Parallel()
 	r, rows, buckets, gone := leftBehind(t)
 	asked := map[string]daap.Orphan{}
@@ -175,7 +175,7 @@ func TestOrphansAreRemovedThatAreOrphansStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, left := issued.there[objectstore.AccessKey(orders.ID, manifest.ArchiveCredentials)]; !left || len(issued.there) != 1 {
-		t.Errorf("left are the accounts %v, want that of a database alone", issued.there)
+		t.Errorf("the accounts %v are left, want only the database's", issued.there)
 	}
 	for name, o := range asked {
 		became, looked := rows.became[o.ID]
@@ -184,9 +184,9 @@ func TestOrphansAreRemovedThatAreOrphansStill(t *testing.T) {
 		}
 	}
 	if err := r.Steps.Cluster.Client.Get(t.Context(), client.ObjectKey{Name: daap.Namespace(gone)}, &corev1.Namespace{}); client.IgnoreNotFound(err) != nil || err == nil {
-		t.Errorf("the namespace is still there: %v", err)
+		t.Errorf("the namespace still exists: %v", err)
 	}
 	if _, there := buckets.objects["backups/shop/"+orders.ID.String()+"/pg-1/wals/1"]; !there || len(buckets.objects) != 2 {
-		t.Errorf("left in the object store: %v, want what is of a database, and what is of none", buckets.objects)
+		t.Errorf("left in the object store: %v, want the objects of the database, and those of no database", buckets.objects)
 	}
 }

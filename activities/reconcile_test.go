@@ -49,8 +49,8 @@ func (r *reborn) BeginIncarnation(_ context.Context, _ uuid.UUID, _ int, server 
 	return nil
 }
 
-// reconciling returns the activities on a database with backups, at its first incarnation, of which Kubernetes has the
-// objects.
+// reconciling returns the activities for a database with backups in its first incarnation, whose objects are in
+// Kubernetes.
 func reconciling(t *testing.T, objects ...client.Object) (*Steps, *reborn) {
 	t.Helper()
 	rows := &reborn{archives: *newArchives()}
@@ -65,7 +65,7 @@ func reconciling(t *testing.T, objects ...client.Object) (*Steps, *reborn) {
 	return k, rows
 }
 
-// impatient is CheckReconcile that waits for nothing.
+// impatient is CheckReconcile without a wait for remaining objects.
 func impatient(r *Steps) func(context.Context, Input) error {
 	return func(ctx context.Context, in Input) error {
 		_, _, err := r.present(ctx, in, 0)
@@ -83,7 +83,7 @@ func must(t *testing.T, activities ...func(context.Context, Input) error) {
 	}
 }
 
-// clusters are all there are.
+// clusters returns all Clusters.
 func clusters(t *testing.T, k *Steps) []cnpgv1.Cluster {
 	t.Helper()
 	var found cnpgv1.ClusterList
@@ -93,7 +93,7 @@ func clusters(t *testing.T, k *Steps) []cnpgv1.Cluster {
 	return found.Items
 }
 
-// edit changes the Cluster as somebody with kubectl edit does.
+// edit changes the Cluster like a person with kubectl edit.
 func edit(t *testing.T, k *Steps, change func(*cnpgv1.Cluster)) {
 	t.Helper()
 	there := &clusters(t, k)[0]
@@ -103,7 +103,7 @@ func edit(t *testing.T, k *Steps, change func(*cnpgv1.Cluster)) {
 	}
 }
 
-func TestWhatOthersChangedOfTheClusterIsTakenBack(t *testing.T) {
+func TestForeignChangesOfTheClusterAreReverted(t *testing.T) {
 	t.Parallel()
 	r, _ := reconciling(t)
 	must(t, r.ApplyCluster)
@@ -122,17 +122,17 @@ func TestWhatOthersChangedOfTheClusterIsTakenBack(t *testing.T) {
 		t.Errorf("the Cluster has %d instances, labels %v and %v", got.Spec.Instances, got.Labels, got.Spec.PostgresConfiguration.Parameters)
 	}
 	if _, there := got.Annotations[manifest.AnnotationHibernation]; there {
-		t.Error("the Cluster hibernates still")
+		t.Error("the Cluster still hibernates")
 	}
 	if got.Labels["cost-center"] != "42" || got.Annotations["note"] != "mine" {
-		t.Errorf("what does not count is gone: %v %v", got.Labels, got.Annotations)
+		t.Errorf("metadata that DAAP does not own is gone: %v %v", got.Labels, got.Annotations)
 	}
 	if left := cluster.ForeignWriters(got.ManagedFields); len(left) > 0 {
 		t.Errorf("foreign writers left: %v", left)
 	}
 }
 
-func TestWhatOthersChangedOfTheNetworkIsTakenBack(t *testing.T) {
+func TestForeignChangesOfTheNetworkAreReverted(t *testing.T) {
 	t.Parallel()
 	r, rows := reconciling(t)
 	must(t, r.ReconcileNamespace, r.ReconcilePooler)
@@ -146,11 +146,11 @@ func TestWhatOthersChangedOfTheNetworkIsTakenBack(t *testing.T) {
 	}
 	must(t, r.ReconcileNamespace, r.ReconcilePooler)
 	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(policy), policy); err != nil || len(policy.Spec.Ingress) > 0 {
-		t.Errorf("the policy lets in %v, %v; want nobody", policy.Spec.Ingress, err)
+		t.Errorf("the policy admits %v, %v; want no peer", policy.Spec.Ingress, err)
 	}
 }
 
-// edits change objects of each kind as a person with kubectl edit does, beside their label of the team.
+// edits change objects of each kind like a person with kubectl edit, in addition to their team label.
 var edits = map[string]func(spec map[string]any){
 	"Namespace":       func(map[string]any) {},
 	"RoleBinding":     func(o map[string]any) { o["subjects"] = []any{map[string]any{"kind": "User", "name": "mallory"}} },
@@ -160,7 +160,7 @@ var edits = map[string]func(spec map[string]any){
 	"ScheduledBackup": func(o map[string]any) { _ = unstructured.SetNestedField(o, true, "spec", "suspend") },
 }
 
-// theThing is what Kubernetes has of the object.
+// theThing returns the object in Kubernetes.
 func theThing(t *testing.T, r *Steps, o manifest.Object) (*unstructured.Unstructured, error) {
 	t.Helper()
 	there := &unstructured.Unstructured{}
@@ -168,8 +168,8 @@ func theThing(t *testing.T, r *Steps, o manifest.Object) (*unstructured.Unstruct
 	return there, r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(o.Built), there)
 }
 
-// TestEveryObjectThatOthersChangedIsTakenBack has each of the objects edited, and then deleted.
-func TestEveryObjectThatOthersChangedIsTakenBack(t *testing.T) {
+// TestForeignChangesOfEveryObjectAreReverted edits each of the objects, and then deletes it.
+func TestForeignChangesOfEveryObjectAreReverted(t *testing.T) {
 	t.Parallel()
 	r, rows := reconciling(t)
 	rows.db.Source = &sourceOfOrders
@@ -252,12 +252,12 @@ func TestRoleBindingToAnotherRoleIsReplaced(t *testing.T) {
 	}
 }
 
-// left is something of the Cluster pg-1 that stays.
+// left is the metadata of a remaining object of the Cluster pg-1.
 func left(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: daap.Namespace(orders.ID), Name: name, Labels: map[string]string{manifest.LabelCluster: "pg-1"}}
 }
 
-func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
+func TestMissingClusterIsRestoredOrTheOperationParks(t *testing.T) {
 	t.Parallel()
 	pooler := &corev1.Pod{ObjectMeta: left("pooler-1")}
 	pooler.Labels[manifest.LabelPodRole] = manifest.RolePooler
@@ -268,21 +268,21 @@ func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
 		why     daap.CauseCode
 		names   string
 	}{
-		"a base backup is there":   {nil, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
-		"PgBouncer is still there": {[]client.Object{pooler}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"there is a base backup":   {nil, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"PgBouncer still exists":   {[]client.Object{pooler}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
 		"there is none":            {nil, func(*reborn) {}, "", daap.CauseDataLost, "pg-1"},
 		"one is not completed":     {nil, func(r *reborn) { r.base("pg-1", day, 2, "STARTED") }, "", daap.CauseDataLost, "pg-1"},
 		"the tier has none":        {nil, func(r *reborn) { r.db.Profile.Backups = daap.Backups{} }, "", daap.CauseDataLost, "pg-1"},
-		"the store is away":        {nil, func(r *reborn) { r.err = errors.New("Access Denied") }, "", daap.CauseS3Denied, "Access Denied"},
-		"it is the second that is gone": {nil, func(r *reborn) {
+		"the store is unavailable": {nil, func(r *reborn) { r.err = errors.New("Access Denied") }, "", daap.CauseS3Denied, "Access Denied"},
+		"the second one is gone": {nil, func(r *reborn) {
 			r.db.Incarnation = 2
 			r.base("pg-1", 2*day, 2, "DONE")
 			r.base("pg-2", day, 2, "DONE")
 		}, "pg-2", "", ""},
-		"the second had no backup yet":     {nil, func(r *reborn) { r.db.Incarnation = 2; r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
-		"a volume claim is left":           {[]client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Volume claim pg-1-1"},
-		"an instance is left":              {[]client.Object{&corev1.Pod{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Pod pg-1-1"},
-		"somebody made another in between": {[]client.Object{&cnpgv1.Cluster{ObjectMeta: left("pg-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "was not created by DAAP"},
+		"the second had no backup yet": {nil, func(r *reborn) { r.db.Incarnation = 2; r.base("pg-1", day, 2, "DONE") }, "pg-1", "", ""},
+		"a volume claim is left":       {[]client.Object{&corev1.PersistentVolumeClaim{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Volume claim pg-1-1"},
+		"an instance is left":          {[]client.Object{&corev1.Pod{ObjectMeta: left("pg-1-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "Pod pg-1-1"},
+		"another writer created one":   {[]client.Object{&cnpgv1.Cluster{ObjectMeta: left("pg-1")}}, func(r *reborn) { r.base("pg-1", day, 2, "DONE") }, "", daap.CauseClusterGone, "was not created by DAAP"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -299,15 +299,15 @@ func TestClusterThatIsGoneIsRestoredOrTheOperationParks(t *testing.T) {
 				}
 				return
 			}
-			must(t, impatient(r)) // the answer of the first try may be lost
+			must(t, impatient(r)) // the result of the first attempt may be lost
 			if err != nil || len(rows.begun) != 1 || rows.begun[0] != tt.from || rows.db.Incarnation != was.Incarnation+1 {
-				t.Errorf("it is %v, begun from %v, now incarnation %d; want one from %s", err, rows.begun, rows.db.Incarnation, tt.from)
+				t.Errorf("got %v, begun from %v, now incarnation %d; want one from %s", err, rows.begun, rows.db.Incarnation, tt.from)
 			}
 		})
 	}
 }
 
-func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.T) {
+func TestClusterDeletedBeforeApplyIsRestoredNotRecreatedEmpty(t *testing.T) {
 	t.Parallel()
 	r, rows := reconciling(t)
 	rows.base("pg-1", day, 2, "DONE")
@@ -318,7 +318,7 @@ func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.
 	must(t, r.ReconcileCluster, r.ReconcileCluster)
 	made := clusters(t, r)
 	if len(made) != 1 || made[0].Name != "pg-2" || made[0].Spec.Bootstrap.InitDB != nil || made[0].Spec.Bootstrap.Recovery == nil {
-		t.Fatalf("there is %+v, want pg-2 that is recovered", made)
+		t.Fatalf("there is %+v, want pg-2, recovered", made)
 	}
 	if from := made[0].Spec.ExternalClusters[0].PluginConfiguration.Parameters["serverName"]; from != "pg-1" {
 		t.Errorf("it is recovered from %s, want pg-1", from)
@@ -329,11 +329,11 @@ func TestClusterThatGoesBeforeItIsAppliedIsRestoredAndNeverMadeEmpty(t *testing.
 	var keys corev1.Secret
 	key := client.ObjectKey{Namespace: daap.Namespace(orders.ID), Name: manifest.SourceCredentials}
 	if err := r.Cluster.Client.Get(t.Context(), key, &keys); err != nil {
-		t.Errorf("it has no keys to what it is recovered from: %v", err)
+		t.Errorf("it has no keys to the archive that it is recovered from: %v", err)
 	}
 }
 
-func TestNoOtherOperationMakesAClusterInThePlaceOfOneThatIsGone(t *testing.T) {
+func TestOnlyReconcileReplacesAMissingCluster(t *testing.T) {
 	t.Parallel()
 	k := stepsWith(t)
 	k.Rows = rowsOf{oneDatabase{larger()}, &holding{}}
@@ -346,13 +346,13 @@ func TestNoOtherOperationMakesAClusterInThePlaceOfOneThatIsGone(t *testing.T) {
 		}
 	}
 	back := func(ctx context.Context, in Input) error { in.Undo = true; return k.HibernateCluster(ctx, in) }
-	must(t, k.RevertCluster, back) // there is nothing to take back
+	must(t, k.RevertCluster, back) // there is nothing to revert
 	if made := clusters(t, k); len(made) > 0 {
 		t.Errorf("there is %+v", made)
 	}
 }
 
-func TestPoolerOfTheClusterBeforeIsMadeAnew(t *testing.T) {
+func TestPoolerOfThePreviousClusterIsReplaced(t *testing.T) {
 	t.Parallel()
 	r, rows := reconciling(t)
 	must(t, r.ReconcilePooler)
@@ -367,7 +367,7 @@ func TestPoolerOfTheClusterBeforeIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestBackupsAreThoseOfThePresentIncarnation(t *testing.T) {
+func TestBackupsBelongToTheCurrentIncarnation(t *testing.T) {
 	t.Parallel()
 	old := backupThere("first-1", time.Hour, cnpgv1.BackupPhaseCompleted, "")
 	r, rows := reconciling(t, old, archivingCluster(metav1.ConditionTrue, ""))
@@ -387,10 +387,10 @@ func TestBackupsAreThoseOfThePresentIncarnation(t *testing.T) {
 	must(t, r.ReconcileBackups)
 	var schedules cnpgv1.ScheduledBackupList
 	if err := k.Cluster.Client.List(t.Context(), &schedules); err != nil || len(schedules.Items) != 1 || schedules.Items[0].Spec.Cluster.Name != "pg-2" {
-		t.Errorf("schedules: %v, %v, want that of pg-2 alone", schedules.Items, err)
+		t.Errorf("schedules: %v, %v, want only pg-2's", schedules.Items, err)
 	}
 	is, looked := r.Backups.(*seen)
 	if !looked || len(is.backups) != 1 || is.backups[0].Name != "first-2" || is.backups[0].ServerName != "pg-2" {
-		t.Errorf("seen are %+v, want the base backup of pg-2 alone", is.backups)
+		t.Errorf("observed %+v, want only the base backup of pg-2", is.backups)
 	}
 }

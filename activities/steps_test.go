@@ -32,7 +32,7 @@ var orders = daap.Database{
 	Tier: "small", Profile: small,
 }
 
-// small is a tier of which little is asked.
+// small is a tier with few resources.
 var small = daap.Profile{
 	Instances: 1, CPU: resource.MustParse("100m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
 	PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
@@ -61,7 +61,7 @@ type rowsOf struct {
 	holds
 }
 
-// kept is a receipt, and what else operations leave behind.
+// kept is the receipt and the other results of operations.
 type kept struct {
 	resultRows
 	receipt  daap.Receipt
@@ -98,7 +98,8 @@ func stepsWith(t *testing.T, objects ...client.Object) *Steps {
 		t.Fatal(err)
 	}
 	kube := &cluster.Kubernetes{
-		// The schemas of Kubernetes' own kinds and those deduced for CNPG's do not go together in the fake's merge.
+		// In the fake's merge, the schemas of Kubernetes' own kinds are incompatible with the schemas deduced for
+		// CNPG's.
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 			WithTypeConverters(managedfields.NewDeducedTypeConverter()).
 			WithInterceptorFuncs(rightsFrom(1)).Build(),
@@ -112,7 +113,7 @@ func stepsWith(t *testing.T, objects ...client.Object) *Steps {
 	}
 }
 
-// rightsFrom has Kubernetes see the worker's rights at the question of that number; never for zero.
+// rightsFrom makes Kubernetes report the worker's rights from the check with that number on; never for zero.
 func rightsFrom(question int) interceptor.Funcs {
 	asked := 0
 	return interceptor.Funcs{
@@ -128,7 +129,7 @@ func rightsFrom(question int) interceptor.Funcs {
 	}
 }
 
-// intercept has the functions stand before the client.
+// intercept puts the functions in front of the client.
 func intercept(t *testing.T, k *Steps, funcs interceptor.Funcs) {
 	t.Helper()
 	c, is := k.Cluster.Client.(client.WithWatch)
@@ -138,12 +139,12 @@ func intercept(t *testing.T, k *Steps, funcs interceptor.Funcs) {
 	k.Cluster.Client = interceptor.NewClient(c, funcs)
 }
 
-// forbiddenTo is how RBAC refuses.
+// forbiddenTo is RBAC's refusal.
 func forbiddenTo(what string) error {
 	return apierrors.NewForbidden(schema.GroupResource{Resource: "things"}, "", errors.New(`User "daap" cannot `+what))
 }
 
-// run runs the activity as a Worker would, with its errors as the Interceptor makes them.
+// run runs the activity like a Worker, with its errors as the Interceptor classifies them.
 func run(t *testing.T, do func(context.Context, Input) error) error {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite

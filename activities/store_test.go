@@ -13,17 +13,16 @@ import (
 type store struct {
 	mu  sync.Mutex
 	err error
-	// asked are the buckets that were to be there, listed is how often names were listed, reached how often a bucket was
-	// asked for.
+	// asked are the requested buckets, listed is the number of listings, reached the number of checks of a bucket.
 	asked           []string
 	listed, reached int
-	// objects are by bucket and name.
+	// objects are the objects by bucket and name.
 	objects map[string]objectstore.Object
-	// info are the texts of objects.
+	// info are the contents of objects.
 	info map[string]string
 }
 
-// put puts an object there that was written at the time.
+// put adds an object that was written at that time.
 func (s *store) put(name string, size int64, at time.Time) {
 	if s.objects == nil {
 		s.objects = map[string]objectstore.Object{}
@@ -54,7 +53,7 @@ func (s *store) Count(ctx context.Context, bucket, prefix string) (objectstore.R
 
 func (s *store) AbortUploads(context.Context, string, string) error { return s.err }
 
-// removedBySome is how many are removed at once; more are there in tests.
+// removedBySome is the number of objects per removal; tests have more.
 const removedBySome = 3
 
 func (s *store) RemoveSome(_ context.Context, bucket, prefix string, which func(string) bool) (objectstore.Removed, error) {

@@ -19,7 +19,7 @@ import (
 	"github.com/daap-dev/daap/persistence/memory"
 )
 
-// renewed keeps what is recorded of the certificates of some databases.
+// renewed keeps the recorded certificates of some databases.
 type renewed struct {
 	sweptRows
 	mu        sync.Mutex
@@ -41,8 +41,8 @@ func (r *renewed) RenewCACertificate(_ context.Context, id uuid.UUID, pem string
 	return nil
 }
 
-// TestCertificatesAreRecordedOfAllThatHaveOne has one database whose Cluster is gone, and one whose Secret is empty.
-func TestCertificatesAreRecordedOfAllThatHaveOne(t *testing.T) {
+// TestEveryExistingCertificateIsRecorded has one database whose Cluster is gone, and one whose Secret is empty.
+func TestEveryExistingCertificateIsRecorded(t *testing.T) {
 	t.Parallel()
 	r := &renewed{pem: map[uuid.UUID]string{}}
 	want := map[uuid.UUID]string{}
@@ -73,7 +73,7 @@ func TestCertificatesAreRecordedOfAllThatHaveOne(t *testing.T) {
 	}
 }
 
-// scanOf is the scan that is recorded of the database.
+// scanOf returns the database's recorded scan.
 func scanOf(t *testing.T, rows *memory.Store, id uuid.UUID) daap.Scan {
 	t.Helper()
 	view, err := rows.DescribeDatabase(t.Context(), daap.EveryTeam, id)
@@ -83,12 +83,12 @@ func scanOf(t *testing.T, rows *memory.Store, id uuid.UUID) daap.Scan {
 	return view.Scan
 }
 
-func TestDatabaseThatCannotBeAskedIsRecordedAsOne(t *testing.T) {
+func TestFailedScanIsRecordedWithItsReason(t *testing.T) {
 	t.Parallel()
 	rows := memory.New()
 	var ids []uuid.UUID
 	for range 20 {
-		db := daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 1} // of which Kubernetes has nothing
+		db := daap.Database{ID: uuid.New(), OwnerTeam: "shop", Status: daap.DatabaseReady, Incarnation: 1} // without objects in Kubernetes
 		rows.PutDatabase(db)
 		ids = append(ids, db.ID)
 	}
@@ -101,12 +101,12 @@ func TestDatabaseThatCannotBeAskedIsRecordedAsOne(t *testing.T) {
 	}
 	for _, id := range ids {
 		if scan := scanOf(t, rows, id); scan.AttemptedAt.IsZero() || scan.Reason != "ConnectFailed" || !strings.Contains(scan.Message, "not found") || scan.ScannedAt != nil || scan.ListedAt != nil {
-			t.Errorf("recorded %+v, want that it cannot be asked", scan)
+			t.Errorf("recorded %+v, want a failed connection", scan)
 		}
 	}
 }
 
-func TestScanThatIsStoppedTellsNothingOfTheDatabase(t *testing.T) {
+func TestStoppedScanRecordsNothing(t *testing.T) {
 	t.Parallel()
 	rows := memory.New()
 	rows.PutDatabase(orders)

@@ -24,7 +24,7 @@ func larger() *daap.Tier {
 	return &daap.Tier{Name: "larger", Profile: profile}
 }
 
-// volume is the claim of an instance of orders, of a storage class that lets volumes grow or not.
+// volume is the claim of an instance of orders; its storage class lets volumes grow or not.
 func volume(size string, grows *bool) []client.Object {
 	class := "local"
 	return []client.Object{
@@ -43,7 +43,7 @@ func instance(name string) metav1.ObjectMeta {
 	}}
 }
 
-func TestUpdateIsCheckedBeforeAnythingIsChanged(t *testing.T) {
+func TestUpdateIsCheckedBeforeAnyChange(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
 	for name, tt := range map[string]struct {
@@ -51,11 +51,11 @@ func TestUpdateIsCheckedBeforeAnythingIsChanged(t *testing.T) {
 		change func(*daap.Tier)
 		want   daap.CauseCode
 	}{
-		"volumes may grow":                 {&yes, func(*daap.Tier) {}, ""},
-		"volumes may not grow":             {&no, func(*daap.Tier) {}, daap.CauseRejected},
-		"nobody says that they may":        {nil, func(*daap.Tier) {}, daap.CauseRejected},
-		"volumes need not grow":            {&no, func(t *daap.Tier) { t.StorageSize = orders.Profile.StorageSize }, ""},
-		"no image of the version is known": {&yes, func(t *daap.Tier) { t.PGVersion = "18" }, daap.CauseVersionUnknown},
+		"volumes may grow":         {&yes, func(*daap.Tier) {}, ""},
+		"volumes may not grow":     {&no, func(*daap.Tier) {}, daap.CauseRejected},
+		"growth is not specified":  {nil, func(*daap.Tier) {}, daap.CauseRejected},
+		"volumes need not grow":    {&no, func(t *daap.Tier) { t.StorageSize = orders.Profile.StorageSize }, ""},
+		"the version has no image": {&yes, func(t *daap.Tier) { t.PGVersion = "18" }, daap.CauseVersionUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,15 +83,15 @@ func TestClusterWithoutAKnownImageIsNotApplied(t *testing.T) {
 	k.Platform.PostgresImages = daap.Catalog{"16": "localhost/postgresql:16"}
 	err := run(t, k.ApplyCluster)
 	if cause := Cause(err, "Create"); cause.Code != daap.CauseVersionUnknown || !strings.Contains(cause.Message, "PostgreSQL 17, only for 16") {
-		t.Errorf("ApplyCluster() = %v, want that no image is known", err)
+		t.Errorf("ApplyCluster() = %v, want that the image is unknown", err)
 	}
 	var clusters cnpgv1.ClusterList
 	if err := k.Cluster.Client.List(t.Context(), &clusters); err != nil || len(clusters.Items) > 0 {
-		t.Errorf("%d clusters are there, %v, want none", len(clusters.Items), err)
+		t.Errorf("%d clusters exist, %v, want none", len(clusters.Items), err)
 	}
 }
 
-func TestUpdateChangesFirstWhatCanBeChangedBack(t *testing.T) {
+func TestUpdateMakesReversibleChangesFirst(t *testing.T) {
 	t.Parallel()
 	k := stepsWith(t)
 	k.Rows = rowsOf{oneDatabase{larger()}, &holding{}}

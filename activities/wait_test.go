@@ -12,7 +12,7 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-func TestWhyIsAskedSoonAndThenMoreAndMoreSeldom(t *testing.T) {
+func TestDiagnosisRunsSoonAndThenLessOften(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -23,31 +23,31 @@ func TestWhyIsAskedSoonAndThenMoreAndMoreSeldom(t *testing.T) {
 		})
 		for time.Since(began) < 5*time.Minute {
 			d.ifDue(t.Context())
-			<-time.After(time.Second) // of the test's own clock: it takes no time
+			<-time.After(time.Second) // by the test's own clock, which takes no real time
 		}
 		if len(asked) < 7 || len(asked) > 9 || asked[0] != 5*time.Second || asked[1] != 15*time.Second {
-			t.Errorf("asked at %v, want at 5 s, 15 s, 35 s … and once a minute in the end", asked)
+			t.Errorf("diagnosed at %v, want at 5 s, 15 s, 35 s … and finally once a minute", asked)
 		}
 	})
 }
 
-func TestWhyThatCannotBeFoundOutIsTheCauseBeforeOrThatKubernetesIsDown(t *testing.T) {
+func TestFailedDiagnosisKeepsTheCauseOrReportsKubernetes(t *testing.T) {
 	t.Parallel()
 	quota := daap.NewCause(daap.CauseQuota, "full")
 	for name, tt := range map[string]struct {
 		err  error
 		want daap.CauseCode
 	}{
-		"unknown": {errors.New("no"), daap.CauseQuota},
-		"away":    {unreachableError(), daap.CauseKubernetesDown},
+		"unknown":     {errors.New("no"), daap.CauseQuota},
+		"unreachable": {unreachableError(), daap.CauseKubernetesDown},
 	} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestActivityEnvironment()
 		d := newDiagnosisSchedule(func(context.Context) (*daap.Cause, error) { return nil, tt.err })
 		d.found = &quota
-		look := func(ctx context.Context) (daap.CauseCode, error) { return d.now(ctx).Code, nil }
-		env.RegisterActivity(look)
-		value, err := env.ExecuteActivity(look)
+		diagnose := func(ctx context.Context) (daap.CauseCode, error) { return d.now(ctx).Code, nil }
+		env.RegisterActivity(diagnose)
+		value, err := env.ExecuteActivity(diagnose)
 		if err != nil {
 			t.Fatal(err)
 		}

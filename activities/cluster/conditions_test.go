@@ -16,7 +16,7 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-// running are the objects of a database with one standby, as it should be.
+// running are the objects of a healthy database with one standby.
 func running() objects {
 	cluster := healthyCluster()
 	cluster.Spec.Instances, cluster.Status.ReadyInstances = 2, 2
@@ -40,7 +40,7 @@ func running() objects {
 	return all
 }
 
-// keptOrders is orders with backups, restored from another database: it has all objects that there are.
+// keptOrders is orders with backups, restored from another database: it has all kinds of objects.
 func keptOrders() daap.Database {
 	db := orders
 	db.Profile.Backups = daap.Backups{
@@ -50,7 +50,7 @@ func keptOrders() daap.Database {
 	return db
 }
 
-// of is the object of that kind and name, which may be changed.
+// of returns the object of that kind and name, which the test may change.
 func (o *objects) of(kind, name string) *applied {
 	for i := range o.applied {
 		if o.applied[i].kind == kind && o.applied[i].name == name {
@@ -60,7 +60,7 @@ func (o *objects) of(kind, name string) *applied {
 	return nil
 }
 
-// handEdited is the entry that kubectl leaves.
+// handEdited is the entry of a change with kubectl.
 func handEdited(fields string) []metav1.ManagedFieldsEntry {
 	return []metav1.ManagedFieldsEntry{{
 		Manager: "kubectl-edit", Operation: metav1.ManagedFieldsOperationUpdate, FieldsType: "FieldsV1",
@@ -68,14 +68,14 @@ func handEdited(fields string) []metav1.ManagedFieldsEntry {
 	}}
 }
 
-func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
+func TestHealthFollowsFromTheWatchedObjects(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*objects)
 		want   daap.DatabaseHealth
-		says   string // the type and reason of a condition, and what is in its message
+		says   string // the type and reason of a condition, and a part of its message
 	}{
-		"as it should be": {func(*objects) {}, daap.HealthHealthy, "Drift AsApplied "},
+		"healthy": {func(*objects) {}, daap.HealthHealthy, "Drift AsApplied "},
 		"the Cluster is gone": {
 			func(o *objects) { o.cluster = nil }, daap.HealthUnavailable, "Drift ClusterMissing does not exist",
 		},
@@ -94,7 +94,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			func(o *objects) { o.pods[0].DeletionTimestamp = &metav1.Time{} }, daap.HealthUnavailable,
 			"PrimaryReachable PrimaryNotReady pod pg-1-1",
 		},
-		"nobody is primary": {
+		"there is no primary": {
 			func(o *objects) { o.cluster.Status.CurrentPrimary = "" }, daap.HealthUnavailable, "PrimaryReachable NoPrimary ",
 		},
 		"no pool": {
@@ -111,7 +111,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 			func(o *objects) { o.cluster.Status.Phase = "Not enough disk space" }, daap.HealthDegraded,
 			"Ready StorageFull Not enough disk space",
 		},
-		"PostgreSQL ended as there is no room": {
+		"PostgreSQL exited because the disk is full": {
 			func(o *objects) {
 				o.pods[0].Status = corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 					Name: manifest.PostgresContainer, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
@@ -122,17 +122,17 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 		"a NetworkPolicy is gone": {
 			func(o *objects) { o.of("NetworkPolicy", "deny").is = nil }, daap.HealthDegraded, "NetworkPolicyPresent PolicyMissing ",
 		},
-		"somebody edited the Cluster": {
+		"another writer edited the Cluster": {
 			func(o *objects) { o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`) }, daap.HealthDegraded,
 			"Drift ChangedByHand kubectl-edit changed spec.instances",
 		},
-		"somebody opened a NetworkPolicy": {
+		"another writer opened a NetworkPolicy": {
 			func(o *objects) {
 				o.of("NetworkPolicy", "clients").is.SetManagedFields(handEdited(`{"f:spec":{"f:ingress":{}}}`))
 			}, daap.HealthDegraded,
 			"Drift ChangedByHand NetworkPolicy",
 		},
-		"somebody removed what DAAP applied": {
+		"another writer removed an applied field": {
 			func(o *objects) {
 				o.cluster.Annotations = map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:instances":{},"f:plugins":{}}}`}
 				o.cluster.ManagedFields = handEdited(`{"f:spec":{"f:instances":{}}}`)
@@ -159,7 +159,7 @@ func TestDatabaseIsAsHealthyAsWhatTheWatchShows(t *testing.T) {
 	}
 }
 
-func TestTrimmedObjectsTellTheSame(t *testing.T) {
+func TestReducedObjectsGiveTheSameConditions(t *testing.T) {
 	t.Parallel()
 	all := running()
 	all.cluster.Spec.ImageName = "localhost/postgresql:17"
@@ -174,7 +174,7 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 		Manager: manifest.FieldOwner, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:type":{}}}`),
 	}})
 	pooler.SetAnnotations(map[string]string{manifest.AnnotationFields: `{"f:spec":{"f:type":{}}}`})
-	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // nobody asks who wrote what DAAP does not apply
+	all.pods[0].ManagedFields = handEdited(`{"f:metadata":{}}`) // not needed: DAAP does not apply pods
 	for i := range all.pods {
 		all.pods[i].Labels[manifest.LabelTeam] = "shop"
 	}
@@ -184,7 +184,7 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	}}}
 	all.cluster.Status.Phase = "Waiting for the instances to become active"
 	before := all.conditions()
-	for range 2 { // what is trimmed may be trimmed again
+	for range 2 { // a reduced object may be reduced again
 		for _, object := range []any{all.cluster, pooler, all.pool, &all.pods[0], &all.pods[1]} {
 			if _, err := reduce(object); err != nil {
 				t.Fatal(err)
@@ -194,30 +194,30 @@ func TestTrimmedObjectsTellTheSame(t *testing.T) {
 	after := all.conditions()
 	for i := range before {
 		if before[i] != after[i] {
-			t.Errorf("trimmed it is %+v, and was %+v", after[i], before[i])
+			t.Errorf("reduced it is %+v, and was %+v", after[i], before[i])
 		}
 	}
-	for i := range all.pods { // they are told apart by their labels
+	for i := range all.pods { // their labels distinguish them
 		if got := all.pods[i].Labels; got[manifest.LabelPodRole] != manifest.RoleInstance || got[manifest.LabelCluster] != "pg-1" || len(got) != 2 {
-			t.Errorf("of a pod's labels %v are kept", got)
+			t.Errorf("the labels %v of a pod are kept", got)
 		}
 	}
 	if got := all.cluster.Annotations[manifest.AnnotationFields]; got != `{"f:spec":{"f:plugins":{}}}` || pooler.GetAnnotations() != nil {
-		t.Errorf("of the fields that were applied %s and %v are kept, want those that are gone", got, pooler.GetAnnotations())
+		t.Errorf("of the applied fields, %s and %v are kept, want the removed ones", got, pooler.GetAnnotations())
 	}
 	if all.pods[0].ManagedFields != nil {
-		t.Errorf("it is kept who wrote a pod: %v", all.pods[0].ManagedFields)
+		t.Errorf("the writers of a pod are kept: %v", all.pods[0].ManagedFields)
 	}
 	if all.cluster.Spec.ImageName != "" || len(all.cluster.ManagedFields) != 1 || all.pods[1].Status.ContainerStatuses[0].Image != "" {
-		t.Errorf("what nobody asks for is kept: %+v", all.cluster)
+		t.Errorf("unneeded fields are kept: %+v", all.cluster)
 	}
 	if _, err := reduce(appsv1.Deployment{}); err != nil {
-		t.Errorf("what is no object: %v", err)
+		t.Errorf("a value that is not an object: %v", err)
 	}
 }
 
-// TestEveryObjectThatIsAppliedIsSeenToDrift has each of the objects edited, robbed of a label, and deleted.
-func TestEveryObjectThatIsAppliedIsSeenToDrift(t *testing.T) {
+// TestDriftOfEveryAppliedObjectIsReported edits each of the objects, removes a label from it, and deletes it.
+func TestDriftOfEveryAppliedObjectIsReported(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]bool{}
 	for _, o := range manifest.Objects(keptOrders(), manifest.Platform{}) {
@@ -249,7 +249,7 @@ func TestEveryObjectThatIsAppliedIsSeenToDrift(t *testing.T) {
 			"does not exist": nil,
 		} {
 			if kind == "Cluster" && change == nil {
-				continue // that is ClusterMissing
+				continue // reported as ClusterMissing
 			}
 			all := running()
 			of := all.of(kind, name)
@@ -263,7 +263,7 @@ func TestEveryObjectThatIsAppliedIsSeenToDrift(t *testing.T) {
 			}
 			drift := all.drift()
 			if drift.Status != daap.ConditionTrue || !strings.Contains(drift.Message, kind+" "+name) || !strings.Contains(drift.Message, says) {
-				t.Errorf("%s %s: Drift is %+v, want it true with %q", kind, name, drift, says)
+				t.Errorf("%s %s: Drift is %+v, want True with %q", kind, name, drift, says)
 			}
 		}
 	}
@@ -273,7 +273,7 @@ func TestEveryObjectThatIsAppliedIsSeenToDrift(t *testing.T) {
 	}
 }
 
-func TestTrimmedBackupTellsTheSame(t *testing.T) {
+func TestReducedBackupGivesTheSameRecord(t *testing.T) {
 	t.Parallel()
 	at := metav1.Now()
 	backup := &cnpgv1.Backup{
@@ -289,12 +289,12 @@ func TestTrimmedBackupTellsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	if after := AsBackup(orders, backup); !reflect.DeepEqual(before, after) {
-		t.Errorf("trimmed it is %+v, and was %+v", after, before)
+		t.Errorf("reduced it is %+v, and was %+v", after, before)
 	}
 	if !OfIncarnation(orders, *backup) {
-		t.Errorf("trimmed it is of no incarnation: %+v", backup.Spec)
+		t.Errorf("reduced it belongs to no incarnation: %+v", backup.Spec)
 	}
 	if backup.Spec.Target != "" || backup.Status.CommandOutput != "" || backup.Labels != nil {
-		t.Errorf("what nobody asks for is kept: %+v", backup)
+		t.Errorf("unneeded fields are kept: %+v", backup)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// edited is what Kubernetes tells of a Cluster that DAAP applied, that the operator works on, and that people changed
+// edited are the managedFields of a Cluster that DAAP applied, that the operator processes, and that people changed
 // with kubectl edit, annotate and scale.
 const edited = `[
 	{"manager": "daap", "operation": "Apply", "apiVersion": "postgresql.cnpg.io/v1", "time": "2026-01-01T10:00:00Z",
@@ -49,7 +49,7 @@ func managed(t *testing.T, text string) []metav1.ManagedFieldsEntry {
 	return entries
 }
 
-func TestForeignWritersAreNamedWithWhatCountsOfWhatTheyWrote(t *testing.T) {
+func TestForeignWritersAreNamedWithTheirFields(t *testing.T) {
 	t.Parallel()
 	day := func(n int) time.Time { return time.Date(2026, 1, n, 10, 0, 0, 0, time.UTC) }
 	want := []Foreign{
@@ -70,37 +70,37 @@ func TestForeignWritersAreNamedWithWhatCountsOfWhatTheyWrote(t *testing.T) {
 		t.Errorf("ForeignWriters writers:\n%v\nwant\n%v", got, want)
 	}
 	if said := got[0].String(); said != "kubectl changed spec.instances" {
-		t.Errorf("it is said so: %s", said)
+		t.Errorf("the text is: %s", said)
 	}
 }
 
-func TestFieldThatNobodyWroteAnyMoreWasRemoved(t *testing.T) {
+func TestFieldWithoutAWriterWasRemoved(t *testing.T) {
 	t.Parallel()
 	const applied = `{"f:spec":{"f:imageName":{},"f:postgresql":{"f:parameters":{"f:max_connections":{},"f:work_mem":{}}},` +
 		`"f:managed":{"f:roles":{}}}}`
 	for name, tt := range map[string]struct{ applied, entries, want string }{
-		"all is written, by whomever": {applied, edited, ""},
-		"a value":                     {`{"f:spec":{"f:plugins":{},"f:imageName":{}}}`, edited, "spec.plugins"},
-		"a value beside others": {
+		"every field has a writer": {applied, edited, ""},
+		"a value":                  {`{"f:spec":{"f:plugins":{},"f:imageName":{}}}`, edited, "spec.plugins"},
+		"one value of several": {
 			`{"f:spec":{"f:postgresql":{"f:parameters":{"f:max_connections":{},"f:shared_buffers":{}}}}}`, edited,
 			"spec.postgresql.parameters.shared_buffers",
 		},
-		"a value in what somebody else made anew": {
+		"a value in a field that another writer replaced": {
 			applied, `[{"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:imageName": {}, "f:managed": {"f:roles": {}},
 				"f:postgresql": {"f:parameters": {".": {}, "f:work_mem": {}}}}}}]`, "spec.postgresql.parameters.max_connections",
 		},
-		"a value is in what is written as one": {
+		"a value in an atomic field": {
 			`{"f:spec":{"f:podSelector":{"f:matchLabels":{"f:app":{}}}}}`,
 			`[{"manager": "daap", "fieldsV1": {"f:spec": {"f:podSelector": {}}}}]`, "",
 		},
-		"what only the status has": {
+		"a field that only the status has": {
 			`{"f:spec":{"f:imageName":{}}}`,
 			`[{"manager": "daap", "subresource": "status", "fieldsV1": {"f:spec": {"f:imageName": {}}}}]`, "spec.imageName",
 		},
-		"who wrote it is told of nothing": {applied, `[]`, "spec.imageName, spec.managed.roles, " +
+		"no field has a writer": {applied, `[]`, "spec.imageName, spec.managed.roles, " +
 			"spec.postgresql.parameters.max_connections, spec.postgresql.parameters.work_mem"},
-		"applied before the names were kept": {"", `[]`, ""},
-		"names that are none":                {`{"f:spec":`, `[]`, ""},
+		"applied before the names were recorded": {"", `[]`, ""},
+		"invalid names":                          {`{"f:spec":`, `[]`, ""},
 	} {
 		lost := removed(tt.applied, managed(t, tt.entries))
 		if got := listed(fieldNames(lost)); got != tt.want {
@@ -109,7 +109,7 @@ func TestFieldThatNobodyWroteAnyMoreWasRemoved(t *testing.T) {
 	}
 }
 
-func TestOfManyFieldsAFewAreNamed(t *testing.T) {
+func TestOnlyAFewOfManyFieldsAreNamed(t *testing.T) {
 	t.Parallel()
 	var fields []string
 	for i := range 25 {
@@ -119,10 +119,10 @@ func TestOfManyFieldsAFewAreNamed(t *testing.T) {
 	got := ForeignWriters(managed(t, `[{"manager": "kubectl-edit", "operation": "Update", "fieldsType": "FieldsV1",
 		"fieldsV1": {"f:spec": {"f:postgresql": {"f:parameters": {`+strings.Join(fields, ",")+`}}}}}]`))
 	if len(got) != 1 || len(got[0].Fields) != maxForeignFields || got[0].More != 16 {
-		t.Fatalf("ForeignWriters writers: %v", got)
+		t.Fatalf("foreign writers: %v", got)
 	}
 	if first := got[0].Fields[0]; len([]rune(first)) > maxFieldName+1 || !strings.HasSuffix(first, "…") {
-		t.Errorf("a long name is shown so: %s", first)
+		t.Errorf("a long name is shown as: %s", first)
 	}
 }
 
@@ -131,11 +131,11 @@ func TestValuesOfListsAreNotShown(t *testing.T) {
 	got := ForeignWriters(managed(t, `[{"manager": "kubectl-edit", "operation": "Update", "fieldsType": "FieldsV1",
 		"fieldsV1": {"f:spec": {"f:names": {"v:\"hunter2\"": {}}}}}]`))
 	if len(got) != 1 || got[0].Fields[0] != "spec.names[…]" {
-		t.Errorf("ForeignWriters writers: %v", got)
+		t.Errorf("foreign writers: %v", got)
 	}
 }
 
-func TestWhatForeignersWroteBecomesDAAPsOwnAndTheRestStaysTheirs(t *testing.T) {
+func TestTakeOverTransfersOnlyDesiredState(t *testing.T) {
 	t.Parallel()
 	const version = "postgresql.cnpg.io/v1"
 	before := managed(t, edited)
@@ -144,7 +144,7 @@ func TestWhatForeignersWroteBecomesDAAPsOwnAndTheRestStaysTheirs(t *testing.T) {
 		t.Fatalf("taken over: %v, error %v", taken, err)
 	}
 	if left := ForeignWriters(after); len(left) != 0 {
-		t.Errorf("still ForeignWriters: %v", left)
+		t.Errorf("foreign writers left: %v", left)
 	}
 	all := map[string]string{}
 	for _, entry := range after {
@@ -167,14 +167,14 @@ func TestWhatForeignersWroteBecomesDAAPsOwnAndTheRestStaysTheirs(t *testing.T) {
 		}
 	}
 	if _, scaled := all["kubectl/scale"]; scaled {
-		t.Error("a writer that has nothing left is still there")
+		t.Error("a writer without fields still has an entry")
 	}
 	if again, taken, err := takenOver(after, version); taken || err != nil || !reflect.DeepEqual(again, after) {
 		t.Errorf("taken over again: %v, error %v", taken, err)
 	}
 }
 
-func TestWhatDAAPNeverAppliedCanBeTakenOver(t *testing.T) {
+func TestObjectDAAPNeverAppliedCanBeTakenOver(t *testing.T) {
 	t.Parallel()
 	after, taken, err := takenOver(managed(t, `[{"manager": "kubectl-create", "operation": "Update",
 		"apiVersion": "networking.k8s.io/v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:policyTypes": {}}}}]`),

@@ -27,13 +27,13 @@ var orders = daap.Database{
 	Tier: "small", Profile: small,
 }
 
-// small is a tier of which little is asked.
+// small is a tier with few resources.
 var small = daap.Profile{
 	Instances: 1, CPU: resource.MustParse("100m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
 	PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,
 }
 
-// kubernetesWith has the objects.
+// kubernetesWith returns a client of a Kubernetes with the objects.
 func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -41,7 +41,8 @@ func kubernetesWith(t *testing.T, objects ...client.Object) *Kubernetes {
 		t.Fatal(err)
 	}
 	return &Kubernetes{
-		// The schemas of Kubernetes' own kinds and those deduced for CNPG's do not go together in the fake's merge.
+		// In the fake's merge, the schemas of Kubernetes' own kinds are incompatible with the schemas deduced for
+		// CNPG's.
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 			WithTypeConverters(managedfields.NewDeducedTypeConverter()).Build(),
 		Watch: &Watch{},
@@ -54,7 +55,7 @@ func instance(name string) metav1.ObjectMeta {
 	}}
 }
 
-func TestRightsAreGrantedOnceTheyAreSeen(t *testing.T) {
+func TestGrantWaitsUntilKubernetesHasTheRights(t *testing.T) {
 	t.Parallel()
 	for question, least := range map[int]time.Duration{3: 2 * grantInterval, 0: grantTimeout} {
 		asked := 0
@@ -76,10 +77,10 @@ func TestRightsAreGrantedOnceTheyAreSeen(t *testing.T) {
 		})
 		began := time.Now()
 		if err := k.GrantWorker(t.Context(), orders); err != nil {
-			t.Fatalf("seen at question %d: %v", question, err)
+			t.Fatalf("granted at check %d: %v", question, err)
 		}
 		if took := time.Since(began); took < least {
-			t.Errorf("seen at question %d: took %s, want it to wait %s", question, took, least)
+			t.Errorf("granted at check %d: took %s, want it to wait %s", question, took, least)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func TestPoolerIsReadyOnlyWithAllPodsOfThePresentTemplate(t *testing.T) {
 	}
 }
 
-// deployment is one of generation 2 that wants two pods.
+// deployment is a Deployment of generation 2 that wants two pods.
 func deployment(observed int64, pods, updated, ready int32) appsv1.Deployment {
 	want := int32(2)
 	return appsv1.Deployment{
@@ -81,7 +81,7 @@ func deployment(observed int64, pods, updated, ready int32) appsv1.Deployment {
 	}
 }
 
-func TestPodTroubleNamesWhatThePodWaitsFor(t *testing.T) {
+func TestPodTroubleNamesTheReason(t *testing.T) {
 	t.Parallel()
 	waiting := func(reason string) []corev1.ContainerStatus {
 		return []corev1.ContainerStatus{{Name: "bootstrap", State: corev1.ContainerState{

@@ -22,7 +22,7 @@ func larger() *daap.Tier {
 	return &daap.Tier{Name: "larger", Profile: profile}
 }
 
-// volume is the claim of an instance of orders, of a storage class that lets volumes grow or not.
+// volume is the claim of an instance of orders; its storage class lets volumes grow or not.
 func volume(size string, grows *bool) []client.Object {
 	class := "local"
 	return []client.Object{
@@ -35,7 +35,7 @@ func volume(size string, grows *bool) []client.Object {
 	}
 }
 
-// inForceWorld is orders with its larger tier, all of it in force but for PostgreSQL, which nobody asks here.
+// inForceWorld is orders with its larger tier, all of it in force except in PostgreSQL, which these tests do not query.
 func inForceWorld() (db daap.Database, pods []*corev1.Pod, claims []client.Object, pooler *appsv1.Deployment) {
 	db = orders.With(*larger())
 	for _, name := range []string{"pg-1-1", "pg-1-2"} {
@@ -61,7 +61,7 @@ func inForceWorld() (db daap.Database, pods []*corev1.Pod, claims []client.Objec
 	return db, pods, claims, pooler
 }
 
-func TestWhatIsNotInForceYetIsTold(t *testing.T) {
+func TestMissingPartsOfARolloutAreReported(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(pods []*corev1.Pod, claims []client.Object, pooler *appsv1.Deployment)

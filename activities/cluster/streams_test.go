@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// reply is what Kubernetes answers a request with: nothing where it has no body.
+// reply is a response of Kubernetes: no response if it has no body.
 type reply struct {
 	status int
 	body   io.ReadCloser
 }
 
-// replies is a Kubernetes that answers each request with what is next.
+// replies is a Kubernetes that sends the next reply to each request.
 type replies struct{ next []reply }
 
 func (r *replies) RoundTrip(*http.Request) (*http.Response, error) {
@@ -27,7 +27,7 @@ func (r *replies) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: now.status, Body: now.body}, nil
 }
 
-func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
+func TestWatchReportsItsAge(t *testing.T) {
 	t.Parallel()
 	body := func() *io.PipeReader { r, _ := io.Pipe(); return r }
 	first, second := body(), body()
@@ -53,7 +53,7 @@ func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 	cut := func(want bool, when string) {
 		t.Helper()
 		if got := all.until(later); got.Equal(later) == want {
-			t.Errorf("%s: it knows all until %s after the begin; cut off is %v", when, got.Sub(begin), want)
+			t.Errorf("%s: it knows everything until %s after the start; disconnected is %v", when, got.Sub(begin), want)
 		}
 	}
 	cut(false, "before any watch")
@@ -64,19 +64,19 @@ func TestWatchKnowsUntilWhenItKnows(t *testing.T) {
 	_ = ask("watch=true").Close()
 	cut(true, "after Kubernetes refused it")
 	_ = ask("watch=true").Close()
-	cut(true, "while nobody answers")
+	cut(true, "while Kubernetes does not respond")
 	since := all.until(later)
 	again := ask("watch=true")
 	cut(false, "after it is open again")
 	_ = ask("limit=1").Close()
-	cut(false, "after a request that is no watch")
+	cut(false, "after a request that is not a watch")
 	_ = second.CloseWithError(io.ErrUnexpectedEOF)
 	if _, err := again.Read(make([]byte, 1)); err == nil {
-		t.Error("a stream that broke could be read")
+		t.Error("a broken stream could be read")
 	}
 	cut(true, "after it broke")
 	_ = again.Close()
 	if !all.until(later).After(since) {
-		t.Error("it is cut off since the first time")
+		t.Error("it counts as disconnected since the first time")
 	}
 }

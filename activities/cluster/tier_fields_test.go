@@ -11,15 +11,15 @@ import (
 	"github.com/daap-dev/daap/activities/manifest/manifesttest"
 )
 
-// notWaitedFor are the tier fields for which no update waits, and why.
+// notWaitedFor are the tier fields that no update waits for, and why.
 var notWaitedFor = map[string]string{
 	"storage_class":              "no database gets another one",
 	"object_storage_destination": "no database gets another one",
-	"wal_archiving_enabled":      "it is on where there are backups",
+	"wal_archiving_enabled":      "it is on if there are backups",
 	"backup_frequency":           "the operator reads it when the next backup is due",
 	"backup_retention_days":      "DAAP itself prunes by it",
 	"destruction_strategy":       "DAAP itself deletes by it",
-	"deletion_protection":        "a database only begins with it",
+	"deletion_protection":        "it only applies to new databases",
 }
 
 func TestUpdateWaitsForEachTierField(t *testing.T) {
@@ -41,8 +41,8 @@ func TestUpdateWaitsForEachTierField(t *testing.T) {
 	}
 }
 
-// settingsDiffer says whether PostgreSQL has other settings with the one profile than with the other, of those that
-// postgres.MissingSettings reads.
+// settingsDiffer reports whether the two profiles differ in the settings of PostgreSQL that postgres.MissingSettings
+// compares.
 func settingsDiffer(has, wants daap.Profile) bool {
 	return manifest.StandbysPrefix(has) != manifest.StandbysPrefix(wants) || has.PGAuditText() != wants.PGAuditText() ||
 		has.PGVersion != wants.PGVersion || !maps.Equal(manifest.Parameters(has), manifest.Parameters(wants))

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// startingKubernetes is an API server that answers the first requests with the status, and then says which resources it
-// has.
+// startingKubernetes is an API server that responds to the first requests with the status, and then lists its
+// resources.
 func startingKubernetes(t *testing.T, status int, times int64) (access *rest.Config, asked *atomic.Int64) {
 	t.Helper()
 	asked = &atomic.Int64{}
@@ -66,15 +66,15 @@ func TestNewWatchWaitsForAnUnavailableKubernetes(t *testing.T) {
 	t.Parallel()
 	access, asked := startingKubernetes(t, http.StatusServiceUnavailable, 2)
 	if _, err := NewWatch(t.Context(), access, watched(t)); err != nil {
-		t.Errorf("after %d requests it fails with %v", asked.Load(), err)
+		t.Errorf("after %d requests, it fails with %v", asked.Load(), err)
 	}
 }
 
-func TestNewWatchIsRefusedOnce(t *testing.T) {
+func TestNewWatchDoesNotRetryARefusal(t *testing.T) {
 	t.Parallel()
 	access, asked := startingKubernetes(t, http.StatusForbidden, 1)
 	if _, err := NewWatch(t.Context(), access, watched(t)); err == nil {
-		t.Errorf("it goes on after %d requests, the first of which was refused", asked.Load())
+		t.Errorf("it continues after %d requests, although the first was refused", asked.Load())
 	}
 }
 
@@ -84,7 +84,7 @@ func TestNewWatchEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if _, err := NewWatch(ctx, access, watched(t)); err == nil || !strings.Contains(err.Error(), "unable to handle") {
-		t.Errorf("it ends with %v, want the last answer of Kubernetes", err)
+		t.Errorf("it ends with %v, want the last response of Kubernetes", err)
 	}
 }
 

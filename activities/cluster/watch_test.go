@@ -7,13 +7,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestWakeReachesThoseWhoWaitInTheNamespaceOnly(t *testing.T) {
+func TestWakeReachesOnlyTheNamespace(t *testing.T) {
 	t.Parallel()
 	w := &Watch{}
 	here, end := w.Subscribe("here")
 	there, endThere := w.Subscribe("there")
 	defer endThere()
-	for range 3 { // more wake-ups than are taken must not block the watch
+	for range 3 { // unread wake-ups must not block the watch
 		w.wake(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "pg-1-1", Namespace: "here"}})
 	}
 	if len(here) != 1 || len(there) != 0 {
@@ -22,6 +22,6 @@ func TestWakeReachesThoseWhoWaitInTheNamespaceOnly(t *testing.T) {
 	end()
 	w.wake(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "there"}})
 	if len(there) != 1 || len(w.waiters) != 1 {
-		t.Errorf("after the end: there %d, %d namespaces waited in; want 1 and 1", len(there), len(w.waiters))
+		t.Errorf("after the end: there %d, %d namespaces with subscribers; want 1 and 1", len(there), len(w.waiters))
 	}
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/daap-dev/daap"
 )
 
-// Every piece below changes the evidence of a database that comes up as it should.
+// Every piece below changes the evidence of a database that starts normally.
 type piece func(*evidence)
 
 var moment = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func ago(d time.Duration) metav1.Time { return metav1.NewTime(moment.Add(-d)) }
 
-// comingUp is a database whose Cluster is being set up, with nothing wrong.
+// comingUp is a database whose Cluster is being set up without problems.
 func comingUp(pieces ...piece) evidence {
 	e := evidence{
 		At:             moment,
@@ -150,7 +150,7 @@ func namespaceDeleted(kind corev1.NamespaceConditionType, message string) piece 
 	}
 }
 
-// dangling is a Cluster whose first claim was made and nothing else.
+// dangling is a Cluster that has only its first volume claim.
 func dangling(e *evidence) {
 	phase(cnpgv1.PhaseFirstPrimary, "")(e)
 	e.Cluster.CreationTimestamp, e.Cluster.Status.DanglingPVC = ago(time.Minute), []string{"pg-1-1"}
@@ -180,44 +180,44 @@ const (
 		`postgresql.cnpg.io/v1/namespaces/daap-x/clusters/pg-1\": dial tcp 10.96.0.1:443: connect: connection refused"}`
 )
 
-func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
+func TestDiagnosisReportsTheMostSpecificCause(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		pieces []piece
-		code   daap.CauseCode // empty: nothing is known
+		code   daap.CauseCode // empty if there is none
 		says   string
 	}{
 		"image":                     {[]piece{pod("pg-1-1", container(waits("ImagePullBackOff", "Back-off pulling")))}, daap.CauseImagePull, "Pod pg-1-1, container c: image pg:17"},
 		"image of bootstrap":        {[]piece{pod("pg-1-1", initContainer(waits("ErrImagePull", "not found")))}, daap.CauseImagePull, "not found"},
-		"image of a pod that goes":  {[]piece{pod("pg-1-1", container(waits("ErrImagePull", "")), func(p *corev1.Pod) { deleted(0, &p.ObjectMeta) })}, "", ""},
+		"image of a deleted pod":    {[]piece{pod("pg-1-1", container(waits("ErrImagePull", "")), func(p *corev1.Pod) { deleted(0, &p.ObjectMeta) })}, "", ""},
 		"pod security of a Job":     {[]piece{job("init", 0), warning("Job", "init", "FailedCreate", insecure)}, daap.CausePodSecurity, "Job init"},
 		"pod security in the phase": {[]piece{phase(cnpgv1.PhaseCannotCreateClusterObjects, insecure)}, daap.CausePodSecurity, "allowPrivilegeEscalation"},
 		"quota":                     {[]piece{warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, daap.CauseQuota, "limits.cpu=2"},
 		"quota in the phase":        {[]piece{phase(cnpgv1.PhaseCannotCreateClusterObjects, overQuota)}, daap.CauseQuota, "exceeded quota: small"},
 		"quota of a Pooler":         {[]piece{func(e *evidence) { e.Poolers = []cnpgv1.Pooler{{Status: cnpgv1.PoolerStatus{PhaseReason: overQuota}}} }}, daap.CauseQuota, "Pooler"},
 		"limit range":               {[]piece{job("init", 0), warning("Job", "init", "FailedCreate", overLimit)}, daap.CauseQuota, "maximum memory"},
-		"quota of long ago":         {[]piece{warningAt(time.Hour, "ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, "", ""},
+		"quota long ago":            {[]piece{warningAt(time.Hour, "ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, "", ""},
 		"quota that was raised":     {[]piece{warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota), pod("pooler-1-a", ofOwner("pooler-1"))}, "", ""},
-		"quota of a Job that went":  {[]piece{warning("Job", "init", "FailedCreate", overQuota)}, "", ""},
+		"quota of a deleted Job":    {[]piece{warning("Job", "init", "FailedCreate", overQuota)}, "", ""},
 		"no room":                   {[]piece{pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, "Insufficient cpu"},
 		"no volume for a pod":       {[]piece{pod("pg-1-1", noRoom(noVolume))}, daap.CausePVCPending, "Pod pg-1-1 is waiting"},
 		"provisioning failed":       {[]piece{claim(time.Second, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "no such class")}, daap.CausePVCPending, "no such class"},
 		"no provisioner":            {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "ExternalProvisioning", "waiting for x.example")}, daap.CausePVCPending, "x.example"},
-		"claim for long": {[]piece{claim(time.Minute, corev1.ClaimPending)}, daap.CausePVCPending, "no event " +
+		"claim for too long": {[]piece{claim(time.Minute, corev1.ClaimPending)}, daap.CausePVCPending, "no event " +
 			"gives a reason"},
-		"claim of just now":         {[]piece{claim(time.Second, corev1.ClaimPending)}, "", ""},
+		"new claim":                 {[]piece{claim(time.Second, corev1.ClaimPending)}, "", ""},
 		"claim that is bound":       {[]piece{claim(time.Minute, corev1.ClaimBound), warning("PersistentVolumeClaim", "pg-1-1", "ProvisioningFailed", "")}, "", ""},
 		"claim waits for its pod":   {[]piece{claim(time.Minute, corev1.ClaimPending), warning("PersistentVolumeClaim", "pg-1-1", "WaitForFirstConsumer", "")}, "", ""},
 		"claim lost its volume":     {[]piece{claim(time.Minute, corev1.ClaimLost)}, daap.CausePVCPending, "lost its volume"},
 		"full":                      {[]piece{phase("Not enough disk space", "Insufficient disk space detected in one or more pods")}, daap.CauseStorageFull, "Cluster pg-1: Not enough disk space (Insufficient disk space"},
 		"ended when it was full":    {[]piece{pod("pg-1-1", container(func() corev1.ContainerStatus { s := ended(4, 1); s.Name = "postgres"; return s }()))}, daap.CauseStorageFull, "Pod pg-1-1"},
-		"another ended so":          {[]piece{pod("pg-1-1", container(ended(4, 1)))}, "", ""},
+		"another container exited":  {[]piece{pod("pg-1-1", container(ended(4, 1)))}, "", ""},
 		"panics when it is full":    {[]piece{pod("pg-1-1", container(crashing(2))), logSays("pg-1-1", `{"level":"info","msg":"record","record":{"message":"could not write to file \"pg_wal/xlogtemp.29\": No space left on device"}}`)}, daap.CauseStorageFull, "could not write to file"},
 		"no secret":                 {[]piece{pod("pg-1-1", container(waits("CreateContainerConfigError", `secret "app" not found`)))}, daap.CauseSecretMissing, `secret "app"`},
 		"no secret for bootstrap":   {[]piece{pod("pg-1-1", initContainer(waits("CreateContainerConfigError", `configmap "queries" not found`)))}, daap.CauseSecretMissing, "queries"},
 		"no secret for a mount":     {[]piece{pod("pg-1-1"), warning("Pod", "pg-1-1", "FailedMount", `MountVolume.SetUp failed for volume "a" : secret "app" not found`)}, daap.CauseSecretMissing, "Pod pg-1-1"},
 		"no secret for the Cluster": {[]piece{warning("Cluster", "pg-1", "SecretNotFound", "getting secret ca")}, daap.CauseSecretMissing, "Cluster pg-1"},
-		"no secret, but mended":     {[]piece{phase(cnpgv1.PhaseHealthy, ""), warning("Cluster", "pg-1", "SecretNotFound", "getting secret ca")}, "", ""},
+		"no secret, but fixed":      {[]piece{phase(cnpgv1.PhaseHealthy, ""), warning("Cluster", "pg-1", "SecretNotFound", "getting secret ca")}, "", ""},
 		"root in the container":     {[]piece{pod("pg-1-1", container(waits("CreateContainerConfigError", "container has runAsNonRoot")))}, "", ""},
 		"store denies a Job":        {[]piece{job("restore", 1, batchv1.JobFailed), pod("restore-a", ofOwner("restore"), container(ended(1, 0))), logSays("restore-a", "An error occurred (InvalidAccessKeyId) when calling GetObject\n")}, daap.CauseS3Denied, "InvalidAccessKeyId"},
 		"store denies bootstrap":    {[]piece{pod("pg-1-1", initContainer(ended(1, 1))), logSays("pg-1-1", `{"level":"info","msg":"ERROR: Access Denied"}`)}, daap.CauseS3Denied, "Access Denied"},
@@ -240,14 +240,14 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"network":                   {[]piece{phase("Instance Status Extraction Error: HTTP communication issue", "")}, daap.CauseNetworkBlocked, "HTTP communication"},
 		"no way to the API server":  {[]piece{pod("pg-1-1", initContainer(crashing(1))), logSays("pg-1-1", noWayLog)}, daap.CauseNetworkBlocked, "cannot reach the Kubernetes API"},
 		"given up":                  {[]piece{phase(cnpgv1.PhaseUnrecoverable, "jobs failed: init")}, daap.CauseClusterUnrecoverable, "jobs failed: init"},
-		"given up, bootstrap tells": {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), pod("pg-1-1", initContainer(ended(1, 0))), logSays("pg-1-1", initLog)}, daap.CauseClusterUnrecoverable, "exit status 1"},
+		"given up, bootstrap log":   {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), pod("pg-1-1", initContainer(ended(1, 0))), logSays("pg-1-1", initLog)}, daap.CauseClusterUnrecoverable, "exit status 1"},
 		"operator down":             {[]piece{operators(0)}, daap.CauseOperatorDown, "cnpg-system/cnpg-controller-manager"},
 		"one operator of two":       {[]piece{operators(0, 1)}, "", ""},
-		"operator not there":        {[]piece{phase("", ""), operators()}, daap.CauseOperatorDown, "does not exist"},
-		"operator not to be seen":   {[]piece{operators(), func(e *evidence) { e.OperatorsKnown = false }}, "", ""},
+		"operator does not exist":   {[]piece{phase("", ""), operators()}, daap.CauseOperatorDown, "does not exist"},
+		"operator not readable":     {[]piece{operators(), func(e *evidence) { e.OperatorsKnown = false }}, "", ""},
 		"finalizer of a claim":      {[]piece{claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "example.com/keep") }}, daap.CauseFinalizer, "PersistentVolumeClaim pg-1-1 is being deleted, but finalizer example.com/keep holds it"},
 		"claim in use":              {[]piece{pod("pg-1-1"), claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Minute, &e.Claims[0].ObjectMeta, "kubernetes.io/pvc-protection") }}, "", ""},
-		"finalizer of just now":     {[]piece{claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Second, &e.Claims[0].ObjectMeta, "example.com/keep") }}, "", ""},
+		"finalizer just now":        {[]piece{claim(time.Hour, corev1.ClaimBound), func(e *evidence) { deleted(time.Second, &e.Claims[0].ObjectMeta, "example.com/keep") }}, "", ""},
 		"finalizer in a namespace":  {[]piece{namespaceDeleted(corev1.NamespaceFinalizersRemaining, "cnpg.io/deleteDatabase in 1 resource instances")}, daap.CauseFinalizer, "cnpg.io/deleteDatabase"},
 		"content that cannot go":    {[]piece{namespaceDeleted(corev1.NamespaceDeletionContentFailure, "webhook denied the request")}, daap.CauseFinalizer, "webhook denied"},
 		"pods that still stop":      {[]piece{namespaceDeleted(corev1.NamespaceContentRemaining, "pods. has 1"), pod("pg-1-1", func(p *corev1.Pod) { deleted(-time.Minute, &p.ObjectMeta) })}, "", ""},
@@ -260,9 +260,9 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 		"quota before the operator":     {[]piece{operators(0), warning("ReplicaSet", "pooler-1", "FailedCreate", overQuota)}, daap.CauseQuota, ""},
 		"no room before the claim":      {[]piece{claim(time.Minute, corev1.ClaimPending), pod("pg-1-1", noRoom(noCPU))}, daap.CauseUnschedulable, ""},
 		"Job before given up":           {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), job("init", 7, batchv1.JobFailed)}, daap.CauseJobFailed, "its log has no error"},
-		"left half made":                {[]piece{dangling}, daap.CauseClusterUnrecoverable, "is waiting for a Job that does not exist"},
-		"half made by a job":            {[]piece{dangling, func(e *evidence) { e.Jobs = append(e.Jobs, batchv1.Job{}) }}, "", ""},
-		"half made, operator down":      {[]piece{dangling, operators(0)}, daap.CauseOperatorDown, ""},
+		"half created":                  {[]piece{dangling}, daap.CauseClusterUnrecoverable, "is waiting for a Job that does not exist"},
+		"half created, with a Job":      {[]piece{dangling, func(e *evidence) { e.Jobs = append(e.Jobs, batchv1.Job{}) }}, "", ""},
+		"half created, operator down":   {[]piece{dangling, operators(0)}, daap.CauseOperatorDown, ""},
 		"woken up, or without its pod":  {[]piece{dangling, func(e *evidence) { e.Cluster.Status.CurrentPrimary = "pg-1-1" }}, "", ""},
 		"given up before the operator":  {[]piece{phase(cnpgv1.PhaseUnrecoverable, ""), operators(0)}, daap.CauseClusterUnrecoverable, ""},
 		"operator before the finalizer": {[]piece{operators(0), namespaceDeleted(corev1.NamespaceFinalizersRemaining, "x")}, daap.CauseOperatorDown, ""},
@@ -282,7 +282,7 @@ func TestDiagnosisTellsTheMostTellingCause(t *testing.T) {
 	}
 }
 
-func TestDiagnosisOfNothingButAnOperatorThatIsDown(t *testing.T) {
+func TestDiagnosisWithoutObjectsReportsTheOperator(t *testing.T) {
 	t.Parallel()
 	got := diagnose(evidence{At: moment, OperatorsKnown: true, Operators: make([]appsv1.Deployment, 1)})
 	if got == nil || got.Code != daap.CauseOperatorDown {

@@ -56,8 +56,8 @@ type podLogs interface {
 // PodLogs reads containers' logs from Kubernetes.
 type PodLogs struct{ Client kubernetes.Interface }
 
-// Logs returns the last lines of the container's log, at most 16 KiB; of a container that waits for a restart, those of
-// its previous run.
+// Logs returns the last lines of the container's log, at most 16 KiB. If the container waits for a restart, it returns
+// the log of the previous run.
 func (p PodLogs) Logs(ctx context.Context, namespace, pod, container string, lines int64) (string, error) {
 	limit := int64(maxLogBytes)
 	options := corev1.PodLogOptions{Container: container, TailLines: &lines, LimitBytes: &limit}

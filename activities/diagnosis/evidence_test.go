@@ -39,7 +39,7 @@ func (l logsOf) Logs(_ context.Context, namespace, pod, container string, _ int6
 	return text, nil
 }
 
-// kubernetesOf has the objects, and refuses to show what refused names by its Go type.
+// kubernetesOf has the objects, and refuses to show the kinds that refused selects.
 func kubernetesOf(t *testing.T, refused func(kind any) bool, objects ...client.Object) client.Reader {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -66,7 +66,7 @@ func kubernetesOf(t *testing.T, refused func(kind any) bool, objects ...client.O
 
 func nothing(any) bool { return false }
 
-// failedJob is a Job that failed, its pod, and an operator that runs.
+// failedJob is a failed Job, its pod, and a running operator.
 func failedJob() []client.Object {
 	meta := func(name string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: daap.Namespace(stuck.ID), Name: name}
@@ -89,7 +89,7 @@ func failedJob() []client.Object {
 	return []client.Object{job, pod, cluster, operator, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: daap.Namespace(stuck.ID)}}}
 }
 
-func TestDiagnosisOfAFailedJobHasWhatItsLogSaid(t *testing.T) {
+func TestDiagnosisOfAFailedJobShowsItsLog(t *testing.T) {
 	t.Parallel()
 	logs := logsOf{{"pg-1-1-initdb-x", "initdb"}: `{"level":"error","msg":"Error while importing","error":"cannot reach postgres://app:hunter2@old/app"}`}
 	d := Diagnosis{Reader: kubernetesOf(t, nothing, failedJob()...), Logs: logs}
@@ -102,7 +102,7 @@ func TestDiagnosisOfAFailedJobHasWhatItsLogSaid(t *testing.T) {
 	}
 }
 
-func TestDiagnosisDoesWithoutWhatItMayNotRead(t *testing.T) {
+func TestDiagnosisWorksWithoutUnreadableObjects(t *testing.T) {
 	t.Parallel()
 	notDeployments := func(kind any) bool {
 		_, deployments := kind.(*appsv1.DeploymentList)
@@ -115,12 +115,12 @@ func TestDiagnosisDoesWithoutWhatItMayNotRead(t *testing.T) {
 	}
 	cause, err = Diagnosis{Reader: kubernetesOf(t, notDeployments)}.Of(t.Context(), stuck)
 	if err != nil || cause != nil {
-		t.Errorf("with nothing there: Of() = %+v, %v, want nothing", cause, err)
+		t.Errorf("without objects: Of() = %+v, %v, want no cause", cause, err)
 	}
 	everything := func(any) bool { return true }
 	cause, err = Diagnosis{Reader: kubernetesOf(t, everything)}.Of(t.Context(), stuck)
 	if !apierrors.IsForbidden(err) || cause != nil {
-		t.Errorf("with no right at all: Of() = %+v, %v, want that it is forbidden", cause, err)
+		t.Errorf("without any rights: Of() = %+v, %v, want that it is forbidden", cause, err)
 	}
 }
 
@@ -133,14 +133,14 @@ func TestEvidenceOfALogIsReadFromItsEnd(t *testing.T) {
 	}
 	action, ok := client.Actions()[0].(interface{ GetValue() any })
 	if !ok {
-		t.Fatalf("no log was asked for: %v", client.Actions())
+		t.Fatalf("no log was requested: %v", client.Actions())
 	}
 	options, ok := action.GetValue().(*corev1.PodLogOptions)
 	if !ok || options.Container != "postgres" || *options.TailLines != 20 || *options.LimitBytes != maxLogBytes {
-		t.Errorf("options = %+v, want the last 20 lines of postgres, %d bytes at most", options, maxLogBytes)
+		t.Errorf("options = %+v, want the last 20 lines of postgres, at most %d bytes", options, maxLogBytes)
 	}
 	if _, err := (PodLogs{Client: client}).Logs(cancelled(t), "daap-1", "pg-1-1", "postgres", 1); err == nil {
-		t.Error("Logs() of one who no longer waits = nil, want an error")
+		t.Error("Logs() with a cancelled context = nil, want an error")
 	}
 }
 
@@ -159,7 +159,7 @@ func TestEvidenceOfALogIsItsLastErrors(t *testing.T) {
 		"no error":       {`{"level":"info","msg":"fine"}`, ""},
 		"plain":          {"one\ntwo\n\nthree\nfour\n", "two; three; four"},
 		"mixed":          {"plain\n" + initLog + "\nplain", "Error while bootstrapping (exit status 1)"},
-		"said twice":     {initLog + "\n" + initLog, "Error while bootstrapping (exit status 1)"},
+		"logged twice":   {initLog + "\n" + initLog, "Error while bootstrapping (exit status 1)"},
 		"error in parts": {`{"level":"error","msg":"no","error":{"code":1}}`, "no (map[code:1])"},
 		"cut":            {`{"level":"error","msg":"no","err`, ""},
 	}
@@ -192,7 +192,7 @@ func TestEvidenceIsShownWithoutPasswords(t *testing.T) {
 		"https://store.example:9000/bucket", "Größe fehlt",
 	} {
 		if got := Safe(text); got != text {
-			t.Errorf("Safe(%q) = %q, want it as it is", text, got)
+			t.Errorf("Safe(%q) = %q, want it unchanged", text, got)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestEvidenceIsShownInOneLineOfBoundedLength(t *testing.T) {
 	}
 }
 
-func TestLogOfWhatArchivesIsReadWhereThatFails(t *testing.T) {
+func TestArchiversLogIsReadIfArchivingFails(t *testing.T) {
 	t.Parallel()
 	const denied = "ERROR: An error occurred (403) when calling the HeadBucket operation: Forbidden"
 	for status, want := range map[metav1.ConditionStatus]daap.CauseCode{metav1.ConditionFalse: daap.CauseS3Denied, metav1.ConditionTrue: ""} {

@@ -23,9 +23,9 @@ import (
 
 var update = flag.Bool("update", false, "write the objects into the golden files")
 
-// TestManifestsAreThoseOfTheGoldenFiles builds every object from the database and platform of a case, and
-// compares it with what the same file shows.
-func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
+// TestManifestsMatchTheGoldenFiles builds every object from the database and platform of a case, and compares it with
+// the same file.
+func TestManifestsMatchTheGoldenFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -62,13 +62,13 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 				}
 				golden = append(golden, txtar.File{Name: name, Data: is})
 				if want := content(archive, name); !*update && !bytes.Equal(is, want) {
-					t.Errorf("%s is not that of %s; if it should be, run go test ./activities/manifest -args -update.\nbuilt:\n%s\nwant:\n%s",
+					t.Errorf("%s differs from %s; if that is intended, run go test ./activities/manifest -args -update.\nbuilt:\n%s\nwant:\n%s",
 						name, file, is, want)
 				}
 			}
 			for _, section := range archive.Files[2:] {
 				if !*update && built[section.Name] == nil {
-					t.Errorf("%s has %s, which is no object of the database", file, section.Name)
+					t.Errorf("%s has %s, which is not an object of the database", file, section.Name)
 				}
 			}
 			if *update {
@@ -81,7 +81,7 @@ func TestManifestsAreThoseOfTheGoldenFiles(t *testing.T) {
 	}
 }
 
-// databaseIn is the database of the case, which is written in names of its own: those of a tier's fields, and no row's.
+// databaseIn is the database of the case. Its fields have the names of the tier's fields, not of a row's columns.
 func databaseIn(t *testing.T, archive *txtar.Archive) daap.Database {
 	t.Helper()
 	var in struct {
@@ -115,8 +115,8 @@ func databaseIn(t *testing.T, archive *txtar.Archive) daap.Database {
 	return db
 }
 
-// notInObjects are the tier fields that Kubernetes does not know: DAAP itself acts on them, and WAL is archived where
-// there are backups.
+// notInObjects are the tier fields that are in no Kubernetes object: DAAP itself acts on them, and WAL is archived
+// whenever there are backups.
 var notInObjects = []string{"destruction_strategy", "deletion_protection", "wal_archiving_enabled"}
 
 func TestEachTierFieldIsInTheObjects(t *testing.T) {
@@ -133,7 +133,7 @@ func TestEachTierFieldIsInTheObjects(t *testing.T) {
 		other.Profile = manifesttest.Changed(t, db.Profile, field)
 		same := reflect.DeepEqual(profileObjects(db, platform), profileObjects(other, platform))
 		if same != slices.Contains(notInObjects, field) {
-			t.Errorf("objects of a database with another %s are the same = %t", field, same)
+			t.Errorf("the objects of a database with another %s are unchanged = %t", field, same)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/daap-dev/daap/activities/manifest"
 )
 
-func TestPeerIsReadFromItsText(t *testing.T) {
+func TestPeerIsParsed(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]manifest.Peer{
 		"10.0.0.1":                     {Block: "10.0.0.1/32"},
@@ -28,7 +28,7 @@ func TestPeerIsReadFromItsText(t *testing.T) {
 	}
 }
 
-func TestTextThatIsNoPeerIsRefused(t *testing.T) {
+func TestInvalidPeerIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"", ":53", "10.0.0.0/33", "10.0.0.1:0", "10.0.0.1:65536", "10.0.0.1:dns", "fe80::1%eth0", "s3.example.com", "UPPER",

@@ -14,7 +14,7 @@ var sourceOfOrders = daap.Source{
 	Destination: "s3://backups/shop/0190a0a0-0000-7000-8000-000000000001",
 }
 
-func TestPolicyReachesOneDatabaseAlone(t *testing.T) {
+func TestPolicyAllowsOnlyOneDatabase(t *testing.T) {
 	t.Parallel()
 	db := keptOrders
 	for name, tt := range map[string]struct {

@@ -32,7 +32,7 @@ type objects interface {
 	// Count counts everything under the prefix, including versions and unfinished uploads.
 	Count(ctx context.Context, bucket, prefix string) (Removed, error)
 	// RemoveSome removes some of the selected names under the prefix with all their versions, and returns their number
-	// and size: zero if none is left, or if there is no bucket. The names that which gets do not include the prefix.
+	// and size: zero if none is left, or if there is no bucket. The function which selects names, without the prefix.
 	RemoveSome(ctx context.Context, bucket, prefix string, which func(name string) bool) (Removed, error)
 }
 

@@ -24,7 +24,7 @@ func TestAddressesOfTheMachineAndItsCloudAreNotDialed(t *testing.T) {
 	tests := map[string]struct {
 		dialed  string
 		allowed []netip.Prefix
-		want    string // is in the error; none where it is dialed
+		want    string // a part of the error; empty if it is dialed
 	}{
 		"loopback":                     {dialed: "127.0.0.1:9000", want: "loopback"},
 		"loopback's other end":         {dialed: "127.255.255.254:9000", want: "loopback"},
@@ -52,19 +52,19 @@ func TestAddressesOfTheMachineAndItsCloudAreNotDialed(t *testing.T) {
 		"broadcast":                    {dialed: "255.255.255.255:80", want: "broadcast"},
 		"not an address":               {dialed: "somewhere", want: "not an address"},
 
-		"public":                       {dialed: "198.51.100.7:443"},
-		"public by IPv6":               {dialed: "[2001:db8::1]:443"},
-		"public by NAT64":              {dialed: "[64:ff9b::c633:6407]:443"},
-		"private":                      {dialed: "10.200.0.1:9000"},
-		"private, of Docker":           {dialed: "172.30.42.12:9000"},
-		"private, at home":             {dialed: "192.168.1.1:9000"},
-		"unique local of IPv6":         {dialed: "[fd00::1]:9000"},
-		"shared":                       {dialed: "100.64.0.1:9000"},
-		"loopback that is allowed":     {dialed: "127.0.0.1:9000", allowed: local},
-		"mapped one that is allowed":   {dialed: "[::ffff:127.0.0.1]:9000", allowed: local},
-		"one with a zone, allowed":     {dialed: "[fe80::1%eth0]:9000", allowed: local},
-		"metadata, loopback allowed":   {dialed: "169.254.169.254:80", allowed: local, want: "metadata"},
-		"IPv6's loopback, not allowed": {dialed: "[::1]:9000", allowed: local, want: "loopback"},
+		"public":                          {dialed: "198.51.100.7:443"},
+		"public by IPv6":                  {dialed: "[2001:db8::1]:443"},
+		"public by NAT64":                 {dialed: "[64:ff9b::c633:6407]:443"},
+		"private":                         {dialed: "10.200.0.1:9000"},
+		"private, of Docker":              {dialed: "172.30.42.12:9000"},
+		"private, at home":                {dialed: "192.168.1.1:9000"},
+		"unique local of IPv6":            {dialed: "[fd00::1]:9000"},
+		"shared":                          {dialed: "100.64.0.1:9000"},
+		"allowed loopback":                {dialed: "127.0.0.1:9000", allowed: local},
+		"allowed loopback, mapped":        {dialed: "[::ffff:127.0.0.1]:9000", allowed: local},
+		"allowed link-local, with a zone": {dialed: "[fe80::1%eth0]:9000", allowed: local},
+		"metadata, loopback allowed":      {dialed: "169.254.169.254:80", allowed: local, want: "metadata"},
+		"IPv6's loopback, not allowed":    {dialed: "[::1]:9000", allowed: local, want: "loopback"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestAddressesOfTheMachineAndItsCloudAreNotDialed(t *testing.T) {
 	}
 }
 
-// names is a resolver that tells what the function says a name's addresses are now.
+// names is a resolver that returns the current result of the function as a name's addresses.
 func names(t *testing.T, addresses func() []string) *net.Resolver {
 	t.Helper()
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -94,7 +94,7 @@ func names(t *testing.T, addresses func() []string) *net.Resolver {
 	}}
 }
 
-// answerName answers one question, as DNS has it over a stream.
+// answerName answers one DNS question over a stream.
 func answerName(conn io.ReadWriter, addresses func() []string) error {
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
@@ -118,11 +118,11 @@ func answerName(conn io.ReadWriter, addresses func() []string) error {
 			})
 		}
 	}
-	told, err := message.Pack()
+	answer, err := message.Pack()
 	if err != nil {
 		return err
 	}
-	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(told))), told...))
+	_, err = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...))
 	return err
 }
 
@@ -142,7 +142,7 @@ func listening(t *testing.T, address string) (at string, asked *atomic.Int32) {
 	return listener.Addr().String(), asked
 }
 
-func TestNameThatResolvesAnewIsRefusedByWhereItLeads(t *testing.T) {
+func TestNameIsCheckedEachTimeItResolves(t *testing.T) {
 	t.Parallel()
 	inside, askedInside := listening(t, "127.0.0.1:0")
 	_, port, err := net.SplitHostPort(inside)
@@ -152,7 +152,7 @@ func TestNameThatResolvesAnewIsRefusedByWhereItLeads(t *testing.T) {
 	_, askedOutside := listening(t, "127.0.0.2:"+port)
 	addresses := []string{"127.0.0.2"}
 	guard := DialGuard{
-		Allowed:  []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, // stands for the world outside
+		Allowed:  []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, // represents addresses outside
 		Resolver: names(t, func() []string { return addresses }),
 	}
 	transport, err := guard.Transport(false)
@@ -172,25 +172,25 @@ func TestNameThatResolvesAnewIsRefusedByWhereItLeads(t *testing.T) {
 		return err
 	}
 	if err := get(); err != nil || askedOutside.Load() != 1 {
-		t.Fatalf("the first answer leads outside: %v, %d requests there, want one", err, askedOutside.Load())
+		t.Fatalf("the first address is outside: %v, %d requests there, want one", err, askedOutside.Load())
 	}
 	addresses = []string{"127.0.0.1"}
 	err = get()
 	want := fmt.Sprintf("s3.example:%s resolves to 127.0.0.1, a loopback address, which is refused unless DAAP_S3_ALLOW contains "+
 		"its network", port)
 	if err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("the second answer leads inside: %v, want %q", err, want)
+		t.Errorf("the second address is inside: %v, want %q", err, want)
 	}
 	addresses = []string{"127.0.0.1", "127.0.0.2"}
 	if err := get(); err != nil || askedOutside.Load() != 2 {
-		t.Errorf("one of two answers leads inside: %v, %d requests outside, want two", err, askedOutside.Load())
+		t.Errorf("one of two addresses is inside: %v, %d requests outside, want two", err, askedOutside.Load())
 	}
 	if n := askedInside.Load(); n != 0 {
-		t.Errorf("%d requests came inside", n)
+		t.Errorf("%d requests arrived inside", n)
 	}
 }
 
-// guardedStore is a client of the store at the address, as a worker has it.
+// guardedStore is a client of the store at the address, like a worker's.
 func guardedStore(t *testing.T, guard DialGuard, address string) *Store {
 	t.Helper()
 	transport, err := guard.Transport(false)
@@ -206,7 +206,7 @@ func guardedStore(t *testing.T, guard DialGuard, address string) *Store {
 	return &Store{Client: client}
 }
 
-// probe is why the store cannot be used; it must not be.
+// probe returns the text of the error of a store that cannot be used.
 func probe(t *testing.T, store *Store) string {
 	t.Helper()
 	err := store.Probe(t.Context(), "s3://backups/team")
@@ -219,22 +219,22 @@ func probe(t *testing.T, store *Store) string {
 func TestProbeSaysWhichAddressIsNotDialed(t *testing.T) {
 	t.Parallel()
 	at, asked := listening(t, "127.0.0.1:0")
-	told := probe(t, guardedStore(t, DialGuard{}, at))
-	if !strings.Contains(told, at+" resolves to 127.0.0.1, a loopback address") || !strings.Contains(told, "DAAP_S3_ALLOW") {
-		t.Errorf("Probe() is refused with %q", told)
+	refused := probe(t, guardedStore(t, DialGuard{}, at))
+	if !strings.Contains(refused, at+" resolves to 127.0.0.1, a loopback address") || !strings.Contains(refused, "DAAP_S3_ALLOW") {
+		t.Errorf("Probe() is refused with %q", refused)
 	}
 	if asked.Load() != 0 {
-		t.Error("the store was asked")
+		t.Error("the store received a request")
 	}
 }
 
-func TestProxyOfTheEnvironmentIsNotAsked(t *testing.T) {
+func TestProxyOfTheEnvironmentIsNotUsed(t *testing.T) {
 	t.Parallel()
 	transport, err := DialGuard{}.Transport(true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// http.ProxyFromEnvironment reads the variables once in a process: what matters is that nothing asks it.
+	// http.ProxyFromEnvironment reads the variables once per process, so the test checks only that nothing calls it.
 	if transport.Proxy != nil {
 		t.Error("the transport has a proxy")
 	}
@@ -253,9 +253,9 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			guard := DialGuard{Allowed: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
-			told := probe(t, guardedStore(t, guard, strings.TrimPrefix(server.URL, "http://")))
-			if told == "" || asked.Load() != 0 {
-				t.Errorf("Probe() is refused with %q, after %d requests to where it was sent", told, asked.Load())
+			refused := probe(t, guardedStore(t, guard, strings.TrimPrefix(server.URL, "http://")))
+			if refused == "" || asked.Load() != 0 {
+				t.Errorf("Probe() is refused with %q, after %d requests to the target", refused, asked.Load())
 			}
 		})
 	}

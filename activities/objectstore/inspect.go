@@ -96,8 +96,8 @@ func NewReachable(store store) *Reachable {
 	return &Reachable{store: store, asked: map[string]func() error{}}
 }
 
-// Away returns why the bucket of the database's backups is unavailable; nil if it responds.
-func (s *Reachable) Away(ctx context.Context, db daap.Database) error {
+// Unavailable returns why the bucket of the database's backups is unavailable; nil if it responds.
+func (s *Reachable) Unavailable(ctx context.Context, db daap.Database) error {
 	if s.store == nil {
 		return ErrNoStore
 	}

@@ -19,7 +19,7 @@ var keptOrders = daap.Database{
 	}},
 }
 
-// listed is an object store that counts how often it is listed and reached for.
+// listed is an object store that counts its listings and checks.
 type listed struct {
 	store
 	mu              sync.Mutex
@@ -39,7 +39,7 @@ func (l *listed) Reach(context.Context, string) error {
 	return nil
 }
 
-func TestGapIsTheFirstSegmentThatIsMissing(t *testing.T) {
+func TestGapIsTheFirstMissingSegment(t *testing.T) {
 	t.Parallel()
 	wals := func(names ...string) map[string]Object {
 		objects := map[string]Object{"base/20260102T030405/data.tar.gz": {Size: 5}, "wals/00000002.history.gz": {Size: 1}}
@@ -54,15 +54,15 @@ func TestGapIsTheFirstSegmentThatIsMissing(t *testing.T) {
 		first   string
 		want    string
 	}{
-		"none is missing":           {wals(first+".gz", "000000010000000000000004.gz", "000000010000000000000003.00000028.backup.gz"), first, ""},
-		"one is missing":            {wals(first+".gz", "000000010000000000000005.gz"), first, "000000010000000000000004"},
-		"the first is missing":      {wals("000000010000000000000004.gz"), first, first},
-		"one before does not count": {wals("000000010000000000000001.gz", first+".gz"), first, ""},
-		"another timeline goes on":  {wals(first+".gz", "000000020000000000000003.gz", "000000020000000000000004.gz"), first, ""},
-		"over the end of a log":     {wals("0000000100000000000000FF.gz", "000000010000000100000000.gz"), "0000000100000000000000FF", ""},
-		"at the end of a log":       {wals("0000000100000000000000FE.gz", "000000010000000100000000.gz"), "0000000100000000000000FE", "0000000100000000000000FF"},
-		"nothing is there":          {wals(), first, ""},
-		"no base backup":            {wals("000000010000000000000005.gz"), "", ""},
+		"none is missing":               {wals(first+".gz", "000000010000000000000004.gz", "000000010000000000000003.00000028.backup.gz"), first, ""},
+		"one is missing":                {wals(first+".gz", "000000010000000000000005.gz"), first, "000000010000000000000004"},
+		"the first is missing":          {wals("000000010000000000000004.gz"), first, first},
+		"an earlier one does not count": {wals("000000010000000000000001.gz", first+".gz"), first, ""},
+		"another timeline continues":    {wals(first+".gz", "000000020000000000000003.gz", "000000020000000000000004.gz"), first, ""},
+		"over the end of a log":         {wals("0000000100000000000000FF.gz", "000000010000000100000000.gz"), "0000000100000000000000FF", ""},
+		"at the end of a log":           {wals("0000000100000000000000FE.gz", "000000010000000100000000.gz"), "0000000100000000000000FE", "0000000100000000000000FF"},
+		"the archive is empty":          {wals(), first, ""},
+		"no base backup":                {wals("000000010000000000000005.gz"), "", ""},
 	} {
 		if got := gap(tt.objects, tt.first); got != tt.want {
 			t.Errorf("%s: gap() = %q, want %q", name, got, tt.want)
@@ -70,7 +70,7 @@ func TestGapIsTheFirstSegmentThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
+func TestArchiveIsListedHourlyAndForNewBackups(t *testing.T) {
 	t.Parallel()
 	buckets := &listed{objects: map[string]Object{
 		"base/20260102T030405/data.tar.gz": {Size: 7}, "base/20260102T030405/backup.info": {Size: 3},
@@ -97,7 +97,7 @@ func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	found, _ := b.inspected.Load(kept.ID)
 	old, is := found.(archive)
 	if !is {
-		t.Fatal("nothing is kept")
+		t.Fatal("no result is kept")
 	}
 	old.at = time.Now().Add(-2 * inspectEvery)
 	b.inspected.Store(kept.ID, old)
@@ -106,7 +106,7 @@ func TestArchiveIsListedSeldomAndForNewBackups(t *testing.T) {
 	}
 }
 
-func TestArchiveLacksWhatIsNotThere(t *testing.T) {
+func TestMissingPartsOfAnArchiveAreReported(t *testing.T) {
 	t.Parallel()
 	const first, last = "000000010000000000000003", "000000010000000000000005"
 	wals := func(names ...string) map[string]Object {
@@ -120,11 +120,11 @@ func TestArchiveLacksWhatIsNotThere(t *testing.T) {
 		objects map[string]Object
 		want    string
 	}{
-		"all is there":        {wals(first, "000000010000000000000004", last), ""},
-		"more is there":       {wals(first, "000000010000000000000004", last, "000000010000000000000006"), ""},
-		"one is missing":      {wals(first, last), "WAL segment 000000010000000000000004 is missing in the archive"},
-		"the last is missing": {wals(first, "000000010000000000000004"), "WAL segment " + last + ", the latest one, is missing in the archive"},
-		"nothing is there":    {wals(), "WAL segment " + last + ", the latest one, is missing in the archive"},
+		"nothing is missing":   {wals(first, "000000010000000000000004", last), ""},
+		"there is more":        {wals(first, "000000010000000000000004", last, "000000010000000000000006"), ""},
+		"one is missing":       {wals(first, last), "WAL segment 000000010000000000000004 is missing in the archive"},
+		"the last is missing":  {wals(first, "000000010000000000000004"), "WAL segment " + last + ", the latest one, is missing in the archive"},
+		"the archive is empty": {wals(), "WAL segment " + last + ", the latest one, is missing in the archive"},
 	} {
 		if got := missingWAL(tt.objects, first, last); got != tt.want {
 			t.Errorf("%s: missing is %q, want %q", name, got, tt.want)
@@ -139,13 +139,13 @@ func TestStoreIsAskedOnceForManyDatabases(t *testing.T) {
 	var asking sync.WaitGroup
 	for range 8 {
 		asking.Go(func() {
-			if err := reachable.Away(t.Context(), keptOrders); err != nil {
+			if err := reachable.Unavailable(t.Context(), keptOrders); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	asking.Wait()
 	if there.reached != 1 {
-		t.Errorf("asked %d times, want once", there.reached)
+		t.Errorf("checked %d times, want once", there.reached)
 	}
 }

@@ -129,9 +129,9 @@ type Removed struct {
 	Bytes   int64
 }
 
-// RemoveSome removes at most removedAtOnce versions and delete markers of the names under the prefix that which
-// selects, and returns their number and size: zero if none is left, or if there is no bucket. The prefix ends with a
-// slash. Safe to repeat.
+// RemoveSome removes at most removedAtOnce versions and delete markers of the selected names under the prefix, and
+// returns their number and size: zero if none is left, or if there is no bucket. The function which selects names,
+// without the prefix, which ends with a slash. Safe to repeat.
 func (s *Store) RemoveSome(
 	ctx context.Context, bucket, prefix string, which func(name string) bool,
 ) (Removed, error) {

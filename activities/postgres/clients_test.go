@@ -11,9 +11,9 @@ import (
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
-// TestClosedDatabaseLetsNobodyInUntilItIsOpen has a worker who is no superuser, and has what the owner has only where it
-// says so, as in every database.
-func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
+// TestClosedDatabaseRejectsClientsUntilItIsOpen has a worker that is not a superuser and has the owner's rights only
+// after SET ROLE, as in every database.
+func TestClosedDatabaseRejectsClientsUntilItIsOpen(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	url := persistencetest.EmptyURL(t)
@@ -48,16 +48,16 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	holding := as(t, url, daap.PostgresUser) // in another database, the lock that is needed
+	holding := as(t, url, daap.PostgresUser) // connected to another database, with the lock that closing needs
 	for _, sql := range []string{`BEGIN`, `ALTER DATABASE ` + daap.PostgresDatabase + ` ALLOW_CONNECTIONS true`} {
 		if _, err := holding.Exec(ctx, sql); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := closeDatabase(ctx, worker); sqlState(err) != insufficientPrivilege {
-		t.Errorf("closed by who does not act for the owner: %v, want that it may not", err)
+		t.Errorf("closed without the owner's role: %v, want insufficient privilege", err)
 	}
-	for range 2 { // twice is once
+	for range 2 { // safe to repeat
 		if err := asOwner(ctx, worker, closeDatabase); err != nil {
 			t.Fatal(err)
 		}
@@ -71,12 +71,12 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	tells(false)
 	for _, conn := range []*pgx.Conn{working, holding} {
 		if _, err := conn.Exec(ctx, `SELECT 1`); err == nil {
-			t.Error("who worked on it goes on working")
+			t.Error("an open connection still works")
 		}
 	}
 	_, err = connect()
 	if !AcceptsNoConnections(fmt.Errorf("connect to the database: %w", err)) {
-		t.Errorf("connecting = %v, want that nobody is let in", err)
+		t.Errorf("connecting = %v, want that connections are rejected", err)
 	}
 	if err := asOwner(ctx, worker, openDatabase); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestClosedDatabaseLetsNobodyInUntilItIsOpen(t *testing.T) {
 	tells(true)
 	again, err := connect()
 	if err != nil {
-		t.Fatalf("connect to what is open: %v", err)
+		t.Fatalf("connect to the open database: %v", err)
 	}
 	if err := again.Close(ctx); err != nil {
 		t.Error(err)

@@ -57,7 +57,7 @@ func (a authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// server is the configuration of a server that shows a certificate of the host.
+// server is the configuration of a server with a certificate of the host.
 func (a authority) server(t *testing.T, host string) *tls.Config {
 	t.Helper()
 	template := &x509.Certificate{
@@ -73,16 +73,16 @@ func (a authority) server(t *testing.T, host string) *tls.Config {
 	}
 }
 
-// postgres is a PostgreSQL that does what a test says.
+// postgres is a PostgreSQL whose behaviour a test defines.
 type postgres struct {
 	address string
-	// connections counts who came, sent what they were sent; ended tells how it was left by each.
+	// connections counts the connections, sent the bytes sent to clients; ended gets a value when a connection ends.
 	connections atomic.Int32
 	sent        atomic.Int64
 	ended       chan struct{}
 }
 
-// metered is a connection whose bytes are counted.
+// metered is a connection whose sent bytes are counted.
 type metered struct {
 	net.Conn
 
@@ -95,7 +95,7 @@ func (c metered) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// listen has each connection be served by serve.
+// listen serves each connection with serve.
 func listen(t *testing.T, serve func(net.Conn) error) *postgres {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -113,7 +113,7 @@ func listen(t *testing.T, serve func(net.Conn) error) *postgres {
 			server.connections.Add(1)
 			go func() {
 				defer func() { _ = conn.Close() }()
-				_ = serve(metered{conn, &server.sent}) // it ends when the other side does
+				_ = serve(metered{conn, &server.sent}) // it ends when the client does
 				server.ended <- struct{}{}
 			}()
 		}
@@ -121,7 +121,7 @@ func listen(t *testing.T, serve func(net.Conn) error) *postgres {
 	return server
 }
 
-// peer is the other side of a session.
+// peer is the server's side of a session.
 type peer struct {
 	net.Conn
 	*pgproto3.Backend
@@ -135,7 +135,7 @@ func (p peer) say(messages ...pgproto3.BackendMessage) error {
 	return p.Flush()
 }
 
-// forever sends the bytes until nobody takes them.
+// forever sends the message until the client disconnects.
 func (p peer) forever(message pgproto3.BackendMessage) error {
 	once, err := message.Encode(nil)
 	if err != nil {
@@ -152,13 +152,13 @@ func (p peer) forever(message pgproto3.BackendMessage) error {
 	}
 }
 
-// hang says nothing until it is left.
+// hang sends nothing until the client disconnects.
 func hang(conn net.Conn) error {
 	_, err := io.Copy(io.Discard, conn)
 	return err
 }
 
-// drip sends a byte a second until it is left.
+// drip sends one byte per second until the client disconnects.
 func drip(conn net.Conn, text []byte) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -168,10 +168,10 @@ func drip(conn net.Conn, text []byte) error {
 		}
 		<-second.C
 	}
-	return errors.New("all of it was waited for")
+	return errors.New("the client waited for everything")
 }
 
-// encrypted does TLS, and goes on to where the client begins a session.
+// encrypted accepts TLS, and continues where the client begins a session.
 func encrypted(config *tls.Config, then func(peer) error) func(net.Conn) error {
 	return func(conn net.Conn) error {
 		if _, err := pgproto3.NewBackend(conn, conn).ReceiveStartupMessage(); err != nil {
@@ -191,7 +191,7 @@ func encrypted(config *tls.Config, then func(peer) error) func(net.Conn) error {
 
 const testPassword = "the-password-of-all-tests"
 
-// authenticated takes the password, as one does who has its verifier.
+// authenticated accepts the password, like a server that has its verifier.
 func authenticated(then func(peer) error) func(peer) error {
 	return func(p peer) error {
 		if err := p.scram(4096, testPassword); err != nil {
@@ -218,7 +218,7 @@ func (p peer) scram(rounds int, password string) error {
 	}
 	initial, is := message.(*pgproto3.SASLInitialResponse)
 	if !is {
-		return fmt.Errorf("the client said %T", message)
+		return fmt.Errorf("the client sent %T", message)
 	}
 	_, bare, _ := strings.Cut(string(initial.Data), ",,")
 	_, nonce, _ := strings.Cut(bare, ",r=")
@@ -234,7 +234,7 @@ func (p peer) scram(rounds int, password string) error {
 	}
 	final, is := message.(*pgproto3.SASLResponse)
 	if !is {
-		return fmt.Errorf("the client said %T", message)
+		return fmt.Errorf("the client sent %T", message)
 	}
 	withoutProof, _, _ := strings.Cut(string(final.Data), ",p=")
 	salted, err := pbkdf2.Key(sha256.New, password, []byte("salt"), rounds, sha256.Size)
@@ -250,7 +250,7 @@ func (p peer) scram(rounds int, password string) error {
 	return p.say(&pgproto3.AuthenticationSASLFinal{Data: []byte("v=" + base64.StdEncoding.EncodeToString(signature))})
 }
 
-// greeted says all that PostgreSQL says before it takes statements.
+// greeted sends everything that PostgreSQL sends before it accepts statements.
 func greeted(then func(peer) error) func(peer) error {
 	return authenticated(func(p peer) error {
 		err := p.say(&pgproto3.ParameterStatus{Name: "client_encoding", Value: "UTF8"},
@@ -263,7 +263,7 @@ func greeted(then func(peer) error) func(peer) error {
 	})
 }
 
-// asked answers each statement so until the client leaves.
+// asked answers every statement with answer until the client disconnects.
 func asked(answer func(p peer, sql string) error) func(peer) error {
 	return greeted(func(p peer) error {
 		for {
@@ -283,7 +283,7 @@ func asked(answer func(p peer, sql string) error) func(peer) error {
 	})
 }
 
-// column is one of an answer, of the type that it says.
+// column is one column of a result, of the given type.
 type column struct {
 	oid  uint32
 	text string
@@ -308,15 +308,15 @@ func fails(answer *pgproto3.ErrorResponse) func(peer, string) error {
 	return func(p peer, _ string) error { return p.say(answer, &pgproto3.ReadyForQuery{TxStatus: 'I'}) }
 }
 
-// leaves fails the test unless all who came to the server are gone soon, one alone came, and it took no more than the
-// bound, and what the buffers of two sockets hold.
+// leaves fails the test unless every client of the server disconnects soon, only one connected, and it took no more
+// than the limit and the buffers of two sockets.
 func (s *postgres) leaves(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for range s.connections.Load() {
 		select {
 		case <-s.ended:
-		case <-time.After(10 * time.Second): // for which a busy machine may not get to telling the server; a leak is for ever
-			t.Error("the session is over and its connection is not")
+		case <-time.After(10 * time.Second): // long enough for a busy machine; a leak lasts forever
+			t.Error("the session has ended, but its connection has not")
 		case <-ctx.Done():
 		}
 	}

@@ -69,7 +69,7 @@ func letIn(ctx context.Context, try func(context.Context) error) error {
 	defer cancel()
 	for {
 		err := try(ctx)
-		if sqlState(err) != invalidPassword && !Unanswered(err) { // PostgreSQL also reports a missing role as a wrong password
+		if sqlState(err) != invalidPassword && !Unanswered(err) { // also of a missing role
 			return err
 		}
 		select {

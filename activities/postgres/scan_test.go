@@ -38,8 +38,8 @@ func table(all ...[]string) func(peer, string) error {
 
 func number(n int64) column { return column{pgtype.Int8OID, fmt.Sprint(n)} }
 
-// answers are what a PostgreSQL says to the statements that ask for something; those that are not there it answers as one
-// does that has nothing wrong, and two databases.
+// answers are the results of a PostgreSQL by statement; for statements that are missing here, it answers like a healthy
+// one with two databases.
 type answers map[string]func(peer, string) error
 
 func (a answers) say(p peer, sql string) error {
@@ -62,17 +62,17 @@ func (a answers) say(p peer, sql string) error {
 			return well[asked](p, sql)
 		}
 	}
-	return fails(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42601", Message: "not asked for: " + sql})(p, sql)
+	return fails(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "42601", Message: "not expected: " + sql})(p, sql)
 }
 
-// lets is what a PostgreSQL says to whoever wants in; nothing lets them in.
+// lets is a PostgreSQL that rejects every connection with that state.
 func lets(state string) func(peer) error {
 	return authenticated(func(p peer) error {
 		return p.say(&pgproto3.ErrorResponse{Severity: "FATAL", Code: state, Message: "no entry for " + evil})
 	})
 }
 
-// many are rows of that many names.
+// many are that many rows of names.
 func many(n int, more ...string) [][]string {
 	var all [][]string
 	for i := range n {
@@ -81,39 +81,39 @@ func many(n int, more ...string) [][]string {
 	return all
 }
 
-func TestScanTellsAllOrWhyNot(t *testing.T) { //nolint:paralleltest // each of its tests is
+func TestScanReturnsEverythingOrAReason(t *testing.T) { //nolint:paralleltest // each of its tests is
 	ca := newAuthority(t)
 	as := login{user: "daap", password: testPassword, ca: ca.pem()}
 	const whole = "app/hstore 1.8 of 1.10, app/plpgsql 1.0 of , postgres/hstore 1.8 of 1.10, postgres/plpgsql 1.0 of "
 	for name, tt := range map[string]struct {
 		says answers
-		// app is how the database app takes those who come; nil as the others do.
+		// app is the behaviour of the database app; nil means like the others.
 		app func(peer) error
-		// reason is empty where all is listed, used and wal are MiB, and list is what is listed.
+		// reason is empty if everything is listed, used and wal are MiB, and list is the expected list.
 		reason    string
 		used, wal int64
 		list      string
 	}{
-		"all is well":                   {nil, nil, "", 364, 64, whole},
-		"it does not monitor yet":       {answers{"pg_has_role": row(column{pgtype.BoolOID, "f"}), "pg_ls_waldir": fails(&pgproto3.ErrorResponse{Code: "42501"}), "SET ROLE": fails(&pgproto3.ErrorResponse{Code: "42501"})}, nil, "", 300, 0, whole},
-		"the owner lets nobody in":      {nil, lets("42501"), "PermissionDenied", 364, 64, ""},
-		"all connections are in use":    {nil, lets("53300"), "TooManyConnections", 364, 64, ""},
-		"a database is dropped":         {nil, lets("3D000"), "", 364, 64, "postgres/hstore 1.8 of 1.10, postgres/plpgsql 1.0 of "},
-		"a database takes nobody":       {nil, lets("55000"), "ConnectFailed", 364, 64, ""},
-		"one hangs up":                  {nil, func(p peer) error { return p.Close() }, "ConnectFailed", 364, 64, ""},
-		"no extensions":                 {answers{"pg_extension": table()}, nil, "", 364, 64, ""},
-		"a statement takes too long":    {answers{"pg_extension": fails(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "57014"})}, nil, "TooSlow", 364, 64, ""},
-		"a hundred databases":           {answers{"datallowconn": table(many(100)...), "pg_extension": table()}, nil, "", 364, 64, ""},
-		"a database more":               {answers{"datallowconn": table(many(101)...)}, nil, "TooMuch", 364, 64, ""},
-		"databases without end":         {answers{"datallowconn": table(many(102)...)}, nil, "ConnectFailed", 0, 0, ""},
-		"a thousand extensions and one": {answers{"datallowconn": table([]string{"app"}), "pg_extension": table(many(1001, "1", "2")...)}, nil, "TooMuch", 364, 64, ""},
-		"extensions without end":        {answers{"pg_extension": table(many(1002, "1", "2")...)}, nil, "ConnectFailed", 364, 64, ""},
-		"no name":                       {answers{"datallowconn": table([]string{""})}, nil, "ConnectFailed", 0, 0, ""},
-		"a name with another parameter": {answers{"datallowconn": table([]string{"app\x00user\x00postgres"})}, nil, "ConnectFailed", 0, 0, ""},
-		"a name of 64 bytes":            {answers{"datallowconn": table([]string{strings.Repeat("é", 32)})}, nil, "ConnectFailed", 0, 0, ""},
-		"less than no storage":          {answers{"pg_database_size": row(number(-1))}, nil, "ConnectFailed", 0, 0, ""},
-		"more than any storage":         {answers{"pg_ls_waldir": row(number(1<<62 + 1))}, nil, "ConnectFailed", 0, 0, ""},
-		"more than all connections":     {answers{"max_connections": row(number(100), number(3), number(3), number(101))}, nil, "ConnectFailed", 0, 0, ""},
+		"everything works":               {nil, nil, "", 364, 64, whole},
+		"no monitoring role yet":         {answers{"pg_has_role": row(column{pgtype.BoolOID, "f"}), "pg_ls_waldir": fails(&pgproto3.ErrorResponse{Code: "42501"}), "SET ROLE": fails(&pgproto3.ErrorResponse{Code: "42501"})}, nil, "", 300, 0, whole},
+		"the owner revoked connecting":   {nil, lets("42501"), "PermissionDenied", 364, 64, ""},
+		"all connections are in use":     {nil, lets("53300"), "TooManyConnections", 364, 64, ""},
+		"a database is dropped":          {nil, lets("3D000"), "", 364, 64, "postgres/hstore 1.8 of 1.10, postgres/plpgsql 1.0 of "},
+		"a database rejects connections": {nil, lets("55000"), "ConnectFailed", 364, 64, ""},
+		"one hangs up":                   {nil, func(p peer) error { return p.Close() }, "ConnectFailed", 364, 64, ""},
+		"no extensions":                  {answers{"pg_extension": table()}, nil, "", 364, 64, ""},
+		"a statement takes too long":     {answers{"pg_extension": fails(&pgproto3.ErrorResponse{Severity: "ERROR", Code: "57014"})}, nil, "TooSlow", 364, 64, ""},
+		"a hundred databases":            {answers{"datallowconn": table(many(100)...), "pg_extension": table()}, nil, "", 364, 64, ""},
+		"a database more":                {answers{"datallowconn": table(many(101)...)}, nil, "TooMuch", 364, 64, ""},
+		"databases without end":          {answers{"datallowconn": table(many(102)...)}, nil, "ConnectFailed", 0, 0, ""},
+		"a thousand extensions and one":  {answers{"datallowconn": table([]string{"app"}), "pg_extension": table(many(1001, "1", "2")...)}, nil, "TooMuch", 364, 64, ""},
+		"extensions without end":         {answers{"pg_extension": table(many(1002, "1", "2")...)}, nil, "ConnectFailed", 364, 64, ""},
+		"no name":                        {answers{"datallowconn": table([]string{""})}, nil, "ConnectFailed", 0, 0, ""},
+		"a name with another parameter":  {answers{"datallowconn": table([]string{"app\x00user\x00postgres"})}, nil, "ConnectFailed", 0, 0, ""},
+		"a name of 64 bytes":             {answers{"datallowconn": table([]string{strings.Repeat("é", 32)})}, nil, "ConnectFailed", 0, 0, ""},
+		"less than no storage":           {answers{"pg_database_size": row(number(-1))}, nil, "ConnectFailed", 0, 0, ""},
+		"more than any storage":          {answers{"pg_ls_waldir": row(number(1<<62 + 1))}, nil, "ConnectFailed", 0, 0, ""},
+		"more than all connections":      {answers{"max_connections": row(number(100), number(3), number(3), number(101))}, nil, "ConnectFailed", 0, 0, ""},
 		"an evil extension": {
 			answers{"datallowconn": table([]string{"app"}), "pg_extension": table([]string{evil[:20] + strings.Repeat("é", 500), strings.Repeat("é", 500), "1\x1b[31m"})},
 			nil, "", 364, 64,
@@ -144,7 +144,7 @@ func TestScanTellsAllOrWhyNot(t *testing.T) { //nolint:paralleltest // each of i
 				t.Errorf("the scan found %q with %d and %d bytes, want\n%q with %d and %d MiB", got, scan.UsedBytes, scan.WALBytes, tt.list, tt.used, tt.wal)
 			}
 			if tt.used > 0 && (scan.ScannedAt == nil || scan.Connections != 7 || scan.MaxConnections != 94) || tt.used == 0 && scan.ScannedAt != nil {
-				t.Errorf("the scan is %+v, want 7 of 94 connections where there is storage", scan)
+				t.Errorf("the scan is %+v, want 7 of 94 connections if the storage is known", scan)
 			}
 			reason, message := "", ""
 			if err != nil {

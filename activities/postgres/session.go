@@ -128,7 +128,7 @@ func (l login) parameters(to route) map[string]string {
 	all["search_path"] = "pg_catalog, pg_temp" // schemas that are not listed would come first
 	all["datestyle"], all["row_security"] = "ISO", "off"
 	all["statement_timeout"], all["lock_timeout"] = "4s", "2s"
-	all["idle_in_transaction_session_timeout"], all["idle_session_timeout"] = "10s", "10s" // ends the session of a lost worker
+	all["idle_in_transaction_session_timeout"], all["idle_session_timeout"] = "10s", "10s" // for a lost worker
 	all["default_transaction_read_only"] = "on"
 	if l.changes {
 		all["default_transaction_read_only"] = "off"

@@ -22,30 +22,30 @@ import (
 	"github.com/daap-dev/daap/activities/diagnosis"
 )
 
-// evil is a text that must be shown to nobody as it is.
-const evil = "\x1b[2J\x1b]0;owned\x07 a\r\nb\x00c \u202e\u2066\ufeff\xff\u2028 password=hunter2 postgres://u:hunter2@h/" // as it is
+// evil is a text that must never be shown unchanged.
+const evil = "\x1b[2J\x1b]0;owned\x07 a\r\nb\x00c \u202e\u2066\ufeff\xff\u2028 password=hunter2 postgres://u:hunter2@h/"
 
 const testHost = "primary.daap-test.svc"
 
-// asks reads a text, which is the least that any session does.
+// asks reads a text, like every session at least does.
 func asks(ctx context.Context, conn *pgx.Conn) error {
 	var said string
 	return conn.QueryRow(ctx, `SELECT 'text'`).Scan(&said)
 }
 
-// lowest is the configuration with no more than that version of TLS.
+// lowest is the configuration with at most that version of TLS.
 func lowest(config *tls.Config, version uint16) *tls.Config {
 	config = config.Clone()
 	config.MaxVersion = version
 	return config
 }
 
-// length begins a message that says it is that long.
+// length is the beginning of a message that announces that length.
 func length(kind byte, bytes uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{kind}, bytes)
 }
 
-// hostile is a server, and what a session with it ends with.
+// hostile is a server, and the expected end of a session with it.
 type hostile struct {
 	serve func(net.Conn) error
 	run   func(context.Context, *pgx.Conn) error
@@ -76,13 +76,13 @@ func hostileServers(t *testing.T, ca authority) map[string]hostile {
 		"nothing after TLS":             {after(hangs), asks, "timed out after 5s"},
 		"no password":                   {after(func(p peer) error { return p.forever(&pgproto3.AuthenticationOk{}) }), asks, "require_auth"},
 		"the password itself":           {after(func(p peer) error { return p.forever(&pgproto3.AuthenticationCleartextPassword{}) }), asks, "require_auth"},
-		"the password of MD5":           {after(func(p peer) error { return p.forever(&pgproto3.AuthenticationMD5Password{}) }), asks, "require_auth"},
+		"an MD5 password":               {after(func(p peer) error { return p.forever(&pgproto3.AuthenticationMD5Password{}) }), asks, "require_auth"},
 		"authentication without end":    {after(authenticated(func(p peer) error { return p.forever(&pgproto3.AuthenticationOk{}) })), asks, "the server sent more than"},
 		"ten million rounds of SCRAM":   {after(func(p peer) error { return p.scram(10_000_000, testPassword) }), asks, "SCRAM iterations"},
-		"who knows not the password":    {after(func(p peer) error { return p.scram(4096, "another") }), asks, "invalid SCRAM ServerSignature"},
+		"a server without the password": {after(func(p peer) error { return p.scram(4096, "another") }), asks, "invalid SCRAM ServerSignature"},
 		"settings without end":          {after(authenticated(func(p peer) error { return p.forever(&pgproto3.ParameterStatus{Name: evil, Value: evil}) })), asks, "the server sent more than"},
 		"2 GB before it is ready":       {after(raw(length('R', 0x7fffffff))), asks, "the server announced a message of"},
-		"a length that is none":         {after(raw(length('R', 0))), asks, "the server announced a message of"},
+		"an invalid length":             {after(raw(length('R', 0))), asks, "the server announced a message of"},
 		"2 GB":                          {after(greeted(raw(length('D', 0x7fffffff)))), asks, "conn closed"},
 		"a byte a second":               {after(greeted(func(p peer) error { return drip(p, []byte("T\x00\x00\x00\x20aaaaaaaaaaa")) })), asks, "timed out after 5s"},
 		"nothing to a statement":        {after(greeted(hangs)), asks, "timed out after 5s"},
@@ -103,7 +103,7 @@ func hostileServers(t *testing.T, ca authority) map[string]hostile {
 		"an evil segment":               {after(asked(row(text(evil)))), func(ctx context.Context, c *pgx.Conn) error { _, err := mark(ctx, c); return err }, "is not a WAL segment"},
 		"an evil name in the archive":   {after(asked(row(text(evil), at("2026-01-02 03:04:05+00")))), readsArchived, "invalid archived segment"},
 		"an archive of ten thousand AD": {after(asked(row(text("000000010000000000000003"), at("10000-01-02 03:04:05+00")))), readsArchived, "invalid time"},
-		"an archive of before it all":   {after(asked(row(text("000000010000000000000003"), at("0044-03-15 03:04:05+00 BC")))), readsArchived, "invalid time"},
+		"an archive of 44 BC":           {after(asked(row(text("000000010000000000000003"), at("0044-03-15 03:04:05+00 BC")))), readsArchived, "invalid time"},
 		"neither open nor closed":       {after(asked(row(text(evil)))), func(ctx context.Context, c *pgx.Conn) error { _, err := isOpen(ctx, c); return err }, "cannot scan"},
 		"clients that never leave":      {after(asked(func(p peer, sql string) error { return row(column{pgtype.Int8OID, "1000"})(p, sql) })), closeDatabase, "client connections are still open"},
 	}
@@ -125,7 +125,7 @@ func readsArchived(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// missingError is what is missing, as an error.
+// missingError is a missing setting, as an error.
 type missingError string
 
 func (e missingError) Error() string { return string(e) }
@@ -138,13 +138,13 @@ func saysMissing(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// TestHostileServersCostLittleAndShowNothing has all of them at once, beside one that is well.
+// TestHostileServersCostLittleAndShowNothing runs all of them at once, beside a healthy server.
 func TestHostileServersCostLittleAndShowNothing(t *testing.T) { //nolint:paralleltest // it counts the memory of the process
 	ca := newAuthority(t)
 	as := login{user: "daap", password: testPassword, database: "postgres", ca: ca.pem()}
 	well := listen(t, encrypted(ca.server(t, testHost), asked(row(text("text")))))
 	servers := hostileServers(t, ca)
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // what is counted is in use, for the most part
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // most of the counted memory is in use
 	peak := watchMemory(t)
 	var over atomic.Bool
 	var neighbour, all sync.WaitGroup
@@ -152,7 +152,7 @@ func TestHostileServersCostLittleAndShowNothing(t *testing.T) { //nolint:paralle
 		for !over.Load() {
 			began := time.Now()
 			if err := as.session(t.Context(), route{host: testHost, address: well.address}, asks); err != nil || time.Since(began) > 2*time.Second {
-				t.Errorf("a server that is well is asked for %s: %v", time.Since(began), err)
+				t.Errorf("the session with the healthy server took %s: %v", time.Since(began), err)
 			}
 		}
 	})
@@ -182,11 +182,11 @@ func TestHostileServersCostLittleAndShowNothing(t *testing.T) { //nolint:paralle
 		t.Errorf("%d servers at once took %d MiB, want no more than 32", len(servers), got>>20)
 	}
 	if n := well.connections.Load(); n < 10 {
-		t.Errorf("a server that is well was asked %d times meanwhile, want often", n)
+		t.Errorf("the healthy server had %d connections meanwhile, want more", n)
 	}
 }
 
-// showsNothing fails the test where the error, or what it wraps, has more than one short line of plain text.
+// showsNothing fails the test if the error, or an error that it wraps, has more than one short line of plain text.
 func showsNothing(t *testing.T, name string, err error) {
 	t.Helper()
 	for ; err != nil; err = unwrap(err) {
@@ -207,7 +207,7 @@ func unwrap(err error) error {
 	return nil
 }
 
-// watchMemory returns a function that tells by how much the heap had grown at most since.
+// watchMemory returns a function that returns the maximum growth of the heap since the call.
 func watchMemory(t *testing.T) (peak func() uint64) {
 	t.Helper()
 	heap := func() uint64 {
@@ -238,18 +238,18 @@ func watchMemory(t *testing.T) (peak func() uint64) {
 	}
 }
 
-func TestPoolMayHaveTLS12(t *testing.T) {
+func TestPoolMayUseTLS12(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	as := login{user: "app", password: testPassword, database: "app", ca: ca.pem()}
 	server := listen(t, encrypted(lowest(ca.server(t, testHost), tls.VersionTLS12), asked(row(text("text")))))
 	if err := as.session(t.Context(), route{host: testHost, address: server.address, pooled: true}, asks); err != nil {
-		t.Errorf("TLS 1.2 of a pool: %v", err)
+		t.Errorf("TLS 1.2 to a pool: %v", err)
 	}
 }
 
-// TestNoiseIsNoMoreThanAnError has a server say messages of every kind with nothing of sense in them.
-func TestNoiseIsNoMoreThanAnError(t *testing.T) {
+// TestNoiseCausesOnlyAnError has a server that sends messages of every kind with random content.
+func TestNoiseCausesOnlyAnError(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	as := login{user: "daap", password: testPassword, database: "postgres", ca: ca.pem()}

@@ -12,7 +12,7 @@ import (
 	"github.com/daap-dev/daap/persistence/persistencetest"
 )
 
-// as connects to the database of url, as the role where one is named.
+// as connects to the database of url, with the role if one is named.
 func as(t *testing.T, url, role string) *pgx.Conn {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
@@ -30,8 +30,8 @@ func as(t *testing.T, url, role string) *pgx.Conn {
 	return conn
 }
 
-// TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd is about roles with and without the right to end a segment.
-func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
+// TestMarkSwitchesItsSegmentOrNamesTheOpenOne tests roles with and without the right to switch segments.
+func TestMarkSwitchesItsSegmentOrNamesTheOpenOne(t *testing.T) {
 	t.Parallel()
 	url := persistencetest.EmptyURL(t)
 	super := as(t, url, "")
@@ -61,13 +61,13 @@ func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
 		if err != nil || SegmentPlace(segment) < SegmentPlace(before) {
 			t.Fatalf("%s: mark() = %s, %v; want %s or later", role, segment, err, before)
 		}
-		if mayEnd { // somebody else ends it between the marker and its end: what begins then may not end for long
+		if mayEnd { // another session switches it first: the next segment may stay open for long
 			exec("SELECT pg_switch_wal()")
 			if segment, err = endSegment(t.Context(), super); err != nil {
 				t.Fatal(err)
 			}
 		}
-		// It is in a segment that has ended, or will; others write there too, who may end it as well.
+		// The marker is in a segment that has ended or will end; other sessions write and may switch segments, too.
 		exec("SELECT pg_current_xact_id()")
 		if after := current(); mayEnd && SegmentPlace(after) <= SegmentPlace(segment) {
 			t.Errorf("%s: mark() = %s, and %s is written to; want the marker's segment to have ended", role, segment, after)
@@ -75,7 +75,7 @@ func TestMarkEndsItsSegmentOrNamesTheOneThatWillEnd(t *testing.T) {
 	}
 }
 
-// TestAnyRoleMayReadWhatTheWorkerReads asks a PostgreSQL, as a role without any rights, all that the worker reads.
+// TestAnyRoleMayReadWhatTheWorkerReads runs all queries of the worker as a role without any rights.
 func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
 	t.Parallel()
 	url := persistencetest.EmptyURL(t)
@@ -86,10 +86,10 @@ func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
 	t.Cleanup(func() { _, _ = super.Exec(context.WithoutCancel(t.Context()), "DROP ROLE reads_all") })
 	conn := as(t, url, "reads_all")
 	if name, at, err := lastArchived(t.Context(), conn); err != nil || name != "" || at != nil {
-		t.Errorf("lastArchived() = %q, %v, %v; want nothing, as nothing is archived", name, at, err)
+		t.Errorf("lastArchived() = %q, %v, %v; want nothing, because nothing is archived", name, at, err)
 	}
 	if n, err := written(t.Context(), conn); err != nil || n < SegmentBytes {
-		t.Errorf("written() = %d, %v; want a segment at least", n, err)
+		t.Errorf("written() = %d, %v; want at least one segment", n, err)
 	}
 	want := small
 	var buffers int64
@@ -100,12 +100,12 @@ func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Memory = *resource.NewQuantity(4*buffers, resource.BinarySI)
-	if _, err := conn.Exec(t.Context(), `SET pgaudit.log = 'ddl, role'`); err != nil { // no pgAudit is installed here
+	if _, err := conn.Exec(t.Context(), `SET pgaudit.log = 'ddl, role'`); err != nil { // pgAudit is not installed here
 		t.Fatal(err)
 	}
 	missing, err := missingSettings(t.Context(), conn, want)
 	if err != nil || missing != "" {
-		t.Errorf("missingSettings() = %q, %v; want nothing", missing, err)
+		t.Errorf("missingSettings() = %q, %v; want no difference", missing, err)
 	}
 	want.MaxConnections++
 	if missing, err := missingSettings(t.Context(), conn, want); err != nil || !strings.HasPrefix(missing, "max_connections changes from ") {
@@ -113,15 +113,15 @@ func TestAnyRoleMayReadWhatTheWorkerReads(t *testing.T) {
 	}
 }
 
-func TestUnarchivedIsWhatIsWrittenAfterTheSegment(t *testing.T) {
+func TestUnarchivedCountsBytesAfterTheSegment(t *testing.T) {
 	t.Parallel()
-	const end = 4 * SegmentBytes // of segment 3
+	const end = 4 * SegmentBytes // the end of segment 3
 	for written, want := range map[int64]int64{
 		end: 0, end - 1: 0, end + idleBytes: 0, end + idleBytes + 1: idleBytes + 1, end + 3*SegmentBytes: 3 * SegmentBytes,
 		-1: 0, 1<<32 + end: 1 << 32,
 	} {
 		if got := unarchived("000000010000000000000003", written); got != want {
-			t.Errorf("unarchived where %d bytes are written: %d, want %d", written, got, want)
+			t.Errorf("unarchived after %d written bytes: %d, want %d", written, got, want)
 		}
 	}
 	if got := unarchived("0000000100000001000000FF", 2<<32+1<<20); got != 1<<20 {
@@ -129,7 +129,7 @@ func TestUnarchivedIsWhatIsWrittenAfterTheSegment(t *testing.T) {
 	}
 }
 
-// small is a tier of which little is asked.
+// small is a tier with few resources.
 var small = daap.Profile{
 	Instances: 1, CPU: resource.MustParse("100m"), Memory: resource.MustParse("512Mi"), StorageSize: resource.MustParse("1Gi"),
 	PGVersion: "17", PoolMode: daap.PoolTransaction, MaxConnections: 100, DestructionStrategy: daap.StrategyHardDelete,

@@ -14,7 +14,7 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// server is a fake MinIO that records one request and gives one answer.
+// server is a fake MinIO that records one request and sends one response.
 type server struct {
 	status  int
 	answer  string
@@ -125,7 +125,7 @@ func TestErrorsAreMinIOs(t *testing.T) {
 		answer     string
 		code, text string
 	}{
-		"of MinIO":  {http.StatusForbidden, `{"Code":"AccessDenied","Message":"Access Denied."}`, "AccessDenied", "Access Denied."},
+		"MinIO's":   {http.StatusForbidden, `{"Code":"AccessDenied","Message":"Access Denied."}`, "AccessDenied", "Access Denied."},
 		"a page":    {http.StatusBadGateway, "<html>secrets of the proxy</html>", "", "MinIO's admin API answered 502 Bad Gateway"},
 		"elsewhere": {http.StatusTemporaryRedirect, "", "", "MinIO's admin API answered 307 Temporary Redirect"},
 	} {
@@ -144,11 +144,11 @@ func TestErrorsAreMinIOs(t *testing.T) {
 	}
 }
 
-func TestUserThatIsGoneIsDeleted(t *testing.T) {
+func TestDeletingAMissingUserSucceeds(t *testing.T) {
 	t.Parallel()
 	gone := server{status: http.StatusNotFound, answer: `{"Code":"XMinioAdminNoSuchUser","Message":"no such user"}`}
 	if err := gone.client(t).DeleteUser(t.Context(), "one"); err != nil {
-		t.Errorf("DeleteUser() = %v for a user that is gone", err)
+		t.Errorf("DeleteUser() = %v for a missing user", err)
 	}
 	refused := server{status: http.StatusForbidden, answer: `{"Code":"AccessDenied","Message":"Access Denied."}`}
 	if err := refused.client(t).DeleteUser(t.Context(), "one"); err == nil {

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// The sums are of bodies that another implementation of the format made, with the same key, salt and nonce.
-func TestBodiesAreEncryptedAsOthersEncryptThem(t *testing.T) {
+// The sums are of bodies that another implementation of the format created, with the same key, salt and nonce.
+func TestEncryptionMatchesAnotherImplementation(t *testing.T) {
 	t.Parallel()
 	header := make([]byte, saltSize+1+nonceSize)
 	for i := range header {
@@ -57,7 +57,7 @@ func TestEqualBodiesAreEncryptedDifferently(t *testing.T) {
 	}
 }
 
-// decrypt opens a body as MinIO does. The fixed sums above prove it right, so that the fake MinIO can rely on it.
+// decrypt opens a body like MinIO. The fixed sums above prove it right, so that the fake MinIO can rely on it.
 func decrypt(secretKey string, body []byte) ([]byte, error) {
 	if len(body) < saltSize+1+nonceSize || body[saltSize] != schemePBKDF2 {
 		return nil, errors.New("the body has no header, or another scheme")
