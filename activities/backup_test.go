@@ -24,13 +24,13 @@ import (
 	"github.com/daap-dev/daap/activities/objectstore"
 )
 
-// givenUpAt is an operation that is cancelled at the HoldsDatabase call with that number.
-type givenUpAt struct {
+// cancelledAt is an operation that is cancelled at the HoldsDatabase call with that number.
+type cancelledAt struct {
 	holding
 	question, asked int
 }
 
-func (g *givenUpAt) HoldsDatabase(context.Context, uuid.UUID, bool) error {
+func (g *cancelledAt) HoldsDatabase(context.Context, uuid.UUID, bool) error {
 	if g.asked++; g.asked >= g.question {
 		return daap.ErrSuperseded
 	}
@@ -41,7 +41,7 @@ func TestCancelledOperationLeavesNoBaseBackup(t *testing.T) {
 	t.Parallel()
 	for name, question := range map[string]int{"before it is created": 1, "while it is created": 2} {
 		k := stepsWith(t)
-		k.Rows = rowsOf{oneDatabase{}, &givenUpAt{question: question}}
+		k.Rows = rowsOf{oneDatabase{}, &cancelledAt{question: question}}
 		backup := manifest.Backup(orders, "first")
 		if err := k.createBackup(t.Context(), Input{Database: orders.ID}, backup); !errors.Is(err, daap.ErrSuperseded) {
 			t.Errorf("%s: createBackup() = %v, want ErrSuperseded", name, err)

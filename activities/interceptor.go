@@ -125,7 +125,7 @@ func stepInput(args []any) (Input, bool) {
 	return input, ok && input.Step != ""
 }
 
-// maxReason limits the text of an error in a row, in bytes; the workflow's history has the complete text.
+// maxReason limits the text of an error in a row, in characters; the workflow's history has the complete text.
 const maxReason = 500
 
 // clip returns the text of an error or of progress as a row stores it.

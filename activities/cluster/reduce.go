@@ -71,8 +71,8 @@ func only(all map[string]string, keys ...string) map[string]string {
 	return kept
 }
 
-// neededAnnotations returns the annotations that readers need. The annotation with the names of the applied fields keeps
-// only the removed ones, and is missing if none is removed.
+// neededAnnotations returns the annotations that readers need. The annotation with the names of the applied fields
+// keeps only the removed ones, and is missing if none is removed.
 func neededAnnotations(object metav1.Object) map[string]string {
 	all := object.GetAnnotations()
 	kept := only(all, manifest.AnnotationHibernation)

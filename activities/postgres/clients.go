@@ -139,5 +139,5 @@ func (p *Postgres) IsOpen(ctx context.Context, db daap.Database) (open bool, err
 }
 
 // AcceptsNoConnections reports whether a connection failed because the database accepts no connections: it was frozen,
-// or restored from an archive that was.
+// or restored from a database that no longer accepts changes.
 func AcceptsNoConnections(err error) bool { return sqlState(err) == notInState }

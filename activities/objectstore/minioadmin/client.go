@@ -121,7 +121,7 @@ func (c *Client) Do(ctx context.Context, call Call) ([]byte, error) {
 	to.RawQuery = call.Query.Encode()
 	request, err := http.NewRequestWithContext(ctx, call.Method, to.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("make a request to MinIO: %w", err)
+		return nil, fmt.Errorf("create a request to MinIO: %w", err)
 	}
 	sum := sha256.Sum256(body)
 	request.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))

@@ -50,11 +50,11 @@ func seal(secretKey string, header, text []byte) ([]byte, error) {
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("make a cipher: %w", err)
+		return nil, fmt.Errorf("create a cipher: %w", err)
 	}
 	gcm, err := cipher.NewGCM(block)
 	if err != nil {
-		return nil, fmt.Errorf("make a cipher: %w", err)
+		return nil, fmt.Errorf("create a cipher: %w", err)
 	}
 	nonce := make([]byte, gcm.NonceSize())
 	copy(nonce, header[saltSize+1:])
