@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -59,10 +60,31 @@ func reconciling(t *testing.T, objects ...client.Object) (*Steps, *reborn) {
 	scheme := k.Cluster.Client.Scheme()
 	stores := schema.FromAPIVersionAndKind(manifest.ObjectStoreVersion, "ObjectStore")
 	scheme.AddKnownTypeWithName(stores, manifest.ObjectStore(rows.db, k.Platform))
+	funcs := rightsFrom(1)
+	funcs.List = listMetadata
 	k.Cluster.Client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithReturnManagedFields().
-		WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithInterceptorFuncs(rightsFrom(1)).Build()
+		WithTypeConverters(managedfields.NewDeducedTypeConverter()).WithInterceptorFuncs(funcs).Build()
 	k.Rows, k.Results, k.Archives.Store = rowsOf{rows, &holding{}}, rows, &rows.store
 	return k, rows
+}
+
+// listMetadata lists the metadata of kinds that the scheme knows as unstructured objects, which the fake client cannot.
+func listMetadata(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+	metadata, is := list.(*metav1.PartialObjectMetadataList)
+	if !is {
+		return c.List(ctx, list, options...)
+	}
+	full := &unstructured.UnstructuredList{}
+	full.SetGroupVersionKind(list.GetObjectKind().GroupVersionKind())
+	if err := c.List(ctx, full, options...); err != nil {
+		return err
+	}
+	for _, object := range full.Items {
+		metadata.Items = append(metadata.Items, metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{
+			Namespace: object.GetNamespace(), Name: object.GetName(),
+		}})
+	}
+	return nil
 }
 
 // impatient is CheckReconcile without a wait for remaining objects.
@@ -160,6 +182,35 @@ var edits = map[string]func(spec map[string]any){
 	"ScheduledBackup": func(o map[string]any) { _ = unstructured.SetNestedField(o, true, "spec", "suspend") },
 }
 
+// editAsKubectl edits the object in Kubernetes and returns it. The fake client records the writer of typed objects only.
+func editAsKubectl(t *testing.T, r *Steps, o manifest.Object) client.Object {
+	t.Helper()
+	there, is := o.Built.DeepCopyObject().(client.Object)
+	if !is || edits[o.Kind().Kind] == nil {
+		t.Fatalf("%s %s cannot be edited", o.Kind().Kind, o.Built.GetName())
+	}
+	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(o.Built), there); err != nil {
+		t.Fatal(err)
+	}
+	labels := there.GetLabels()
+	labels[manifest.LabelTeam], labels["cost-center"] = "another", "42"
+	there.SetLabels(labels)
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edits[o.Kind().Kind](content)
+	if plain, is := there.(*unstructured.Unstructured); is {
+		plain.Object = content
+	} else if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content, there); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Cluster.Client.Update(t.Context(), there, client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	return there
+}
+
 // theThing returns the object in Kubernetes.
 func theThing(t *testing.T, r *Steps, o manifest.Object) (*unstructured.Unstructured, error) {
 	t.Helper()
@@ -185,17 +236,7 @@ func TestForeignChangesOfEveryObjectAreReverted(t *testing.T) {
 	}
 	takeBack()
 	for _, o := range all {
-		there, err := theThing(t, r, o)
-		if err != nil || edits[o.Kind().Kind] == nil {
-			t.Fatalf("%s %s cannot be edited: %v", o.Kind().Kind, o.Built.GetName(), err)
-		}
-		edits[o.Kind().Kind](there.Object)
-		labels := there.GetLabels()
-		labels[manifest.LabelTeam], labels["cost-center"] = "another", "42"
-		there.SetLabels(labels)
-		if err := r.Cluster.Client.Update(t.Context(), there, client.FieldOwner("kubectl-edit")); err != nil {
-			t.Fatal(err)
-		}
+		there := editAsKubectl(t, r, o)
 		if by := cluster.ForeignWriters(there.GetManagedFields()); len(by) != 1 || by[0].Manager != "kubectl-edit" {
 			t.Errorf("%s %s: foreign writers are %v, want kubectl-edit", o.Kind().Kind, o.Built.GetName(), by)
 		}

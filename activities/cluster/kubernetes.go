@@ -55,9 +55,9 @@ func (k *Kubernetes) Apply(ctx context.Context, built client.Object) error {
 	return nil
 }
 
-// CreateOnce creates the Secret; an existing one stays unchanged.
+// CreateOnce creates the Secret; an existing one stays unchanged, and so does the argument.
 func (k *Kubernetes) CreateOnce(ctx context.Context, secret *corev1.Secret) error {
-	if err := k.Client.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := k.Client.Create(ctx, secret.DeepCopy()); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret %s/%s: %w", secret.Namespace, secret.Name, err)
 	}
 	return nil

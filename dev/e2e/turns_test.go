@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/daap-dev/daap/dev/local"
 )
 
 // need is a fact about a test that decides when its turn comes.
@@ -25,12 +28,15 @@ const (
 )
 
 // turns limits how many tests run at once. Tests wait most of their time, so that more of them fit than there are
-// processors; Go's own limit (-parallel) is far higher, as a test that waits for its turn counts there too.
+// processors; Go's own limit (-parallel) is far higher, as a test that waits for its turn counts there too. While the
+// processors are busy, only the first two tests run: more would only slow each other down until their deadlines.
 type turns struct {
 	mu      sync.Mutex
-	opened  bool
+	opened  sync.Once
+	isOpen  bool
 	free    int
-	stopped bool // the object store is, or will be
+	begun   time.Time // when the last turn began
+	stopped bool      // the object store is, or will be
 	running map[need]int
 	waiting []*turn
 }
@@ -41,6 +47,15 @@ type turn struct {
 }
 
 var queue = &turns{free: atOnce(), running: map[need]int{}}
+
+const (
+	// evenIfBusy is how many tests run at once on a machine that is busy.
+	evenIfBusy = 2
+	// settleFor is how long a test runs before the machine's pressure shows it.
+	settleFor = 8 * time.Second
+	// pressureInterval is how often waiting turns check the pressure.
+	pressureInterval = time.Second
+)
 
 // atOnce is how many tests run at once: DAAP_E2E_AT_ONCE, which make e2e sets.
 func atOnce() int {
@@ -69,8 +84,25 @@ func (q *turns) join(needs ...need) *turn {
 	return mine
 }
 
-// open begins the first turns.
-func (q *turns) open() { q.change(func() { q.opened = true }) }
+// open begins the first turns, and the check for turns that wait until the processors have room.
+func (q *turns) open() {
+	q.opened.Do(func() {
+		q.change(func() { q.isOpen = true })
+		go func() {
+			for range time.Tick(pressureInterval) {
+				q.change(func() {})
+			}
+		}()
+	})
+}
+
+// hasRoom reports whether another test may run.
+func (q *turns) hasRoom() bool {
+	if q.free == 0 {
+		return false
+	}
+	return atOnce()-q.free < evenIfBusy || time.Since(q.begun) > settleFor && !local.IsBusy()
+}
 
 // leave ends a turn that has begun.
 func (q *turns) leave(mine *turn) {
@@ -95,7 +127,7 @@ func (q *turns) change(do func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	do()
-	for q.opened && q.free > 0 {
+	for q.isOpen && q.hasRoom() {
 		next := q.next(long)
 		if next < 0 {
 			next = q.next()
@@ -107,6 +139,7 @@ func (q *turns) change(do func()) {
 		q.count(q.waiting[next], 1)
 		q.waiting = slices.Delete(q.waiting, next, next+1)
 		q.free--
+		q.begun = time.Now()
 	}
 }
 
