@@ -187,7 +187,7 @@ func losesItsPrimary(ctx context.Context, t *testing.T, id uuid.UUID) {
 
 	told := healthEvents(ctx, t, id)
 	told = told[:len(told)-len(before)]
-	if len(told) < 2 || !strings.HasPrefix(told[0].Message, "The database is healthy, and was ") ||
+	if len(told) < 2 || !strings.HasPrefix(told[0].Message, "The database is healthy; it was ") ||
 		!strings.Contains(told[len(told)-1].Message, "; it was healthy.") {
 		t.Errorf("the timeline tells %+v, want that it was healthy, was not, and is again", told)
 	}

@@ -51,10 +51,10 @@ var queue = &turns{free: atOnce(), running: map[need]int{}}
 const (
 	// evenIfBusy is how many tests run at once on a machine that is busy.
 	evenIfBusy = 2
-	// settleFor is how long a test runs before the machine's pressure shows it.
+	// settleFor is how long a test runs before the use of the processors shows it.
 	settleFor = 8 * time.Second
-	// pressureInterval is how often waiting turns check the pressure.
-	pressureInterval = time.Second
+	// roomInterval is how often waiting turns check the processors.
+	roomInterval = time.Second
 )
 
 // atOnce is how many tests run at once: DAAP_E2E_AT_ONCE, which make e2e sets.
@@ -89,7 +89,7 @@ func (q *turns) open() {
 	q.opened.Do(func() {
 		q.change(func() { q.isOpen = true })
 		go func() {
-			for range time.Tick(pressureInterval) {
+			for range time.Tick(roomInterval) {
 				q.change(func() {})
 			}
 		}()
