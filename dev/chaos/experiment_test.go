@@ -203,7 +203,7 @@ func (b *backedUp) get(ctx context.Context, t *testing.T) uuid.UUID {
 		if db := getDatabase(ctx, t, b.id); !db.Backup.Value.FirstRecoverableAt.Null {
 			return nil
 		}
-		looked := temporal.ScheduleClient().GetHandle(ctx, "look_at_backups").Trigger(ctx, client.ScheduleTriggerOptions{})
+		looked := temporal.ScheduleClient().GetHandle(ctx, "check_backups").Trigger(ctx, client.ScheduleTriggerOptions{})
 		return errors.Join(errors.New("its backups were not looked at"), looked)
 	})
 	return b.id

@@ -257,7 +257,7 @@ func backupsKnown(ctx context.Context, t *testing.T, id uuid.UUID) oas.BackupSta
 		}
 		state = found.Data.Backup.Value
 		return !found.Data.Backup.Null && !state.FirstRecoverableAt.Null
-	}, lookAtBackups)
+	}, checkBackups)
 	if failed != nil {
 		t.Fatal(failed)
 	}

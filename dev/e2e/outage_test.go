@@ -120,7 +120,7 @@ func healthBecomes(ctx context.Context, t *testing.T, id uuid.UUID, health oas.B
 		}
 		last = found.Data.Backup.Value
 		return last.Health == health && strings.Contains(last.Reason.Value, why)
-	}, lookAtBackups)
+	}, checkBackups)
 	if health == oas.BackupHealthOk && !last.Gap.Null {
 		t.Errorf("WAL is missing: %s", last.Gap.Value)
 	}

@@ -306,7 +306,7 @@ func TestClusterThatIsLostIsRestoredFromItsBackups(t *testing.T) {
 	}
 	backupsKnown(ctx, t, db.ID)
 	// After a look at its backups and a scan of its PostgreSQL.
-	becomesBy(ctx, t, db.ID, 4*checkedWithin, []string{lookAtBackups, scanExtensions}, oas.DatabaseHealthHealthy)
+	becomesBy(ctx, t, db.ID, 4*checkedWithin, []string{checkBackups, scanExtensions}, oas.DatabaseHealthHealthy)
 	succeed(ctx, t, reconciled(ctx, t, db.ID)) // applies what is there, and begins nothing
 	clusterNamed(ctx, t, db.ID, "pg-2")
 	remove(ctx, t, db.ID)

@@ -54,7 +54,7 @@ func runNow(ctx context.Context, t *testing.T, schedule string) {
 // The schedules that the tests run.
 const (
 	checkFleet     = "check_fleet"
-	lookAtBackups  = "look_at_backups"
+	checkBackups   = "check_backups"
 	scanExtensions = "scan_extensions"
 )
 
