@@ -51,7 +51,7 @@ func TestBackupsThatComeLaterRestoreWhatIsWrittenMeanwhile(t *testing.T) {
 
 	loading, stop := context.WithCancel(ctx)
 	defer stop()
-	load := exec.CommandContext(loading, "kubectl", podArguments(db.ID, "pgbench", "--username=postgres", "--client=4", "--time=300", "app")...)
+	load := exec.CommandContext(loading, "kubectl", podArguments(db.ID, "pgbench", "--username=postgres", "--client=4", "--rate=50", "--time=300", "app")...)
 	if err := load.Start(); err != nil {
 		t.Fatal(err)
 	}
