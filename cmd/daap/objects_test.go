@@ -35,8 +35,7 @@ var platform = manifest.Platform{
 	Archive: manifest.Archive{Endpoint: "http://s3.example:9000"},
 }
 
-// variants make the objects of a database that manifest.Objects has in another form, or not at all; what makes one that
-// this database has not returns nil.
+// variants build the other forms of objects in manifest.Objects; nil if the database does not have the object.
 var variants = map[string]func(db daap.Database) manifest.Built{
 	"Hibernated": func(db daap.Database) manifest.Built { return manifest.Hibernated(db, platform) },
 	"Stopped":    func(db daap.Database) manifest.Built { return manifest.Stopped(db, platform) },

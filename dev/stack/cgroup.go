@@ -106,11 +106,11 @@ func makeGroup(h hierarchy, name string) error {
 	return nil
 }
 
-// prefer gives the stack eight times the processor share of a single process beside it. With the default share, a
+// prefer gives the stack twice the processor share of a single process beside it. With the default share, a
 // compiler that runs four processes would leave a fifth of the machine to all of Kubernetes, and leases would expire.
 // The default is 1024 shares with cgroup v1 and a weight of 100 with v2; only one of the files exists.
 func prefer(dir string) error {
-	for file, share := range map[string]string{"cpu.shares": "8192", "cpu.weight": "800"} {
+	for file, share := range map[string]string{"cpu.shares": "2048", "cpu.weight": "200"} {
 		err := os.WriteFile(filepath.Join(dir, file), []byte(share), 0)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
 			return fmt.Errorf("set the processor share of the stack: %w", err)
