@@ -22,12 +22,13 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/managedfields"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -84,8 +85,10 @@ type visit struct {
 // newWorld returns the world before an operation of the kind: empty for a provision, else with all that one makes.
 func newWorld(t *testing.T, kind daap.OperationKind) *world {
 	t.Helper()
+	// The fake client makes a REST mapper of the whole scheme with each apply: other groups would double its time.
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme), rbacv1.AddToScheme(scheme),
+		networkingv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme), cnpgv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
 	}
 	stores := schema.GroupVersion{Group: "barmancloud.cnpg.io", Version: "v1"}
@@ -369,7 +372,7 @@ func (w *world) tried(at visit) int {
 func (w *world) environment() *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(20 * time.Second)
+	env.SetTestTimeout(time.Minute)
 	env.SetWorkerOptions(worker.Options{Interceptors: []sdkinterceptor.WorkerInterceptor{
 		&activities.Interceptor{Operations: w.rows}, &intercepting{world: w},
 	}})
@@ -447,17 +450,45 @@ func (w *world) ended(want daap.OperationState) {
 	}
 }
 
-// before and after are all objects before and after an undisturbed operation of the kind.
+// before and after return all objects before and after an undisturbed operation of the kind.
 func before(t *testing.T, kind daap.OperationKind) string {
 	t.Helper()
-	return newWorld(t, kind).objects()
+	return undisturbed(t, kind).before
 }
 
 func after(t *testing.T, kind daap.OperationKind) string {
 	t.Helper()
-	w := newWorld(t, kind)
-	w.run()
-	return w.objects()
+	return undisturbed(t, kind).after
+}
+
+// around are all objects before and after an operation.
+type around struct {
+	once          sync.Once
+	before, after string
+}
+
+// undisturbedRuns are the undisturbed operations by kind; each runs once for all tests.
+var undisturbedRuns = func() map[daap.OperationKind]*around {
+	all := map[daap.OperationKind]*around{}
+	for kind := range kinds {
+		all[kind] = &around{}
+	}
+	return all
+}()
+
+func undisturbed(t *testing.T, kind daap.OperationKind) *around {
+	t.Helper()
+	run := undisturbedRuns[kind]
+	run.once.Do(func() {
+		w := newWorld(t, kind)
+		run.before = w.objects()
+		w.run()
+		run.after = w.objects()
+	})
+	if run.after == "" && kind.After() == daap.DatabaseReady {
+		t.Fatalf("an undisturbed %s leaves nothing", kind)
+	}
+	return run
 }
 
 // eachStep runs the test for every step of every operation, so that a new step is tested the day it is written.
