@@ -62,7 +62,7 @@ test-deps:
 	@bash dev/test-deps.sh
 
 # How many tests of the stack run at once. They wait most of their time.
-AT_ONCE ?= 5
+AT_ONCE ?= 4
 
 .PHONY: e2e
 e2e: up ## the whole way on the local stack: API, workflow, CloudNativePG, psql (LONG=1: waits for every schedule, 10 min without S3)

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds one operation. It is many times what one takes, for machines that are busy.
-const patience = 5 * time.Minute
+const patience = 10 * time.Minute
 
 // nightly are base backups half a day from now: none comes while the tests run, but those that they ask for.
 var nightly = fmt.Sprintf("0 %d * * *", time.Now().UTC().Add(12*time.Hour).Hour())
