@@ -74,7 +74,8 @@ func objectsOf(ctx context.Context, watch client.Reader, db daap.Database) (obje
 		}
 		all.applied = append(all.applied, of)
 	}
-	all.pool, err = find(ctx, watch, client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}, &appsv1.Deployment{})
+	pooler := client.ObjectKey{Namespace: namespace, Name: daap.PoolerService}
+	all.pool, err = find(ctx, watch, pooler, &appsv1.Deployment{})
 	if err != nil {
 		return all, err
 	}
