@@ -158,8 +158,8 @@ func primaryService() cnpgv1.ManagedService {
 }
 
 // probes check a starting PostgreSQL every second, because CNPG's default of ten seconds noticeably delays every
-// provision. The kubelet checks the readiness as soon as PostgreSQL has started, and then every five seconds: each check
-// connects to PostgreSQL, and one per second took a quarter of a processor for an idle database.
+// provision. The kubelet checks the readiness as soon as PostgreSQL has started, and then every five seconds.
+// Each check connects to PostgreSQL: one per second took a quarter of a processor for an idle database.
 func probes() *cnpgv1.ProbesConfiguration {
 	return &cnpgv1.ProbesConfiguration{
 		Startup:   &cnpgv1.ProbeWithStrategy{Probe: cnpgv1.Probe{PeriodSeconds: 1}},
