@@ -151,7 +151,7 @@ func TestHostileServersCostLittleAndShowNothing(t *testing.T) { //nolint:paralle
 	neighbour.Go(func() {
 		for !over.Load() {
 			began := time.Now()
-			if err := as.session(t.Context(), route{host: testHost, address: well.address}, asks); err != nil || time.Since(began) > 2*time.Second {
+			if err := as.session(t.Context(), route{host: testHost, address: well.address}, asks); err != nil || time.Since(began) > sessionTimeout-time.Second {
 				t.Errorf("the session with the healthy server took %s: %v", time.Since(began), err)
 			}
 		}
@@ -161,8 +161,9 @@ func TestHostileServersCostLittleAndShowNothing(t *testing.T) { //nolint:paralle
 			server := listen(t, tt.serve)
 			began := time.Now()
 			err := as.session(t.Context(), route{host: testHost, address: server.address}, tt.run)
-			if took := time.Since(began); took > 6*time.Second {
-				t.Errorf("%s: it took %s, want no more than 6 s", name, took)
+			// A session without a timeout never ends; a busy machine ends one a few seconds late.
+			if took := time.Since(began); took > 2*sessionTimeout {
+				t.Errorf("%s: it took %s, want no more than %s", name, took, 2*sessionTimeout)
 			}
 			switch {
 			case tt.want == "":
