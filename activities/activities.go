@@ -104,12 +104,7 @@ func (s *Steps) goal(ctx context.Context, in Input) (daap.Database, error) {
 // applyStep applies the step's objects of the database in order, except its Secrets and its Cluster: those are applied
 // by their own functions.
 func (s *Steps) applyStep(ctx context.Context, db daap.Database, step daap.StepName) error {
-	return s.eachObject(db, step, func(o manifest.Object) error {
-		if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
-			return err
-		}
-		return s.Cluster.AwaitRights(ctx, db)
-	})
+	return s.eachObject(db, step, func(o manifest.Object) error { return s.applyObject(ctx, db, o) })
 }
 
 // takeBackStep is applyStep that also reverts the changes of other writers.
@@ -118,11 +113,16 @@ func (s *Steps) takeBackStep(ctx context.Context, db daap.Database, step daap.St
 		if _, err := s.Cluster.TakeOver(ctx, o.Built); err != nil {
 			return err
 		}
-		if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
-			return err
-		}
-		return s.Cluster.AwaitRights(ctx, db)
+		return s.applyObject(ctx, db, o)
 	})
+}
+
+// applyObject applies the object, and waits until the rights that it grants to the worker, if any, are in force.
+func (s *Steps) applyObject(ctx context.Context, db daap.Database, o manifest.Object) error {
+	if err := s.Cluster.Apply(ctx, o.Built); err != nil || !o.Grants {
+		return err
+	}
+	return s.Cluster.AwaitRights(ctx, db)
 }
 
 func (s *Steps) eachObject(db daap.Database, step daap.StepName, do func(manifest.Object) error) error {

@@ -58,7 +58,8 @@ func TestRightsDeletedWithTheNamespaceAreNotNeeded(t *testing.T) {
 		k := stepsWith(t, tt.objects...)
 		intercept(t, k, interceptor.Funcs{
 			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, o ...client.ListOption) error {
-				if list.GetObjectKind().GroupVersionKind().Kind == "SecretList" {
+				_, typed := list.(*corev1.SecretList)
+				if typed || list.GetObjectKind().GroupVersionKind().Kind == "SecretList" {
 					if tt.objects == nil {
 						t.Error("secrets are listed in a deleted namespace")
 					}

@@ -56,13 +56,18 @@ func (s *Steps) ApplyArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Archives.EnsureBucket(ctx, db); err != nil {
-		return err
-	}
-	if err := s.Keys.Issue(ctx, db, manifest.ArchiveCredentials, objectstore.ArchivePolicy(db)); err != nil {
+	if err := s.openArchive(ctx, db); err != nil {
 		return err
 	}
 	return s.applyStep(ctx, db, daap.StepArchive)
+}
+
+// openArchive creates the bucket and the database's keys to it.
+func (s *Steps) openArchive(ctx context.Context, db daap.Database) error {
+	if err := s.Archives.EnsureBucket(ctx, db); err != nil {
+		return err
+	}
+	return s.Keys.Issue(ctx, db, manifest.ArchiveCredentials, objectstore.ArchivePolicy(db))
 }
 
 // ApplyCluster applies the Cluster of the database's incarnation, for a database that is being created.

@@ -187,6 +187,6 @@ func TestOnlyRemainingOrphansAreRemoved(t *testing.T) {
 		t.Errorf("the namespace still exists: %v", err)
 	}
 	if _, there := buckets.objects["backups/shop/"+orders.ID.String()+"/pg-1/wals/1"]; !there || len(buckets.objects) != 2 {
-		t.Errorf("left in the object store: %v, want the objects of the database, and those of no database", buckets.objects)
+		t.Errorf("left in the object store: %v, want the database's objects and the unowned ones", buckets.objects)
 	}
 }

@@ -138,7 +138,7 @@ func (s *Steps) ReconcileSource(ctx context.Context, in Input) error {
 		return fmt.Errorf("read operation %s: %w", in.Operation, err)
 	}
 	if op.Incarnation != 0 {
-		if err := s.ApplySource(ctx, in); err != nil {
+		if err := s.openSource(ctx, db); err != nil {
 			return err
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Steps) ReconcileArchive(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.ApplyArchive(ctx, in); err != nil {
+	if err := s.openArchive(ctx, db); err != nil {
 		return err
 	}
 	return s.takeBackStep(ctx, db, daap.StepArchive)

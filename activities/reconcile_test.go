@@ -187,7 +187,7 @@ func editAsKubectl(t *testing.T, r *Steps, o manifest.Object) client.Object {
 	t.Helper()
 	there, is := o.Built.DeepCopyObject().(client.Object)
 	if !is || edits[o.Kind().Kind] == nil {
-		t.Fatalf("%s %s cannot be edited", o.Kind().Kind, o.Built.GetName())
+		t.Fatalf("%v cannot be edited", o)
 	}
 	if err := r.Cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(o.Built), there); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestForeignChangesOfEveryObjectAreReverted(t *testing.T) {
 	for _, o := range all {
 		there := editAsKubectl(t, r, o)
 		if by := cluster.ForeignWriters(there.GetManagedFields()); len(by) != 1 || by[0].Manager != "kubectl-edit" {
-			t.Errorf("%s %s: foreign writers are %v, want kubectl-edit", o.Kind().Kind, o.Built.GetName(), by)
+			t.Errorf("%v: foreign writers are %v, want kubectl-edit", o, by)
 		}
 	}
 	isAsApplied := func(when string) {
@@ -255,11 +255,11 @@ func TestForeignChangesOfEveryObjectAreReverted(t *testing.T) {
 			}
 			for _, field := range manifest.DesiredFields {
 				if is := there.Object[field]; !equality.Semantic.DeepEqual(is, want.Object[field]) {
-					t.Errorf("%s: %s of %s %s is %v, want %v", when, field, o.Kind().Kind, o.Built.GetName(), is, want.Object[field])
+					t.Errorf("%s: %s of %v is %v, want %v", when, field, o, is, want.Object[field])
 				}
 			}
 			if by := cluster.ForeignWriters(there.GetManagedFields()); len(by) > 0 || there.GetLabels()[manifest.LabelTeam] != "shop" {
-				t.Errorf("%s: %s %s has the foreign writers %v and the labels %v", when, o.Kind().Kind, o.Built.GetName(), by, there.GetLabels())
+				t.Errorf("%s: %v has the foreign writers %v and the labels %v", when, o, by, there.GetLabels())
 			}
 		}
 	}
@@ -267,7 +267,7 @@ func TestForeignChangesOfEveryObjectAreReverted(t *testing.T) {
 	isAsApplied("edited")
 	for _, o := range all {
 		if there, err := theThing(t, r, o); err != nil || o.Kind().Kind != "Namespace" && r.Cluster.Client.Delete(t.Context(), there) != nil {
-			t.Fatalf("delete %s %s: %v", o.Kind().Kind, o.Built.GetName(), err)
+			t.Fatalf("delete %v: %v", o, err)
 		}
 	}
 	takeBack()

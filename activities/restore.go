@@ -58,10 +58,15 @@ func (s *Steps) ApplySource(ctx context.Context, in Input) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Keys.Issue(ctx, db, manifest.SourceCredentials, objectstore.SourcePolicy(*db.Source)); err != nil {
+	if err := s.openSource(ctx, db); err != nil {
 		return err
 	}
 	return s.applyStep(ctx, db, daap.StepSource)
+}
+
+// openSource gives the database keys to the archive that it is restored from.
+func (s *Steps) openSource(ctx context.Context, db daap.Database) error {
+	return s.Keys.Issue(ctx, db, manifest.SourceCredentials, objectstore.SourcePolicy(*db.Source))
 }
 
 // leaveSource revokes the restored database's keys to the source's archive, which it no longer needs. The ObjectStore

@@ -138,8 +138,8 @@ func (o objects) ready() daap.Condition {
 	return unhealthy(daap.ConditionReady, "NotReady", progress)
 }
 
-// reachable reports whether clients can reach the primary: CNPG's readiness probe queries PostgreSQL in the pod every
-// second.
+// reachable reports whether clients can reach the primary: CNPG's readiness probe connects to PostgreSQL in the pod
+// every five seconds.
 func (o objects) reachable() daap.Condition {
 	if gone := o.gone(); gone != "" {
 		return unhealthy(daap.ConditionPrimaryReachable, "ClusterMissing", gone)

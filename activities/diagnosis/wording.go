@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// words are texts, each of which identifies one kind of problem.
+// words are texts that identify one kind of problem. One of them is enough.
 type words []string
 
 // in reports whether the text contains one of the words; case does not matter.

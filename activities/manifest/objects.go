@@ -33,6 +33,9 @@ type Object struct {
 // Kind is the kind of the object.
 func (o Object) Kind() schema.GroupVersionKind { return o.Built.GetObjectKind().GroupVersionKind() }
 
+// String returns the kind and the name of the object, for people.
+func (o Object) String() string { return o.Kind().Kind + " " + o.Built.GetName() }
+
 // Objects are all objects of a running database, in the order in which they are applied. All code that applies, takes
 // over, watches, compares or counts objects uses this list.
 func Objects(db daap.Database, platform Platform) []Object {

@@ -140,7 +140,7 @@ func TestManifestsAreTypedObjectsAndNotText(t *testing.T) {
 func objects(db daap.Database) (map[string]*unstructured.Unstructured, error) {
 	built := map[string]manifest.Built{}
 	for _, o := range manifest.Objects(db, platform) {
-		built[o.Kind().Kind+" "+o.Built.GetName()] = o.Built
+		built[o.String()] = o.Built
 	}
 	for name, build := range variants {
 		if object := build(db); object != nil {

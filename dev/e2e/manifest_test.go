@@ -61,7 +61,7 @@ func TestManifestsAreAcceptedByKubernetes(t *testing.T) {
 	objects := map[string]client.Object{"Backup first": manifest.Backup(db, "first")}
 	for _, o := range manifest.Objects(db, platform) {
 		if o.Kind().Kind != "Namespace" { // which is there
-			objects[o.Kind().Kind+" "+o.Built.GetName()] = o.Built
+			objects[o.String()] = o.Built
 		}
 	}
 	for name, object := range objects {
