@@ -32,8 +32,28 @@ const (
 // others.
 var running [allPhases]sync.WaitGroup
 
-// slots limits how many cells run at once. Go's own limit (-parallel) counts those that wait for their phase, too.
-var slots = make(chan struct{}, atOnce())
+// pace limits how many cells run at once. Go's own limit (-parallel) counts those that wait for their phase, too.
+var pace = struct {
+	sync.Mutex
+	local.Pace
+}{Pace: local.Pace{Limit: atOnce()}}
+
+// takeRoom counts a cell that begins, if there is room for it.
+func takeRoom() bool {
+	pace.Lock()
+	defer pace.Unlock()
+	if !pace.HasRoom() {
+		return false
+	}
+	pace.Begin()
+	return true
+}
+
+func giveRoom() {
+	pace.Lock()
+	defer pace.Unlock()
+	pace.End()
+}
 
 // atOnce is DAAP_CHAOS_AT_ONCE, which make chaos sets.
 func atOnce() int {
@@ -45,7 +65,7 @@ func atOnce() int {
 	return n
 }
 
-// enter waits until the cell's phase has begun and one of the slots is free.
+// enter waits until the cell's phase has begun and there is room for it.
 func (c cell) enter(t *testing.T) {
 	t.Helper()
 	running[c.phase].Add(1)
@@ -57,15 +77,14 @@ func (c cell) enter(t *testing.T) {
 	for earlier := range running[:c.phase] {
 		running[earlier].Wait()
 	}
-	slots <- struct{}{}
-	t.Cleanup(func() { <-slots })
-	for len(slots) > 2 && local.IsBusy() { // the first two run on a busy machine as well
+	for !takeRoom() {
 		select {
 		case <-time.After(time.Second):
 		case <-t.Context().Done():
 			t.Fatal(t.Context().Err())
 		}
 	}
+	t.Cleanup(giveRoom)
 }
 
 // hiding has the cells that hide PostgreSQL's image do so once: it is hidden when each of them is ready, and put back

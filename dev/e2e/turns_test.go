@@ -27,16 +27,14 @@ const (
 	degrades
 )
 
-// turns limits how many tests run at once. Tests wait most of their time, so that more of them fit than there are
-// processors; Go's own limit (-parallel) is far higher, as a test that waits for its turn counts there too. While the
-// processors are busy, only the first two tests run: more would only slow each other down until their deadlines.
+// turns gives tests their turns at a pace that the machine bears. Go's own limit (-parallel) is far higher, as a test
+// that waits for its turn counts there too.
 type turns struct {
 	mu      sync.Mutex
 	opened  sync.Once
 	isOpen  bool
-	free    int
-	begun   time.Time // when the last turn began
-	stopped bool      // the object store is, or will be
+	pace    local.Pace
+	stopped bool // the object store is, or will be
 	running map[need]int
 	waiting []*turn
 }
@@ -46,16 +44,7 @@ type turn struct {
 	begin chan struct{}
 }
 
-var queue = &turns{free: atOnce(), running: map[need]int{}}
-
-const (
-	// evenIfBusy is how many tests run at once on a machine that is busy.
-	evenIfBusy = 2
-	// settleFor is how long a test runs before the use of the processors shows it.
-	settleFor = 8 * time.Second
-	// roomInterval is how often waiting turns check the processors.
-	roomInterval = time.Second
-)
+var queue = &turns{pace: local.Pace{Limit: atOnce()}, running: map[need]int{}}
 
 // atOnce is how many tests run at once: DAAP_E2E_AT_ONCE, which make e2e sets.
 func atOnce() int {
@@ -89,25 +78,17 @@ func (q *turns) open() {
 	q.opened.Do(func() {
 		q.change(func() { q.isOpen = true })
 		go func() {
-			for range time.Tick(roomInterval) {
+			for range time.Tick(time.Second) {
 				q.change(func() {})
 			}
 		}()
 	})
 }
 
-// hasRoom reports whether another test may run.
-func (q *turns) hasRoom() bool {
-	if q.free == 0 {
-		return false
-	}
-	return atOnce()-q.free < evenIfBusy || time.Since(q.begun) > settleFor && !local.IsBusy()
-}
-
 // leave ends a turn that has begun.
 func (q *turns) leave(mine *turn) {
 	q.change(func() {
-		q.free++
+		q.pace.End()
 		q.count(mine, -1)
 	})
 }
@@ -127,7 +108,7 @@ func (q *turns) change(do func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	do()
-	for q.isOpen && q.hasRoom() {
+	for q.isOpen && q.pace.HasRoom() {
 		next := q.next(long)
 		if next < 0 {
 			next = q.next()
@@ -138,8 +119,7 @@ func (q *turns) change(do func()) {
 		close(q.waiting[next].begin)
 		q.count(q.waiting[next], 1)
 		q.waiting = slices.Delete(q.waiting, next, next+1)
-		q.free--
-		q.begun = time.Now()
+		q.pace.Begin()
 	}
 }
 
