@@ -69,7 +69,7 @@ func hostileServers(t *testing.T, ca authority) map[string]hostile {
 	return map[string]hostile{
 		"accepts and says nothing":      {hang, asks, "timed out after 5s"},
 		"refuses TLS":                   {func(c net.Conn) error { _, err := c.Write([]byte("N")); return err }, asks, "refused TLS"},
-		"a byte a second for TLS":       {func(c net.Conn) error { return drip(c, []byte("S\x16\x03\x03\x7f\xff\x02\x00")) }, asks, "timed out after 5s"},
+		"a byte a second for TLS":       {func(c net.Conn) error { return drip(c, []byte("S\x16\x03\x03\x02\x00\x01\x00")) }, asks, "timed out after 5s"},
 		"another tenant's certificate":  {encrypted(newAuthority(t).server(t, testHost), hangs), asks, "certificate signed by unknown authority"},
 		"a certificate of another host": {encrypted(ca.server(t, "primary.daap-other.svc"), hangs), asks, "certificate is valid for primary.daap-other.svc"},
 		"TLS 1.2":                       {encrypted(lowest(own, tls.VersionTLS12), hangs), asks, "protocol version"},
